@@ -1,0 +1,160 @@
+//! A connection: a product's lasting grant on an org by one Salesforce user.
+
+use std::{collections::BTreeSet, fmt};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    AppId, ConnectionId, Customer, Environment, FailureId, OrgId, ProductId, SalesforceUserId, SessionId,
+};
+
+/// A connection without its tokens: what may be shown and listed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Whose it is.
+    pub product: ProductId,
+    /// The app that the grant was given to, and that refreshes it.
+    pub app: AppId,
+    /// The customer it is for.
+    pub customer: Customer,
+    /// The product's user who made it.
+    pub user: String,
+    /// The session that it was made in.
+    pub session: SessionId,
+    /// Who it is at Salesforce.
+    pub identity: Identity,
+    /// The origin that the grant was given at, and where it is refreshed.
+    pub login_host: String,
+    /// Which kind of host that is.
+    pub environment: Environment,
+    /// Where the org's API answers, as Salesforce last said.
+    pub instance_url: String,
+    /// What Salesforce granted.
+    pub scopes: Scopes,
+    /// Whether it works.
+    pub state: ConnectionState,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// An org and a user in it, as Salesforce's `id` names them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The org.
+    pub org: OrgId,
+    /// The user.
+    pub user: SalesforceUserId,
+    /// The user's name for signing in, where Salesforce told it.
+    pub username: Option<String>,
+}
+
+/// Whether a connection works, and what stands in the way when it does not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// Made, but not yet redeemed by the product: it hands out nothing.
+    Pending {
+        /// After this it is revoked at Salesforce and deleted.
+        redeem_by: Timestamp,
+    },
+    /// Works.
+    Active,
+    /// A refresh was begun and its answer never arrived: the refresh token may be spent.
+    RefreshUnknown {
+        /// When it was begun.
+        since: Timestamp,
+    },
+    /// Only a person's new authorization helps.
+    NeedsReauth {
+        /// Since when.
+        since: Timestamp,
+        /// The failure that tells why.
+        failure: FailureId,
+    },
+    /// Salesforce refuses it until an admin changes something.
+    Blocked {
+        /// Since when.
+        since: Timestamp,
+        /// The failure that tells why.
+        failure: FailureId,
+    },
+    /// To be revoked at Salesforce, then deleted.
+    Revoking {
+        /// Since when.
+        since: Timestamp,
+    },
+}
+
+impl ConnectionState {
+    /// The word for it in the API and the table.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Active => "active",
+            Self::RefreshUnknown { .. } => "refresh_unknown",
+            Self::NeedsReauth { .. } => "needs_reauth",
+            Self::Blocked { .. } => "blocked",
+            Self::Revoking { .. } => "revoking",
+        }
+    }
+}
+
+/// OAuth scopes: a set, written with spaces between (RFC 6749 §3.3).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Scopes(BTreeSet<String>);
+
+impl Scopes {
+    /// Reads a space-separated list.
+    pub fn parse(text: &str) -> Self {
+        text.split_ascii_whitespace().collect()
+    }
+
+    /// The scopes, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+
+    /// Whether this one was granted. `refresh_token` and `offline_access` are one scope at Salesforce, and
+    /// `full` holds everything but those.
+    pub fn grants(&self, scope: &str) -> bool {
+        const OFFLINE: [&str; 2] = ["refresh_token", "offline_access"];
+        if OFFLINE.contains(&scope) {
+            return OFFLINE.iter().any(|name| self.0.contains(*name));
+        }
+        self.0.contains(scope) || self.0.contains("full")
+    }
+
+    /// Those of `wanted` that were not granted.
+    pub fn missing<'a>(&self, wanted: &'a [String]) -> Vec<&'a str> {
+        wanted.iter().map(String::as_str).filter(|scope| !self.grants(scope)).collect()
+    }
+}
+
+impl<S: Into<String>> FromIterator<S> for Scopes {
+    fn from_iter<I: IntoIterator<Item = S>>(scopes: I) -> Self {
+        Self(scopes.into_iter().map(Into::into).collect())
+    }
+}
+
+impl fmt::Display for Scopes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.iter().collect::<Vec<_>>().join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_holds_everything_but_the_refresh_token() {
+        let granted = Scopes::parse("full openid");
+        assert!(granted.grants("api"));
+        assert!(!granted.grants("refresh_token"));
+        assert_eq!(granted.missing(&["api".into(), "offline_access".into()]), ["offline_access"]);
+        assert!(Scopes::parse("api offline_access").grants("refresh_token"));
+    }
+}

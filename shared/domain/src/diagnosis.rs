@@ -1,0 +1,150 @@
+//! Diagnosis: evidence → ranked causes with a confidence, each with its playbooks.
+//!
+//! The causes are data: `catalogue/*.toml` beside this crate, which a support engineer can read and extend
+//! without Rust; `build.rs` checks them and turns them into the constants that [`catalogue`] lists.
+
+use crate::{AppKind, Environment, Evidence, Stage};
+
+/// Who can do something about a cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Actor {
+    /// The person who pressed Connect.
+    EndUser,
+    /// The customer's Salesforce admin.
+    Admin,
+    /// The product's own engineers: an incident of ours, never the customer's fault.
+    Vendor,
+    /// Nobody: it passes.
+    Wait,
+}
+
+/// How sure a reading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    /// A guess among several.
+    Possible,
+    /// The likeliest by what is known.
+    Likely,
+    /// What Salesforce said can mean nothing else.
+    Sure,
+}
+
+/// What the evidence means.
+#[derive(Debug)]
+pub struct Cause {
+    /// Stable id, used in the API, in logs and in metrics: `app_not_installed`.
+    pub id: &'static str,
+    /// What happened, in one plain sentence to the end user. Placeholders: see [`Step::text`].
+    pub title: &'static str,
+    /// Why Salesforce does this, for the admin.
+    pub why: &'static str,
+    /// The Salesforce Help article that says so: its name and address.
+    pub article: Option<(&'static str, &'static str)>,
+    /// Who acts.
+    pub actor: Actor,
+    /// What the end user does; never empty.
+    pub end_user: &'static [Step],
+    /// What the admin does, where an admin can do something.
+    pub admin: Option<Playbook>,
+    /// What the product's engineers do, where it is theirs.
+    pub vendor: Option<Playbook>,
+    /// How long to wait before trying again, in minutes, where waiting is the answer or part of it.
+    pub wait_minutes: Option<u32>,
+    /// Whether trying again, unchanged, can help at once.
+    pub retry: bool,
+}
+
+/// Numbered steps for one audience.
+#[derive(Debug)]
+pub struct Playbook {
+    /// What these steps bring about, in one sentence.
+    pub goal: &'static str,
+    /// The steps, in order.
+    pub steps: &'static [Step],
+    /// What to do when a step does not go as it should.
+    pub branches: &'static [Branch],
+    /// How to see that it worked.
+    pub check: &'static [Step],
+}
+
+/// One thing to do.
+#[derive(Debug)]
+pub struct Step {
+    /// What to do. `**Install**` marks a button or menu name exactly as Salesforce writes it. Placeholders
+    /// `{app}`, `{product}`, `{customer}`, `{support}` and `{package_link}` are filled in by the page.
+    pub text: &'static str,
+    /// The page of Setup where it is done, as a path in the org: `/lightning/setup/…`.
+    pub setup: Option<&'static str>,
+    /// Which apps it is for; `None`: both kinds.
+    pub only: Option<AppKind>,
+    /// Whether the step needs the app's package link, and is left out where there is none.
+    pub needs_package: bool,
+}
+
+/// What to do in case.
+#[derive(Debug)]
+pub struct Branch {
+    /// The case, as a question: "The app is not in the list?"
+    pub question: &'static str,
+    /// The steps.
+    pub steps: &'static [Step],
+}
+
+/// What is known beside the evidence.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Where on the way it happened.
+    pub stage: Stage,
+    /// The app's kind.
+    pub app_kind: AppKind,
+    /// The kind of login host, where known.
+    pub environment: Option<Environment>,
+    /// Whether this app was ever connected from this org, where known.
+    pub connected_before: Option<bool>,
+}
+
+/// Evidence, read: the likeliest cause first, and never empty.
+#[derive(Debug)]
+pub struct Diagnosis {
+    /// The causes, the likeliest first.
+    pub ranked: Vec<Candidate>,
+}
+
+/// One reading of the evidence.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The cause.
+    pub cause: &'static Cause,
+    /// How sure it is.
+    pub confidence: Confidence,
+    /// Why it is thought of.
+    pub reason: &'static str,
+}
+
+impl Diagnosis {
+    /// The likeliest cause.
+    pub fn cause(&self) -> &'static Cause {
+        self.ranked[0].cause
+    }
+}
+
+/// The cause of that id, if the catalogue has it. An older record may name one that is gone.
+pub fn cause(id: &str) -> Option<&'static Cause> {
+    catalogue().iter().find(|cause| cause.id == id)
+}
+
+/// Every cause.
+pub fn catalogue() -> &'static [Cause] {
+    &[]
+}
+
+/// Reads evidence. It always finds something: what no rule knows is the cause `unknown`.
+pub fn diagnose(_evidence: &Evidence, _context: &Context) -> Diagnosis {
+    Diagnosis { ranked: Vec::new() }
+}
+
+/// Reads what a person pasted: an address, a page's text, a ticket. It never fails and never keeps a code,
+/// token or session id.
+pub fn read_paste(_pasted: &str) -> Option<Evidence> {
+    None
+}

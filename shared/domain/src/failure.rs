@@ -1,0 +1,154 @@
+//! A failure: one thing that went wrong, at a stage, with the evidence for it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{AppId, ConnectionId, Customer, Environment, FailureId, OrgId, ProductId, SessionId};
+
+/// Where on the way it went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// On Salesforce's side before it answered: sign-in, approval.
+    Authorize,
+    /// The browser went to Salesforce and never came back.
+    Lost,
+    /// Salesforce's answer in the browser.
+    Callback,
+    /// The exchange of the code for tokens, and the checks of its answer.
+    Exchange,
+    /// A refresh.
+    Refresh,
+    /// A call of Salesforce's API with the token.
+    Api,
+}
+
+impl Stage {
+    /// The word for it in the API and the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Authorize => "authorize",
+            Self::Lost => "lost",
+            Self::Callback => "callback",
+            Self::Exchange => "exchange",
+            Self::Refresh => "refresh",
+            Self::Api => "api",
+        }
+    }
+}
+
+/// Where the evidence was seen. The same cause shows on different surfaces by app kind and setting, so a
+/// cause is read from (surface, code, description), never from the code alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Surface {
+    /// The redirect to our callback.
+    Callback,
+    /// Salesforce's own page `RemoteAccessErrorPage.apexp`: the app hears nothing.
+    HostedPage,
+    /// Bare text at `/services/oauth2/authorize`: the app hears nothing.
+    RawBody,
+    /// Another page of Salesforce's: sign-in, single sign-on, consent, install.
+    OtherPage,
+    /// The token endpoint's answer.
+    TokenEndpoint,
+    /// An API answer.
+    Api,
+    /// Setup's Login History.
+    LoginHistory,
+    /// We do not know: something was pasted, or chosen from a list.
+    Unknown,
+}
+
+/// Who saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Provenance {
+    /// We, at Salesforce's endpoints or in a callback of a known attempt and browser.
+    Observed,
+    /// Somebody told us. It chooses a page; it raises no alarm and changes no connection.
+    Reported,
+}
+
+/// What was seen, in Salesforce's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// Where.
+    pub surface: Surface,
+    /// By whom.
+    pub provenance: Provenance,
+    /// The error code, as it stood.
+    pub code: Option<String>,
+    /// The description, as it stood.
+    pub description: Option<String>,
+    /// The HTTP status, where there was one.
+    pub http_status: Option<u16>,
+    /// The Salesforce host that a pasted address named: it links the steps into the right org's Setup.
+    pub host: Option<String>,
+}
+
+/// A code or a description is kept up to this many characters: it may come from anybody.
+pub const MAX_EVIDENCE: usize = 500;
+
+impl Evidence {
+    /// What a callback's query said.
+    pub fn callback(code: &str, description: Option<&str>) -> Self {
+        Self::observed(Surface::Callback, Some(code), description, None)
+    }
+
+    /// What an endpoint of Salesforce's answered.
+    pub fn token_endpoint(code: Option<&str>, description: Option<&str>, status: Option<u16>) -> Self {
+        Self::observed(Surface::TokenEndpoint, code, description, status)
+    }
+
+    /// What we saw ourselves. Texts are cut at [`MAX_EVIDENCE`] characters and cleared of control characters.
+    pub fn observed(
+        surface: Surface,
+        code: Option<&str>,
+        description: Option<&str>,
+        http_status: Option<u16>,
+    ) -> Self {
+        let keep = |text: &str| -> String {
+            text.chars().filter(|c| !c.is_control()).take(MAX_EVIDENCE).collect::<String>().trim().to_owned()
+        };
+        Self {
+            surface,
+            provenance: Provenance::Observed,
+            code: code.map(keep).filter(|text| !text.is_empty()),
+            description: description.map(keep).filter(|text| !text.is_empty()),
+            http_status,
+            host: None,
+        }
+    }
+}
+
+/// A failure as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Its id, and the key of its help page.
+    pub id: FailureId,
+    /// When.
+    pub at: Timestamp,
+    /// In which product.
+    pub product: ProductId,
+    /// With which app.
+    pub app: AppId,
+    /// For which customer.
+    pub customer: Customer,
+    /// In which connect session, if it was in one.
+    pub session: Option<SessionId>,
+    /// Of which connection, if it was of one.
+    pub connection: Option<ConnectionId>,
+    /// Which org, where known.
+    pub org: Option<OrgId>,
+    /// The origin of the login host, where known.
+    pub login_host: Option<String>,
+    /// Which kind of host.
+    pub environment: Option<Environment>,
+    /// Where on the way.
+    pub stage: Stage,
+    /// What was seen.
+    pub evidence: Evidence,
+    /// The id of the likeliest cause.
+    pub cause: String,
+}

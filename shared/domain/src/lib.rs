@@ -1,0 +1,27 @@
+//! Latchkey's words, and the rules that need no network, table or clock of their own.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`id`] | prefixed, opaque, sortable ids |
+//! | [`secret`] | what must never be printed, and the digests that may be stored |
+//! | [`product`] | a SaaS product, its brand, its API keys and its apps at Salesforce |
+//! | [`session`] | the connect session and its attempts |
+//! | [`connection`] | a lasting grant on an org, and the tokens in it |
+//! | [`failure`] | what went wrong, where, and the evidence for it |
+//! | [`diagnosis`] | evidence → ranked causes, each with its playbooks |
+//!
+//! Nothing here is async and nothing knows an SDK: every other crate may depend on this one, and it on none.
+
+pub mod connection;
+pub mod diagnosis;
+pub mod failure;
+pub mod id;
+pub mod product;
+pub mod secret;
+pub mod session;
+
+pub use connection::{Connection, ConnectionState, Identity, Scopes};
+pub use failure::{Evidence, Failure, Provenance, Stage, Surface};
+pub use id::{AppId, AttemptId, ConnectionId, FailureId, OrgId, ProductId, SalesforceUserId, SessionId};
+pub use product::{App, AppKind, Brand, HostChoice, Product};
+pub use session::{Attempt, ConnectSession, Customer, Environment, SessionState};

@@ -1,0 +1,152 @@
+//! A product: a SaaS product that delegates its Salesforce sign-in, its brand, and its apps at Salesforce.
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{
+    AppId, ProductId,
+    secret::{ApiKey, Hash},
+    session::Environment,
+};
+
+/// A product as it is stored: one item, so that one read answers both who calls and what is configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Product {
+    /// Its id.
+    pub id: ProductId,
+    /// How its pages look and speak.
+    pub brand: Brand,
+    /// Where a browser may be sent back to, each matched exactly (RFC 9700 §4.1).
+    pub return_addresses: Vec<Url>,
+    /// The digests of its API keys.
+    pub api_keys: Vec<ApiKeyDigest>,
+    /// Its registrations at Salesforce, at least one.
+    pub apps: Vec<App>,
+    /// Whether its backend redeems receipts. On unless the product's file says otherwise; off gives up the
+    /// protection against a link that was sent to a victim.
+    pub redeem: bool,
+}
+
+/// An API key as it is stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApiKeyDigest {
+    /// The key's id, which stands in the key and in logs.
+    pub id: String,
+    /// The digest of the whole key.
+    pub hash: Hash,
+}
+
+/// What a product's pages look like and call things.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Brand {
+    /// The product's name, as its users know it.
+    pub name: String,
+    /// An image at an https address.
+    pub logo: Option<Url>,
+    /// Its accent colour, `#rrggbb`. The pages correct its contrast.
+    pub colour: Option<String>,
+    /// What the product calls what is being connected: workspace, account, site.
+    pub customer_word: String,
+    /// Where people get help from people.
+    pub support: Support,
+}
+
+/// A product's support contact: an address to write to, a page, or both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Support {
+    /// An e-mail address.
+    pub email: Option<String>,
+    /// A page.
+    pub url: Option<Url>,
+}
+
+/// Which generation of app a registration is: it decides where Salesforce shows its errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppKind {
+    /// A connected app: when it is not installed, Salesforce stops on a page of its own.
+    ConnectedApp,
+    /// An external client app (ECA): when it is not installed, the callback hears of it.
+    ExternalClientApp,
+}
+
+/// One registration of a product at Salesforce.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct App {
+    /// Its id within the product.
+    pub id: AppId,
+    /// Connected app or external client app.
+    pub kind: AppKind,
+    /// The consumer key (OAuth's `client_id`).
+    pub consumer_key: String,
+    /// The name in Secrets Manager of the consumer secret.
+    pub secret: String,
+    /// The scopes to ask for.
+    pub scopes: Vec<String>,
+    /// The names by which an admin may find it in Setup, the likeliest first; at least one.
+    pub names: Vec<String>,
+    /// Where its managed package is installed from, if it is packaged.
+    pub packages: Packages,
+    /// The login hosts that a user may choose from where the session leaves it open; at least one.
+    pub login_hosts: Vec<Environment>,
+    /// How long an access token is taken to live, in minutes: Salesforce does not say. The org's session
+    /// time-out may be as short as 15.
+    pub access_token_minutes: u32,
+}
+
+/// Install links of a managed package.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Packages {
+    /// For production and Developer Edition orgs.
+    pub production: Option<Url>,
+    /// For sandboxes.
+    pub sandbox: Option<Url>,
+}
+
+impl Product {
+    /// The app of that id.
+    pub fn app(&self, id: &AppId) -> Option<&App> {
+        self.apps.iter().find(|app| app.id == *id)
+    }
+
+    /// Whether this exact address is registered. No prefix, no wildcard, no case folding.
+    pub fn returns_to(&self, address: &str) -> Option<&Url> {
+        self.return_addresses.iter().find(|registered| registered.as_str() == address)
+    }
+
+    /// The id of the API key that this is, if it is one of the product's.
+    pub fn admits(&self, key: &ApiKey) -> Option<&str> {
+        let hash = key.hash();
+        self.api_keys.iter().find(|digest| digest.hash.matches(&hash)).map(|digest| digest.id.as_str())
+    }
+}
+
+impl App {
+    /// The name that an admin most likely finds in Setup.
+    pub fn label(&self) -> &str {
+        self.names.first().map_or(self.id.as_str(), String::as_str)
+    }
+
+    /// The package's install link for an environment. A My Domain may be either: production is given, and
+    /// the page names the sandbox's too.
+    pub fn package(&self, environment: Environment) -> Option<&Url> {
+        match environment {
+            Environment::Sandbox => self.packages.sandbox.as_ref(),
+            Environment::Production | Environment::MyDomain => self.packages.production.as_ref(),
+        }
+    }
+}
+
+/// What a session fixes of where the user signs in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostChoice {
+    /// The user chooses.
+    Open,
+    /// login.salesforce.com.
+    Production,
+    /// test.salesforce.com.
+    Sandbox,
+    /// One org's own host, checked: `acme.my.salesforce.com`.
+    MyDomain(String),
+}
