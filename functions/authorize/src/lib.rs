@@ -1,1 +1,70 @@
-//! Stub.
+//! **authorize**: connect sessions, the connect page, off to Salesforce.
+//!
+//! 1. The product's backend makes a session: `POST /v1/connect-sessions` → [`create`].
+//! 2. The user opens its link: `GET /connect/{key}` → [`page`]. That binds nothing.
+//! 3. The user goes on: `POST /connect/{key}` → [`depart`] mints an attempt, ties it to this browser by a
+//!    cookie, and sends the browser to Salesforce.
+//! 4. The backend asks how it stands: `GET /v1/connect-sessions/{id}` → [`show`].
+//!
+//! This function cannot read tokens: it has neither keyring nor consumer secrets.
+
+mod create;
+mod depart;
+mod error;
+mod page;
+mod show;
+
+use domain::{App, ConnectSession, Product};
+use jiff::Timestamp;
+use service::{Platform, Problem, Request, Response, Route, failures::internal};
+use std::sync::Arc;
+
+use error::Failed;
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct Authorize {
+    platform: Platform,
+}
+
+impl Authorize {
+    /// The function on this platform.
+    pub fn new(platform: Platform) -> Self {
+        Self { platform }
+    }
+
+    /// Every visit ends in a redirect, a page or a document, so this cannot fail.
+    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+        let route = Route::of(&request);
+        match route.parts() {
+            ("POST", ["v1", "connect-sessions"]) => or_problem(self.create(&request, now).await),
+            ("GET", ["v1", "connect-sessions", id]) => or_problem(self.show(&request, id, now).await),
+            ("GET", ["connect", key]) => or_page(self.page(key, now).await),
+            ("POST", ["connect", key]) => or_page(self.depart(&request, key, now).await),
+            (_, ["v1", ..]) => Problem::not_found("resource").into(),
+            _ => error::not_found(),
+        }
+    }
+
+    /// The product and the app that a session names.
+    async fn parties(
+        &self,
+        session: &ConnectSession,
+        now: Timestamp,
+    ) -> Result<(Arc<Product>, App), Failed> {
+        let product = self.platform.products.get(&session.product, now).await?.ok_or(Failed::Unconfigured)?;
+        let app = product.app(&session.app).cloned().ok_or(Failed::Unconfigured)?;
+        Ok((product, app))
+    }
+}
+
+fn or_problem(answer: Result<Response, Failed>) -> Response {
+    answer.unwrap_or_else(|failed| match failed {
+        Failed::Call(problem) => (*problem).into(),
+        failed => Problem::internal(&internal(&failed)).into(),
+    })
+}
+
+fn or_page(answer: Result<Response, Failed>) -> Response {
+    answer.unwrap_or_else(|failed| error::page(&failed))
+}

@@ -1,1 +1,10 @@
-fn main() {}
+//! The deployed binary: reads the settings, builds the [`Authorize`] once, answers requests with it.
+
+use authorize::Authorize;
+use service::Platform;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let authorize = Authorize::new(Platform::from_env()?);
+    service::serve(|request, now| authorize.respond(request, now)).await
+}

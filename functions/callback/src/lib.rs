@@ -1,1 +1,48 @@
-//! Stub.
+//! **callback**: back from Salesforce, and the product's word that it was the right user.
+//!
+//! `GET /oauth/callback` → [`arrive`]: claim the attempt once, exchange the code, check the answer, seal the
+//! tokens, store a pending connection, send the browser to the product with a one-time receipt.
+//!
+//! `POST /v1/connect-sessions/{id}/redeem` → [`redeem`]: receipt and user together make it active; a right
+//! receipt with another user means an attack, and the grant goes.
+
+mod answer;
+mod arrive;
+mod error;
+mod exchange;
+mod redeem;
+
+use jiff::Timestamp;
+use service::{Platform, Problem, Request, Response, Route, SettingError};
+use store::Vault;
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct Callback {
+    platform: Platform,
+    vault: Vault,
+}
+
+impl Callback {
+    /// The function on this platform.
+    pub fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { vault: platform.vault()?, platform })
+    }
+
+    /// Every visit ends in a redirect, a page or a document, so this cannot fail.
+    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+        let route = Route::of(&request);
+        match route.parts() {
+            ("GET", ["oauth", "callback"]) => match self.arrive(&request, now).await {
+                Ok(response) => response,
+                Err(ended) => self.end(ended, now).await,
+            },
+            ("POST", ["v1", "connect-sessions", id, "redeem"]) => match self.redeem(&request, id, now).await {
+                Ok(response) => response,
+                Err(refused) => refused.into(),
+            },
+            (_, ["v1", ..]) => Problem::not_found("resource").into(),
+            _ => error::not_found(),
+        }
+    }
+}

@@ -1,1 +1,10 @@
-fn main() {}
+//! The deployed binary: reads the settings, builds the [`Callback`] once, answers requests with it.
+
+use callback::Callback;
+use service::Platform;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let callback = Callback::new(Platform::from_env()?)?;
+    service::serve(|request, now| callback.respond(request, now)).await
+}

@@ -1,1 +1,68 @@
-//! Stub.
+//! **errors**: what went wrong, and what to do.
+//!
+//! | visit | what it does |
+//! | --- | --- |
+//! | `GET /connect/{key}/trouble` | Salesforce kept the user and told us nothing: what did you see? |
+//! | `POST /connect/{key}/trouble` | reads the choice or the pasted text, records it as *reported*, leads to its help page |
+//! | `GET /help/{id}` | the branded page for a failure: for the end user, and for the admin |
+//! | `GET /help/{id}/status` | whether the retry succeeded |
+//! | `GET /healthz` | that the function runs |
+//!
+//! This function cannot read tokens: it has neither keyring nor consumer secrets.
+
+mod error;
+mod help;
+mod trouble;
+
+use std::sync::Arc;
+
+use domain::{App, AppId, Product, ProductId};
+use http::StatusCode;
+use jiff::Timestamp;
+use service::{Platform, Request, Response, Route, respond};
+
+use error::Failed;
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct Errors {
+    platform: Platform,
+}
+
+impl Errors {
+    /// The function on this platform.
+    pub fn new(platform: Platform) -> Self {
+        Self { platform }
+    }
+
+    /// Every visit ends in a page or a document, so this cannot fail.
+    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+        let route = Route::of(&request);
+        let answer = match route.parts() {
+            ("GET", ["connect", key, "trouble"]) => self.trouble(key, now).await,
+            ("POST", ["connect", key, "trouble"]) => self.told(&request, key, now).await,
+            ("GET", ["help", id]) => self.help(&request, id, now).await,
+            ("GET", ["help", id, "status"]) => self.status(id, now).await,
+            ("GET", ["healthz"]) => Ok(respond::json(StatusCode::OK, &Healthy { status: "ok" })),
+            _ => Err(Failed::NotFound),
+        };
+        answer.unwrap_or_else(|failed| error::page(&failed))
+    }
+
+    /// The product and the app that a session or failure names.
+    async fn parties(
+        &self,
+        product: &ProductId,
+        app: &AppId,
+        now: Timestamp,
+    ) -> Result<(Arc<Product>, App), Failed> {
+        let product = self.platform.products.get(product, now).await?.ok_or(Failed::Unconfigured)?;
+        let app = product.app(app).cloned().ok_or(Failed::Unconfigured)?;
+        Ok((product, app))
+    }
+}
+
+#[derive(Debug, serde::Serialize)]
+struct Healthy {
+    status: &'static str,
+}

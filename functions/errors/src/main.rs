@@ -1,1 +1,10 @@
-fn main() {}
+//! The deployed binary: reads the settings, builds the [`Errors`] once, answers requests with it.
+
+use errors::Errors;
+use service::Platform;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), lambda_http::Error> {
+    let errors = Errors::new(Platform::from_env()?);
+    service::serve(|request, now| errors.respond(request, now)).await
+}

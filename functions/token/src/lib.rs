@@ -1,1 +1,51 @@
-//! Stub.
+//! **token**: a live token for the product, and its connections.
+//!
+//! | call | what it does |
+//! | --- | --- |
+//! | `GET /v1/connections/{id}/token` | one read while the token is fresh; else one refresh, over all functions |
+//! | `POST /v1/connections/{id}/token` | the same, for a caller whose token Salesforce rejected, or who needs a minimum lifetime |
+//! | `GET /v1/connections`, `GET /v1/connections/{id}` | list, show |
+//! | `DELETE /v1/connections/{id}` | revoke at Salesforce, then delete |
+//!
+//! [`hand_out`] decides what a caller gets; [`renew`] is the refresh protocol.
+
+mod connections;
+mod error;
+mod hand_out;
+mod renew;
+
+use jiff::Timestamp;
+use service::{Platform, Problem, Request, Response, Route, SettingError, failures::internal};
+use store::Vault;
+
+use error::Failed;
+
+/// The function.
+#[derive(Debug, Clone)]
+pub struct Token {
+    platform: Platform,
+    vault: Vault,
+}
+
+impl Token {
+    /// The function on this platform.
+    pub fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { vault: platform.vault()?, platform })
+    }
+
+    /// Every call ends in a document, so this cannot fail.
+    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+        let route = Route::of(&request);
+        let answer = match route.parts() {
+            ("GET", ["v1", "connections"]) => self.list(&request, now).await,
+            ("GET", ["v1", "connections", id]) => self.show(&request, id, now).await,
+            ("DELETE", ["v1", "connections", id]) => self.revoke(&request, id, now).await,
+            ("GET" | "POST", ["v1", "connections", id, "token"]) => self.hand_out(&request, id, now).await,
+            _ => Err(Problem::not_found("resource").into()),
+        };
+        answer.unwrap_or_else(|failed| match failed {
+            Failed::Problem(problem) => (*problem).into(),
+            failed => Problem::internal(&internal(&failed)).into(),
+        })
+    }
+}

@@ -3,6 +3,12 @@
 //! The causes are data: `catalogue/*.toml` beside this crate, which a support engineer can read and extend
 //! without Rust; `build.rs` checks them and turns them into the constants that [`catalogue`] lists.
 
+mod catalogue;
+mod paste;
+mod reading;
+mod rule;
+mod words;
+
 use crate::{AppKind, Environment, Evidence, Stage};
 
 /// Who can do something about a cause.
@@ -52,6 +58,8 @@ pub struct Cause {
     pub wait_minutes: Option<u32>,
     /// Whether trying again, unchanged, can help at once.
     pub retry: bool,
+    /// The one question whose answer separates this cause from the next ones, where it needs asking.
+    pub question: Option<&'static str>,
 }
 
 /// Numbered steps for one audience.
@@ -126,6 +134,12 @@ impl Diagnosis {
     pub fn cause(&self) -> &'static Cause {
         self.ranked[0].cause
     }
+
+    /// The one question to ask the person who saw it. Nothing is asked where the likeliest cause is sure.
+    pub fn question(&self) -> Option<&'static str> {
+        let sure = self.ranked.first().is_some_and(|first| first.confidence == Confidence::Sure);
+        self.ranked.iter().filter(|_| !sure).find_map(|candidate| candidate.cause.question)
+    }
 }
 
 /// The cause of that id, if the catalogue has it. An older record may name one that is gone.
@@ -133,18 +147,25 @@ pub fn cause(id: &str) -> Option<&'static Cause> {
     catalogue().iter().find(|cause| cause.id == id)
 }
 
-/// Every cause.
+/// Every cause, by id.
 pub fn catalogue() -> &'static [Cause] {
-    &[]
+    &catalogue::CAUSES
 }
 
 /// Reads evidence. It always finds something: what no rule knows is the cause `unknown`.
-pub fn diagnose(_evidence: &Evidence, _context: &Context) -> Diagnosis {
-    Diagnosis { ranked: Vec::new() }
+pub fn diagnose(evidence: &Evidence, context: &Context) -> Diagnosis {
+    reading::diagnose(evidence, context)
 }
 
-/// Reads what a person pasted: an address, a page's text, a ticket. It never fails and never keeps a code,
-/// token or session id.
-pub fn read_paste(_pasted: &str) -> Option<Evidence> {
-    None
+/// Reads what a person pasted: an address, a page's text, a log, a ticket. It never fails, reads in one go
+/// however long the text is, and keeps no code, token, session id or secret. `None` when nothing was
+/// recognised; [`scrub`] then gives the text that may be kept.
+pub fn read_paste(pasted: &str) -> Option<Evidence> {
+    paste::read(pasted)
+}
+
+/// What of a pasted text may be kept and shown: decoded, without anything secret, at most 8 kB. Scrubbing it
+/// again changes nothing.
+pub fn scrub(pasted: &str) -> String {
+    paste::scrub(pasted)
 }

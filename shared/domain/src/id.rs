@@ -95,12 +95,15 @@ fn slug(text: &str) -> bool {
 }
 
 fn minted(prefix: &str, text: &str) -> bool {
-    text.strip_prefix(prefix).is_some_and(|rest| rest.len() == 26 && rest.bytes().all(|b| ALPHABET.contains(&b)))
+    text.strip_prefix(prefix)
+        .is_some_and(|rest| rest.len() == 26 && rest.bytes().all(|b| ALPHABET.contains(&b)))
 }
 
 /// A Salesforce record id: 15 case-sensitive characters, or 18 with their checksum, and a key prefix.
 fn record(prefix: &str, text: &str) -> bool {
-    matches!(text.len(), 15 | 18) && text.starts_with(prefix) && text.bytes().all(|b| b.is_ascii_alphanumeric())
+    matches!(text.len(), 15 | 18)
+        && text.starts_with(prefix)
+        && text.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
 id!(

@@ -1,5 +1,6 @@
 //! A product: a SaaS product that delegates its Salesforce sign-in, its brand, and its apps at Salesforce.
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
@@ -125,6 +126,11 @@ impl App {
     /// The name that an admin most likely finds in Setup.
     pub fn label(&self) -> &str {
         self.names.first().map_or(self.id.as_str(), String::as_str)
+    }
+
+    /// How long an access token is taken to live.
+    pub fn access_token_life(&self) -> SignedDuration {
+        SignedDuration::from_mins(i64::from(self.access_token_minutes))
     }
 
     /// The package's install link for an environment. A My Domain may be either: production is given, and

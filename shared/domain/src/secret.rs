@@ -122,7 +122,8 @@ impl Fingerprint {
 
     /// A fingerprint that a caller sent, if it has the form of one.
     pub fn parse(text: &str) -> Option<Self> {
-        let well_formed = text.len() == 22 && URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 16);
+        let well_formed =
+            text.len() == 22 && URL_SAFE_NO_PAD.decode(text).is_ok_and(|bytes| bytes.len() == 16);
         well_formed.then(|| Self(text.to_owned()))
     }
 
@@ -243,6 +244,9 @@ impl ApiKey {
 
 /// HKDF-SHA256 (RFC 5869) of a secret for one use. Every part of `context` goes in with its length, so
 /// that no two contexts make the same bytes.
+///
+/// # Panics
+/// Never: 32 bytes are within HKDF's limit.
 pub fn derive(secret: &str, context: &[&str]) -> [u8; 32] {
     let mut key = [0; 32];
     Hkdf::<Sha256>::new(Some(b"latchkey"), secret.as_bytes())

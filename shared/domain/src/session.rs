@@ -57,7 +57,16 @@ pub struct ConnectSession {
     /// How many trips to Salesforce were begun.
     pub attempts: u32,
     /// The failure met last, while the session has not succeeded.
-    pub last_failure: Option<FailureId>,
+    pub last_failure: Option<LastFailure>,
+}
+
+/// What went wrong last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LastFailure {
+    /// The failure.
+    pub id: FailureId,
+    /// The id of its likeliest cause.
+    pub cause: String,
 }
 
 /// How far a session has come.

@@ -1,1 +1,33 @@
-//! Stub.
+//! The pages that people see, as structs with a template each: what is true goes in, HTML comes out.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`connect`] | before Salesforce: what is connected, for whom, and where the user signs in |
+//! | [`trouble`] | back without an answer: what did you see? |
+//! | [`help`] | what went wrong, who can fix it, and the steps, for the end user and for the admin |
+//! | [`notice`] | where a link leads nowhere, and why |
+//! | [`fill`] | `{app}`, `**Install**`: a text of ours, or of the catalogue's, into plain text or HTML |
+//! | [`colour`] | a product's accent, corrected until it can be read |
+//! | `words` | every word of the pages |
+//! | `playbook` | the catalogue's steps, made ready for one app in one org |
+//! | `layout` | what all pages share |
+//!
+//! A page decides nothing about flows. It carries one inline `<style>` and at most one inline `<script>`, both
+//! under the response's nonce, and loads nothing else but the product's logo.
+
+pub mod colour;
+pub mod connect;
+pub mod fill;
+pub mod help;
+mod layout;
+pub mod notice;
+mod playbook;
+pub mod trouble;
+mod words;
+
+pub use connect::{ConnectPage, HostForm, HostRefusal, LastFailure, SignIn};
+pub use fill::{Names, fill};
+pub use help::{HelpPage, HelpState};
+pub use layout::{Page, WayOn};
+pub use notice::NoticePage;
+pub use trouble::{Seen, TroublePage};

@@ -1,1 +1,44 @@
-//! Stub.
+//! Salesforce as Latchkey talks to it.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`hosts`] | which hosts are Salesforce's: the only ones that a code, secret or token is ever sent to |
+//! | [`http`] | the one HTTP client: no redirects, bounded bodies, time-outs |
+//! | [`authorize`] | the address that a browser is sent to |
+//! | [`token`] | the token endpoint: exchange and refresh, and the checks of its answer |
+//! | [`id_token`] | OpenID Connect: the id_token against the host's JWKS |
+//! | [`error`] | what can go wrong, split by who failed |
+//!
+//! Facts about Salesforce's behaviour are cited by their section of the fact base in `docs/salesforce.md`.
+
+pub mod authorize;
+pub mod error;
+pub mod hosts;
+pub mod http;
+pub mod id_token;
+pub mod token;
+
+pub use error::{Distrust, SalesforceError};
+pub use hosts::{HostRefused, Hosts, LoginHost};
+pub use http::Http;
+pub use token::{Grant, Registration};
+
+/// The client: cheap to clone, one for each function.
+#[derive(Debug, Clone)]
+pub struct Salesforce {
+    http: Http,
+    hosts: Hosts,
+    keys: id_token::Keys,
+}
+
+impl Salesforce {
+    /// A client that talks to these hosts through this HTTP client.
+    pub fn new(http: Http, hosts: Hosts) -> Self {
+        Self { http, hosts, keys: id_token::Keys::default() }
+    }
+
+    /// Which hosts it talks to.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+}

@@ -1,1 +1,34 @@
-//! Stub.
+//! What surrounds a handler, so that a function's `lib.rs` can tell its story and nothing else.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`settings`] | the environment → typed settings, or an error that names the variable |
+//! | [`platform`] | the clients and caches that a function is made of |
+//! | [`serve`] | the Lambda loop, the one reading of the clock, the one log line a request |
+//! | [`request`] | paths, queries, cookies, bodies: read strictly, with limits |
+//! | [`respond`] | pages, redirects, JSON, problem documents: every answer's headers |
+//! | [`caller`] | the API key → the product that calls |
+//! | [`views`] | connections as the API shows them |
+//! | [`revoke`] | taking a grant back: at Salesforce, then here |
+//! | [`failures`] | evidence → a recorded failure with its help page |
+//!
+//! Arrows: functions → service → salesforce, store, pages → domain.
+
+pub mod caller;
+pub mod failures;
+pub mod platform;
+pub mod request;
+pub mod respond;
+pub mod revoke;
+pub mod serve;
+pub mod settings;
+pub mod views;
+
+pub use platform::{Platform, Products};
+pub use request::{Refused, Route};
+pub use respond::{Problem, Response};
+pub use serve::serve;
+pub use settings::{SettingError, Settings};
+
+/// A request as lambda_http gives it, on Lambda and on the local port alike.
+pub type Request = lambda_http::Request;

@@ -1,1 +1,152 @@
-//! Stub.
+#![doc = include_str!("../README.md")]
+
+pub mod connections;
+pub mod failures;
+pub mod keys;
+pub mod leases;
+pub mod products;
+pub mod seal;
+pub mod secrets;
+pub mod sessions;
+pub mod table;
+
+mod rows;
+
+use aws_sdk_dynamodb::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
+};
+use jiff::Timestamp;
+
+pub use connections::{ConnectionRecord, NewConnection, Tokens};
+pub use leases::{Lease, Leased, Saved};
+pub use seal::{Field, Owner, Sealed, Vault};
+pub use secrets::{SecretError, Secrets};
+pub use sessions::{Begun, Claim, Created, Redeemed};
+
+/// The table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+/// The table could not be used, or holds what we never write.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// DynamoDB refused or did not answer.
+    #[error("DynamoDB {operation}: {code}: {message}")]
+    Unavailable {
+        /// The call.
+        operation: &'static str,
+        /// AWS's error code, or `NoAnswer`.
+        code: String,
+        /// AWS's message.
+        message: String,
+    },
+    /// An item fits no state that we know.
+    #[error("item {pk}: {what}")]
+    Corrupt {
+        /// The item.
+        pk: String,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+impl Store {
+    /// The table of that name.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// The client, for the table's own management (creating it in the local stack).
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl StoreError {
+    fn unavailable<E>(operation: &'static str, error: &SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata,
+    {
+        match error {
+            SdkError::ServiceError(refusal) => Self::Unavailable {
+                operation,
+                code: refusal.err().code().unwrap_or("Unknown").to_owned(),
+                message: refusal.err().message().unwrap_or_default().to_owned(),
+            },
+            SdkError::TimeoutError(_) => {
+                Self::Unavailable { operation, code: "NoAnswer".into(), message: "timed out".into() }
+            }
+            _ => Self::Unavailable { operation, code: "NoAnswer".into(), message: "the call failed".into() },
+        }
+    }
+}
+
+type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// An error that may be a condition's refusal.
+trait Refusal: ProvideErrorMetadata {
+    /// The condition's refusal, if that is what it is.
+    fn refused(&self) -> Option<Refused>;
+}
+
+/// A refused condition, with the item that refused: absent where it was not asked for or there is none.
+struct Refused(Option<Item>);
+
+macro_rules! refusal {
+    ($($error:path),*) => {$(
+        impl Refusal for $error {
+            fn refused(&self) -> Option<Refused> {
+                match self {
+                    Self::ConditionalCheckFailedException(refused) => Some(Refused(refused.item.clone())),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+refusal!(
+    aws_sdk_dynamodb::operation::put_item::PutItemError,
+    aws_sdk_dynamodb::operation::update_item::UpdateItemError,
+    aws_sdk_dynamodb::operation::delete_item::DeleteItemError
+);
+
+/// Splits a conditional write's outcomes: a refused condition is expected, with the item that refused; any
+/// other error is not.
+fn conditional<T, E: Refusal>(
+    operation: &'static str,
+    written: Result<T, SdkError<E>>,
+) -> Result<Result<T, Option<Item>>, StoreError> {
+    match written {
+        Ok(output) => Ok(Ok(output)),
+        Err(error) => match error.as_service_error().and_then(Refusal::refused) {
+            Some(Refused(item)) => Ok(Err(item)),
+            None => Err(StoreError::unavailable(operation, &error)),
+        },
+    }
+}
+
+#[expect(non_snake_case, reason = "reads as DynamoDB's own notation for a string attribute")]
+fn S(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+#[expect(non_snake_case, reason = "reads as DynamoDB's own notation for a number attribute")]
+fn N(number: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(number.into().to_string())
+}
+
+/// Times are numbers of milliseconds, so that conditions can compare them.
+fn millis(at: Timestamp) -> AttributeValue {
+    N(at.as_millisecond())
+}
+
+/// DynamoDB's TTL is in seconds, and late by up to days: the code checks expiry itself.
+fn ttl(at: Timestamp) -> AttributeValue {
+    N(at.as_second())
+}

@@ -4,6 +4,13 @@
 //! Three users keep it honest: the journeys (in process), `cargo run -p local` (a person with a browser),
 //! and the real-client tests (jsforce, simple-salesforce, Chromium).
 
+#![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
+
+pub mod browser;
 pub mod clock;
+pub mod dynamodb;
+pub mod lambda;
+pub mod salesforce;
+pub mod secrets;
 
 pub use clock::Clock;

@@ -1,0 +1,170 @@
+//! `POST /v1/connect-sessions`: a product wishes that one of its users connects an org.
+
+use domain::{
+    App, AppId, ConnectSession, Customer, Environment, HostChoice, Product, SessionState,
+    secret::{ConnectKey, Hash},
+};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use service::{Problem, Request, Response, request, respond};
+use store::Created;
+
+use crate::{Authorize, error::Failed, show::SessionView};
+
+/// What the call takes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    app: Option<AppId>,
+    customer: Customer,
+    user: String,
+    environment: Option<Environment>,
+    my_domain: Option<String>,
+    return_to: Option<String>,
+    expires_in: Option<i64>,
+}
+
+/// How long a link works unless the call says otherwise, and the bounds of what it may say.
+const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
+const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// Ids and names of the product's own are kept up to this many bytes.
+const MAX_TEXT: usize = 200;
+
+impl Authorize {
+    pub(crate) async fn create(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
+        let idempotency = idempotency_key(request)?;
+        let call: Call = request::json(request)?;
+
+        let key = match idempotency {
+            Some(idempotency) => ConnectKey::for_idempotency(&caller.key, idempotency),
+            None => ConnectKey::mint(),
+        };
+        let session = self.wish(&key, call, &caller.product, now)?;
+        let digest = Hash::of(&String::from_utf8_lossy(request.body().as_ref()));
+        let (status, session) = match self.platform.store.create_session(&session, &digest).await? {
+            Created::New => (StatusCode::CREATED, session),
+            Created::Before(before) => (StatusCode::OK, *before),
+            Created::Different => {
+                return Err(Problem::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "idempotency-key-reused",
+                    "This Idempotency-Key was used for a different call",
+                    "Send the same body again, or a new Idempotency-Key.",
+                )
+                .into());
+            }
+        };
+        let connect_url = self.platform.settings.public_url.at(&format!("/connect/{}", key.expose()));
+        let view = SessionView::of(&session, &self.platform.settings.public_url, now).with_link(connect_url);
+        Ok(respond::json(status, &view))
+    }
+
+    /// Checks what was asked for against what the product has.
+    fn wish(&self, key: &ConnectKey, call: Call, product: &Product, now: Timestamp) -> Result<ConnectSession, Problem> {
+        let app = choose_app(product, call.app.as_ref())?;
+        let host = self.choose_host(app, call.environment, call.my_domain.as_deref())?;
+        let return_to = match (&call.return_to, product.return_addresses.as_slice()) {
+            (Some(asked), _) => product.returns_to(asked).ok_or_else(|| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "return-address-not-registered",
+                    "The return address is not registered",
+                    "return_to must be, character for character, one of the product's return_addresses.",
+                )
+            })?,
+            (None, [only]) => only,
+            (None, _) => {
+                return Err(Problem::bad_request("return_to is needed: the product has several return addresses"));
+            }
+        };
+        let texts = [("customer.id", &call.customer.id), ("user", &call.user)];
+        if let Some((name, _)) = texts.iter().find(|(_, text)| text.is_empty() || text.len() > MAX_TEXT) {
+            return Err(Problem::bad_request(format!("{name} must have 1 to {MAX_TEXT} bytes")));
+        }
+        if call.customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
+            return Err(Problem::bad_request(format!("customer.name must have at most {MAX_TEXT} bytes")));
+        }
+        let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
+        if !(SHORTEST..=LONGEST).contains(&lifetime) {
+            return Err(Problem::bad_request(format!(
+                "expires_in must be {} to {} seconds",
+                SHORTEST.as_secs(),
+                LONGEST.as_secs()
+            )));
+        }
+        Ok(ConnectSession {
+            id: key.session(),
+            product: product.id.clone(),
+            app: app.id.clone(),
+            customer: call.customer,
+            user: call.user,
+            host,
+            return_to: return_to.clone(),
+            state: SessionState::Created,
+            created_at: now,
+            expires_at: now + lifetime,
+            attempts: 0,
+            last_failure: None,
+        })
+    }
+
+    fn choose_host(
+        &self,
+        app: &App,
+        environment: Option<Environment>,
+        my_domain: Option<&str>,
+    ) -> Result<HostChoice, Problem> {
+        let choice = match (environment, my_domain) {
+            (None | Some(Environment::MyDomain), Some(typed)) => {
+                let host = self.platform.salesforce.hosts().my_domain(typed).map_err(|refused| {
+                    Problem::new(
+                        StatusCode::BAD_REQUEST,
+                        "not-a-salesforce-host",
+                        "my_domain is not a Salesforce sign-in host",
+                        refused.to_string(),
+                    )
+                })?;
+                HostChoice::MyDomain(host.host().to_owned())
+            }
+            (Some(Environment::Production), None) => HostChoice::Production,
+            (Some(Environment::Sandbox), None) => HostChoice::Sandbox,
+            (None | Some(Environment::MyDomain), None) => HostChoice::Open,
+            (Some(_), Some(_)) => {
+                return Err(Problem::bad_request("give my_domain, or environment production or sandbox, not both"));
+            }
+        };
+        let needs = match &choice {
+            HostChoice::Open => return Ok(choice),
+            HostChoice::Production => Environment::Production,
+            HostChoice::Sandbox => Environment::Sandbox,
+            HostChoice::MyDomain(_) => Environment::MyDomain,
+        };
+        if app.login_hosts.contains(&needs) {
+            Ok(choice)
+        } else {
+            Err(Problem::bad_request("the app's login_hosts do not include that environment"))
+        }
+    }
+}
+
+fn choose_app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App, Problem> {
+    match (asked, product.apps.as_slice()) {
+        (Some(id), _) => product.app(id).ok_or_else(|| Problem::bad_request("the product has no app of that id")),
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Problem::bad_request("app is needed: the product has several apps")),
+    }
+}
+
+fn idempotency_key(request: &Request) -> Result<Option<&str>, Problem> {
+    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let text = value.to_str().unwrap_or_default();
+    if (1..=255).contains(&text.len()) {
+        Ok(Some(text))
+    } else {
+        Err(Problem::bad_request("Idempotency-Key must have 1 to 255 ASCII characters"))
+    }
+}

@@ -1,0 +1,164 @@
+//! `POST /connect/{key}`: mints an attempt, ties it to this browser, sends the browser to Salesforce.
+
+use domain::{
+    App, Attempt, ConnectSession, Environment,
+    secret::{BrowserSecret, ConnectKey, State},
+};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use pages::{HostForm, HostRefusal};
+use salesforce::{
+    HostRefused, LoginHost,
+    authorize::{AuthorizeRequest, authorize_url},
+};
+use service::{
+    Request, Response,
+    request::{Form, attempt_cookie, is_same_origin, session_cookie},
+    respond::{redirect, set_cookie},
+};
+use store::Begun;
+
+use crate::{
+    Authorize,
+    error::Failed,
+    page::{over, sign_in},
+};
+
+/// How long a trip to Salesforce may take: sign-in, a second factor, reading the consent.
+const TRIP: SignedDuration = SignedDuration::from_mins(30);
+
+/// How long this browser keeps the way back to its connect page, at most.
+const BOUND: SignedDuration = SignedDuration::from_hours(24);
+
+/// What the user chose on the page.
+struct Chosen<'a> {
+    environment: Option<Environment>,
+    my_domain: &'a str,
+    fresh_login: bool,
+}
+
+impl Authorize {
+    pub(crate) async fn depart(&self, request: &Request, key: &str, now: Timestamp) -> Result<Response, Failed> {
+        let public_url = &self.platform.settings.public_url;
+        if !is_same_origin(request, public_url.origin()) {
+            return Err(Failed::BadForm);
+        }
+        let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
+        let chosen = Chosen::read(&form);
+        let key = ConnectKey::new(key);
+        let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+        let (product, app) = self.parties(&session, now).await?;
+        if let Some(over) = over(&session, &product, now) {
+            return Ok(over);
+        }
+        let fixed = self.fixed_host(&session)?;
+        let host = match fixed {
+            Some(host) => host,
+            None => match self.chosen_host(&app, &chosen) {
+                Ok(host) => host,
+                Err(refused) => {
+                    let again = HostForm {
+                        allowed: &app.login_hosts,
+                        chosen: chosen.environment,
+                        my_domain: chosen.my_domain,
+                        refused: Some(refused),
+                    };
+                    let page = sign_in(None, again);
+                    return Ok(Self::connect_page(
+                        StatusCode::UNPROCESSABLE_ENTITY,
+                        &key,
+                        &session,
+                        (&product, &app),
+                        page,
+                    ));
+                }
+            },
+        };
+
+        let (state, browser) = (State::mint(), BrowserSecret::mint());
+        let attempt = attempt(&session, &host, &state, &browser, now);
+        if self.platform.store.begin_attempt(&attempt).await? == Begun::No {
+            // Between the read above and this write the session ended: its page says how.
+            let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+            return Ok(over(&session, &product, now).unwrap_or_else(|| too_many(&product.brand)));
+        }
+        let to = authorize_url(
+            &host,
+            &app,
+            &AuthorizeRequest {
+                redirect_uri: &public_url.callback(),
+                state: state.expose(),
+                code_challenge: &browser.pkce_challenge(&attempt.id),
+                nonce: &browser.nonce(&attempt.id),
+                fresh_login: chosen.fresh_login,
+            },
+        );
+        let mut response = redirect(to.as_str());
+        set_cookie(&mut response, &attempt_cookie(&attempt.id), Some((browser.expose(), TRIP.as_secs())));
+        let left = (session.expires_at - now).get_seconds().clamp(0, BOUND.as_secs());
+        set_cookie(&mut response, &session_cookie(&session.id), Some((key.expose(), left)));
+        Ok(response)
+    }
+
+    fn chosen_host(&self, app: &App, chosen: &Chosen<'_>) -> Result<LoginHost, HostRefusal> {
+        let environment = chosen
+            .environment
+            .or_else(|| if let [only] = app.login_hosts[..] { Some(only) } else { None })
+            .filter(|environment| app.login_hosts.contains(environment))
+            .ok_or(HostRefusal::NoChoice)?;
+        let hosts = self.platform.salesforce.hosts();
+        match environment {
+            Environment::Production => Ok(hosts.production()),
+            Environment::Sandbox => Ok(hosts.sandbox()),
+            Environment::MyDomain => hosts.my_domain(chosen.my_domain).map_err(|refused| match refused {
+                HostRefused::Empty => HostRefusal::MyDomainMissing,
+                HostRefused::NotAHost | HostRefused::NotSalesforce => HostRefusal::NotMyDomain,
+            }),
+        }
+    }
+}
+
+impl<'a> Chosen<'a> {
+    fn read(form: &'a Form) -> Self {
+        Self {
+            environment: match form.only("host") {
+                Some("production") => Some(Environment::Production),
+                Some("sandbox") => Some(Environment::Sandbox),
+                Some("my_domain") => Some(Environment::MyDomain),
+                _ => None,
+            },
+            my_domain: form.only("my_domain").unwrap_or_default(),
+            fresh_login: form.only("fresh_login") == Some("yes"),
+        }
+    }
+}
+
+fn attempt(
+    session: &ConnectSession,
+    host: &LoginHost,
+    state: &State,
+    browser: &BrowserSecret,
+    now: Timestamp,
+) -> Attempt {
+    Attempt {
+        id: state.attempt(),
+        session: session.id.clone(),
+        product: session.product.clone(),
+        app: session.app.clone(),
+        customer: session.customer.clone(),
+        user: session.user.clone(),
+        login_host: host.origin().to_owned(),
+        environment: host.environment(),
+        return_to: session.return_to.clone(),
+        browser: browser.hash(),
+        began_at: now,
+        expires_at: now + TRIP,
+    }
+}
+
+fn too_many(brand: &domain::Brand) -> Response {
+    use pages::{NoticePage, Page};
+    service::respond::page(StatusCode::CONFLICT, service::respond::Forms::Ours, |nonce| {
+        NoticePage::used_link(nonce, brand).html()
+    })
+}

@@ -1,0 +1,88 @@
+//! `GET /connect/{key}`: what is being connected, and for whom. Mail scanners and previews open links too,
+//! so nothing but the first opening's time is noted.
+
+use domain::{App, ConnectSession, Product, SessionState, diagnosis, secret::ConnectKey};
+use http::StatusCode;
+use jiff::Timestamp;
+use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn};
+use salesforce::LoginHost;
+use service::{
+    Response,
+    respond::{Forms, page},
+};
+
+use crate::{Authorize, error::Failed};
+
+impl Authorize {
+    pub(crate) async fn page(&self, key: &str, now: Timestamp) -> Result<Response, Failed> {
+        let key = ConnectKey::new(key);
+        let session =
+            self.platform.store.open_session(&key.session(), now).await?.ok_or(Failed::UnknownLink)?;
+        let (product, app) = self.parties(&session, now).await?;
+        if let Some(over) = over(&session, &product, now) {
+            return Ok(over);
+        }
+        let fixed = self.fixed_host(&session)?;
+        let form = HostForm { allowed: &app.login_hosts, chosen: None, my_domain: "", refused: None };
+        Ok(Self::connect_page(StatusCode::OK, &key, &session, (&product, &app), sign_in(fixed.as_ref(), form)))
+    }
+
+    pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, Failed> {
+        self.platform.salesforce.hosts().fixed(&session.host).map_err(|_| Failed::Unconfigured)
+    }
+
+    pub(crate) fn connect_page(
+        status: StatusCode,
+        key: &ConnectKey,
+        session: &ConnectSession,
+        (product, app): (&Product, &App),
+        sign_in: SignIn<'_>,
+    ) -> Response {
+        let action = format!("/connect/{}", key.expose());
+        let trouble = format!("{action}/trouble");
+        let went_out = matches!(session.state, SessionState::Redirected { .. });
+        let last = session.last_failure.as_ref().map(|last| {
+            let title = diagnosis::cause(&last.cause).map_or("", |cause| cause.title);
+            (title, format!("/help/{}", last.id))
+        });
+        page(status, Forms::Onwards, |nonce| {
+            ConnectPage {
+                nonce,
+                brand: &product.brand,
+                app,
+                customer: &session.customer,
+                action: &action,
+                sign_in,
+                fresh_login: false,
+                trouble: went_out.then_some(trouble.as_str()),
+                last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
+                guide: None,
+            }
+            .html()
+        })
+    }
+}
+
+/// The page for a session that begins nothing any more.
+pub(crate) fn over(session: &ConnectSession, product: &Product, now: Timestamp) -> Option<Response> {
+    let brand = &product.brand;
+    match &session.state {
+        SessionState::Connected { .. } | SessionState::Returned { .. } => {
+            Some(page(StatusCode::OK, Forms::Ours, |nonce| {
+                let back = WayOn::Product(session.return_to.as_str());
+                NoticePage::already_connected(nonce, brand, &session.customer, back).html()
+            }))
+        }
+        _ if !session.is_open(now) => {
+            Some(page(StatusCode::GONE, Forms::Ours, |nonce| NoticePage::expired_link(nonce, brand).html()))
+        }
+        _ => None,
+    }
+}
+
+pub(crate) fn sign_in<'a>(fixed: Option<&'a LoginHost>, form: HostForm<'a>) -> SignIn<'a> {
+    match fixed {
+        Some(host) => SignIn::Fixed { environment: host.environment(), host: host.host() },
+        None => SignIn::Choice(form),
+    }
+}

@@ -1,0 +1,89 @@
+//! `GET /v1/connect-sessions/{id}`: how it stands.
+
+use domain::{ConnectSession, Customer, SessionId, SessionState};
+use jiff::Timestamp;
+use serde::Serialize;
+use service::{Problem, Request, Response, respond, settings::PublicUrl};
+
+use crate::{Authorize, error::Failed};
+
+/// A session as the API shows it.
+#[derive(Debug, Serialize)]
+pub(crate) struct SessionView<'a> {
+    id: &'a str,
+    /// `created`, `opened`, `redirected`, `returned`, `connected`, `failed` or `expired`.
+    status: &'a str,
+    /// The link for the user, in the answer to the creating call alone: the table holds no key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_url: Option<String>,
+    app: &'a str,
+    customer: &'a Customer,
+    user: &'a str,
+    return_to: &'a str,
+    created_at: String,
+    expires_at: String,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection_id: Option<&'a str>,
+    /// What went wrong last, while nothing has gone right since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<FailureView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct FailureView<'a> {
+    id: &'a str,
+    cause: &'a str,
+    reference: String,
+    help_url: String,
+}
+
+impl<'a> SessionView<'a> {
+    pub(crate) fn of(session: &'a ConnectSession, public_url: &PublicUrl, now: Timestamp) -> Self {
+        let over = now >= session.expires_at;
+        let connection = match &session.state {
+            SessionState::Connected { connection } => Some(connection.as_str()),
+            _ => None,
+        };
+        Self {
+            id: session.id.as_str(),
+            status: if over && connection.is_none() { "expired" } else { session.state.word() },
+            connect_url: None,
+            app: session.app.as_str(),
+            customer: &session.customer,
+            user: &session.user,
+            return_to: session.return_to.as_str(),
+            created_at: session.created_at.to_string(),
+            expires_at: session.expires_at.to_string(),
+            attempts: session.attempts,
+            connection_id: connection,
+            failure: session.last_failure.as_ref().map(|failure| FailureView {
+                id: failure.id.as_str(),
+                cause: &failure.cause,
+                reference: failure.id.reference(),
+                help_url: public_url.at(&format!("/help/{}", failure.id)),
+            }),
+        }
+    }
+
+    pub(crate) fn with_link(mut self, connect_url: String) -> Self {
+        self.connect_url = Some(connect_url);
+        self
+    }
+}
+
+impl Authorize {
+    pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
+        let unknown = || Problem::not_found("connect session");
+        let id: SessionId = id.parse().map_err(|_| unknown())?;
+        let session = self.platform.store.session(&id).await?.ok_or_else(unknown)?;
+        if session.product != caller.product.id {
+            return Err(unknown().into());
+        }
+        Ok(respond::json(
+            http::StatusCode::OK,
+            &SessionView::of(&session, &self.platform.settings.public_url, now),
+        ))
+    }
+}

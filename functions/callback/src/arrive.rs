@@ -1,0 +1,176 @@
+//! `GET /oauth/callback`: the story of a browser's return.
+
+use domain::{
+    Attempt, Connection, ConnectionId, ConnectionState, Evidence, Stage,
+    secret::{BrowserSecret, Receipt},
+};
+use jiff::{SignedDuration, Timestamp};
+use salesforce::Grant;
+use service::{
+    Request, Response,
+    failures::internal,
+    request::{attempt_cookie, cookie},
+    respond::{redirect, set_cookie},
+};
+use store::{Claim, ConnectionRecord, NewConnection, StoreError, Tokens};
+use url::Url;
+
+use crate::{
+    Callback,
+    answer::{Answer, Outcome},
+    error::{Ended, ExchangeError},
+};
+
+/// How long the product has to redeem a receipt. The browser is on its way there.
+const REDEEM: SignedDuration = SignedDuration::from_mins(10);
+
+/// How often the write of a new connection is tried: the tokens exist nowhere else yet.
+const SAVES: u32 = 3;
+
+impl Callback {
+    pub(crate) async fn arrive(&self, request: &Request, now: Timestamp) -> Result<Response, Ended> {
+        let answer = Answer::read(request).ok_or(Ended::Stray)?;
+        let (attempt, browser) = self.claim(request, &answer, now).await?;
+        let code = match answer.outcome {
+            Outcome::Approved(code) => code,
+            Outcome::Declined { code, description } => {
+                let evidence = Evidence::callback(&code, description.as_deref());
+                return Err(failed(attempt, Stage::Callback, evidence));
+            }
+            Outcome::Unclear(why) => {
+                let evidence = Evidence::callback("unexpected_answer", Some(why));
+                return Err(failed(attempt, Stage::Callback, evidence));
+            }
+        };
+        let (product, app) = self.parties(&attempt, now).await?;
+        let grant = match self.exchange(&attempt, &app, &code, &browser, now).await {
+            Ok(grant) => grant,
+            Err(error) => return Err(exchange_failed(attempt, &error)),
+        };
+        let record = match self.record(&attempt, &app, &grant, product.redeem, now).await {
+            Ok(record) => record,
+            Err(error) => {
+                self.give_back(&attempt, &grant).await;
+                return Err(exchange_failed(attempt, &error));
+            }
+        };
+        let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
+        match self.save(&record, receipt.as_ref(), now).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.give_back(&attempt, &grant).await;
+                return Err(Ended::Connected(attempt));
+            }
+            Err(error) => {
+                self.give_back(&attempt, &grant).await;
+                return Err(error.into());
+            }
+        }
+        let mut response = redirect(return_address(&attempt, &record.connection.id, receipt.as_ref()).as_str());
+        set_cookie(&mut response, &attempt_cookie(&attempt.id), None);
+        Ok(response)
+    }
+
+    /// Claims the attempt that the answer names, in the browser that began it.
+    async fn claim(
+        &self,
+        request: &Request,
+        answer: &Answer,
+        now: Timestamp,
+    ) -> Result<(Box<Attempt>, BrowserSecret), Ended> {
+        let id = answer.state.attempt();
+        let browser = cookie(request, &attempt_cookie(&id)).ok_or(Ended::Stray)?;
+        match self.platform.store.claim(&id, &browser.hash(), now).await? {
+            Claim::Yours(attempt) => Ok((attempt, browser)),
+            Claim::Unknown | Claim::OtherBrowser => Err(Ended::Stray),
+            Claim::Used(attempt) => Err(Ended::Used(attempt)),
+            Claim::Expired(attempt) => {
+                let evidence = Evidence::callback("attempt_expired", None);
+                Err(failed(attempt, Stage::Callback, evidence))
+            }
+        }
+    }
+
+    /// The connection to be stored, its tokens sealed.
+    async fn record(
+        &self,
+        attempt: &Attempt,
+        app: &domain::App,
+        grant: &Grant,
+        redeem: bool,
+        now: Timestamp,
+    ) -> Result<ConnectionRecord, ExchangeError> {
+        let mut identity = grant.identity.clone();
+        identity.username = self.platform.salesforce.username(grant).await;
+        let state = if redeem { ConnectionState::Pending { redeem_by: now + REDEEM } } else { ConnectionState::Active };
+        let connection = Connection {
+            id: ConnectionId::mint(now),
+            product: attempt.product.clone(),
+            app: attempt.app.clone(),
+            customer: attempt.customer.clone(),
+            user: attempt.user.clone(),
+            session: attempt.session.clone(),
+            identity,
+            login_host: attempt.login_host.clone(),
+            environment: attempt.environment,
+            instance_url: grant.instance_url.clone(),
+            scopes: grant.granted(&app.scopes),
+            state,
+            created_at: now,
+        };
+        Ok(ConnectionRecord::seal(&self.vault, connection, tokens(grant), app.access_token_life()).await?)
+    }
+
+    async fn save(
+        &self,
+        record: &ConnectionRecord,
+        receipt: Option<&Receipt>,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let new = NewConnection { record, receipt: receipt.map(|receipt| (receipt.hash(), now + REDEEM)) };
+        let mut tries = 1;
+        loop {
+            match self.platform.store.save_connection(&new).await {
+                Err(error) if tries < SAVES => {
+                    internal(&error);
+                    tries += 1;
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Revokes a grant that nobody will hold. If Salesforce cannot be reached either, the log has it.
+    pub(crate) async fn give_back(&self, attempt: &Attempt, grant: &Grant) {
+        let token = grant.refresh.as_ref().map_or(grant.access.expose(), |refresh| refresh.expose());
+        let Ok(host) = self.platform.salesforce.hosts().readmit(&attempt.login_host) else { return };
+        if let Err(error) = self.platform.salesforce.revoke(&host, token).await {
+            internal(&error);
+        }
+    }
+}
+
+fn tokens(grant: &Grant) -> Tokens<'_> {
+    Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at: grant.issued_at }
+}
+
+/// The registered return address, with what the product's backend needs to redeem.
+fn return_address(attempt: &Attempt, connection: &ConnectionId, receipt: Option<&Receipt>) -> Url {
+    let mut url = attempt.return_to.clone();
+    url.query_pairs_mut().append_pair("connect_session", attempt.session.as_str());
+    match receipt {
+        Some(receipt) => url.query_pairs_mut().append_pair("receipt", receipt.expose()),
+        None => url.query_pairs_mut().append_pair("connection", connection.as_str()),
+    };
+    url
+}
+
+fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {
+    Ended::Failed { attempt, stage, evidence: Box::new(evidence) }
+}
+
+fn exchange_failed(attempt: Box<Attempt>, error: &ExchangeError) -> Ended {
+    internal(error);
+    failed(attempt, Stage::Exchange, error.evidence())
+}

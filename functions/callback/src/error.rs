@@ -1,0 +1,170 @@
+//! How a callback can end without a connection, and where the browser goes then.
+
+use domain::{App, Attempt, Evidence, Product, Stage};
+use http::StatusCode;
+use jiff::Timestamp;
+use pages::{NoticePage, Page, WayOn};
+use salesforce::SalesforceError;
+use service::{
+    Response,
+    failures::{Of, diagnose, internal},
+    respond::{Forms, page, redirect, set_cookie},
+    request::attempt_cookie,
+};
+use store::{SecretError, StoreError};
+
+use crate::Callback;
+
+/// Why a callback ended without a connection.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Ended {
+    /// It belongs to no attempt that we know, in this browser.
+    #[error("the callback belongs to no known attempt in this browser")]
+    Stray,
+    /// The attempt was claimed before: a reload, Back, a double click.
+    #[error("the attempt was used")]
+    Used(Box<Attempt>),
+    /// The session has its connection already, from another tab.
+    #[error("the session is connected already")]
+    Connected(Box<Attempt>),
+    /// A known attempt failed: to be recorded, with a help page.
+    #[error("the attempt failed")]
+    Failed {
+        /// The attempt.
+        attempt: Box<Attempt>,
+        /// Where on the way.
+        stage: Stage,
+        /// What was seen.
+        evidence: Box<Evidence>,
+    },
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The attempt's product or app is no longer configured.
+    #[error("product {0} or its app is not configured")]
+    Unconfigured(String),
+}
+
+/// Why a claimed attempt's exchange failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    /// Salesforce.
+    #[error(transparent)]
+    Salesforce(#[from] SalesforceError),
+    /// The consumer secret or the keyring.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The attempt's login host is not one of Salesforce's.
+    #[error("the attempt's login host is not one of Salesforce's")]
+    Host,
+    /// The refresh token that the app asks for was not granted.
+    #[error("the answer has no refresh token, though the app asks for one")]
+    NoRefreshToken,
+    /// The id_token that the app asks for is missing.
+    #[error("the answer has no id_token, though the app asks for one")]
+    NoIdToken,
+}
+
+impl ExchangeError {
+    /// What it tells a diagnosis. Our own faults are ours: the person is not told a secret's name.
+    pub(crate) fn evidence(&self) -> Evidence {
+        match self {
+            Self::Salesforce(error) => error.evidence(),
+            Self::Secret(_) | Self::Host => Evidence::token_endpoint(Some("internal"), None, None),
+            Self::NoRefreshToken => {
+                Evidence::token_endpoint(Some("refresh_token_missing"), None, None)
+            }
+            Self::NoIdToken => Evidence::token_endpoint(Some("id_token_invalid"), None, None),
+        }
+    }
+}
+
+impl Callback {
+    /// Ends a callback: every failure of a known attempt is recorded and has a help page; a stranger's gets
+    /// an unbranded page and a bounded counter.
+    pub(crate) async fn end(&self, ended: Ended, now: Timestamp) -> Response {
+        match ended {
+            Ended::Stray => {
+                if let Err(error) = self.platform.store.count_stray(now).await {
+                    internal(&error);
+                }
+                page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::stray_callback(nonce).html())
+            }
+            Ended::Used(attempt) | Ended::Connected(attempt) => self.already(&attempt, now).await,
+            Ended::Failed { attempt, stage, evidence } => {
+                match self.fail(&attempt, stage, *evidence, now).await {
+                    Ok(response) => response,
+                    Err(error) => unavailable(&error),
+                }
+            }
+            Ended::Store(_) | Ended::Unconfigured(_) => unavailable(&ended),
+        }
+    }
+
+    /// A second visit of one callback: the first one's result counts, and the way on is in the product.
+    async fn already(&self, attempt: &Attempt, now: Timestamp) -> Response {
+        let product = match self.platform.products.get(&attempt.product, now).await {
+            Ok(product) => product,
+            Err(error) => return unavailable(&error),
+        };
+        let session = match self.platform.store.session(&attempt.session).await {
+            Ok(session) => session,
+            Err(error) => return unavailable(&error),
+        };
+        let (Some(product), Some(session)) = (product, session) else {
+            return page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html());
+        };
+        if let Some(failure) = &session.last_failure {
+            return redirect(&format!("/help/{}", failure.id));
+        }
+        let back = WayOn::Product(attempt.return_to.as_str());
+        if session.is_open(now) {
+            return page(StatusCode::CONFLICT, Forms::Ours, |nonce| {
+                NoticePage::used_link(nonce, &product.brand).with_way_on(back).html()
+            });
+        }
+        page(StatusCode::OK, Forms::Ours, |nonce| {
+            NoticePage::already_connected(nonce, &product.brand, &attempt.customer, back).html()
+        })
+    }
+
+    async fn fail(
+        &self,
+        attempt: &Attempt,
+        stage: Stage,
+        evidence: Evidence,
+        now: Timestamp,
+    ) -> Result<Response, Ended> {
+        let (_, app) = self.parties(attempt, now).await?;
+        let (failure, _) = diagnose(Of::Attempt(attempt), &app, stage, evidence, now);
+        self.platform.store.fail_session(&attempt.session, &failure).await?;
+        let mut response = redirect(&format!("/help/{}", failure.id));
+        set_cookie(&mut response, &attempt_cookie(&attempt.id), None);
+        Ok(response)
+    }
+
+    /// The product and the app that an attempt names.
+    pub(crate) async fn parties(
+        &self,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<(std::sync::Arc<Product>, App), Ended> {
+        let gone = || Ended::Unconfigured(attempt.product.to_string());
+        let product = self.platform.products.get(&attempt.product, now).await?.ok_or_else(gone)?;
+        let app = product.app(&attempt.app).cloned().ok_or_else(gone)?;
+        Ok((product, app))
+    }
+}
+
+/// Something of ours failed: the person gets a reference, the log the reason.
+fn unavailable(error: &dyn std::error::Error) -> Response {
+    let reference = internal(error);
+    page(StatusCode::SERVICE_UNAVAILABLE, Forms::Ours, |nonce| {
+        NoticePage::internal_error(nonce, &reference).html()
+    })
+}
+
+/// An address that is none of ours.
+pub(crate) fn not_found() -> Response {
+    page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html())
+}

@@ -1,0 +1,90 @@
+//! The exchange: one call to the token endpoint, and the checks without which nothing of it is kept.
+
+use domain::{
+    App, Attempt,
+    secret::{AuthorizationCode, BrowserSecret},
+};
+use jiff::Timestamp;
+use salesforce::{Grant, LoginHost, Registration, id_token::Expected};
+
+use crate::{Callback, error::ExchangeError};
+
+impl Callback {
+    /// Exchanges a code at the host that the attempt went to, and checks what comes back.
+    pub(crate) async fn exchange(
+        &self,
+        attempt: &Attempt,
+        app: &App,
+        code: &AuthorizationCode,
+        browser: &BrowserSecret,
+        now: Timestamp,
+    ) -> Result<Grant, ExchangeError> {
+        let host =
+            self.platform.salesforce.hosts().readmit(&attempt.login_host).map_err(|_| ExchangeError::Host)?;
+        let verifier = browser.pkce_verifier(&attempt.id);
+        let grant = self.ask(&host, app, code, &verifier).await?;
+        self.check(&host, attempt, app, browser, &grant, now).await?;
+        Ok(grant)
+    }
+
+    /// Asks for the tokens. `invalid_client` may mean that the consumer secret was rotated since we read it:
+    /// Salesforce refuses the client before it looks at the code, so the code is asked for again if, and only
+    /// if, Secrets Manager has another secret by now.
+    async fn ask(
+        &self,
+        host: &LoginHost,
+        app: &App,
+        code: &AuthorizationCode,
+        verifier: &str,
+    ) -> Result<Grant, ExchangeError> {
+        let (salesforce, secrets) = (&self.platform.salesforce, &self.platform.secrets);
+        let callback = self.platform.settings.public_url.callback();
+        let held = secrets.consumer(&app.secret).await?;
+        let app_with = Registration { consumer_key: &app.consumer_key, secret: &held.current };
+        let refused = match salesforce.exchange(host, app_with, code, verifier.to_owned(), &callback).await {
+            Err(error) if error.is_invalid_client() => error,
+            answer => return Ok(answer?),
+        };
+        secrets.forget(&app.secret);
+        let fetched = secrets.consumer(&app.secret).await?;
+        let Some(other) = fetched.other_than(&held.current) else { return Err(refused.into()) };
+        let app_with = Registration { secret: other, ..app_with };
+        Ok(salesforce.exchange(host, app_with, code, verifier.to_owned(), &callback).await?)
+    }
+
+    async fn check(
+        &self,
+        host: &LoginHost,
+        attempt: &Attempt,
+        app: &App,
+        browser: &BrowserSecret,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<(), ExchangeError> {
+        let wants = |names: &[&str]| app.scopes.iter().any(|scope| names.contains(&scope.as_str()));
+        if wants(&["refresh_token", "offline_access"]) && grant.refresh.is_none() {
+            self.give_back(attempt, grant).await;
+            return Err(ExchangeError::NoRefreshToken);
+        }
+        if !wants(&["openid"]) {
+            return Ok(());
+        }
+        let checked = match &grant.id_token {
+            None => Err(ExchangeError::NoIdToken),
+            Some(token) => {
+                let expected = Expected {
+                    audience: &app.consumer_key,
+                    nonce: &browser.nonce(&attempt.id),
+                    identity: &grant.identity,
+                };
+                let salesforce = &self.platform.salesforce;
+                salesforce.check_id_token(host, token, &expected, now).await.map_err(ExchangeError::from)
+            }
+        };
+        if checked.is_err() {
+            self.give_back(attempt, grant).await;
+        }
+        checked
+    }
+}
+

@@ -1,0 +1,112 @@
+//! `GET /help/{id}`: one failure, two readers. The diagnosis is made anew from the stored evidence, so that a
+//! page is never older than the catalogue.
+
+use domain::{
+    ConnectSession, Environment, Failure, FailureId, SessionState,
+    diagnosis::{self, Context},
+};
+use http::StatusCode;
+use jiff::Timestamp;
+use pages::{HelpPage, HelpState, Page, WayOn};
+use serde::Serialize;
+use service::{
+    Request, Response,
+    request::bound_key,
+    respond::{self, Forms, page},
+};
+
+use crate::{Errors, error::Failed};
+
+#[derive(Debug, Serialize)]
+struct Status {
+    state: &'static str,
+}
+
+impl Errors {
+    pub(crate) async fn help(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+        let (failure, session) = self.found(id, now).await?;
+        let (product, app) = self.parties(&failure.product, &failure.app, now).await?;
+        let context = Context {
+            stage: failure.stage,
+            app_kind: app.kind,
+            environment: failure.environment,
+            connected_before: failure.connection.is_some().then_some(true),
+        };
+        let diagnosis = diagnosis::diagnose(&failure.evidence, &context);
+        let address = self.platform.settings.public_url.at(&format!("/help/{}", failure.id));
+        let status = format!("/help/{}/status", failure.id);
+        let setup_origin = self.setup_origin(&failure);
+        let connect = session
+            .as_ref()
+            .filter(|session| session.is_open(now))
+            .and_then(|session| bound_key(request, &session.id))
+            .map(|key| format!("/connect/{}", key.expose()));
+        let trouble = connect.as_ref().map(|connect| format!("{connect}/trouble"));
+        // A help link goes from hand to hand: only the browser that the session is bound to may go on there.
+        let retry = match (&connect, &session) {
+            (Some(connect), _) => Some(WayOn::Connect(connect)),
+            (None, Some(session)) => Some(WayOn::Product(session.return_to.as_str())),
+            (None, None) => None,
+        };
+        Ok(page(StatusCode::OK, Forms::Ours, |nonce| {
+            HelpPage {
+                nonce,
+                brand: &product.brand,
+                app: &app,
+                customer: &failure.customer,
+                diagnosis: &diagnosis,
+                evidence: &failure.evidence,
+                at: failure.at,
+                environment: failure.environment,
+                setup_origin: setup_origin.as_deref(),
+                address: &address,
+                status: Some(&status),
+                reference: &failure.id.reference(),
+                retry,
+                tell_more: trouble.as_deref(),
+                state: state(session.as_ref()),
+            }
+            .html()
+        }))
+    }
+
+    pub(crate) async fn status(&self, id: &str, now: Timestamp) -> Result<Response, Failed> {
+        let (_, session) = self.found(id, now).await?;
+        let state = match state(session.as_ref()) {
+            HelpState::Open => "open",
+            HelpState::Resolved => "resolved",
+        };
+        Ok(respond::json(StatusCode::OK, &Status { state }))
+    }
+
+    async fn found(&self, id: &str, now: Timestamp) -> Result<(Failure, Option<ConnectSession>), Failed> {
+        let id: FailureId = id.parse().map_err(|_| Failed::UnknownLink)?;
+        let failure = self.platform.store.failure(&id, now).await?.ok_or(Failed::UnknownLink)?;
+        let session = match &failure.session {
+            Some(session) => self.platform.store.session(session).await?,
+            None => None,
+        };
+        Ok((failure, session))
+    }
+
+    /// The org's own My Domain, for links into its Setup: from the login host that the attempt went to, or
+    /// from an address that the user pasted; either only if it is one of Salesforce's. A shared login host
+    /// names no org.
+    fn setup_origin(&self, failure: &Failure) -> Option<String> {
+        let hosts = self.platform.salesforce.hosts();
+        [failure.login_host.as_deref(), failure.evidence.host.as_deref()]
+            .into_iter()
+            .flatten()
+            .filter_map(|host| hosts.my_domain(host).ok())
+            .find(|host| host.environment() == Environment::MyDomain)
+            .map(|host| host.origin().to_owned())
+    }
+}
+
+/// Whether the customer has connected since, in the same session.
+fn state(session: Option<&ConnectSession>) -> HelpState {
+    match session.map(|session| &session.state) {
+        Some(SessionState::Connected { .. }) => HelpState::Resolved,
+        _ => HelpState::Open,
+    }
+}

@@ -1,0 +1,96 @@
+//! `GET|POST /connect/{key}/trouble`: Salesforce kept the user on a page of its own and told us nothing. The
+//! user tells: a choice, or the pasted address or text, in which the true cause stands.
+
+use domain::{
+    ConnectSession, Evidence, Provenance, Stage, Surface,
+    diagnosis::{read_paste, scrub},
+    secret::ConnectKey,
+};
+use http::StatusCode;
+use jiff::Timestamp;
+use pages::{NoticePage, Page, Seen, TroublePage, WayOn};
+use service::{
+    Request, Response,
+    failures::{Of, diagnose},
+    request::{Form, is_same_origin},
+    respond::{Forms, page, redirect},
+};
+
+use crate::{Errors, error::Failed};
+
+impl Errors {
+    pub(crate) async fn trouble(&self, key: &str, now: Timestamp) -> Result<Response, Failed> {
+        let key = ConnectKey::new(key);
+        let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+        self.ask(&key, &session, StatusCode::OK, None, now).await
+    }
+
+    pub(crate) async fn told(&self, request: &Request, key: &str, now: Timestamp) -> Result<Response, Failed> {
+        if !is_same_origin(request, self.platform.settings.public_url.origin()) {
+            return Err(Failed::BadForm);
+        }
+        let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
+        let key = ConnectKey::new(key);
+        let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+        let seen = form.only("seen").and_then(Seen::from_word);
+        let pasted = form.only("pasted").unwrap_or_default().trim();
+        if !session.is_open(now) || (seen.is_none() && pasted.is_empty()) {
+            return self.ask(&key, &session, StatusCode::UNPROCESSABLE_ENTITY, seen, now).await;
+        }
+        let (_, app) = self.parties(&session.product, &session.app, now).await?;
+        let evidence = evidence(seen, pasted);
+        let (failure, _) = diagnose(Of::Session(&session), &app, Stage::Authorize, evidence, now);
+        if !self.platform.store.report_failure(&session.id, &failure).await? {
+            return self.ask(&key, &session, StatusCode::TOO_MANY_REQUESTS, seen, now).await;
+        }
+        Ok(redirect(&format!("/help/{}", failure.id)))
+    }
+
+    async fn ask(
+        &self,
+        key: &ConnectKey,
+        session: &ConnectSession,
+        status: StatusCode,
+        seen: Option<Seen>,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
+        let (product, app) = self.parties(&session.product, &session.app, now).await?;
+        if !session.is_open(now) {
+            let back = WayOn::Product(session.return_to.as_str());
+            return Ok(page(StatusCode::GONE, Forms::Ours, |nonce| {
+                NoticePage::expired_link(nonce, &product.brand).with_way_on(back).html()
+            }));
+        }
+        let back = format!("/connect/{}", key.expose());
+        let action = format!("{back}/trouble");
+        Ok(page(status, Forms::Ours, |nonce| {
+            TroublePage {
+                nonce,
+                brand: &product.brand,
+                app: &app,
+                customer: &session.customer,
+                action: &action,
+                back: &back,
+                seen,
+                nothing_given: status == StatusCode::UNPROCESSABLE_ENTITY,
+            }
+            .html()
+        }))
+    }
+}
+
+/// What the user told us. A pasted text counts before a choice: the cause stands in it.
+fn evidence(seen: Option<Seen>, pasted: &str) -> Evidence {
+    if let Some(read) = (!pasted.is_empty()).then(|| read_paste(pasted)).flatten() {
+        return read;
+    }
+    let (surface, code) = match seen {
+        Some(Seen::GenericError) => (Surface::HostedPage, Some("OAUTH_APPROVAL_ERROR_GENERIC")),
+        Some(Seen::RawText) => (Surface::RawBody, None),
+        Some(Seen::LoginProblem) => (Surface::OtherPage, None),
+        Some(Seen::Other) | None => (Surface::Unknown, None),
+    };
+    let text = scrub(pasted);
+    let read = Evidence::observed(surface, code, Some(&text), None);
+    Evidence { provenance: Provenance::Reported, ..read }
+}

@@ -1,0 +1,120 @@
+//! A product's connections: list, show, revoke.
+
+use domain::ConnectionId;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+use service::{
+    Problem, Request, Response,
+    caller::Caller,
+    failures::internal,
+    request::Form,
+    respond,
+    views::ConnectionView,
+};
+use store::{
+    ConnectionRecord,
+    connections::{ListQuery, Listed},
+};
+
+use crate::{Token, error::Failed};
+
+const PAGE: u8 = 50;
+
+#[derive(Debug, Serialize)]
+struct ListView<'a> {
+    connections: Vec<ListedView<'a>>,
+    /// Send it as `after` for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct ListedView<'a> {
+    id: &'a str,
+    state: &'a str,
+    app: &'a str,
+    customer: &'a domain::Customer,
+    org_id: &'a str,
+    salesforce_user_id: &'a str,
+    username: Option<&'a str>,
+    environment: domain::Environment,
+    created_at: String,
+}
+
+impl<'a> From<&'a Listed> for ListedView<'a> {
+    fn from(listed: &'a Listed) -> Self {
+        Self {
+            id: listed.id.as_str(),
+            state: &listed.state,
+            app: listed.app.as_str(),
+            customer: &listed.customer,
+            org_id: listed.identity.org.as_str(),
+            salesforce_user_id: listed.identity.user.as_str(),
+            username: listed.identity.username.as_deref(),
+            environment: listed.environment,
+            created_at: listed.created_at.to_string(),
+        }
+    }
+}
+
+impl Token {
+    pub(crate) async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, Failed> {
+        Ok(self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?)
+    }
+
+    /// A connection of the caller's product. Another product's is not found: the two are not told apart.
+    pub(crate) async fn own(&self, caller: &Caller, id: &str) -> Result<ConnectionRecord, Failed> {
+        let unknown = || Problem::not_found("connection");
+        let id: ConnectionId = id.parse().map_err(|_| unknown())?;
+        let record = self.platform.store.connection(&id).await?.ok_or_else(unknown)?;
+        if record.connection.product == caller.product.id { Ok(record) } else { Err(unknown().into()) }
+    }
+
+    pub(crate) async fn list(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.caller(request, now).await?;
+        let form = Form::of_query(request, 2048)?;
+        let after = form.only("after").map(str::parse).transpose();
+        let limit = form.only("limit").map_or(Ok(PAGE), str::parse);
+        let query = ListQuery {
+            customer: form.only("customer").map(str::to_owned),
+            after: after.map_err(|_| Problem::bad_request("after must be the next of an earlier answer"))?,
+            limit: limit
+                .ok()
+                .filter(|limit| (1..=100).contains(limit))
+                .ok_or_else(|| Problem::bad_request("limit must be 1 to 100"))?,
+        };
+        let (listed, next) = self.platform.store.list_connections(&caller.product.id, &query).await?;
+        let view = ListView {
+            connections: listed.iter().map(ListedView::from).collect(),
+            next: next.as_ref().map(ConnectionId::as_str),
+        };
+        Ok(respond::json(StatusCode::OK, &view))
+    }
+
+    pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.caller(request, now).await?;
+        let record = self.own(&caller, id).await?;
+        Ok(respond::json(StatusCode::OK, &ConnectionView::from(&record.connection)))
+    }
+
+    /// Revokes at Salesforce and deletes. From the first write on the connection hands out nothing; if
+    /// Salesforce cannot be reached the answer is 202, and the sweep goes on trying.
+    pub(crate) async fn revoke(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.caller(request, now).await?;
+        let record = self.own(&caller, id).await?;
+        let id = &record.connection.id;
+        if !self.platform.store.begin_revoking(&caller.product.id, id, now).await? {
+            return Err(Problem::not_found("connection").into());
+        }
+        // Read again: a refresh may have rotated the refresh token in between.
+        let Some(record) = self.platform.store.connection(id).await? else { return Ok(respond::no_content()) };
+        match self.platform.revoke_and_delete(&self.vault, &record).await {
+            Ok(()) => Ok(respond::no_content()),
+            Err(error) => {
+                internal(&error);
+                Ok(respond::json(StatusCode::ACCEPTED, &ConnectionView::from(&record.connection)))
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Why a call got no token.
+
+use domain::{FailureId, diagnosis::Cause};
+use http::StatusCode;
+use service::{Problem, settings::PublicUrl};
+use store::{SecretError, StoreError, leases::BeginError};
+
+use crate::renew::Stop;
+
+/// Why a call ended without what it asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    /// The answer says why.
+    #[error("refused")]
+    Problem(Box<Problem>),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The connection names an app that its product has not.
+    #[error("connection {0}: its app is not configured")]
+    Unconfigured(String),
+}
+
+impl From<Problem> for Failed {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
+    }
+}
+
+impl From<service::Refused> for Failed {
+    fn from(refused: service::Refused) -> Self {
+        Problem::bad_request(refused.to_string()).into()
+    }
+}
+
+impl From<BeginError> for Failed {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Secret(error) => error.into(),
+            BeginError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// Somebody refreshes, and has not finished within our patience; or Salesforce passes through something.
+pub(crate) fn not_yet(seconds: u32) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "token-not-ready",
+        "No token is ready yet",
+        "A refresh is under way, or Salesforce is not answering just now. The connection is intact: ask again.",
+    )
+    .retry_after(seconds)
+}
+
+/// Only a person helps: the cause, who acts, and the page that tells them how.
+pub(crate) fn stopped(stop: Stop, cause: &Cause, failure: &FailureId, public_url: &PublicUrl) -> Problem {
+    let (slug, title, detail) = match stop {
+        Stop::Blocked => (
+            "blocked-by-org",
+            "Salesforce refuses until an admin of the org acts",
+            "Send the customer's Salesforce admin to help_url; asking again later is enough once it is fixed.",
+        ),
+        Stop::Incident => (
+            "vendor-incident",
+            "Salesforce refuses because of the app's own set-up",
+            "The customer can do nothing about it: see help_url and put the app right.",
+        ),
+        Stop::Reauthorize => (
+            "reauthorization-needed",
+            "The user has to connect again",
+            "Create a connect session and send the user to its connect_url; help_url says why.",
+        ),
+    };
+    Problem::new(StatusCode::CONFLICT, slug, title, detail)
+        .with("cause", cause.id)
+        .with("reference", failure.reference())
+        .with("help_url", public_url.at(&format!("/help/{failure}")))
+}

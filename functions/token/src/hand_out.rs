@@ -1,0 +1,167 @@
+//! `GET|POST /v1/connections/{id}/token`: what a caller gets.
+
+use domain::{
+    App, ConnectionState,
+    secret::{AccessToken, Fingerprint},
+};
+use http::{Method, StatusCode};
+use jiff::{SignedDuration, Timestamp};
+use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
+use service::{Problem, Request, Response, request, respond};
+use store::{ConnectionRecord, Field, Owner};
+
+use crate::{
+    Token,
+    error::{Failed, not_yet, stopped},
+    renew::Renewal,
+};
+
+/// A token with less than this left is refreshed first: the caller still has to use it, and two clocks may
+/// differ.
+const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// What the caller knows (POST), or nothing (GET).
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Call {
+    /// The fingerprint of a token that Salesforce answered with 401.
+    rejected: Option<String>,
+    /// How long, in seconds, the token has to live at least.
+    minimum_lifetime: Option<u32>,
+}
+
+/// What the caller needs of a token.
+#[derive(Debug)]
+pub(crate) struct Need {
+    rejected: Option<Fingerprint>,
+    lifetime: SignedDuration,
+}
+
+/// A caller may not ask for more than this: no policy gives it, so every call would refresh.
+const LONGEST_LIFETIME: u32 = 12 * 60 * 60;
+
+#[derive(Debug, Serialize)]
+struct TokenView<'a> {
+    connection_id: &'a str,
+    access_token: &'a str,
+    token_type: &'static str,
+    instance_url: &'a str,
+    scopes: Vec<&'a str>,
+    scopes_missing: Vec<&'a str>,
+    issued_at: String,
+    /// Until when the token is taken to work: Salesforce does not say.
+    expires_at: String,
+    /// On what that rests.
+    expires_at_basis: &'static str,
+    /// Send it back as `rejected` if Salesforce answers this token with 401.
+    fingerprint: &'a str,
+    state: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<&'static str>,
+}
+
+impl Need {
+    /// Whether the stored token will do.
+    pub(crate) fn is_met_by(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        self.takes(record) && now + self.lifetime < record.expires_at
+    }
+
+    /// Whether the stored token, though not fresh, still works for all we know.
+    pub(crate) fn can_use(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        self.takes(record) && now < record.expires_at
+    }
+
+    fn takes(&self, record: &ConnectionRecord) -> bool {
+        self.rejected.as_ref() != Some(&record.access_fingerprint)
+    }
+
+    fn read(request: &Request) -> Result<Self, Failed> {
+        let call: Call = if request.method() == Method::POST { request::json(request)? } else { Call::default() };
+        let rejected = match call.rejected.as_deref() {
+            None => None,
+            Some(text) => Some(Fingerprint::parse(text).ok_or_else(|| {
+                Problem::bad_request("rejected must be the fingerprint that came with the token, not the token")
+            })?),
+        };
+        let lifetime = match call.minimum_lifetime {
+            Some(seconds) if seconds > LONGEST_LIFETIME => {
+                return Err(Problem::bad_request(format!("minimum_lifetime is at most {LONGEST_LIFETIME} s")).into());
+            }
+            Some(seconds) => SignedDuration::from_secs(i64::from(seconds)).max(MARGIN),
+            None => MARGIN,
+        };
+        Ok(Self { rejected, lifetime })
+    }
+}
+
+impl Token {
+    pub(crate) async fn hand_out(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.caller(request, now).await?;
+        let need = Need::read(request)?;
+        let record = self.own(&caller, id).await?;
+        let app = caller
+            .product
+            .app(&record.connection.app)
+            .ok_or_else(|| Failed::Unconfigured(record.connection.id.to_string()))?;
+        if let Some(refused) = Self::refused(&record) {
+            return Err(refused.into());
+        }
+        if record.connection.state == ConnectionState::Active && need.is_met_by(&record, now) {
+            return self.view(app, &record, None).await;
+        }
+        match self.renew(record, app, &need, now).await? {
+            Renewal::Fresh(record) => self.view(app, &record, None).await,
+            Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
+            Renewal::NotYet(seconds) => Err(not_yet(seconds).into()),
+            Renewal::Stopped(stop, cause, failure) => {
+                Err(stopped(stop, cause, &failure, &self.platform.settings.public_url).into())
+            }
+            Renewal::Gone => Err(Problem::not_found("connection").into()),
+        }
+    }
+
+    /// The answer for a connection that was not redeemed, or is on its way out.
+    pub(crate) fn refused(record: &ConnectionRecord) -> Option<Problem> {
+        match &record.connection.state {
+            ConnectionState::Active
+            | ConnectionState::RefreshUnknown { .. }
+            | ConnectionState::NeedsReauth { .. }
+            | ConnectionState::Blocked { .. } => None,
+            ConnectionState::Pending { .. } => Some(Problem::new(
+                StatusCode::CONFLICT,
+                "not-redeemed",
+                "The connection is not redeemed yet",
+                "Redeem the receipt that the browser brought to the product's return address.",
+            )),
+            ConnectionState::Revoking { .. } => Some(Problem::not_found("connection")),
+        }
+    }
+
+    async fn view(
+        &self,
+        app: &App,
+        record: &ConnectionRecord,
+        warning: Option<&'static str>,
+    ) -> Result<Response, Failed> {
+        let connection = &record.connection;
+        let owner = Owner { product: &connection.product, connection: &connection.id };
+        let token = self.vault.open(owner, Field::AccessToken, &record.access_token).await?;
+        let token = AccessToken::new(token.expose_secret());
+        let view = TokenView {
+            connection_id: connection.id.as_str(),
+            access_token: token.expose(),
+            token_type: "Bearer",
+            instance_url: &connection.instance_url,
+            scopes: connection.scopes.iter().collect(),
+            scopes_missing: connection.scopes.missing(&app.scopes),
+            issued_at: record.issued_at.to_string(),
+            expires_at: record.expires_at.to_string(),
+            expires_at_basis: "app_policy",
+            fingerprint: record.access_fingerprint.as_str(),
+            state: connection.state.word(),
+            warning,
+        };
+        Ok(respond::json(StatusCode::OK, &view))
+    }
+}

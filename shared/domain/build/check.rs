@@ -1,0 +1,297 @@
+//! What is refused: each fault is a line that names the file and the field.
+
+use std::collections::BTreeSet;
+
+use super::format::{Actor, Branch, BranchEntry, Catalogue, Cause, Confidence, Entry, Playbook, Rule, Step};
+use super::words::normal;
+
+/// The placeholders that pages fill in.
+const PLACEHOLDERS: [&str; 5] = ["app", "product", "customer", "support", "package_link"];
+
+/// Groups may use groups, this deep.
+const DEPTH: usize = 4;
+
+/// Every fault of the catalogue.
+pub(crate) fn faults(catalogue: &Catalogue) -> Vec<String> {
+    let mut check = Check { catalogue, used: BTreeSet::new(), faults: Vec::new() };
+    if !catalogue.causes.contains_key("unknown") {
+        check.faults.push("catalogue/causes/unknown.toml: what no rule knows needs this cause".to_owned());
+    }
+    for (id, cause) in &catalogue.causes {
+        check.cause(id, cause);
+    }
+    check.rules();
+    check.unused();
+    check.faults
+}
+
+struct Check<'a> {
+    catalogue: &'a Catalogue,
+    used: BTreeSet<String>,
+    faults: Vec<String>,
+}
+
+impl<'a> Check<'a> {
+    fn fault(&mut self, id: &str, field: &str, what: &str) {
+        self.faults.push(format!("catalogue/causes/{id}.toml: {field}: {what}"));
+    }
+
+    fn cause(&mut self, id: &str, cause: &'a Cause) {
+        if normal(id).replace(' ', "_") != id {
+            self.fault(id, "file name", "an id is lower-case words joined by underscores");
+        }
+        self.text(id, "title", &cause.title);
+        self.text(id, "why", &cause.why);
+        if let Some(question) = &cause.question {
+            self.text(id, "question", question);
+        }
+        if let Some(article) = &cause.article {
+            self.used.insert(format!("articles.{article}"));
+            if !self.catalogue.articles.contains_key(article) {
+                self.fault(id, "article", &format!("`{article}` is not in articles.toml"));
+            }
+        }
+        if cause.end_user.is_empty() {
+            self.fault(id, "end_user", "every cause tells the end user what to do");
+        }
+        match cause.actor {
+            Actor::Admin if cause.admin.is_none() => {
+                self.fault(id, "admin", "the admin acts, and has no playbook");
+            }
+            Actor::Vendor if cause.vendor.is_none() => {
+                self.fault(id, "vendor", "the vendor acts, and has no playbook");
+            }
+            Actor::Wait if cause.wait_minutes.is_none() => {
+                self.fault(id, "wait_minutes", "waiting is the answer, and it does not say how long");
+            }
+            _ => {}
+        }
+        self.entries(id, "end_user", &cause.end_user, DEPTH);
+        for (field, playbook) in [("admin", &cause.admin), ("vendor", &cause.vendor)] {
+            if let Some(playbook) = playbook {
+                self.playbook(id, field, playbook);
+            }
+        }
+        if cause.evidence.is_empty() && id != "unknown" {
+            self.fault(id, "evidence", "no rule leads to this cause");
+        }
+    }
+
+    fn playbook(&mut self, id: &str, field: &str, playbook: &'a Playbook) {
+        self.text(id, &format!("{field}.goal"), &playbook.goal);
+        if playbook.steps.is_empty() {
+            self.fault(id, &format!("{field}.steps"), "a playbook has steps");
+        }
+        self.entries(id, &format!("{field}.steps"), &playbook.steps, DEPTH);
+        self.entries(id, &format!("{field}.check"), &playbook.check, DEPTH);
+        for entry in &playbook.branches {
+            let field = format!("{field}.branches");
+            match entry {
+                BranchEntry::Branch(branch) => self.branch(id, &field, branch),
+                BranchEntry::Name(name) => {
+                    self.used.insert(format!("branches.{name}"));
+                    match self.catalogue.shared.branches.get(name) {
+                        Some(branch) => self.branch(id, &format!("{field}: {name}"), branch),
+                        None => self.fault(id, &field, &format!("`{name}` is not in playbooks.toml")),
+                    }
+                }
+            }
+        }
+    }
+
+    fn branch(&mut self, id: &str, field: &str, branch: &'a Branch) {
+        self.text(id, &format!("{field}.question"), &branch.question);
+        if !branch.question.ends_with('?') {
+            self.fault(id, &format!("{field}.question"), "a branch begins with a question");
+        }
+        self.entries(id, &format!("{field}.steps"), &branch.steps, DEPTH);
+    }
+
+    fn entries(&mut self, id: &str, field: &str, entries: &'a [Entry], depth: usize) {
+        for entry in entries {
+            match entry {
+                Entry::Text(text) => self.text(id, field, text),
+                Entry::Step(step) => self.step(id, field, step),
+                Entry::Use(_) if depth == 0 => self.fault(id, field, "groups use each other in a circle"),
+                Entry::Use(named) => {
+                    self.used.insert(format!("steps.{}", named.group));
+                    match self.catalogue.shared.steps.get(&named.group) {
+                        Some(steps) => {
+                            self.entries(id, &format!("{field}: {}", named.group), steps, depth - 1);
+                        }
+                        None => {
+                            self.fault(id, field, &format!("`{}` is not in playbooks.toml", named.group));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, id: &str, field: &str, step: &Step) {
+        self.text(id, field, &step.text);
+        match (&step.setup, &step.source) {
+            (Some(path), _) if !path.starts_with('/') => {
+                self.fault(id, field, &format!("the Setup path `{path}` starts with /"));
+            }
+            (Some(path), None) => {
+                self.fault(id, field, &format!("the Setup path `{path}` needs its `source`"));
+            }
+            (None, Some(_)) => self.fault(id, field, "a `source` without the Setup path that it backs"),
+            _ => {}
+        }
+    }
+
+    fn text(&mut self, id: &str, field: &str, text: &str) {
+        if text.trim().is_empty() || text.trim() != text {
+            self.fault(id, field, "empty, or blank at an end");
+        }
+        if text.matches("**").count() % 2 == 1 {
+            self.fault(id, field, &format!("`**` opens and does not close in `{text}`"));
+        }
+        for piece in text.split('{').skip(1) {
+            let name = piece.split('}').next().unwrap_or_default();
+            if !PLACEHOLDERS.contains(&name) {
+                self.fault(id, field, &format!("`{{{name}}}` is not a placeholder"));
+            }
+        }
+    }
+
+    fn rules(&mut self) {
+        let all: Vec<(&str, usize, &Rule)> = self
+            .catalogue
+            .causes
+            .iter()
+            .flat_map(|(id, cause)| {
+                cause.evidence.iter().enumerate().map(move |(at, rule)| (id.as_str(), at + 1, rule))
+            })
+            .collect();
+        for (place, (id, number, rule)) in all.iter().enumerate() {
+            let field = format!("evidence {number}");
+            for what in impossible(rule) {
+                self.fault(id, &field, &what);
+            }
+            self.text(id, &format!("{field}.because"), &rule.because);
+            for (other_id, other_number, other) in &all[..place] {
+                let same = covers(rule, other) && covers(other, rule);
+                // Several causes may be equally possible; of two that are likelier, one has to be the likelier.
+                let undecided = rule.confidence == other.confidence && rule.confidence > Confidence::Possible;
+                if same && (id == other_id || undecided) {
+                    let what = format!(
+                        "asks for the same as evidence {other_number} of {other_id}.toml: it can never decide"
+                    );
+                    self.fault(id, &field, &what);
+                }
+            }
+            for (other_id, other_number, other) in &all {
+                if id == other_id
+                    && number != other_number
+                    && covers(other, rule)
+                    && other.confidence > rule.confidence
+                {
+                    let what = format!("evidence {other_number} covers it and is surer: it can never count");
+                    self.fault(id, &field, &what);
+                }
+            }
+        }
+    }
+
+    fn unused(&mut self) {
+        let shared = &self.catalogue.shared;
+        let names = (shared.steps.keys().map(|name| format!("steps.{name}")))
+            .chain(shared.branches.keys().map(|name| format!("branches.{name}")))
+            .chain(self.catalogue.articles.keys().map(|name| format!("articles.{name}")));
+        for name in names {
+            if !self.used.contains(&name) {
+                let file = if name.starts_with("articles") { "articles" } else { "playbooks" };
+                self.faults.push(format!("catalogue/{file}.toml: {name}: no cause uses it"));
+            }
+        }
+    }
+}
+
+/// Why a rule can never fit, taken alone.
+fn impossible(rule: &Rule) -> Vec<String> {
+    let mut faults = Vec::new();
+    let phrases = |field: &str, phrases: &[String], faults: &mut Vec<String>| {
+        for phrase in phrases {
+            let parts: Vec<&str> = phrase.split_whitespace().collect();
+            let gap = |part: Option<&&str>| part.is_none_or(|part| *part == "…");
+            if gap(parts.first()) || gap(parts.last()) {
+                faults.push(format!("{field}: `{phrase}` starts and ends with a word"));
+            }
+            for part in parts.iter().filter(|part| **part != "…") {
+                if normal(part).is_empty() || normal(part).contains(' ') {
+                    faults.push(format!(
+                        "{field}: `{part}` in `{phrase}` is not one word of letters and digits"
+                    ));
+                }
+            }
+        }
+    };
+    phrases("says", &rule.says, &mut faults);
+    phrases("unless", &rule.unless, &mut faults);
+    for code in &rule.code {
+        if normal(code).is_empty() {
+            faults.push(format!("code: `{code}` has no letter or digit"));
+        }
+    }
+    for status in &rule.status {
+        if range(status).is_none() {
+            faults.push(format!("status: `{status}` is neither like 403 nor like 5xx"));
+        }
+    }
+    if rule.silent && !(rule.code.is_empty() && rule.says.is_empty()) {
+        faults.push("silent: nothing was seen, and yet a code or a phrase is asked for".to_owned());
+    }
+    if !rule.says.is_empty()
+        && rule.says.iter().all(|says| {
+            rule.unless
+                .iter()
+                .any(|unless| format!(" {} ", normal(says)).contains(&format!(" {} ", normal(unless))))
+        })
+    {
+        faults.push("unless: rules out every phrase of `says`".to_owned());
+    }
+    let bare = rule.code.is_empty()
+        && rule.says.is_empty()
+        && rule.surface.is_empty()
+        && rule.stage.is_empty()
+        && rule.status.is_empty()
+        && !rule.silent;
+    if bare {
+        faults.push("it asks for nothing that was seen, and would always fit".to_owned());
+    }
+    faults
+}
+
+/// Whether `wide` fits wherever `narrow` does, as far as the lists show.
+fn covers(wide: &Rule, narrow: &Rule) -> bool {
+    fn list<T: PartialEq>(wide: &[T], narrow: &[T]) -> bool {
+        wide.is_empty() || (!narrow.is_empty() && narrow.iter().all(|entry| wide.contains(entry)))
+    }
+    fn one<T: PartialEq>(wide: Option<&T>, narrow: Option<&T>) -> bool {
+        wide.is_none() || wide == narrow
+    }
+    let norm = |texts: &[String]| texts.iter().map(|text| normal(text)).collect::<Vec<_>>();
+    list(&norm(&wide.code), &norm(&narrow.code))
+        && list(&norm(&wide.says), &norm(&narrow.says))
+        && wide.unless.iter().all(|phrase| narrow.unless.contains(phrase))
+        && list(&wide.surface, &narrow.surface)
+        && list(&wide.stage, &narrow.stage)
+        && list(&wide.status, &narrow.status)
+        && one(wide.app.as_ref(), narrow.app.as_ref())
+        && one(wide.environment.as_ref(), narrow.environment.as_ref())
+        && one(wide.connected_before.as_ref(), narrow.connected_before.as_ref())
+        && (!wide.silent || narrow.silent)
+}
+
+/// The range that a status stands for: `403`, or `5xx`.
+pub(crate) fn range(status: &str) -> Option<(u16, u16)> {
+    match status.strip_suffix("xx") {
+        Some(hundreds) => {
+            hundreds.parse().ok().filter(|n| (1..=5).contains(n)).map(|n: u16| (n * 100, n * 100 + 99))
+        }
+        None => status.parse().ok().filter(|n| (100..600).contains(n)).map(|n| (n, n)),
+    }
+}

@@ -1,0 +1,20 @@
+//! The catalogue as constants, written by `build.rs` from `catalogue/`.
+
+use super::rule::{Part, Rule};
+use super::{Actor, Branch, Cause, Confidence, Playbook, Step};
+use crate::{AppKind, Environment, Stage, Surface};
+
+include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
+
+/// How telling a code is by itself: the most that a rule is sure of by the code alone. `None`: no rule
+/// knows it.
+pub(super) fn telling(code: &str) -> Option<Option<Confidence>> {
+    CODES.binary_search(&code).ok()?;
+    Some(
+        RULES
+            .iter()
+            .filter(|rule| rule.says.is_empty() && rule.codes.contains(&code))
+            .map(|rule| rule.confidence)
+            .max(),
+    )
+}

@@ -1,0 +1,177 @@
+//! The reader of pastes: what people copy from an address bar, a page, a mail, a log or a ticket → evidence.
+//!
+//! | module | does |
+//! | --- | --- |
+//! | [`decode`] | undoes what mail programs, browsers and logs did to the text |
+//! | [`secrets`] | takes out codes, tokens, session ids and secrets, before anything else looks |
+//! | [`codes`] | finds Salesforce's error codes |
+//! | [`fields`] | reads `error=…`, `"error": "…"` and their kin |
+//! | [`address`] | finds the My Domain, and which of Salesforce's pages it was |
+//!
+//! Every pass goes over the text once, so reading is linear in it.
+
+mod address;
+mod codes;
+mod decode;
+mod fields;
+mod secrets;
+
+use std::collections::HashSet;
+
+use super::Confidence;
+use super::catalogue::{RULES, telling};
+use super::rule::{Part, Phrase, find, literal_words};
+use super::words::{Word, normal, words};
+use crate::{Evidence, Provenance, Surface};
+use codes::Found;
+
+/// The most bytes of a pasted text that are kept.
+const KEPT: usize = 8 * 1024;
+
+/// The most bytes that are looked at once secrets are out: the beginning and the end of it.
+const READ: usize = 64 * 1024;
+
+/// See [`super::scrub`].
+pub(super) fn scrub(pasted: &str) -> String {
+    let mut text = secrets::remove(&decode::decode(pasted));
+    text.truncate(text.floor_char_boundary(KEPT));
+    text
+}
+
+/// See [`super::read_paste`].
+pub(super) fn read(pasted: &str) -> Option<Evidence> {
+    // A mail program may have broken the address over lines, or a line may end where an address does: both
+    // readings are tried, and the one that understands more is taken.
+    let decoded = decode::decode(pasted);
+    let joined = decode::decode(&decode::join_lines(&decode::decode(&decode::join_lines(pasted))));
+    let as_it_stands = Reading::of(&decoded);
+    let joined = Reading::of(&joined);
+    let best = if joined.understood > as_it_stands.understood { joined } else { as_it_stands };
+    best.evidence()
+}
+
+/// The error code that a text names, in normal form.
+pub(super) fn code_in(text: &str) -> Option<String> {
+    codes::find(text, &words(text)).map(|found| found.normal)
+}
+
+/// One reading of a pasted text.
+struct Reading {
+    code: Option<String>,
+    description: Option<String>,
+    surface: Surface,
+    host: Option<String>,
+    /// How much was made out: the sureness of the code, of the phrase, and whether both stood in fields.
+    understood: (Option<Confidence>, Option<Confidence>, usize),
+}
+
+impl Reading {
+    fn of(decoded: &str) -> Self {
+        let text = window(&secrets::remove(decoded));
+        let text = text.as_str();
+        let words = words(text);
+        let fields = fields::read(text);
+        let found = codes::find(text, &words);
+        let phrase = telling_phrase(&words);
+
+        let field = fields.error.as_deref().map(|error| (error, telling(&normal(error))));
+        let (code, code_known) = match (field, found) {
+            // The bare page text says less than a code in the address beside it.
+            (Some((error, Some(known))), Some(Found { known: other, .. })) if known >= other => {
+                (Some(error.to_owned()), Some(known))
+            }
+            (_, Some(found)) => (Some(found.as_written), Some(found.known)),
+            (Some((error, known)), None) => (Some(error.to_owned()), known),
+            (None, None) => (None, None),
+        };
+        let description = fields
+            .description(&words_of_phrases)
+            .filter(|_| code.is_some())
+            .or_else(|| phrase.map(|(_, start, end)| excerpt(text, &words, start, end)));
+        // A page that is known by its address says more than a code that is not.
+        let page = address::page(text).filter(|page| code.is_none() || words_of_phrases(page) > 0);
+        let description = match page {
+            Some(page) if code_known.is_none() => {
+                Some([page, description.unwrap_or_default()].join(" ").trim().to_owned())
+            }
+            _ => description,
+        };
+        Self {
+            surface: address::surface(text, code.as_deref(), &fields),
+            host: address::my_domain(text),
+            understood: (
+                code_known.map(|known| known.unwrap_or(Confidence::Possible)),
+                phrase.map(|(confidence, ..)| confidence),
+                usize::from(fields.error.is_some()) + usize::from(description.is_some()),
+            ),
+            code,
+            description,
+        }
+    }
+
+    fn evidence(self) -> Option<Evidence> {
+        if self.code.is_none() && self.description.is_none() {
+            return None;
+        }
+        let mut evidence =
+            Evidence::observed(self.surface, self.code.as_deref(), self.description.as_deref(), None);
+        evidence.provenance = Provenance::Reported;
+        evidence.host = self.host;
+        Some(evidence)
+    }
+}
+
+/// The phrase that says most, and which words it is.
+fn telling_phrase(words: &[Word]) -> Option<(Confidence, usize, usize)> {
+    let present: HashSet<&str> = words.iter().map(|word| word.text.as_str()).collect();
+    let stands = |phrase: Phrase| {
+        let may = phrase.iter().all(|part| match part {
+            Part::Word(word) => present.contains(word),
+            Part::Prefix(_) | Part::Gap => true,
+        });
+        if may { find(phrase, words) } else { None }
+    };
+    RULES
+        .iter()
+        .filter(|rule| !rule.unless.iter().any(|phrase| stands(phrase).is_some()))
+        .flat_map(|rule| rule.says.iter().map(move |phrase| (rule.confidence, *phrase)))
+        .filter_map(|(confidence, phrase)| {
+            let (start, end) = stands(phrase)?;
+            Some(((confidence, literal_words(phrase)), (confidence, start, end)))
+        })
+        .max_by_key(|(telling, _)| *telling)
+        .map(|(_, phrase)| phrase)
+}
+
+/// How many words of a text the catalogue's longest fitting phrase knows.
+fn words_of_phrases(text: &str) -> usize {
+    let words = words(text);
+    telling_phrase(&words).map_or(0, |(_, start, end)| end - start)
+}
+
+/// The sentence around some words, at most 150 bytes further to either side.
+fn excerpt(text: &str, words: &[Word], start: usize, end: usize) -> String {
+    const AROUND: usize = 150;
+    let ends_sentence = |c: char| matches!(c, '\n' | '"' | '{' | '}' | '<' | '>' | '&');
+    let (Some(first), Some(last)) = (words.get(start), words.get(end.saturating_sub(1))) else {
+        return String::new();
+    };
+    let before = &text[text.ceil_char_boundary(first.start.saturating_sub(AROUND))..first.start];
+    let before = before.rfind(ends_sentence).map_or(before, |at| &before[at + 1..]);
+    let before = before.rfind(". ").map_or(before, |at| &before[at + 2..]);
+    let after = &text[last.end..text.floor_char_boundary(last.end + AROUND)];
+    let after = after.find(ends_sentence).map_or(after, |at| &after[..at]);
+    let after = after.find(". ").map_or(after, |at| &after[..=at]);
+    let sentence = format!("{before}{}{after}", &text[first.start..last.end]);
+    sentence.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The beginning and the end of a long text: what went wrong stands in one of them.
+fn window(text: &str) -> String {
+    if text.len() <= READ {
+        return text.to_owned();
+    }
+    let head = text.floor_char_boundary(READ / 2);
+    let tail = text.ceil_char_boundary(text.len() - READ / 2);
+    format!("{}\n{}", &text[..head], &text[tail..])
+}

@@ -1,0 +1,98 @@
+//! Salesforce's error codes, wherever in a text they stand.
+
+use super::super::Confidence;
+use super::super::catalogue::{CODES, telling};
+use super::super::words::{Word, normal};
+
+/// A code in a text.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// As it was written.
+    pub(super) as_written: String,
+    /// In normal form.
+    pub(super) normal: String,
+    /// The most that a rule is sure of by this code alone.
+    pub(super) known: Option<Confidence>,
+}
+
+/// The longest code that the catalogue knows, in words.
+const LONGEST: usize = 6;
+
+/// Only the first so many words that look like a code are compared letter by letter with the known ones.
+const RETYPED: usize = 16;
+
+/// The most telling code of a text, the first of equals. If none is known, one that was retyped with a slip.
+pub(super) fn find(text: &str, words: &[Word]) -> Option<Found> {
+    let mut best: Option<Found> = None;
+    let mut at = 0;
+    while at < words.len() {
+        let code = (1..=LONGEST.min(words.len() - at))
+            .rev()
+            .find_map(|length| code_at(text, words, at, length).map(|found| (found, length)));
+        match code {
+            Some((found, length)) => {
+                if best.as_ref().is_none_or(|best| found.known > best.known) {
+                    best = Some(found);
+                }
+                at += length;
+            }
+            None => at += 1,
+        }
+    }
+    best.or_else(|| retyped(text))
+}
+
+fn code_at(text: &str, words: &[Word], at: usize, length: usize) -> Option<Found> {
+    let code = &words[at..at + length];
+    let normal = code.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+    let known = telling(&normal)?;
+    let as_written = &text[code[0].start..code[length - 1].end];
+    let is_code = match length {
+        1 => is_numbered_error(text, words, at),
+        // Two plain words are prose ("access denied") unless they were written as one.
+        2 => !as_written.contains(char::is_whitespace) && as_written.contains(['_', '-']),
+        _ => as_written.len() <= normal.len() + 8,
+    };
+    is_code.then(|| Found { as_written: as_written.to_owned(), normal, known })
+}
+
+/// A number alone is a code where it is said to be one: `1804 : …`, `error 1804`, `errorCode=1800`.
+fn is_numbered_error(text: &str, words: &[Word], at: usize) -> bool {
+    let word = &words[at];
+    let before = at.checked_sub(1).map_or("", |before| words[before].text.as_str());
+    before.starts_with("error")
+        || before.starts_with("code")
+        || text[word.end..].trim_start_matches(' ').starts_with(':')
+}
+
+/// A code that somebody typed off a screen: one or two letters wrong in a long one.
+fn retyped(text: &str) -> Option<Found> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.len() >= 12 && word.len() <= 40 && word.contains('_'))
+        .take(RETYPED)
+        .find_map(|word| {
+            let typed = normal(word);
+            CODES.iter().filter(|code| code.len() >= 12 && near(&typed, code)).find_map(|code| {
+                Some(Found { as_written: word.to_owned(), normal: (*code).to_owned(), known: telling(code)? })
+            })
+        })
+}
+
+/// At most two letters changed, missing or too many.
+fn near(typed: &str, code: &str) -> bool {
+    if typed.len().abs_diff(code.len()) > 2 {
+        return false;
+    }
+    let code: Vec<char> = code.chars().collect();
+    let mut row: Vec<usize> = (0..=code.len()).collect();
+    for (i, a) in typed.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in code.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[code.len()] <= 2
+}

@@ -1,0 +1,248 @@
+//! Undoes what happens to a text on its way: quoted-printable, HTML, JSON and percent encoding, link
+//! rewriting, several times over and in any order.
+
+/// How many layers are taken off. Whatever is still encoded then is made harmless instead.
+const LAYERS: usize = 6;
+
+/// The text as it was meant. Decoding it again changes nothing.
+pub(super) fn decode(text: &str) -> String {
+    let mut text = clean(text);
+    for _ in 0..LAYERS {
+        let next = clean(&percent(&escapes(&entities(&rewritten_link(&quoted_printable(&text))))));
+        if next == text {
+            return text;
+        }
+        text = next;
+    }
+    text.replace(['%', '\\', '&', '='], " ")
+}
+
+/// Joins the lines of an address that was broken over several, quotation marks of a mail included.
+pub(super) fn join_lines(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    let mut in_address = false;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim_end();
+        let bare = line.trim_start_matches(['>', '|', ' ', '\t']);
+        if in_address && !bare.is_empty() {
+            joined.push_str(bare);
+        } else {
+            if number > 0 {
+                joined.push('\n');
+            }
+            joined.push_str(line);
+        }
+        let last = bare.rsplit(char::is_whitespace).next().unwrap_or_default();
+        let goes_on = in_address && last.len() == bare.len() && !bare.is_empty();
+        in_address =
+            goes_on || last.contains("://") || (last.contains('=') && last.contains(['&', '?', '%']));
+    }
+    joined
+}
+
+/// Control characters, also the zeros of a UTF-16 text, and invisible ones vanish; every kind of blank is a space.
+fn clean(text: &str) -> String {
+    text.chars()
+        .filter(|c| {
+            matches!(c, '\n' | '\t')
+                || !(c.is_control()
+                    || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}' | '\u{feff}'))
+        })
+        .map(|c| if c.is_whitespace() && c != '\n' { ' ' } else { c })
+        .collect()
+}
+
+/// Mail's `=3D` and its soft line breaks. A text without a single `=3D` is taken to be none.
+fn quoted_printable(text: &str) -> String {
+    if !text.contains("=3D") {
+        return text.to_owned();
+    }
+    bytes(text, |rest| match rest {
+        [b'=', b'\n', ..] => Some((None, 2)),
+        [b'=', high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), 3)),
+        _ => None,
+    })
+}
+
+/// The address inside a link that a mail filter rewrote as `u=https-3A__host_path-3Ferror-3D…`.
+fn rewritten_link(text: &str) -> String {
+    const MARK: &str = "u=https-3A__";
+    let Some(start) = text.find(MARK) else { return text.to_owned() };
+    let (before, link) = text.split_at(start);
+    let end = link.find(|c: char| c.is_whitespace() || c == '&').unwrap_or(link.len());
+    let address = bytes(&link[..end], |rest| match rest {
+        [b'-', high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), 3)),
+        [b'_', ..] => Some((Some(b'/'), 1)),
+        _ => None,
+    });
+    format!("{before}{address}{}", &link[end..])
+}
+
+/// HTML's character references. `&amp;amp;` is one layer, however often it is repeated.
+fn entities(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('&') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        while let Some(next) = rest.strip_prefix("amp;") {
+            rest = next;
+        }
+        let name = rest.as_bytes().iter().take(10).position(|byte| *byte == b';').map(|end| &rest[..end]);
+        match name.and_then(|name| Some((name, character(name)?))) {
+            Some((name, c)) => {
+                out.push(c);
+                rest = &rest[name.len() + 1..];
+            }
+            None => out.push('&'),
+        }
+    }
+    out + rest
+}
+
+fn character(name: &str) -> Option<char> {
+    if let Some(number) = name.strip_prefix('#') {
+        let code = match number.strip_prefix(['x', 'X']) {
+            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+            None => number.parse().ok()?,
+        };
+        return char::from_u32(code);
+    }
+    Some(match name {
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "nbsp" => ' ',
+        "equals" => '=',
+        "colon" => ':',
+        "sol" => '/',
+        "quest" => '?',
+        "percnt" => '%',
+        "plus" => '+',
+        "lowbar" => '_',
+        _ => return None,
+    })
+}
+
+/// JSON's and programs' escapes.
+fn escapes(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        let (c, length) = match rest.as_bytes() {
+            [b'u', ..] => {
+                (code_point(rest, 4).unwrap_or('\\'), if code_point(rest, 4).is_some() { 5 } else { 0 })
+            }
+            [b'x', ..] => {
+                (code_point(rest, 2).unwrap_or('\\'), if code_point(rest, 2).is_some() { 3 } else { 0 })
+            }
+            [b'n' | b'r', ..] => ('\n', 1),
+            [b't', ..] => (' ', 1),
+            [b @ (b'"' | b'\'' | b'/' | b'\\' | b'&' | b'='), ..] => (char::from(*b), 1),
+            _ => ('\\', 0),
+        };
+        out.push(c);
+        rest = &rest[length..];
+    }
+    out + rest
+}
+
+/// The character of the hexadecimal digits behind the first byte.
+fn code_point(text: &str, digits: usize) -> Option<char> {
+    let hex = text.get(1..=digits).filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+    char::from_u32(u32::from_str_radix(hex, 16).ok()?)
+}
+
+/// Percent encoding. `%252520` is one layer, however often the percent sign was encoded.
+fn percent(text: &str) -> String {
+    if !text.contains('%') {
+        return text.to_owned();
+    }
+    bytes(text, |rest| {
+        let [b'%', encoded @ ..] = rest else { return None };
+        let mut length = 1;
+        let mut encoded = encoded;
+        while let [b'2', b'5', next @ ..] = encoded
+            && matches!(next, [high, low, ..] if hex_byte(*high, *low).is_some())
+        {
+            encoded = next;
+            length += 2;
+        }
+        match encoded {
+            [high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), length + 2)),
+            _ => None,
+        }
+    })
+}
+
+/// Replaces bytes: `decode` looks at what is left and answers with a byte, or none, for so many.
+fn bytes(text: &str, decode: impl Fn(&[u8]) -> Option<(Option<u8>, usize)>) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, next)) = rest.split_first() {
+        if let Some((byte, length)) = decode(rest) {
+            out.extend(byte);
+            rest = &rest[length..];
+        } else {
+            out.push(*first);
+            rest = next;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn hex_byte(high: u8, low: u8) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? * 16 + digit(low)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_come_off_in_any_order() {
+        for encoded in [
+            "a=b&c d",
+            "a%3Db%26c%20d",
+            "a%253Db%2526c%2520d",
+            "a=b&amp;amp;c&#32;d",
+            r"a\u003db\u0026c d",
+            "a&#x3D;b%26amp;c%25252520d",
+            "a=3Db&c =\nd",
+        ] {
+            assert_eq!(decode(encoded), "a=b&c d", "{encoded}");
+        }
+    }
+
+    #[test]
+    fn a_rewritten_link_is_restored() {
+        let link = "https://urldefense.proofpoint.com/v2/url?u=https-3A__acme.my.salesforce.com_x-3Ferror-3Dinvalid-5Fclient&d=DwMF";
+        assert!(
+            decode(link).contains("u=https://acme.my.salesforce.com/x?error=invalid_client&d"),
+            "{}",
+            decode(link)
+        );
+    }
+
+    #[test]
+    fn a_broken_address_is_joined_and_prose_is_not() {
+        assert_eq!(
+            join_lines("see\n> https://a.example/x?error=in\n> valid&y=1\n\nthanks\nJane"),
+            "see\n> https://a.example/x?error=invalid&y=1\n\nthanks\nJane"
+        );
+    }
+
+    #[test]
+    fn what_is_encoded_too_often_is_made_harmless() {
+        let mut text = "a=b".to_owned();
+        for _ in 0..9 {
+            text = text.replace('&', "&#38;").replace('=', "&#61;").replace('%', "&#37;");
+        }
+        let once = decode(&text);
+        assert_eq!(decode(&once), once);
+    }
+}

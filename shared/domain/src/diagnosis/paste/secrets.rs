@@ -1,0 +1,224 @@
+//! Takes out what must not be kept: what is named as a secret, and what looks like one.
+//!
+//! By name: `code=`, `"access_token": "…"`, `Authorization: Bearer …`. By shape: a session id (`00D…!…`), a JWT,
+//! and any long run of letters and digits that is no word. It removes rather too much than too little: the error
+//! codes and descriptions that a diagnosis needs have neither such names nor such shapes.
+
+use super::super::catalogue::telling;
+use super::super::words::normal;
+
+/// What stands where something was.
+pub(super) const REMOVED: &str = "[removed]";
+
+/// A name that ends so names a secret, whatever stands before it: `oauth_refresh_token`, `X-Api-Key`.
+const SECRET: [&str; 22] = [
+    "token",
+    "secret",
+    "code",
+    "sid",
+    "sessionid",
+    "state",
+    "nonce",
+    "verifier",
+    "challenge",
+    "password",
+    "passwd",
+    "pwd",
+    "assertion",
+    "authorization",
+    "cookie",
+    "apikey",
+    "receipt",
+    "signature",
+    "bearer",
+    "source",
+    "otp",
+    "credential",
+];
+
+/// The text without secrets. Doing it again changes nothing.
+pub(super) fn remove(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    let mut compound = 0;
+    while at < text.len() {
+        let rest = &text[at..];
+        let run = run_length(rest, is_word);
+        if at >= compound {
+            let length = run_length(rest, is_compound);
+            compound = at + length.max(1);
+            if is_random(&rest[..length]) {
+                out.push_str(REMOVED);
+                at += run_length(rest, is_tail);
+                continue;
+            }
+        }
+        if run == 0 {
+            let other = rest.find(|c| is_word(&c)).unwrap_or(rest.len());
+            out.push_str(&rest[..other]);
+            at += other;
+        } else if let Some((value, length)) = named(&rest[..run], &rest[run..], &out) {
+            out.push_str(&rest[..run + value]);
+            out.push_str(REMOVED);
+            at += run + value + length;
+        } else if looks_secret(&rest[..run], &rest[run..]) {
+            out.push_str(REMOVED);
+            at += run + run_length(&rest[run..], is_tail);
+        } else {
+            out.push_str(&rest[..run]);
+            at += run;
+        }
+    }
+    out
+}
+
+/// Where the value of a named secret begins behind its name, and how long it is.
+fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
+    let name = name.to_ascii_lowercase().replace(['_', '-'], "");
+    if !SECRET.iter().any(|secret| name.ends_with(secret)) || name.ends_with("errorcode") {
+        return None;
+    }
+    let closed = after.trim_start_matches(['"', '\'', ']']);
+    let spaced = closed.trim_start_matches(' ');
+    let separator = match spaced.as_bytes() {
+        [b'=' | b':', b'>' | b'=', ..] => 2,
+        [b'=' | b':', ..] => 1,
+        // "Bearer 00D…" and, said of somebody's words, "session id is …" have none.
+        _ if name.ends_with("bearer") && spaced.len() < closed.len() => 0,
+        _ => return None,
+    };
+    let assigned = spaced.starts_with('=');
+    let value = spaced[separator..].trim_start_matches(' ');
+    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
+    let value = &value[quote.map_or(0, char::len_utf8)..];
+    let start = after.len() - value.len();
+
+    let header = name.ends_with("authorization") || name.ends_with("cookie");
+    let length = match quote {
+        Some(quote) => value.find([quote, '\n']).unwrap_or(value.len()),
+        None if header => value.find(['\n', '"']).unwrap_or(value.len()),
+        None => value.find(ends_value).unwrap_or(value.len()),
+    };
+    let text = value[..length].trim();
+    let said = normal(before.rsplit(char::is_whitespace).find(|word| !word.is_empty()).unwrap_or_default());
+    let is_code = telling(&normal(text)).is_some()
+        || (name.ends_with("code") && (said == "error" || is_short_number(text) || is_capitals(text)));
+    let is_prose =
+        !assigned && quote.is_none() && !header && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let password = ["password", "passwd", "pwd"].iter().any(|word| name.ends_with(word));
+    if value.starts_with(REMOVED) {
+        return Some((start, REMOVED.len()));
+    }
+    if text.is_empty() || is_code || (is_prose && !password) {
+        return None;
+    }
+    Some((start, length + continued(&value[length..])))
+}
+
+/// How much of the following lines still belongs to a value that was broken at the end of its line.
+fn continued(after: &str) -> usize {
+    let mut taken = 0;
+    loop {
+        let rest = &after[taken..];
+        let Some(next) = rest.strip_prefix('\n') else { return taken };
+        let bare = next.trim_start_matches(['>', ' ', '|', '\t']);
+        let length = bare.find(ends_value).unwrap_or(bare.len());
+        if !bare[..length].contains(|c: char| c.is_ascii_digit()) || bare[..length].contains(['=', ':']) {
+            return taken;
+        }
+        taken += rest.len() - bare.len() + length;
+    }
+}
+
+/// Whether a run of letters and digits looks like a secret, given what follows it.
+fn looks_secret(run: &str, after: &str) -> bool {
+    let count = |text: &str, class: fn(&u8) -> bool| text.bytes().filter(class).count();
+    let digits = count(run, u8::is_ascii_digit);
+    let letters = count(run, u8::is_ascii_alphabetic);
+    let longest = |wanted: fn(&u8) -> bool| {
+        run.split(['-', '_']).filter(|part| part.bytes().any(|byte| wanted(&byte))).map(str::len).max()
+    };
+    let is_host = [".my.", ".sandbox.", ".develop.", ".scratch.", ".lightning.", ".trailblaze.", ".demo."]
+        .iter()
+        .any(|suffix| after.starts_with(suffix));
+    let session = run.starts_with("00D") && after.starts_with('!');
+    let jwt = run.starts_with("eyJ") && run.len() >= 12;
+    let random = letters > 0 && (longest(u8::is_ascii_digit) >= Some(16) || (run.len() >= 20 && digits >= 4));
+    let number = letters == 0 && digits >= 12;
+    session || jwt || (!is_host && (random || number || longest(u8::is_ascii_alphabetic) >= Some(40)))
+}
+
+/// Whether a long run, dots included, mixes capitals, small letters and digits as only chance does.
+fn is_random(run: &str) -> bool {
+    let any = |class: fn(&u8) -> bool| run.bytes().filter(class).count();
+    run.len() >= 32
+        && any(u8::is_ascii_digit) >= 4
+        && any(u8::is_ascii_uppercase) >= 4
+        && any(u8::is_ascii_lowercase) >= 4
+        && !run.contains("salesforce")
+}
+
+fn is_compound(c: &char) -> bool {
+    is_word(c) || matches!(c, '.' | '!' | '~')
+}
+
+fn is_word(c: &char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
+}
+
+/// What a secret goes on with once it was recognised.
+fn is_tail(c: &char) -> bool {
+    is_word(c) || matches!(c, '.' | '!' | '~' | '+' | '/' | '=')
+}
+
+fn ends_value(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '&' | '"' | '\'' | '<' | '>' | ',' | ';' | ')' | '}' | ']' | '|' | '#')
+}
+
+fn is_short_number(text: &str) -> bool {
+    text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `API_DISABLED_FOR_ORG`: an error code by its looks.
+fn is_capitals(text: &str) -> bool {
+    text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
+fn run_length(text: &str, belongs: impl Fn(&char) -> bool) -> usize {
+    text.find(|c| !belongs(&c)).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_go_and_errors_stay() {
+        for (pasted, kept) in [
+            (
+                "?code=aPrxY.9w==&state=x1&error=access_denied",
+                "?code=[removed]&state=[removed]&error=access_denied",
+            ),
+            (
+                r#"{"access_token": "00D5g!AQ", "error": "invalid_grant"}"#,
+                r#"{"access_token": "[removed]", "error": "invalid_grant"}"#,
+            ),
+            (r#"{"code":"OAUTH_APP_BLOCKED"}"#, r#"{"code":"OAUTH_APP_BLOCKED"}"#),
+            ("sid 00D5g0000008abcE!AQEAQ.x_y works", "sid [removed] works"),
+            ("Authorization: Bearer abc.def\nHTTP 401", "Authorization: [removed]\nHTTP 401"),
+            (
+                "Error refreshing token: expired access/refresh token",
+                "Error refreshing token: expired access/refresh token",
+            ),
+            ("password: hunter", "password: [removed]"),
+            ("token=00D5g\n> 0008abc!AQ1\nthanks", "token=[removed]\nthanks"),
+            (
+                "https://acme-corporation--uat2025.sandbox.my.salesforce.com/x",
+                "https://acme-corporation--uat2025.sandbox.my.salesforce.com/x",
+            ),
+        ] {
+            assert_eq!(remove(pasted), kept);
+            assert_eq!(remove(kept), kept);
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The help page: one failure, for two readers. The end user: what happened, who can fix it, what to send them.
+//! The admin: why, and the steps.
+
+use askama::{Template, filters::Safe};
+use domain::{
+    App, Brand, Customer, Environment, Evidence, Provenance, Surface,
+    diagnosis::{Actor, Candidate, Cause, Confidence, Diagnosis},
+};
+use jiff::{Timestamp, ToSpan};
+
+use crate::{
+    fill::{Markup, Names, fill, fill_with, rich, rich_with},
+    layout::{Page, Shell, WayOn, has_contact, mailto},
+    playbook::{Reader, ReadyPlaybook, ReadyStep},
+    words::Help,
+};
+
+const WORDS: Help = Help::ENGLISH;
+
+/// What the page does in a browser that runs scripts: a file of ours, with nothing filled in.
+const SCRIPT: Safe<&str> = Safe(include_str!("../assets/help.js"));
+
+/// `GET /help/{id}`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "help.html")]
+pub struct HelpPage<'a> {
+    /// Of the response's `style-src` and `script-src`.
+    pub nonce: &'a str,
+    /// Whose page it is.
+    pub brand: &'a Brand,
+    /// The app that was to be connected.
+    pub app: &'a App,
+    /// For which customer.
+    pub customer: &'a Customer,
+    /// What it means: the likeliest cause makes the page, the others stand below it.
+    pub diagnosis: &'a Diagnosis,
+    /// What Salesforce said.
+    pub evidence: &'a Evidence,
+    /// When.
+    pub at: Timestamp,
+    /// Which kind of login host, where known: it chooses the package link.
+    pub environment: Option<Environment>,
+    /// The origin of the org's own My Domain, where known: `https://acme.my.salesforce.com`. It makes the links
+    /// into Setup; a shared login host does not.
+    pub setup_origin: Option<&'a str>,
+    /// This page's own address, whole: it stands in the message to the admin.
+    pub address: &'a str,
+    /// Where to ask whether the retry succeeded: `/help/{id}/status`, which answers
+    /// `{"state":"open"}` or `{"state":"resolved"}`. Needs `connect-src 'self'`.
+    pub status: Option<&'a str>,
+    /// What a person reads out: `LK-7H3K-9QZM`.
+    pub reference: &'a str,
+    /// The way back, where this reader may take one.
+    pub retry: Option<WayOn<'a>>,
+    /// The trouble page, where this browser may still tell more: `/connect/{key}/trouble`.
+    pub tell_more: Option<&'a str>,
+    /// Open, or resolved.
+    pub state: HelpState,
+}
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HelpState {
+    /// Not connected yet.
+    Open,
+    /// The customer is connected.
+    Resolved,
+}
+
+impl Page for HelpPage<'_> {
+    fn title(&self) -> String {
+        match self.state {
+            HelpState::Open => self.cause_title(),
+            HelpState::Resolved => fill(WORDS.resolved_title, &self.names()),
+        }
+    }
+}
+
+impl HelpPage<'_> {
+    fn shell(&self) -> Shell<'_> {
+        Shell { nonce: self.nonce, brand: Some(self.brand) }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names::of(self.brand).app(self.app, self.environment).customer(self.customer)
+    }
+
+    fn say(&self, text: &str) -> Markup {
+        rich(text, &self.names())
+    }
+
+    fn cause(&self) -> &'static Cause {
+        self.diagnosis.cause()
+    }
+
+    fn cause_title(&self) -> String {
+        fill(self.cause().title, &self.names())
+    }
+
+    fn is_resolved(&self) -> bool {
+        self.state == HelpState::Resolved
+    }
+
+    /// Where to ask how it stands, while that can change.
+    fn watched(&self) -> Option<&str> {
+        self.status.filter(|_| !self.is_resolved())
+    }
+
+    fn is_vendors(&self) -> bool {
+        self.cause().actor == Actor::Vendor
+    }
+
+    /// The steps for the admin come first where nobody else can act.
+    fn is_admins(&self) -> bool {
+        self.cause().actor == Actor::Admin
+    }
+
+    fn waits(&self) -> bool {
+        self.cause().actor == Actor::Wait
+    }
+
+    fn who_acts(&self) -> &'static str {
+        match self.cause().actor {
+            Actor::EndUser => WORDS.acts_end_user,
+            Actor::Admin => WORDS.acts_admin,
+            Actor::Vendor => WORDS.acts_vendor,
+            Actor::Wait => WORDS.acts_wait,
+        }
+    }
+
+    fn calm(&self) -> Markup {
+        self.say(match self.cause().actor {
+            Actor::EndUser => WORDS.calm_end_user,
+            Actor::Admin => WORDS.calm_admin,
+            Actor::Vendor => WORDS.calm_vendor,
+            Actor::Wait => WORDS.calm_wait,
+        })
+    }
+
+    /// A guess is called one, where there is another to weigh it against.
+    fn is_guess(&self) -> bool {
+        self.diagnosis.ranked.len() > 1
+            && self.diagnosis.ranked.first().is_some_and(|first| first.confidence < Confidence::Sure)
+    }
+
+    fn steps(&self, of: &Cause) -> Vec<ReadyStep> {
+        let names = self.names();
+        self.reader(&names).steps(of.end_user)
+    }
+
+    /// The admin's part: none where it is not the customer's to fix.
+    fn admin(&self, of: &Cause) -> Option<ReadyPlaybook> {
+        let names = self.names();
+        of.admin
+            .as_ref()
+            .filter(|_| of.actor != Actor::Vendor)
+            .map(|playbook| self.reader(&names).playbook(playbook))
+    }
+
+    fn reader<'r>(&'r self, names: &'r Names<'r>) -> Reader<'r> {
+        Reader { names, kind: self.app.kind, setup_origin: self.setup_origin }
+    }
+
+    /// What would tell the reasons apart.
+    fn question(&self) -> Option<Markup> {
+        self.diagnosis.question().map(|question| self.say(question))
+    }
+
+    fn others(&self) -> &[Candidate] {
+        self.diagnosis.ranked.get(1..).unwrap_or_default()
+    }
+
+    /// The message to the admin, ready to send.
+    fn message(&self) -> String {
+        let names = self.names();
+        let goal = self.cause().admin.as_ref().map_or(String::new(), |playbook| fill(playbook.goal, &names));
+        let title = self.cause_title();
+        let more = [
+            ("cause", title.as_str()),
+            ("goal", &goal),
+            ("address", self.address),
+            ("reference", self.reference),
+        ];
+        fill_with(WORDS.message, &names, &more)
+    }
+
+    fn message_mail(&self) -> String {
+        mailto(&fill(WORDS.message_subject, &self.names()), &self.message())
+    }
+
+    /// When waiting is over, counted from the failure.
+    fn wait_until(&self) -> Option<Timestamp> {
+        let minutes = self.cause().wait_minutes.filter(|_| self.waits())?;
+        self.at.checked_add(i64::from(minutes).minutes()).ok()
+    }
+
+    fn propagation(&self) -> Option<Markup> {
+        let minutes = self.cause().wait_minutes?.to_string();
+        Some(rich_with(WORDS.propagation, &self.names(), &[("minutes", &minutes)]))
+    }
+
+    fn way_words(&self) -> &'static str {
+        match self.cause() {
+            Cause { actor: Actor::Wait, wait_minutes: Some(_), .. } => WORDS.way_waited,
+            Cause { retry: true, .. } => WORDS.way_now,
+            Cause { .. } => WORDS.way_after,
+        }
+    }
+
+    fn surface(&self) -> &'static str {
+        match self.evidence.surface {
+            Surface::Callback => WORDS.surface_callback,
+            Surface::HostedPage => WORDS.surface_hosted,
+            Surface::RawBody => WORDS.surface_raw,
+            Surface::OtherPage => WORDS.surface_other,
+            Surface::TokenEndpoint => WORDS.surface_token,
+            Surface::Api => WORDS.surface_api,
+            Surface::LoginHistory => WORDS.surface_history,
+            Surface::Unknown => WORDS.surface_unknown,
+        }
+    }
+
+    fn provenance(&self) -> &'static str {
+        match self.evidence.provenance {
+            Provenance::Observed => WORDS.observed,
+            Provenance::Reported => WORDS.reported,
+        }
+    }
+
+    fn said_nothing(&self) -> bool {
+        self.evidence.code.is_none() && self.evidence.description.is_none()
+    }
+
+    fn contact(&self) -> Markup {
+        self.say(if has_contact(&self.brand.support) { WORDS.support } else { WORDS.no_support })
+    }
+
+    fn way_label(&self, way: &WayOn<'_>) -> String {
+        way.label(&self.names())
+    }
+}
+
+fn sureness(candidate: &Candidate) -> &'static str {
+    match candidate.confidence {
+        Confidence::Possible => WORDS.confidence_possible,
+        Confidence::Likely => WORDS.confidence_likely,
+        Confidence::Sure => WORDS.confidence_sure,
+    }
+}
+
+/// A time as people read it, to the minute, in UTC; the script turns it into the reader's own.
+fn readable(at: &Timestamp) -> String {
+    at.strftime("%-d %B %Y, %H:%M UTC").to_string()
+}

@@ -1,0 +1,128 @@
+//! What all pages share: the trait that turns one into a response's body, the head, the brand on top and the
+//! support contact below.
+
+use std::fmt;
+
+use askama::{Template, filters::HtmlSafe};
+use domain::{Brand, product::Support};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::{
+    colour::Palette,
+    fill::{Markup, Names, fill, rich, web},
+    words::Common,
+};
+
+pub(crate) const WORDS: Common = Common::ENGLISH;
+
+/// Everything but letters, digits and what is never special in an address (RFC 3986 §2.3).
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// A page: its title, and its HTML.
+pub trait Page: Template {
+    /// What stands in the browser's tab. Plain text.
+    fn title(&self) -> String;
+
+    /// The whole document. Writing to memory does not fail; if a template ever did, the title alone would be
+    /// shown as text that no browser takes for markup.
+    fn html(&self) -> String {
+        self.render().unwrap_or_else(|_| self.title().replace(['<', '&'], " "))
+    }
+}
+
+/// The way on from a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WayOn<'a> {
+    /// To the product, at an address that it registered.
+    Product(&'a str),
+    /// To the connect page, where this browser is bound to the session.
+    Connect(&'a str),
+}
+
+impl WayOn<'_> {
+    pub(crate) fn label(&self, names: &Names<'_>) -> String {
+        match self {
+            Self::Product(_) => fill(WORDS.to_product, names),
+            Self::Connect(_) => WORDS.try_again.to_owned(),
+        }
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        let (Self::Product(url) | Self::Connect(url)) = self;
+        if web(url) { url } else { "/" }
+    }
+}
+
+/// What the layout needs of a page.
+pub(crate) struct Shell<'a> {
+    pub(crate) nonce: &'a str,
+    pub(crate) brand: Option<&'a Brand>,
+}
+
+/// The page's stylesheet: the palette, then the rules.
+pub(crate) struct Style(Palette);
+
+impl Shell<'_> {
+    pub(crate) fn name(&self) -> &str {
+        self.brand.map_or(WORDS.unbranded, |brand| &brand.name)
+    }
+
+    pub(crate) fn logo(&self) -> Option<&str> {
+        self.brand?.logo.as_ref().map(url::Url::as_str).filter(|url| url.starts_with("https://"))
+    }
+
+    /// The first letter or digit of the product's name, where there is no logo.
+    pub(crate) fn initial(&self) -> String {
+        let name = self.brand.map_or("", |brand| brand.name.as_str());
+        name.chars().find(|c| c.is_alphanumeric()).map(|c| c.to_uppercase().collect()).unwrap_or_default()
+    }
+
+    fn palette(&self) -> Palette {
+        Palette::of(self.brand.and_then(|brand| brand.colour.as_deref()))
+    }
+
+    pub(crate) fn style(&self) -> Style {
+        Style(self.palette())
+    }
+
+    /// The tab's icon, drawn in the accent, so that no browser asks for `/favicon.ico`.
+    pub(crate) fn icon(&self) -> String {
+        let fill = self.palette().light.edge;
+        let drawing = format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='9' fill='{fill}'/>\
+             <circle cx='12' cy='16' r='5' fill='none' stroke='#fff' stroke-width='3'/><path d='M17 16h9v4' fill='none' stroke='#fff' stroke-width='3'/></svg>"
+        );
+        format!("data:image/svg+xml,{}", utf8_percent_encode(&drawing, UNRESERVED))
+    }
+
+    /// "Questions? Ask …", where there is somebody to ask.
+    pub(crate) fn questions(&self) -> Option<Markup> {
+        let brand = self.brand?;
+        has_contact(&brand.support).then(|| rich(WORDS.questions, &Names::of(brand)))
+    }
+}
+
+pub(crate) fn has_contact(support: &Support) -> bool {
+    support.email.is_some() || support.url.is_some()
+}
+
+/// A mail, ready to send, to nobody yet (RFC 6068).
+pub(crate) fn mailto(subject: &str, body: &str) -> String {
+    let body = body.replace('\n', "\r\n");
+    let [subject, body] = [subject, &body].map(|text| utf8_percent_encode(text, UNRESERVED).to_string());
+    format!("mailto:?subject={subject}&body={body}")
+}
+
+impl fmt::Display for Style {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Palette { light, dark }) = self;
+        write!(
+            f,
+            ":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{}",
+            include_str!("../assets/style.css")
+        )
+    }
+}
+
+/// Colours are hexadecimal digits, the rules are a file of ours.
+impl HtmlSafe for Style {}

@@ -1,0 +1,112 @@
+//! The catalogue's steps, made ready for one app in one org: what is not for this kind of app or needs a package
+//! that there is none of is left out, names are filled in, Setup's pages become links.
+
+use domain::{
+    AppKind,
+    diagnosis::{Branch, Playbook, Step},
+};
+
+use crate::fill::{Markup, Names, rich};
+
+/// For whom the steps are made ready.
+pub(crate) struct Reader<'a> {
+    pub(crate) names: &'a Names<'a>,
+    pub(crate) kind: AppKind,
+    /// The org's own origin, where it is known: `https://acme.my.salesforce.com`.
+    pub(crate) setup_origin: Option<&'a str>,
+}
+
+pub(crate) struct ReadyStep {
+    pub(crate) text: Markup,
+    /// The page of Setup where it is done.
+    pub(crate) setup: Option<String>,
+}
+
+pub(crate) struct ReadyBranch {
+    pub(crate) question: Markup,
+    pub(crate) steps: Vec<ReadyStep>,
+}
+
+pub(crate) struct ReadyPlaybook {
+    pub(crate) goal: Markup,
+    pub(crate) steps: Vec<ReadyStep>,
+    pub(crate) branches: Vec<ReadyBranch>,
+    pub(crate) check: Vec<ReadyStep>,
+}
+
+impl Reader<'_> {
+    pub(crate) fn steps(&self, steps: &[Step]) -> Vec<ReadyStep> {
+        steps
+            .iter()
+            .filter(|step| step.only.is_none_or(|kind| kind == self.kind))
+            .filter(|step| !step.needs_package || self.names.has_package())
+            .map(|step| ReadyStep { text: rich(step.text, self.names), setup: self.setup(step.setup) })
+            .collect()
+    }
+
+    pub(crate) fn playbook(&self, playbook: &Playbook) -> ReadyPlaybook {
+        ReadyPlaybook {
+            goal: rich(playbook.goal, self.names),
+            steps: self.steps(playbook.steps),
+            branches: playbook.branches.iter().filter_map(|branch| self.branch(branch)).collect(),
+            check: self.steps(playbook.check),
+        }
+    }
+
+    /// A branch of which no step is left is no way out.
+    fn branch(&self, branch: &Branch) -> Option<ReadyBranch> {
+        let steps = self.steps(branch.steps);
+        (!steps.is_empty()).then(|| ReadyBranch { question: rich(branch.question, self.names), steps })
+    }
+
+    fn setup(&self, path: Option<&str>) -> Option<String> {
+        let origin = self.setup_origin?;
+        path.filter(|path| path.starts_with('/'))
+            .map(|path| format!("{}{path}", origin.trim_end_matches('/')))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: Step = Step { text: "Open **Setup**.", setup: None, only: None, needs_package: false };
+
+    #[test]
+    fn a_step_for_the_other_kind_of_app_or_for_a_package_that_there_is_none_of_is_left_out() {
+        let names = Names::unknown();
+        let reader = Reader { names: &names, kind: AppKind::ConnectedApp, setup_origin: None };
+        let others =
+            [Step { only: Some(AppKind::ExternalClientApp), ..PLAIN }, Step { needs_package: true, ..PLAIN }];
+        assert_eq!(reader.steps(&others).len(), 0);
+        assert_eq!(reader.steps(&[PLAIN, Step { only: Some(AppKind::ConnectedApp), ..PLAIN }]).len(), 2);
+    }
+
+    #[test]
+    fn a_branch_without_a_step_is_left_out() {
+        let names = Names::unknown();
+        let reader = Reader { names: &names, kind: AppKind::ConnectedApp, setup_origin: None };
+        assert!(
+            reader
+                .branch(&Branch { question: "?", steps: &[Step { needs_package: true, ..PLAIN }] })
+                .is_none()
+        );
+        assert!(reader.branch(&Branch { question: "?", steps: &[PLAIN] }).is_some());
+    }
+
+    #[test]
+    fn setup_is_linked_where_the_org_is_known() {
+        let names = Names::unknown();
+        let link = |setup_origin, setup| {
+            let reader = Reader { names: &names, kind: AppKind::ConnectedApp, setup_origin };
+            reader.steps(&[Step { setup, ..PLAIN }]).remove(0).setup
+        };
+        let (origin, path) = (Some("https://acme.my.salesforce.com"), Some("/lightning/setup/Users/home"));
+        let whole = "https://acme.my.salesforce.com/lightning/setup/Users/home".to_owned();
+        assert_eq!(link(origin, path), Some(whole.clone()));
+        assert_eq!(link(Some("https://acme.my.salesforce.com/"), path), Some(whole));
+        assert_eq!(link(None, path), None);
+        assert_eq!(link(origin, None), None);
+        assert_eq!(link(origin, Some(".evil.example/")), None);
+    }
+}

@@ -1,0 +1,138 @@
+//! The one HTTP client: no redirects (a redirect would carry a code or secret to another host), bounded
+//! bodies, and time-outs that end before the invocation does.
+
+use std::{error::Error as _, sync::Arc, time::Duration};
+
+/// Salesforce's answers are a few kB; a token may be a JWT of some kB more.
+const MAX_BODY: usize = 256 * 1024;
+
+/// How long a connection may take to stand.
+const CONNECT: Duration = Duration::from_secs(3);
+
+/// How long an answer may take, all in all: well inside every function's own time-out.
+pub const ANSWER: Duration = Duration::from_secs(8);
+
+/// The client.
+#[derive(Debug, Clone)]
+pub struct Http(reqwest::Client);
+
+/// No whole answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct NoAnswer {
+    /// What happened, for the log. It holds no address and no body.
+    pub what: String,
+    /// Whether the request may have reached the other side.
+    pub sent: bool,
+    /// Whether an answer came that was too large to be one of Salesforce's.
+    pub oversized: bool,
+}
+
+impl Http {
+    /// The client that deployed functions use: https alone, roots built in.
+    ///
+    /// # Panics
+    /// If the TLS library refuses its own defaults.
+    pub fn new() -> Self {
+        Self::build(|client| client.https_only(true))
+    }
+
+    /// The client of the local stack: `*.localhost` is this machine and nothing else resolves.
+    ///
+    /// # Panics
+    /// If the TLS library refuses its own defaults.
+    pub fn on_this_machine() -> Self {
+        Self::build(|client| client.dns_resolver(Arc::new(ThisMachine)))
+    }
+
+    fn build(configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let tls =
+            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+                .with_safe_default_protocol_versions()
+                .expect("ring supports TLS 1.2 and 1.3")
+                .with_root_certificates(roots)
+                .with_no_client_auth();
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER)
+            .no_proxy()
+            .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")));
+        Self(configure(client).build().expect("the settings above are valid"))
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoAnswer> {
+        let request =
+            request.try_into().map_err(|_| NoAnswer::unsent("the request's address is not valid"))?;
+        let mut answer = self.0.execute(request).await.map_err(|error| NoAnswer::from(&error))?;
+        let mut head = http::Response::builder().status(answer.status());
+        for (name, value) in answer.headers() {
+            head = head.header(name, value);
+        }
+        let mut body = Vec::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| NoAnswer::from(&error))? {
+            if body.len() + chunk.len() > MAX_BODY {
+                return Err(NoAnswer {
+                    what: format!("an answer of more than {MAX_BODY} bytes"),
+                    sent: true,
+                    oversized: true,
+                });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        head.body(body).map_err(|_| NoAnswer {
+            what: "an answer with unusable headers".into(),
+            sent: true,
+            oversized: false,
+        })
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl NoAnswer {
+    fn unsent(what: &str) -> Self {
+        Self { what: what.to_owned(), sent: false, oversized: false }
+    }
+}
+
+impl From<&reqwest::Error> for NoAnswer {
+    fn from(error: &reqwest::Error) -> Self {
+        // The error's own text holds the address; its innermost source says what happened and nothing more.
+        let mut innermost = error.source();
+        while let Some(next) = innermost.and_then(std::error::Error::source) {
+            innermost = Some(next);
+        }
+        let what = match innermost {
+            _ if error.is_timeout() && error.is_connect() => "connecting took too long".to_owned(),
+            _ if error.is_timeout() => "no whole answer in time".to_owned(),
+            Some(source) => source.to_string(),
+            None => "the request failed".to_owned(),
+        };
+        Self { what, sent: !error.is_connect() && !error.is_builder(), oversized: false }
+    }
+}
+
+/// Resolves `*.localhost` to this machine (RFC 6761 §6.3), which the system's resolver may not do.
+struct ThisMachine;
+
+impl reqwest::dns::Resolve for ThisMachine {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let local = name.as_str() == "localhost" || name.as_str().ends_with(".localhost");
+        Box::pin(async move {
+            if local {
+                let addresses: reqwest::dns::Addrs = Box::new(std::iter::once(([127, 0, 0, 1], 0).into()));
+                Ok(addresses)
+            } else {
+                Err("the local stack talks to this machine alone".into())
+            }
+        })
+    }
+}

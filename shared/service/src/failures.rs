@@ -1,0 +1,98 @@
+//! Evidence → a failure: diagnosed, logged once, and with an address for its help page.
+
+use domain::{
+    App, Attempt, Connection, ConnectSession, Evidence, Failure, FailureId, OrgId, Stage,
+    diagnosis::{self, Actor, Context, Diagnosis},
+};
+use jiff::Timestamp;
+use lambda_http::tracing;
+
+/// What a failure happened to.
+#[derive(Debug, Clone, Copy)]
+pub enum Of<'a> {
+    /// An attempt to connect.
+    Attempt(&'a Attempt),
+    /// A connect session, told by the person in it.
+    Session(&'a ConnectSession),
+    /// A connection.
+    Connection(&'a Connection),
+}
+
+/// Diagnoses evidence and makes the failure to be recorded. It is logged here, once: an operator finds it
+/// by the reference that a person reads out.
+pub fn diagnose(of: Of<'_>, app: &App, stage: Stage, evidence: Evidence, now: Timestamp) -> (Failure, Diagnosis) {
+    let environment = match of {
+        Of::Attempt(attempt) => Some(attempt.environment),
+        Of::Connection(connection) => Some(connection.environment),
+        Of::Session(_) => None,
+    };
+    let connected_before = matches!(of, Of::Connection(_)).then_some(true);
+    let diagnosis =
+        diagnosis::diagnose(&evidence, &Context { stage, app_kind: app.kind, environment, connected_before });
+    let (product, customer, session, connection, login_host) = match of {
+        Of::Attempt(attempt) => (
+            &attempt.product,
+            &attempt.customer,
+            Some(attempt.session.clone()),
+            None,
+            Some(attempt.login_host.clone()),
+        ),
+        Of::Session(session) => (&session.product, &session.customer, Some(session.id.clone()), None, None),
+        Of::Connection(connection) => (
+            &connection.product,
+            &connection.customer,
+            Some(connection.session.clone()),
+            Some(connection.id.clone()),
+            Some(connection.login_host.clone()),
+        ),
+    };
+    let org: Option<OrgId> = match of {
+        Of::Connection(connection) => Some(connection.identity.org.clone()),
+        Of::Attempt(_) | Of::Session(_) => None,
+    };
+    let failure = Failure {
+        id: FailureId::mint(now),
+        at: now,
+        product: product.clone(),
+        app: app.id.clone(),
+        customer: customer.clone(),
+        session,
+        connection,
+        org,
+        login_host,
+        environment,
+        stage,
+        evidence,
+        cause: diagnosis.cause().id.to_owned(),
+    };
+    log(&failure, diagnosis.cause().actor);
+    (failure, diagnosis)
+}
+
+/// Logs what failed on our own side, once, and gives the reference under which the log has it.
+pub fn internal(error: &dyn std::error::Error) -> String {
+    let reference = format!("LK-{}", domain::id::base32(&domain::secret::random::<5>()).to_ascii_uppercase());
+    tracing::error!(reference, error = %error, "failed: {error}");
+    reference
+}
+
+fn log(failure: &Failure, actor: Actor) {
+    let (code, description) = (failure.evidence.code.as_deref(), failure.evidence.description.as_deref());
+    tracing::warn!(
+        reference = failure.id.reference(),
+        cause = failure.cause,
+        stage = failure.stage.word(),
+        acts = ?actor,
+        provenance = ?failure.evidence.provenance,
+        product = %failure.product,
+        app = %failure.app,
+        session = failure.session.as_ref().map(tracing::field::display),
+        connection = failure.connection.as_ref().map(tracing::field::display),
+        status = failure.evidence.http_status,
+        code,
+        description,
+        "{}: {}",
+        failure.stage.word(),
+        failure.cause,
+    );
+}

@@ -1,0 +1,221 @@
+//! Requests, read strictly: every part has a limit, a parameter given twice is not given at all (RFC 6749
+//! §3.1), and what is no UTF-8 is refused rather than repaired.
+
+use std::borrow::Cow;
+
+use domain::{
+    AttemptId, SessionId,
+    secret::{ApiKey, BrowserSecret, ConnectKey},
+};
+use http::{Method, header};
+use serde::de::DeserializeOwned;
+
+use crate::Request;
+
+/// API bodies and pasted texts are a few kB.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// A request that cannot be read. The message says what to do, and repeats nothing of what was sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The body is too large.
+    #[error("the body is larger than {} kB", MAX_BODY / 1024)]
+    TooLarge,
+    /// The body, or a part of it, is not as it must be.
+    #[error("{0}")]
+    Malformed(String),
+}
+
+/// What is asked for: method and path, split.
+#[derive(Debug)]
+pub struct Route<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The path's segments.
+    pub path: Vec<&'a str>,
+}
+
+impl<'a> Route<'a> {
+    /// Splits a request's path. A slash at the end is no segment.
+    pub fn of(request: &'a Request) -> Self {
+        let path = request.uri().path().trim_matches('/');
+        Self { method: request.method(), path: if path.is_empty() { Vec::new() } else { path.split('/').collect() } }
+    }
+
+    /// Method and segments, to match on.
+    pub fn parts(&self) -> (&str, &[&'a str]) {
+        (self.method.as_str(), &self.path)
+    }
+}
+
+/// The body as JSON, read into what the call takes. An unknown member is refused by name: a misspelt option
+/// must not be ignored.
+pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
+    let body: &[u8] = request.body().as_ref();
+    if body.len() > MAX_BODY {
+        return Err(Refused::TooLarge);
+    }
+    serde_json::from_slice(if body.is_empty() { b"{}" } else { body })
+        .map_err(|error| Refused::Malformed(format!("the body is not as documented: {}", without_values(&error))))
+}
+
+/// serde_json's message without the value that it quotes: a misplaced secret is not repeated.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match text.split_once("invalid type: ").or_else(|| text.split_once("invalid value: ")) {
+        Some((before, after)) => {
+            let expected = after.split_once("expected ").map_or("something else", |(_, expected)| expected);
+            format!("{before}expected {expected}")
+        }
+        None => text,
+    }
+}
+
+/// A form or query: names and values, in order.
+#[derive(Debug, Default)]
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a query string. Not UTF-8, or longer than `limit` bytes: refused.
+    pub fn of_query(request: &Request, limit: usize) -> Result<Self, Refused> {
+        let query = request.uri().query().unwrap_or_default();
+        if query.len() > limit {
+            return Err(Refused::TooLarge);
+        }
+        Self::parse(query.as_bytes())
+    }
+
+    /// Reads a posted form (`application/x-www-form-urlencoded`).
+    pub fn of_body(request: &Request) -> Result<Self, Refused> {
+        let body: &[u8] = request.body().as_ref();
+        if body.len() > MAX_BODY {
+            return Err(Refused::TooLarge);
+        }
+        Self::parse(body)
+    }
+
+    fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+        let mut pairs = Vec::new();
+        for (name, value) in form_urlencoded::parse(bytes) {
+            // The parser puts U+FFFD where the bytes were no UTF-8; nobody sends one on purpose.
+            if [&name, &value].iter().any(|text: &&Cow<'_, str>| text.contains('\u{FFFD}')) {
+                return Err(Refused::Malformed("the form is not UTF-8".into()));
+            }
+            pairs.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The value of a parameter that was given exactly once.
+    pub fn only(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name);
+        let (_, value) = values.next()?;
+        values.next().is_none().then_some(value.as_str())
+    }
+
+    /// Whether a parameter was given more than once.
+    pub fn doubled(&self, name: &str) -> bool {
+        self.0.iter().filter(|(key, _)| key == name).count() > 1
+    }
+}
+
+/// The cookie of an attempt. Each attempt has its own, so that two tabs do not clash.
+pub fn attempt_cookie(attempt: &AttemptId) -> String {
+    format!("__Host-lk-{}", &attempt.as_str()[3..15])
+}
+
+/// The cookie in which the browser that went to Salesforce keeps its session's connect key, so that a help
+/// page can lead it, and nobody else, back to the connect page.
+pub fn session_cookie(session: &SessionId) -> String {
+    format!("__Host-lk-s-{}", &session.as_str()[3..15])
+}
+
+/// The connect key of a session, if this browser is the one that went to Salesforce in it.
+pub fn bound_key(request: &Request, session: &SessionId) -> Option<ConnectKey> {
+    let key = ConnectKey::new(cookie_value(request, &session_cookie(session))?);
+    (key.session() == *session).then_some(key)
+}
+
+/// The secret in the cookie of that name.
+pub fn cookie(request: &Request, name: &str) -> Option<BrowserSecret> {
+    cookie_value(request, name).map(BrowserSecret::new)
+}
+
+/// A cookie's value, from whichever Cookie header holds it. Two of one name: neither.
+fn cookie_value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
+    let mut found = request
+        .headers()
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .filter(|(key, _)| *key == name)
+        .map(|(_, value)| value);
+    let value = found.next()?;
+    found.next().is_none().then_some(value)
+}
+
+/// The bearer token (RFC 6750 §2.1), where there is one.
+pub fn bearer(request: &Request) -> Option<ApiKey> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= 300).then(|| ApiKey::new(token))
+}
+
+/// Whether a posted form came from a page of our own origin. Our pages send no referrer, so browsers say
+/// `Origin: null`; `Sec-Fetch-Site` is what tells then.
+pub fn is_same_origin(request: &Request, origin: &str) -> bool {
+    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
+    match (header("sec-fetch-site"), header("origin")) {
+        (Some(site), _) => site == "same-origin",
+        (None, Some(sent)) => sent == origin || sent == "null",
+        (None, None) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lambda_http::Body;
+
+    fn request(query: &str) -> Request {
+        http::Request::builder().uri(format!("/oauth/callback?{query}")).body(Body::Empty).unwrap()
+    }
+
+    #[test]
+    fn a_parameter_given_twice_is_not_given() {
+        let form = Form::of_query(&request("state=a&state=b&code=c"), 100).unwrap();
+        assert_eq!((form.only("state"), form.only("code")), (None, Some("c")));
+        assert!(form.doubled("state"));
+    }
+
+    #[test]
+    fn what_is_not_utf8_or_too_long_is_refused() {
+        assert!(Form::of_query(&request("state=%ff%fe"), 100).is_err());
+        assert_eq!(Form::of_query(&request(&"a".repeat(101)), 100).unwrap_err(), Refused::TooLarge);
+    }
+
+    #[test]
+    fn a_wrong_type_is_named_and_its_value_is_not() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Call {
+            #[expect(dead_code, reason = "only its type matters here")]
+            user: u32,
+        }
+        let request = http::Request::new(Body::Text(r#"{"user":"lk_secret"}"#.into()));
+        let message = json::<Call>(&request).unwrap_err().to_string();
+        assert!(message.contains("expected u32") && !message.contains("lk_secret"), "{message}");
+    }
+
+    #[test]
+    fn two_cookies_of_one_name_are_none() {
+        let with = |cookies: &str| {
+            http::Request::builder().header("cookie", cookies).body(Body::Empty).unwrap()
+        };
+        assert!(cookie(&with("a=1; __Host-lk-x=2"), "__Host-lk-x").is_some());
+        assert!(cookie(&with("__Host-lk-x=1; __Host-lk-x=2"), "__Host-lk-x").is_none());
+    }
+}

@@ -1,0 +1,106 @@
+//! Settings: from the environment, once, and complete or not at all.
+
+use url::Url;
+
+/// What a function must be told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The table's name (`TABLE_NAME`).
+    pub table: String,
+    /// The origin under which browsers and products reach us (`PUBLIC_URL`). No request's Host header, scheme
+    /// or forwarding header is ever asked for it.
+    pub public_url: PublicUrl,
+    /// The keyring's name in Secrets Manager (`KEYRING_SECRET_ID`); authorize and errors have none.
+    pub keyring: Option<String>,
+}
+
+/// A setting that is absent or unusable.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingError {
+    /// It is not set.
+    #[error("the environment variable {0} is not set; infra/template.yaml sets it on every function")]
+    Missing(&'static str),
+    /// It is set to something unusable.
+    #[error("the environment variable {name} is unusable: {why}")]
+    Unusable {
+        /// Its name.
+        name: &'static str,
+        /// What it must be.
+        why: &'static str,
+    },
+}
+
+/// Our own origin: `https://connect.example.com`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl(String);
+
+impl PublicUrl {
+    /// An origin: https, or http on this machine, where `__Host-` cookies work as well.
+    pub fn parse(text: &str) -> Option<Self> {
+        let url = Url::parse(text).ok()?;
+        let local = url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
+        let secure = url.scheme() == "https" || (url.scheme() == "http" && local);
+        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        (secure && bare).then(|| Self(url.origin().ascii_serialization()))
+    }
+
+    /// The origin, without a slash at the end.
+    pub fn origin(&self) -> &str {
+        &self.0
+    }
+
+    /// An address of ours.
+    pub fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.0)
+    }
+
+    /// The callback that every app registers.
+    pub fn callback(&self) -> String {
+        self.at("/oauth/callback")
+    }
+}
+
+impl Settings {
+    /// Reads the environment.
+    pub fn from_env() -> Result<Self, SettingError> {
+        Self::read(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+    }
+
+    fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, SettingError> {
+        let need = |name: &'static str| get(name).ok_or(SettingError::Missing(name));
+        Ok(Self {
+            table: need("TABLE_NAME")?,
+            public_url: PublicUrl::parse(&need("PUBLIC_URL")?).ok_or(SettingError::Unusable {
+                name: "PUBLIC_URL",
+                why: "it must be an https origin such as https://connect.example.com",
+            })?,
+            keyring: get("KEYRING_SECRET_ID"),
+        })
+    }
+
+    /// The keyring's name, for the functions that seal or open tokens.
+    pub fn keyring(&self) -> Result<&str, SettingError> {
+        self.keyring.as_deref().ok_or(SettingError::Missing("KEYRING_SECRET_ID"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_setting_is_named() {
+        let error = Settings::read(|name| (name == "PUBLIC_URL").then(|| "https://a.example".into())).unwrap_err();
+        assert!(error.to_string().contains("TABLE_NAME"), "{error}");
+    }
+
+    #[test]
+    fn the_public_url_is_a_secure_origin() {
+        for good in ["https://connect.example.com", "https://connect.example.com/", "http://latchkey.localhost:7400"] {
+            assert!(PublicUrl::parse(good).is_some(), "{good}");
+        }
+        for bad in ["http://connect.example.com", "https://a.example/path", "https://u@a.example", "connect"] {
+            assert!(PublicUrl::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Connections as the API shows them. Times are RFC 3339 in UTC; no token is ever part of a view.
+
+use domain::{Connection, ConnectionState, Customer, Environment};
+use serde::Serialize;
+
+/// A connection.
+#[derive(Debug, Serialize)]
+pub struct ConnectionView<'a> {
+    id: &'a str,
+    state: &'a str,
+    app: &'a str,
+    customer: &'a Customer,
+    /// The product's user who made it.
+    user: &'a str,
+    org_id: &'a str,
+    salesforce_user_id: &'a str,
+    username: Option<&'a str>,
+    environment: Environment,
+    login_host: &'a str,
+    instance_url: &'a str,
+    scopes: Vec<&'a str>,
+    created_at: String,
+    /// The failure that stands in the way, where one does: its help page is `/help/{failure}`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<&'a str>,
+}
+
+impl<'a> From<&'a Connection> for ConnectionView<'a> {
+    fn from(connection: &'a Connection) -> Self {
+        Self {
+            id: connection.id.as_str(),
+            state: connection.state.word(),
+            app: connection.app.as_str(),
+            customer: &connection.customer,
+            user: &connection.user,
+            org_id: connection.identity.org.as_str(),
+            salesforce_user_id: connection.identity.user.as_str(),
+            username: connection.identity.username.as_deref(),
+            environment: connection.environment,
+            login_host: &connection.login_host,
+            instance_url: &connection.instance_url,
+            scopes: connection.scopes.iter().collect(),
+            created_at: connection.created_at.to_string(),
+            failure: match &connection.state {
+                ConnectionState::NeedsReauth { failure, .. } | ConnectionState::Blocked { failure, .. } => {
+                    Some(failure.as_str())
+                }
+                _ => None,
+            },
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! Connections: what is handed out, listed, and taken back.
+
+use aws_sdk_dynamodb::types::{Update, builders::UpdateBuilder};
+use domain::{
+    AppId, Connection, ConnectionId, Customer, Environment, Failure, Identity, ProductId,
+    secret::{AccessToken, Fingerprint, Hash, RefreshToken},
+};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Field, Item, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
+    failures::failure_item,
+    keys, millis,
+    rows::{ConnectionRow, ListedRow, from_item, to_item},
+    sessions::built,
+    table::{DUE, LISTING},
+};
+
+/// A connection with its sealed tokens and the state of its refreshes.
+#[derive(Debug, Clone)]
+pub struct ConnectionRecord {
+    /// What may be shown.
+    pub connection: Connection,
+    /// The access token, sealed.
+    pub access_token: Sealed,
+    /// Which access token that is.
+    pub access_fingerprint: Fingerprint,
+    /// The refresh token, sealed, where one was granted.
+    pub refresh_token: Option<Sealed>,
+    /// Which refresh token that is.
+    pub refresh_fingerprint: Option<Fingerprint>,
+    /// When Salesforce issued the access token.
+    pub issued_at: Timestamp,
+    /// Until when the access token is taken to work.
+    pub expires_at: Timestamp,
+    /// Counts the leases ever taken: a lease of an older epoch can save nothing.
+    pub epoch: u64,
+    /// Until when somebody holds the lease.
+    pub lease_until: Option<Timestamp>,
+    /// When a refresh was begun whose answer has not been saved.
+    pub began_at: Option<Timestamp>,
+}
+
+/// The tokens of a grant, before they are sealed.
+#[derive(Debug, Clone, Copy)]
+pub struct Tokens<'a> {
+    /// The access token.
+    pub access: &'a AccessToken,
+    /// The refresh token, where there is one.
+    pub refresh: Option<&'a RefreshToken>,
+    /// When Salesforce issued the access token.
+    pub issued_at: Timestamp,
+}
+
+/// A connection to be stored.
+#[derive(Debug)]
+pub struct NewConnection<'a> {
+    /// The connection.
+    pub record: &'a ConnectionRecord,
+    /// The digest of the receipt that redeems it and until when; `None` where the product has switched
+    /// redeeming off.
+    pub receipt: Option<(Hash, Timestamp)>,
+}
+
+/// A connection as a list shows it.
+#[derive(Debug)]
+pub struct Listed {
+    /// Its id.
+    pub id: ConnectionId,
+    /// Its app.
+    pub app: AppId,
+    /// Its customer.
+    pub customer: Customer,
+    /// Who it is at Salesforce.
+    pub identity: Identity,
+    /// The word for its state.
+    pub state: String,
+    /// Which kind of login host.
+    pub environment: Environment,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+/// Which of a product's connections to list.
+#[derive(Debug, Default)]
+pub struct ListQuery {
+    /// Only this customer's.
+    pub customer: Option<String>,
+    /// Only those after this one.
+    pub after: Option<ConnectionId>,
+    /// At most so many, 1 to 100.
+    pub limit: u8,
+}
+
+impl ConnectionRecord {
+    /// Whether somebody who holds the lease may still save an answer. If not, and *began* stands, nobody
+    /// knows what became of it.
+    pub fn may_still_answer(&self, now: Timestamp) -> bool {
+        self.began_at.is_none() || self.lease_until.is_some_and(|until| now < until)
+    }
+
+    /// A connection with the tokens of a fresh grant, sealed for it alone. An access token is taken to live
+    /// for `life`: Salesforce does not say (fact base 3.7).
+    pub async fn seal(
+        vault: &Vault,
+        connection: Connection,
+        tokens: Tokens<'_>,
+        life: SignedDuration,
+    ) -> Result<Self, SecretError> {
+        let owner = Owner { product: &connection.product, connection: &connection.id };
+        let access_token = vault.seal(owner, Field::AccessToken, tokens.access.expose()).await?;
+        let refresh_token = match tokens.refresh {
+            Some(refresh) => Some(vault.seal(owner, Field::RefreshToken, refresh.expose()).await?),
+            None => None,
+        };
+        Ok(Self {
+            access_token,
+            access_fingerprint: tokens.access.fingerprint(),
+            refresh_token,
+            refresh_fingerprint: tokens.refresh.map(RefreshToken::fingerprint),
+            issued_at: tokens.issued_at,
+            expires_at: tokens.issued_at + life,
+            epoch: 0,
+            lease_until: None,
+            began_at: None,
+            connection,
+        })
+    }
+}
+
+impl NewConnection<'_> {
+    pub(crate) fn item(&self) -> Result<Item, StoreError> {
+        let connection = &self.record.connection;
+        let mut item = to_item(&keys::connection(&connection.id), &ConnectionRow::new(self.record))?;
+        item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
+        item.insert("listing_sk".into(), S(connection.id.as_str()));
+        if let Some((_, redeem_by)) = &self.receipt {
+            item.insert("due_shard".into(), S(keys::due_shard(&connection.id)));
+            item.insert("due_at".into(), millis(*redeem_by));
+        }
+        Ok(item)
+    }
+}
+
+impl Store {
+    /// The connection of that id: one strongly consistent read.
+    pub async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
+        let key = keys::connection(id);
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", S(&key.pk))
+            .key("sk", S(key.sk))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
+        answer.item.map(|item| from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk)).transpose()
+    }
+
+    /// A product's connections in the order they were made, and where to go on.
+    pub async fn list_connections(
+        &self,
+        product: &ProductId,
+        query: &ListQuery,
+    ) -> Result<(Vec<Listed>, Option<ConnectionId>), StoreError> {
+        let limit = usize::from(query.limit.clamp(1, 100));
+        let mut listed: Vec<Listed> = Vec::new();
+        let mut after = query.after.clone();
+        loop {
+            let page = self.listing_page(product, query, after.as_ref()).await?;
+            let last = page
+                .last_evaluated_key
+                .as_ref()
+                .and_then(|key| key.get("listing_sk"))
+                .and_then(|id| id.as_s().ok().and_then(|id| id.parse::<ConnectionId>().ok()));
+            for item in page.items.unwrap_or_default() {
+                let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+                listed.push(from_item::<ListedRow>(&pk, item)?.read(&pk)?);
+            }
+            if listed.len() > limit {
+                listed.truncate(limit);
+                let next = listed.last().map(|connection| connection.id.clone());
+                return Ok((listed, next));
+            }
+            match last {
+                Some(id) => after = Some(id),
+                None => return Ok((listed, None)),
+            }
+        }
+    }
+
+    async fn listing_page(
+        &self,
+        product: &ProductId,
+        query: &ListQuery,
+        after: Option<&ConnectionId>,
+    ) -> Result<aws_sdk_dynamodb::operation::query::QueryOutput, StoreError> {
+        let start = after.map(|id| {
+            let key = keys::connection(id);
+            Item::from([
+                ("pk".into(), S(key.pk)),
+                ("sk".into(), S(key.sk)),
+                ("listing_pk".into(), S(keys::listing(product))),
+                ("listing_sk".into(), S(id.as_str())),
+            ])
+        });
+        let mut request = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(LISTING)
+            .key_condition_expression("listing_pk = :product")
+            .expression_attribute_values(":product", S(keys::listing(product)))
+            .limit(i32::from(query.limit.clamp(1, 100)) + 1)
+            .set_exclusive_start_key(start);
+        if let Some(customer) = &query.customer {
+            request = request
+                .filter_expression("#customer.#id = :customer")
+                .expression_attribute_names("#customer", "customer")
+                .expression_attribute_names("#id", "id")
+                .expression_attribute_values(":customer", S(customer));
+        }
+        request.send().await.map_err(|error| StoreError::unavailable("Query", &error))
+    }
+
+    /// Marks a connection as to be revoked: from now on it hands out nothing, and the sweep sees to it if
+    /// whoever marked it does not. `false`: it is gone, or another product's.
+    pub async fn begin_revoking(
+        &self,
+        product: &ProductId,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let update = self
+            .revoking_update(id, now)
+            .condition_expression("attribute_exists(pk) AND product = :product")
+            .expression_attribute_values(":product", S(product.as_str()));
+        Ok(self.transact(vec![built(update.build())?]).await?.is_ok())
+    }
+
+    /// Marks an unredeemed connection as to be revoked, unless it was redeemed in the meantime.
+    pub async fn expire_pending(&self, id: &ConnectionId, now: Timestamp) -> Result<bool, StoreError> {
+        let update = self
+            .revoking_update(id, now)
+            .condition_expression("#state = :pending AND redeem_by <= :now")
+            .expression_attribute_values(":pending", S("pending"));
+        Ok(self.transact(vec![built(update.build())?]).await?.is_ok())
+    }
+
+    pub(crate) fn revoking_update(&self, id: &ConnectionId, now: Timestamp) -> UpdateBuilder {
+        let key = keys::connection(id);
+        Update::builder()
+            .table_name(&self.table)
+            .key("pk", S(key.pk))
+            .key("sk", S(key.sk))
+            .update_expression("SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":revoking", S("revoking"))
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":shard", S(keys::due_shard(id)))
+    }
+
+    /// Puts off a due connection: the next look at it is at `due`.
+    pub async fn put_off(&self, id: &ConnectionId, due: Timestamp) -> Result<(), StoreError> {
+        let key = keys::connection(id);
+        let update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", S(key.pk))
+            .key("sk", S(key.sk))
+            .update_expression("SET due_at = :due")
+            .condition_expression("attribute_exists(due_shard)")
+            .expression_attribute_values(":due", millis(due));
+        self.transact(vec![built(update.build())?]).await.map(drop)
+    }
+
+    /// Deletes a connection whose grant was revoked. Only a connection that is being revoked is deleted: a
+    /// grant that lives keeps its item.
+    pub async fn delete_revoked(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let key = keys::connection(id);
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", S(key.pk))
+            .key("sk", S(key.sk))
+            .condition_expression("#state = :revoking")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":revoking", S("revoking"))
+            .send()
+            .await;
+        conditional("DeleteItem", deleted).map(drop)
+    }
+
+    /// Moves an active connection to the state that a permanent refusal means, and records the failure,
+    /// both or neither. A reconnect or another refresh in between wins: the refresh token must still be the
+    /// one that was refused.
+    pub async fn stop_connection(
+        &self,
+        record: &ConnectionRecord,
+        to: &domain::ConnectionState,
+        failure: &Failure,
+    ) -> Result<bool, StoreError> {
+        let id = &record.connection.id;
+        let key = keys::connection(id);
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .key("pk", S(key.pk))
+            .key("sk", S(key.sk))
+            .update_expression(
+                "SET #state = :to, since = :at, failure = :failure REMOVE lease_until, began_at, began_epoch, due_shard, due_at",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":to", S(to.word()))
+            .expression_attribute_values(":at", millis(failure.at))
+            .expression_attribute_values(":failure", S(failure.id.as_str()))
+            .expression_attribute_values(":active", S("active"))
+            .expression_attribute_values(":blocked", S("blocked"))
+            .expression_attribute_values(":unknown", S("refresh_unknown"));
+        update = match &record.refresh_fingerprint {
+            Some(fingerprint) => update
+                .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
+                .expression_attribute_values(":sent", S(fingerprint.as_str())),
+            None => update.condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND attribute_not_exists(refresh_fingerprint)",
+            ),
+        };
+        let put = aws_sdk_dynamodb::types::Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(failure_item(failure)?))
+            .build();
+        Ok(self.transact(vec![built(update.build())?, built(put)?]).await?.is_ok())
+    }
+
+    /// The connections of one partition of the due index whose time has come, the longest due first.
+    pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<ConnectionId>, StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(DUE)
+            .key_condition_expression("due_shard = :shard AND due_at <= :now")
+            .expression_attribute_values(":shard", S(keys::due_partition(shard)))
+            .expression_attribute_values(":now", millis(now))
+            .limit(limit)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))?;
+        Ok(answer
+            .items
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|item| keys::connection_of(item.get("pk")?.as_s().ok()?))
+            .collect())
+    }
+}

@@ -1,0 +1,68 @@
+//! The one place that knows the keys. The item table is in this crate's README.
+
+use domain::{AttemptId, ConnectionId, FailureId, ProductId, SessionId};
+use jiff::Timestamp;
+
+/// An item's partition key and sort key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Partition key.
+    pub pk: String,
+    /// Sort key.
+    pub sk: &'static str,
+}
+
+/// How many partitions the due index is spread over, so that no sweep or storm meets one hot key.
+pub const DUE_SHARDS: u8 = 16;
+
+/// A product's configuration.
+pub fn product(id: &ProductId) -> Key {
+    Key { pk: format!("PRODUCT#{id}"), sk: "PRODUCT" }
+}
+
+/// A connect session.
+pub fn session(id: &SessionId) -> Key {
+    Key { pk: format!("SESSION#{id}"), sk: "SESSION" }
+}
+
+/// An attempt.
+pub fn attempt(id: &AttemptId) -> Key {
+    Key { pk: format!("ATTEMPT#{id}"), sk: "ATTEMPT" }
+}
+
+/// A connection.
+pub fn connection(id: &ConnectionId) -> Key {
+    Key { pk: format!("CONNECTION#{id}"), sk: "CONNECTION" }
+}
+
+/// A failure.
+pub fn failure(id: &FailureId) -> Key {
+    Key { pk: format!("FAILURE#{id}"), sk: "FAILURE" }
+}
+
+/// The day's counter of callbacks that belong to no attempt.
+pub fn stray(now: Timestamp) -> Key {
+    Key { pk: format!("STRAY#{}", now.strftime("%Y-%m-%d")), sk: "STRAY" }
+}
+
+/// The partition of index `listing` that holds a product's connections.
+pub fn listing(product: &ProductId) -> String {
+    format!("PRODUCT#{product}#CONNECTIONS")
+}
+
+/// The partition of index `due` that a connection falls in.
+pub fn due_shard(id: &ConnectionId) -> String {
+    let shard =
+        id.as_str().bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte)) % DUE_SHARDS;
+    due_partition(shard)
+}
+
+/// A partition of index `due`.
+pub fn due_partition(shard: u8) -> String {
+    format!("DUE#{shard:02}")
+}
+
+/// The connection that a partition key names.
+pub fn connection_of(pk: &str) -> Option<ConnectionId> {
+    pk.strip_prefix("CONNECTION#")?.parse().ok()
+}

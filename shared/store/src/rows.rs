@@ -1,0 +1,318 @@
+//! Items as they are stored, and the states that they must fit: a row that fits none says so by name.
+
+use domain::{
+    AppId, Attempt, AttemptId, ConnectSession, Connection, ConnectionId, ConnectionState, Customer,
+    Environment, FailureId, HostChoice, Identity, OrgId, ProductId, SalesforceUserId, Scopes, SessionId,
+    SessionState,
+    secret::{Fingerprint, Hash},
+    session::LastFailure,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use url::Url;
+
+use crate::{Item, N, S, StoreError, connections::ConnectionRecord, keys::Key, seal::Sealed};
+
+/// The version of the items that this code writes; it reads this and all before it.
+const VERSION: u8 = 1;
+
+pub(crate) fn to_item(key: &Key, row: &impl Serialize) -> Result<Item, StoreError> {
+    let mut item: Item = serde_dynamo::to_item(row)
+        .map_err(|error| StoreError::Corrupt { pk: key.pk.clone(), what: error.to_string() })?;
+    item.retain(|_, value| !value.is_null());
+    item.insert("pk".into(), S(&key.pk));
+    item.insert("sk".into(), S(key.sk));
+    item.insert("v".into(), N(VERSION));
+    Ok(item)
+}
+
+pub(crate) fn from_item<R: DeserializeOwned>(pk: &str, item: Item) -> Result<R, StoreError> {
+    serde_dynamo::from_item(item)
+        .map_err(|error| StoreError::Corrupt { pk: pk.to_owned(), what: error.to_string() })
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SessionRow {
+    id: SessionId,
+    product: ProductId,
+    app: AppId,
+    customer: Customer,
+    user: String,
+    host: HostChoice,
+    return_to: Url,
+    state: String,
+    created_at: i64,
+    expires_at: i64,
+    opened_at: Option<i64>,
+    redirected_at: Option<i64>,
+    attempts: u32,
+    connection: Option<ConnectionId>,
+    receipt: Option<Hash>,
+    redeem_by: Option<i64>,
+    last_failure: Option<LastFailure>,
+}
+
+impl SessionRow {
+    pub(crate) fn new(session: &ConnectSession) -> Self {
+        Self {
+            id: session.id.clone(),
+            product: session.product.clone(),
+            app: session.app.clone(),
+            customer: session.customer.clone(),
+            user: session.user.clone(),
+            host: session.host.clone(),
+            return_to: session.return_to.clone(),
+            state: session.state.word().to_owned(),
+            created_at: session.created_at.as_millisecond(),
+            expires_at: session.expires_at.as_millisecond(),
+            opened_at: None,
+            redirected_at: None,
+            attempts: session.attempts,
+            connection: None,
+            receipt: None,
+            redeem_by: None,
+            last_failure: None,
+        }
+    }
+
+    pub(crate) fn read(self, pk: &str) -> Result<ConnectSession, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
+        let state = match self.state.as_str() {
+            "created" if self.opened_at.is_some() => SessionState::Opened,
+            "created" => SessionState::Created,
+            "redirected" => SessionState::Redirected {
+                at: time(self.redirected_at).ok_or_else(|| corrupt("no redirected_at"))?,
+            },
+            "returned" => SessionState::Returned {
+                connection: self.connection.ok_or_else(|| corrupt("returned without a connection"))?,
+                receipt: self.receipt.ok_or_else(|| corrupt("returned without a receipt"))?,
+                redeem_by: time(self.redeem_by).ok_or_else(|| corrupt("returned without redeem_by"))?,
+            },
+            "connected" => SessionState::Connected {
+                connection: self.connection.ok_or_else(|| corrupt("connected without a connection"))?,
+            },
+            "failed" => SessionState::Failed,
+            other => return Err(corrupt(&format!("unknown session state {other}"))),
+        };
+        Ok(ConnectSession {
+            id: self.id,
+            product: self.product,
+            app: self.app,
+            customer: self.customer,
+            user: self.user,
+            host: self.host,
+            return_to: self.return_to,
+            state,
+            created_at: time(Some(self.created_at)).ok_or_else(|| corrupt("created_at"))?,
+            expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
+            attempts: self.attempts,
+            last_failure: self.last_failure,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct AttemptRow {
+    id: AttemptId,
+    session: SessionId,
+    product: ProductId,
+    app: AppId,
+    customer: Customer,
+    user: String,
+    login_host: String,
+    environment: Environment,
+    return_to: Url,
+    browser: Hash,
+    began_at: i64,
+    expires_at: i64,
+}
+
+impl AttemptRow {
+    pub(crate) fn new(attempt: &Attempt) -> Self {
+        Self {
+            id: attempt.id.clone(),
+            session: attempt.session.clone(),
+            product: attempt.product.clone(),
+            app: attempt.app.clone(),
+            customer: attempt.customer.clone(),
+            user: attempt.user.clone(),
+            login_host: attempt.login_host.clone(),
+            environment: attempt.environment,
+            return_to: attempt.return_to.clone(),
+            browser: attempt.browser.clone(),
+            began_at: attempt.began_at.as_millisecond(),
+            expires_at: attempt.expires_at.as_millisecond(),
+        }
+    }
+
+    pub(crate) fn read(self, pk: &str) -> Result<Attempt, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
+        Ok(Attempt {
+            id: self.id,
+            session: self.session,
+            product: self.product,
+            app: self.app,
+            customer: self.customer,
+            user: self.user,
+            login_host: self.login_host,
+            environment: self.environment,
+            return_to: self.return_to,
+            browser: self.browser,
+            began_at: time(Some(self.began_at)).ok_or_else(|| corrupt("began_at"))?,
+            expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
+        })
+    }
+}
+
+/// What the table and its index `listing` both hold of a connection.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ListedRow {
+    app: AppId,
+    customer: Customer,
+    org_id: OrgId,
+    user_id: SalesforceUserId,
+    username: Option<String>,
+    state: String,
+    environment: Environment,
+    created_at: i64,
+}
+
+impl ListedRow {
+    pub(crate) fn read(self, pk: &str) -> Result<crate::connections::Listed, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
+        Ok(crate::connections::Listed {
+            id: crate::keys::connection_of(pk).ok_or_else(|| corrupt("not a connection"))?,
+            app: self.app,
+            customer: self.customer,
+            identity: Identity { org: self.org_id, user: self.user_id, username: self.username },
+            state: self.state,
+            environment: self.environment,
+            created_at: time(Some(self.created_at)).ok_or_else(|| corrupt("created_at"))?,
+        })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ConnectionRow {
+    #[serde(flatten)]
+    listed: ListedRow,
+    id: ConnectionId,
+    product: ProductId,
+    product_user: String,
+    session: SessionId,
+    login_host: String,
+    instance_url: String,
+    scopes: String,
+    redeem_by: Option<i64>,
+    since: Option<i64>,
+    failure: Option<FailureId>,
+    access_token: Sealed,
+    access_fingerprint: Fingerprint,
+    refresh_token: Option<Sealed>,
+    refresh_fingerprint: Option<Fingerprint>,
+    issued_at: i64,
+    expires_at: i64,
+    epoch: u64,
+    lease_until: Option<i64>,
+    began_at: Option<i64>,
+    began_epoch: Option<u64>,
+}
+
+impl ConnectionRow {
+    pub(crate) fn new(record: &ConnectionRecord) -> Self {
+        let connection = &record.connection;
+        let (redeem_by, since, failure) = match &connection.state {
+            ConnectionState::Pending { redeem_by } => (Some(*redeem_by), None, None),
+            ConnectionState::Active => (None, None, None),
+            ConnectionState::RefreshUnknown { since } | ConnectionState::Revoking { since } => {
+                (None, Some(*since), None)
+            }
+            ConnectionState::NeedsReauth { since, failure } | ConnectionState::Blocked { since, failure } => {
+                (None, Some(*since), Some(failure.clone()))
+            }
+        };
+        Self {
+            listed: ListedRow {
+                app: connection.app.clone(),
+                customer: connection.customer.clone(),
+                org_id: connection.identity.org.clone(),
+                user_id: connection.identity.user.clone(),
+                username: connection.identity.username.clone(),
+                state: connection.state.word().to_owned(),
+                environment: connection.environment,
+                created_at: connection.created_at.as_millisecond(),
+            },
+            id: connection.id.clone(),
+            product: connection.product.clone(),
+            product_user: connection.user.clone(),
+            session: connection.session.clone(),
+            login_host: connection.login_host.clone(),
+            instance_url: connection.instance_url.clone(),
+            scopes: connection.scopes.to_string(),
+            redeem_by: redeem_by.map(Timestamp::as_millisecond),
+            since: since.map(Timestamp::as_millisecond),
+            failure,
+            access_token: record.access_token.clone(),
+            access_fingerprint: record.access_fingerprint.clone(),
+            refresh_token: record.refresh_token.clone(),
+            refresh_fingerprint: record.refresh_fingerprint.clone(),
+            issued_at: record.issued_at.as_millisecond(),
+            expires_at: record.expires_at.as_millisecond(),
+            epoch: record.epoch,
+            lease_until: record.lease_until.map(Timestamp::as_millisecond),
+            began_at: record.began_at.map(Timestamp::as_millisecond),
+            began_epoch: None,
+        }
+    }
+
+    pub(crate) fn read(self, pk: &str) -> Result<ConnectionRecord, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
+        let since = || time(self.since).ok_or_else(|| corrupt("no since"));
+        let failure = || self.failure.clone().ok_or_else(|| corrupt("no failure"));
+        let state = match self.listed.state.as_str() {
+            "pending" => ConnectionState::Pending {
+                redeem_by: time(self.redeem_by).ok_or_else(|| corrupt("pending without redeem_by"))?,
+            },
+            "active" => ConnectionState::Active,
+            "refresh_unknown" => ConnectionState::RefreshUnknown { since: since()? },
+            "needs_reauth" => ConnectionState::NeedsReauth { since: since()?, failure: failure()? },
+            "blocked" => ConnectionState::Blocked { since: since()?, failure: failure()? },
+            "revoking" => ConnectionState::Revoking { since: since()? },
+            other => return Err(corrupt(&format!("unknown connection state {other}"))),
+        };
+        Ok(ConnectionRecord {
+            connection: Connection {
+                id: self.id,
+                product: self.product,
+                app: self.listed.app,
+                customer: self.listed.customer,
+                user: self.product_user,
+                session: self.session,
+                identity: Identity {
+                    org: self.listed.org_id,
+                    user: self.listed.user_id,
+                    username: self.listed.username,
+                },
+                login_host: self.login_host,
+                environment: self.listed.environment,
+                instance_url: self.instance_url,
+                scopes: Scopes::parse(&self.scopes),
+                state,
+                created_at: time(Some(self.listed.created_at)).ok_or_else(|| corrupt("created_at"))?,
+            },
+            access_token: self.access_token,
+            access_fingerprint: self.access_fingerprint,
+            refresh_token: self.refresh_token,
+            refresh_fingerprint: self.refresh_fingerprint,
+            issued_at: time(Some(self.issued_at)).ok_or_else(|| corrupt("issued_at"))?,
+            expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
+            epoch: self.epoch,
+            lease_until: time(self.lease_until),
+            began_at: time(self.began_at),
+        })
+    }
+}
+
+fn time(millis: Option<i64>) -> Option<Timestamp> {
+    Timestamp::from_millisecond(millis?).ok()
+}

@@ -1,0 +1,130 @@
+//! Secrets Manager: asked once for a secret and then not again, until what we hold has proved stale.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use aws_sdk_secretsmanager::{Client, error::ProvideErrorMetadata};
+use domain::secret::ConsumerSecret;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// The secrets that a function may read.
+#[derive(Debug, Clone)]
+pub struct Secrets {
+    client: Client,
+    held: Arc<Mutex<HashMap<String, SecretString>>>,
+}
+
+/// A secret could not be had. The message names it, never its value.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// There is none of that name, or this function may not read it.
+    #[error("secret {name} could not be read: {code}: {message}")]
+    Unreadable {
+        /// Its name in Secrets Manager.
+        name: String,
+        /// AWS's error code, or `NoAnswer`.
+        code: String,
+        /// AWS's message.
+        message: String,
+    },
+    /// It is not of the form that we store.
+    #[error("secret {name} has the wrong form: {what}")]
+    Malformed {
+        /// Its name in Secrets Manager.
+        name: String,
+        /// What was expected.
+        what: &'static str,
+    },
+    /// A sealed value names a key that the keyring does not have, or does not open with it.
+    #[error("{what} of {connection} cannot be opened with keyring {name}: {why}")]
+    Sealed {
+        /// The keyring's name in Secrets Manager.
+        name: String,
+        /// The field.
+        what: &'static str,
+        /// The connection.
+        connection: String,
+        /// Why.
+        why: &'static str,
+    },
+}
+
+/// An app's consumer secrets: a second one stands beside the first while they are being rotated.
+#[derive(Debug, Clone)]
+pub struct ConsumerSecrets {
+    /// The one in use.
+    pub current: ConsumerSecret,
+    /// The one that is to replace it.
+    pub next: Option<ConsumerSecret>,
+}
+
+impl ConsumerSecrets {
+    /// A secret that is not the one that was refused, the current one first.
+    pub fn other_than(&self, refused: &ConsumerSecret) -> Option<&ConsumerSecret> {
+        [Some(&self.current), self.next.as_ref()]
+            .into_iter()
+            .flatten()
+            .find(|secret| secret.expose() != refused.expose())
+    }
+}
+
+impl Secrets {
+    /// Reads secrets through this client.
+    pub fn new(client: Client) -> Self {
+        Self { client, held: Arc::default() }
+    }
+
+    /// An app's consumer secrets, by the name in its product's file.
+    pub async fn consumer(&self, name: &str) -> Result<ConsumerSecrets, SecretError> {
+        #[derive(Deserialize)]
+        struct Stored {
+            current: String,
+            next: Option<String>,
+        }
+        let text = self.get(name).await?;
+        let malformed = SecretError::Malformed {
+            name: name.to_owned(),
+            what: r#"expected {"current":"<consumer secret>"} and, while rotating, "next""#,
+        };
+        let stored: Stored = serde_json::from_str(text.expose_secret()).map_err(|_| malformed)?;
+        Ok(ConsumerSecrets {
+            current: ConsumerSecret::new(stored.current),
+            next: stored.next.map(ConsumerSecret::new),
+        })
+    }
+
+    /// Forgets what is held of a secret, so that the next use asks again: after Salesforce has answered
+    /// `invalid_client`, or when a sealed value names a key that is not in the keyring we hold.
+    pub fn forget(&self, name: &str) {
+        self.lock().remove(name);
+    }
+
+    pub(crate) async fn get(&self, name: &str) -> Result<SecretString, SecretError> {
+        if let Some(held) = self.lock().get(name) {
+            return Ok(held.clone());
+        }
+        let answer = self.client.get_secret_value().secret_id(name).send().await.map_err(|error| {
+            let refusal = error.as_service_error();
+            SecretError::Unreadable {
+                name: name.to_owned(),
+                code: refusal.and_then(ProvideErrorMetadata::code).unwrap_or("NoAnswer").to_owned(),
+                message: refusal.and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned(),
+            }
+        })?;
+        let text = answer.secret_string.ok_or_else(|| SecretError::Malformed {
+            name: name.to_owned(),
+            what: "expected a text, not binary",
+        })?;
+        let text = SecretString::from(text);
+        self.lock().insert(name.to_owned(), text.clone());
+        Ok(text)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, SecretString>> {
+        // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

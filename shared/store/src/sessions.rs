@@ -1,0 +1,423 @@
+//! Connect sessions and attempts. Each transition is one conditional write: the check and the mark are the
+//! same write, and the refused item tells why.
+
+use aws_sdk_dynamodb::{
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, CancellationReason, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
+        TransactWriteItem, Update,
+    },
+};
+use domain::{Attempt, AttemptId, ConnectSession, Failure, SessionId, secret::Hash, session::{LastFailure, Redemption}};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Item, N, NewConnection, S, Store, StoreError, conditional,
+    failures::failure_item,
+    keys, millis,
+    rows::{AttemptRow, SessionRow, from_item, to_item},
+    ttl,
+};
+
+/// How many trips to Salesforce one session may begin: a link that is passed around cannot fill the table.
+pub const MAX_ATTEMPTS: u32 = 50;
+
+/// How often the person in a session may tell us what Salesforce showed.
+const MAX_REPORTS: u32 = 50;
+
+/// How long sessions and attempts are kept after they end, for support to look at.
+const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+
+/// What became of creating a session.
+#[derive(Debug)]
+pub enum Created {
+    /// It is new.
+    New,
+    /// The same call was made before; this is what it made.
+    Before(Box<ConnectSession>),
+    /// The idempotency key was used before for a different call.
+    Different,
+}
+
+/// What became of beginning an attempt.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// The browser may go.
+    Yes,
+    /// The session is over, has succeeded, or has had too many attempts.
+    No,
+}
+
+/// Whose a callback is.
+#[derive(Debug)]
+pub enum Claim {
+    /// This callback's, from now on and for no other.
+    Yours(Box<Attempt>),
+    /// Nobody's: there is no such attempt.
+    Unknown,
+    /// Another browser's.
+    OtherBrowser,
+    /// It was claimed before.
+    Used(Box<Attempt>),
+    /// It waited too long at Salesforce.
+    Expired(Box<Attempt>),
+}
+
+/// What became of a redemption.
+#[derive(Debug)]
+pub enum Redeemed {
+    /// The connection is active.
+    Yes,
+    /// This receipt was redeemed before.
+    Before,
+    /// It is not this session's receipt, or comes too late.
+    NotThisReceipt,
+    /// The receipt is right and the user is not the session's: a link was sent to a victim, or a receipt
+    /// was stolen. The grant must go.
+    OtherUser,
+}
+
+impl Store {
+    /// Stores a new session, unless the same call was made before. `call` digests what was asked for.
+    pub async fn create_session(&self, session: &ConnectSession, call: &Hash) -> Result<Created, StoreError> {
+        let key = keys::session(&session.id);
+        let mut item = to_item(&key, &SessionRow::new(session))?;
+        item.insert("call".into(), S(call.as_str()));
+        item.insert("ttl".into(), ttl(session.expires_at + KEPT));
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+            .send()
+            .await;
+        match conditional("PutItem", put)? {
+            Ok(_) => Ok(Created::New),
+            Err(Some(before)) if before.get("call") == Some(&S(call.as_str())) => {
+                from_item::<SessionRow>(&key.pk, before)?.read(&key.pk).map(Box::new).map(Created::Before)
+            }
+            Err(_) => Ok(Created::Different),
+        }
+    }
+
+    /// The session of that id.
+    pub async fn session(&self, id: &SessionId) -> Result<Option<ConnectSession>, StoreError> {
+        let key = keys::session(id);
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", S(&key.pk))
+            .key("sk", S(key.sk))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
+        answer.item.map(|item| from_item::<SessionRow>(&key.pk, item)?.read(&key.pk)).transpose()
+    }
+
+    /// The session of that id, noting that its page was seen: read and mark in one request. Nothing else
+    /// changes, for mail scanners and previews open links too.
+    pub async fn open_session(
+        &self,
+        id: &SessionId,
+        now: Timestamp,
+    ) -> Result<Option<ConnectSession>, StoreError> {
+        let key = keys::session(id);
+        let opened = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", S(&key.pk))
+            .key("sk", S(key.sk))
+            .update_expression("SET opened_at = if_not_exists(opened_at, :now)")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":now", millis(now))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match conditional("UpdateItem", opened)? {
+            Ok(output) => {
+                let item = output.attributes.unwrap_or_default();
+                from_item::<SessionRow>(&key.pk, item)?.read(&key.pk).map(Some)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Stores an attempt and marks its session as gone to Salesforce, both or neither.
+    pub async fn begin_attempt(&self, attempt: &Attempt) -> Result<Begun, StoreError> {
+        let (now, key) = (attempt.began_at, keys::attempt(&attempt.id));
+        let mut item = to_item(&key, &AttemptRow::new(attempt))?;
+        item.insert("ttl".into(), ttl(attempt.expires_at + KEPT));
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .build();
+        let session = self
+            .session_update(&attempt.session)
+            .update_expression("SET #state = :redirected, redirected_at = :now ADD attempts :one")
+            .condition_expression(
+                "#state IN (:created, :redirected, :failed) AND expires_at > :now AND attempts < :most",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":created", S("created"))
+            .expression_attribute_values(":redirected", S("redirected"))
+            .expression_attribute_values(":failed", S("failed"))
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":one", N(1))
+            .expression_attribute_values(":most", N(MAX_ATTEMPTS));
+        match self.transact(vec![built(put)?, built(session.build())?]).await? {
+            Ok(()) => Ok(Begun::Yes),
+            Err(_) => Ok(Begun::No),
+        }
+    }
+
+    /// Claims an attempt for one callback. Of any number of concurrent callbacks exactly one succeeds: the
+    /// check and the mark are the same write. Expiry is checked here because DynamoDB may leave an item
+    /// readable for days after its `ttl`; the browser is checked here because a state alone opens nothing.
+    pub async fn claim(&self, id: &AttemptId, browser: &Hash, now: Timestamp) -> Result<Claim, StoreError> {
+        let key = keys::attempt(id);
+        let claimed = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", S(&key.pk))
+            .key("sk", S(key.sk))
+            .update_expression("SET claimed_at = :now")
+            .condition_expression(
+                "attribute_exists(pk) AND attribute_not_exists(claimed_at) AND expires_at > :now AND browser = :browser",
+            )
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":browser", S(browser.as_str()))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+            .send()
+            .await;
+        let read = |item: Item| from_item::<AttemptRow>(&key.pk, item)?.read(&key.pk).map(Box::new);
+        match conditional("UpdateItem", claimed)? {
+            Ok(output) => read(output.attributes.unwrap_or_default()).map(Claim::Yours),
+            Err(None) => Ok(Claim::Unknown),
+            Err(Some(item)) if item.get("browser") != Some(&S(browser.as_str())) => Ok(Claim::OtherBrowser),
+            Err(Some(item)) if item.contains_key("claimed_at") => read(item).map(Claim::Used),
+            Err(Some(item)) => read(item).map(Claim::Expired),
+        }
+    }
+
+    /// Stores a new connection and marks its session as returned (or connected, where the product has
+    /// switched redeeming off), both or neither. `false`: the session has succeeded before.
+    pub async fn save_connection(&self, new: &NewConnection<'_>) -> Result<bool, StoreError> {
+        let connection = &new.record.connection;
+        let put = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(new.item()?))
+            .condition_expression("attribute_not_exists(pk)")
+            .build();
+        let update = self
+            .session_update(&connection.session)
+            .condition_expression("#state IN (:created, :redirected, :failed)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":created", S("created"))
+            .expression_attribute_values(":redirected", S("redirected"))
+            .expression_attribute_values(":failed", S("failed"))
+            .expression_attribute_values(":id", S(connection.id.as_str()));
+        let update = match &new.receipt {
+            Some((receipt, redeem_by)) => update
+                .update_expression(
+                    "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by REMOVE last_failure",
+                )
+                .expression_attribute_values(":next", S("returned"))
+                .expression_attribute_values(":receipt", S(receipt.as_str()))
+                .expression_attribute_values(":by", millis(*redeem_by)),
+            None => update
+                .update_expression("SET #state = :next, #connection = :id REMOVE last_failure")
+                .expression_attribute_values(":next", S("connected")),
+        };
+        let update = update.expression_attribute_names("#connection", "connection");
+        Ok(self.transact(vec![built(put)?, built(update.build())?]).await?.is_ok())
+    }
+
+    /// Redeems a receipt: session and connection become active in one write, if receipt, product, user and
+    /// time are right.
+    pub async fn redeem(&self, redemption: &Redemption, now: Timestamp) -> Result<Redeemed, StoreError> {
+        let Some(connection) = redemption.receipt.connection() else { return Ok(Redeemed::NotThisReceipt) };
+        let receipt = redemption.receipt.hash();
+        let session = self
+            .session_update(&redemption.session)
+            .update_expression("SET #state = :connected, redeemed_at = :now")
+            .condition_expression(
+                "#state = :returned AND receipt = :receipt AND product = :product AND #user = :user AND redeem_by > :now",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#user", "user")
+            .expression_attribute_values(":connected", S("connected"))
+            .expression_attribute_values(":returned", S("returned"))
+            .expression_attribute_values(":receipt", S(receipt.as_str()))
+            .expression_attribute_values(":product", S(redemption.product.as_str()))
+            .expression_attribute_values(":user", S(&redemption.user))
+            .expression_attribute_values(":now", millis(now))
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let key = keys::connection(&connection);
+        let activate = Update::builder()
+            .table_name(&self.table)
+            .key("pk", S(key.pk))
+            .key("sk", S(key.sk))
+            .update_expression("SET #state = :active REMOVE redeem_by, due_shard, due_at")
+            .condition_expression("#state = :pending")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":active", S("active"))
+            .expression_attribute_values(":pending", S("pending"));
+        let Err(reasons) = self.transact(vec![built(session.build())?, built(activate.build())?]).await?
+        else {
+            return Ok(Redeemed::Yes);
+        };
+        let Some(session) = reasons.into_iter().next().and_then(|reason| reason.item) else {
+            return Ok(Redeemed::NotThisReceipt);
+        };
+        let is = |name: &str, value: &str| session.get(name) == Some(&S(value));
+        Ok(if !is("receipt", receipt.as_str()) || !is("product", redemption.product.as_str()) {
+            Redeemed::NotThisReceipt
+        } else if is("state", "connected") {
+            Redeemed::Before
+        } else if is("state", "returned") && !is("user", &redemption.user) {
+            Redeemed::OtherUser
+        } else {
+            Redeemed::NotThisReceipt
+        })
+    }
+
+    /// Records a failure of a session's attempt, and leaves the session open for another. A session that
+    /// has succeeded meanwhile (in another tab) stays as it is; the failure is kept all the same.
+    pub async fn fail_session(&self, session: &SessionId, failure: &Failure) -> Result<(), StoreError> {
+        let put = Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build();
+        let update = self
+            .session_update(session)
+            .update_expression("SET #state = :failed, last_failure = :failure")
+            .condition_expression("#state IN (:created, :redirected, :failed)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":created", S("created"))
+            .expression_attribute_values(":redirected", S("redirected"))
+            .expression_attribute_values(":failed", S("failed"))
+            .expression_attribute_values(":failure", last_failure(failure)?);
+        match self.transact(vec![built(put)?, built(update.build())?]).await? {
+            Ok(()) => Ok(()),
+            Err(_) => self.record_failure(failure).await,
+        }
+    }
+
+    /// Records what the person in a session told us, and leaves the session open. `false`: it has been told
+    /// too often, or the session is over; whoever holds a link cannot fill the table.
+    pub async fn report_failure(&self, session: &SessionId, failure: &Failure) -> Result<bool, StoreError> {
+        let put = Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build();
+        let update = self
+            .session_update(session)
+            .update_expression("SET #state = :failed, last_failure = :failure ADD reports :one")
+            .condition_expression(
+                "#state IN (:created, :redirected, :failed) AND (attribute_not_exists(reports) OR reports < :most)",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":created", S("created"))
+            .expression_attribute_values(":redirected", S("redirected"))
+            .expression_attribute_values(":failed", S("failed"))
+            .expression_attribute_values(":failure", last_failure(failure)?)
+            .expression_attribute_values(":one", N(1))
+            .expression_attribute_values(":most", N(MAX_REPORTS));
+        Ok(self.transact(vec![built(put)?, built(update.build())?]).await?.is_ok())
+    }
+
+    /// Ends a session whose receipt another user brought: the failure is on record, the receipt is worth
+    /// nothing any more, and the connection is to be revoked, all or nothing.
+    pub async fn refuse_redemption(
+        &self,
+        redemption: &Redemption,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let Some(connection) = redemption.receipt.connection() else { return Ok(()) };
+        let put = Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build();
+        let session = self
+            .session_update(&redemption.session)
+            .update_expression(
+                "SET #state = :failed, last_failure = :failure REMOVE receipt, redeem_by, #connection",
+            )
+            .condition_expression("#state = :returned AND receipt = :receipt")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_names("#connection", "connection")
+            .expression_attribute_values(":failed", S("failed"))
+            .expression_attribute_values(":returned", S("returned"))
+            .expression_attribute_values(":receipt", S(redemption.receipt.hash().as_str()))
+            .expression_attribute_values(":failure", last_failure(failure)?);
+        let revoke = self.revoking_update(&connection, now);
+        // Refused means that the sweep or a second call came first: the grant is on its way out already.
+        let _ = self.transact(vec![built(put)?, built(session.build())?, built(revoke.build())?]).await?;
+        Ok(())
+    }
+
+    fn session_update(&self, id: &SessionId) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+        let key = keys::session(id);
+        Update::builder().table_name(&self.table).key("pk", S(key.pk)).key("sk", S(key.sk))
+    }
+
+    /// Writes all or nothing. The inner error: a condition refused, with each write's reason.
+    pub(crate) async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<Result<(), Vec<CancellationReason>>, StoreError> {
+        let written = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        let Err(error) = written else { return Ok(Ok(())) };
+        match error.as_service_error() {
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                if cancelled
+                    .cancellation_reasons()
+                    .iter()
+                    .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+            {
+                Ok(Err(cancelled.cancellation_reasons().to_vec()))
+            }
+            _ => Err(StoreError::unavailable("TransactWriteItems", &error)),
+        }
+    }
+}
+
+fn last_failure(failure: &Failure) -> Result<AttributeValue, StoreError> {
+    let last = LastFailure { id: failure.id.clone(), cause: failure.cause.clone() };
+    serde_dynamo::to_attribute_value(last)
+        .map_err(|error| StoreError::Corrupt { pk: keys::failure(&failure.id).pk, what: error.to_string() })
+}
+
+/// One write of a transaction.
+pub(crate) trait Write {
+    fn write(self) -> TransactWriteItem;
+}
+
+impl Write for Put {
+    fn write(self) -> TransactWriteItem {
+        TransactWriteItem::builder().put(self).build()
+    }
+}
+
+impl Write for Update {
+    fn write(self) -> TransactWriteItem {
+        TransactWriteItem::builder().update(self).build()
+    }
+}
+
+impl Write for Delete {
+    fn write(self) -> TransactWriteItem {
+        TransactWriteItem::builder().delete(self).build()
+    }
+}
+
+/// A builder that lacks a part is a bug of ours; it surfaces as a failed call, never as a panic.
+pub(crate) fn built<W: Write>(
+    write: Result<W, aws_sdk_dynamodb::error::BuildError>,
+) -> Result<TransactWriteItem, StoreError> {
+    write.map(Write::write).map_err(|error| StoreError::Unavailable {
+        operation: "TransactWriteItems",
+        code: "Incomplete".into(),
+        message: error.to_string(),
+    })
+}

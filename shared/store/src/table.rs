@@ -1,0 +1,81 @@
+//! The table itself: created by `infra/template.yaml` in AWS and by [`Store::create_table`] in the local
+//! stack. A test keeps the two alike.
+
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType,
+};
+
+use crate::{Store, StoreError};
+
+/// Index over a product's connections, in the order they were made. No token is in it.
+pub const LISTING: &str = "listing";
+
+/// Index over what the sweep has to look at, by time.
+pub const DUE: &str = "due";
+
+/// The attributes that `listing` carries.
+pub const LISTED: [&str; 8] =
+    ["app", "customer", "org_id", "user_id", "username", "state", "environment", "created_at"];
+
+impl Store {
+    /// Creates the table where there is none yet: for the local stack and tests.
+    ///
+    /// # Panics
+    /// Never: the definitions below are complete.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
+        use ScalarAttributeType::{N, S};
+        let attribute = |name: &str, kind: ScalarAttributeType| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(kind)
+                .build()
+                .expect("complete")
+        };
+        let key = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("complete")
+        };
+        let index = |name: &str, hash: &str, range: &str, projection: Projection| {
+            GlobalSecondaryIndex::builder()
+                .index_name(name)
+                .key_schema(key(hash, KeyType::Hash))
+                .key_schema(key(range, KeyType::Range))
+                .projection(projection)
+                .build()
+                .expect("complete")
+        };
+        let listed = Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .set_non_key_attributes(Some(LISTED.map(str::to_owned).to_vec()))
+            .build();
+        let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+
+        let created = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(Some(vec![
+                attribute("pk", S),
+                attribute("sk", S),
+                attribute("listing_pk", S),
+                attribute("listing_sk", S),
+                attribute("due_shard", S),
+                attribute("due_at", N),
+            ]))
+            .key_schema(key("pk", KeyType::Hash))
+            .key_schema(key("sk", KeyType::Range))
+            .global_secondary_indexes(index(LISTING, "listing_pk", "listing_sk", listed))
+            .global_secondary_indexes(index(DUE, "due_shard", "due_at", keys_only))
+            .send()
+            .await;
+        match created {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
+                Ok(())
+            }
+            Err(error) => Err(StoreError::unavailable("CreateTable", &error)),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+"""What each function may do, read from infra/template.yaml.
+
+    rights.py --check    the template keeps the rules below, infra/README.md and infra/events agree with it
+    rights.py --write    puts the table into infra/README.md
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from samcli.yamlhelper import yaml_parse
+
+ROOT = Path(__file__).resolve().parents[2]
+README = ROOT / "infra/README.md"
+BEGIN, END = "<!-- rights: written by tests/infra/rights.py -->\n", "<!-- /rights -->\n"
+
+TEMPLATE = yaml_parse((ROOT / "infra/template.yaml").read_text())
+RESOURCES, DEFAULTS = TEMPLATE["Resources"], TEMPLATE["Globals"]["Function"]
+READS = {"GetItem"}
+
+
+@dataclass
+class Function:
+    """One function with everything that the template says about it."""
+
+    name: str
+    logical_id: str
+    properties: dict
+    routes: list[str]
+    permitted: bool
+    statements: list[dict]
+    items: dict[tuple[str, ...], set[str]] = field(default_factory=dict)  # leading keys → actions
+    queries: list[str] = field(default_factory=list)  # indexes
+    secrets: list[str] = field(default_factory=list)
+
+
+def of_type(kind):
+    return {name: r["Properties"] for name, r in RESOURCES.items() if r["Type"] == kind}
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def logical_id(value):
+    """The resource that `!Ref X` or `!GetAtt X.Arn` names; none for anything else."""
+    if not isinstance(value, dict):
+        return None
+    target = value.get("Ref") or value.get("Fn::GetAtt")
+    return target[0] if isinstance(target, list) else target
+
+
+def functions():
+    integrations = {name: logical_id(p["IntegrationUri"]) for name, p in of_type("AWS::ApiGatewayV2::Integration").items()}
+    routes = of_type("AWS::ApiGatewayV2::Route").values()
+    permitted = {logical_id(p["FunctionName"]) for p in of_type("AWS::Lambda::Permission").values()}
+    for name, properties in of_type("AWS::Serverless::Function").items():
+        mine = [r["RouteKey"] for r in routes if integrations[r["Target"]["Fn::Sub"].split("/")[1].strip("${}")] == name]
+        role = RESOURCES[logical_id(properties["Role"])]["Properties"]
+        binary = RESOURCES[name]["Metadata"]["BuildProperties"]["Binary"]
+        statements = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+        yield sort_rights(Function(binary, name, properties, mine, name in permitted, statements))
+
+
+def sort_rights(function):
+    """Sorts the statements into rights, and refuses any that is of no known form."""
+    for statement in function.statements:
+        where = f"{function.name}: {statement['Sid']}"
+        actions = listed(statement["Action"])
+        services = {action.split(":")[0] for action in actions}
+        verbs = {action.split(":")[1] for action in actions}
+        require(statement["Effect"] == "Allow" and not any("*" in a for a in actions), f"{where}: a wildcard action")
+        if services == {"dynamodb"} and verbs == {"Query"}:
+            prefix, index = statement["Resource"]["Fn::Sub"].split("/index/")
+            require(prefix == "${Table.Arn}" and "*" not in index, f"{where}: Query on more than one index")
+            function.queries.append(index)
+        elif services == {"dynamodb"}:
+            require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem"}, f"{where}: {sorted(verbs)}")
+            require(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}, f"{where}: not the table alone")
+            keys = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+            require(keys and all(key.endswith("#*") for key in keys), f"{where}: {keys} is not a kind of item")
+            function.items[tuple(keys)] = verbs
+        elif services == {"secretsmanager"}:
+            require(verbs == {"GetSecretValue"}, f"{where}: {sorted(verbs)}")
+            function.secrets = ["keyring" if "Ref" in r else "apps" for r in listed(statement["Resource"])]
+        else:
+            require(verbs == {"CreateLogStream", "PutLogEvents"}, f"{where}: {sorted(actions)}")
+            log_group = function.properties["LoggingConfig"]["LogGroup"]
+            require(logical_id(statement["Resource"]) == logical_id(log_group), f"{where}: another function's logs")
+    return function
+
+
+def check(functions):
+    for f in functions:
+        for keys, verbs in f.items.items():
+            require("PRODUCT#*" not in keys or verbs <= READS, f"{f.name} may write a product")
+            require("CONNECTION#*" not in keys or f.secrets, f"{f.name} may read connections, but opens none")
+        variables = f.properties.get("Environment", {}).get("Variables", {})
+        require(("KEYRING_SECRET_ID" in variables) == ("keyring" in f.secrets), f"{f.name}: keyring and its setting disagree")
+        require(f.permitted == bool(f.routes), f"{f.name}: routes and the gateway's permission disagree")
+        require("RetentionInDays" in RESOURCES[logical_id(f.properties["LoggingConfig"]["LogGroup"])]["Properties"],
+                f"{f.name}: logs kept for ever")
+    routes = {route for f in functions for route in f.routes}
+    require(not any("{proxy+}" in r or "ANY" in r or "$default" in r for r in routes), "a catch-all route")
+    for event in sorted((ROOT / "infra/events").glob("*.json")):
+        route = json.loads(event.read_text()).get("routeKey")
+        require(route is None or route in routes, f"{event.name}: {route} is not a route")
+
+
+def table(functions):
+    lines = ["| function | invoked by | in the table | indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- |"]
+    for f in functions:
+        by = "<br>".join(f"`{route}`" for route in f.routes) or "its schedule, every 5 minutes"
+        items = "<br>".join(f"{', '.join(sorted(v))}: {', '.join(f'`{k}`' for k in keys)}" for keys, v in f.items.items())
+        indexes = "<br>".join(f"Query: `{q}`" for q in f.queries) or "–"
+        memory = f.properties.get("MemorySize", DEFAULTS["MemorySize"])
+        size = f"{memory} MB, {f.properties['Timeout']} s"
+        lines.append(f"| **{f.name}** | {by} | {items} | {indexes} | {', '.join(f.secrets) or '–'} | {size} |")
+    return "\n".join(lines) + "\n"
+
+
+def require(holds, otherwise):
+    if not holds:
+        sys.exit(f"infra/template.yaml: {otherwise}")
+
+
+def main(mode):
+    found = list(functions())
+    check(found)
+    readme = README.read_text()
+    before, rest = readme.split(BEGIN)
+    current, after = rest.split(END)
+    if mode == "--write":
+        README.write_text(before + BEGIN + table(found) + END + after)
+    elif current != table(found):
+        sys.exit("infra/README.md: its table is not the template's; run tests/infra/rights.py --write")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] not in (["--check"], ["--write"]):
+        sys.exit(__doc__)
+    main(sys.argv[1])

@@ -1,0 +1,341 @@
+//! DynamoDB in this process: an embedded emulator behind a proxy of ours that meters every request and can
+//! refuse it, delay it, or lose its answer.
+//!
+//! What a request costs is what DynamoDB itself reports: the proxy asks for `ReturnConsumedCapacity` where the
+//! caller did not, and takes the figure out of the answer again before the caller sees it.
+
+mod fault;
+mod meter;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, Request, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use dynoxide::{Database, server};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+pub use fault::{Effect, Fault, Which};
+pub use meter::{DynamoRequest, Kind};
+
+/// DynamoDB bodies are at most 16 MB.
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// The running emulator. Dropping it ends both servers.
+pub struct DynamoDb {
+    database: Database,
+    sweep_time: SweepTime,
+    proxy: Proxy,
+    endpoint: String,
+    _servers: JoinSet<()>,
+}
+
+/// What the proxy's handler needs; clones share it.
+#[derive(Clone)]
+struct Proxy {
+    emulator: Uri,
+    http: Client<HttpConnector, Body>,
+    state: Arc<Mutex<Conditions>>,
+}
+
+/// The faults that are armed, and what has been metered.
+#[derive(Default)]
+struct Conditions {
+    faults: Vec<Fault>,
+    slow: Duration,
+    down: bool,
+    requests: Vec<DynamoRequest>,
+}
+
+impl DynamoDb {
+    /// Starts in memory, or on the file `data`, on a free port.
+    pub async fn start(data: Option<&Path>) -> Self {
+        Self::start_on(0, data).await
+    }
+
+    /// Starts on a given `port` of 127.0.0.1; 0 takes a free one.
+    pub async fn start_on(port: u16, data: Option<&Path>) -> Self {
+        let sweep_time = SweepTime::default();
+        let database = match data {
+            Some(file) => Database::new(file.to_str().expect("the data file's path is UTF-8")),
+            None => Database::memory_with_clock(Arc::new(sweep_time.clone())),
+        }
+        .expect("the emulator opens its database");
+
+        let emulator = TcpListener::bind("127.0.0.1:0").await.expect("a free port for the emulator");
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port for DynamoDB");
+        let address =
+            |listener: &TcpListener| listener.local_addr().expect("a bound listener has an address");
+        let proxy = Proxy {
+            emulator: format!("http://{}/", address(&emulator)).parse().expect("an address is a URI"),
+            http: Client::builder(TokioExecutor::new()).build_http(),
+            state: Arc::default(),
+        };
+        let endpoint = format!("http://{}", address(&listener));
+
+        let mut servers = JoinSet::new();
+        let (served, router) = (database.clone(), Router::new().fallback(forward).with_state(proxy.clone()));
+        servers.spawn(async { server::serve_on(emulator, served).await });
+        servers.spawn(async {
+            axum::serve(listener, router).await.expect("the proxy serves until it is dropped");
+        });
+        Self { database, sweep_time, proxy, endpoint, _servers: servers }
+    }
+
+    /// Where an SDK client is pointed.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Every request since the start or the last [`reset_counts`](Self::reset_counts), in order of arrival of
+    /// its answer. An SDK's retries count, as they do on the bill.
+    pub fn requests(&self) -> Vec<DynamoRequest> {
+        self.conditions().requests.clone()
+    }
+
+    /// How many requests read and how many wrote; a transaction or a batch is one.
+    pub fn counts(&self) -> Counts {
+        let requests = self.requests();
+        let of = |kind| requests.iter().filter(|request| request.kind == kind).count();
+        Counts { reads: of(Kind::Read), writes: of(Kind::Write) }
+    }
+
+    /// Forgets what was metered.
+    pub fn reset_counts(&self) {
+        self.conditions().requests.clear();
+    }
+
+    /// Arms a fault. Several stand at once; the first that matches a request takes it.
+    pub fn inject(&self, fault: Fault) {
+        self.conditions().faults.push(fault);
+    }
+
+    /// Refuses the next `times` requests that match, with DynamoDB's own status and words for `code`.
+    pub fn refuse_next(&self, times: usize, which: Which, code: &'static str) {
+        self.inject(Fault::refuse(code).on(which).times(times));
+    }
+
+    /// Carries out the next `times` requests that match and breaks the connection instead of answering.
+    pub fn answer_lost_next(&self, times: usize, which: Which) {
+        self.inject(Fault::lose_answer().on(which).times(times));
+    }
+
+    /// Disarms every fault, and is neither slow nor down any more.
+    pub fn mend(&self) {
+        let mut conditions = self.conditions();
+        conditions.faults.clear();
+        conditions.slow = Duration::ZERO;
+        conditions.down = false;
+    }
+
+    /// From now on every request waits this long before it is carried out.
+    pub fn slow(&self, delay: Duration) {
+        self.conditions().slow = delay;
+    }
+
+    /// While down, every connection breaks without an answer and nothing is carried out.
+    pub fn down(&self, down: bool) {
+        self.conditions().down = down;
+    }
+
+    /// Every item of `table`, as DynamoDB JSON. Not metered.
+    pub fn dump(&self, table: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut start = Value::Null;
+        loop {
+            let request = json!({ "TableName": table, "ConsistentRead": true, "ExclusiveStartKey": start });
+            let request = serde_json::from_value(request).expect("a Scan request");
+            let page = self.database.scan(request).unwrap_or_else(|error| panic!("dump of {table}: {error}"));
+            let mut page = serde_json::to_value(page).expect("a Scan answer is JSON");
+            if let Value::Array(found) = page["Items"].take() {
+                items.extend(found);
+            }
+            start = page["LastEvaluatedKey"].take();
+            if start.is_null() {
+                return items;
+            }
+        }
+    }
+
+    /// Where in `table` the bytes of `needle` stand in the clear: in names, texts, numbers, and inside binary
+    /// values. Empty is the proof that a secret is not stored in plain text.
+    pub fn find(&self, table: &str, needle: &str) -> Vec<String> {
+        let mut places = Vec::new();
+        for (number, item) in self.dump(table).iter().enumerate() {
+            search(item, needle, &format!("item {number}"), &mut places);
+        }
+        places
+    }
+
+    /// Deletes what has expired at `now`, as DynamoDB does within days, and returns how many items went. The
+    /// deletions reach the stream as the TTL service's. On a data file the emulator knows the machine's time only.
+    pub fn sweep_ttl(&self, now: Timestamp) -> usize {
+        *self.sweep_time.0.lock().expect("no panic while holding the sweep's time") = Some(now);
+        let swept = self.database.sweep_ttl().expect("the emulator sweeps");
+        *self.sweep_time.0.lock().expect("no panic while holding the sweep's time") = None;
+        swept
+    }
+
+    fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        self.proxy.conditions()
+    }
+}
+
+/// How many requests read and wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    pub reads: usize,
+    pub writes: usize,
+}
+
+impl Proxy {
+    fn conditions(&self) -> MutexGuard<'_, Conditions> {
+        self.state.lock().expect("no panic while holding the conditions")
+    }
+}
+
+/// One request's way through the proxy.
+async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Body) -> Response {
+    let body = axum::body::to_bytes(body, MAX_BODY).await.unwrap_or_default();
+    let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let operation = target.rsplit('.').next().unwrap_or_default();
+    let mut asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut metered = DynamoRequest::new(operation, &asked, body.len());
+
+    let (effect, slow) = {
+        let mut conditions = proxy.conditions();
+        let effect = if conditions.down {
+            Some(Effect::Unreachable)
+        } else {
+            conditions.faults.iter_mut().find_map(|fault| fault.strike(operation))
+        };
+        (effect, conditions.slow)
+    };
+    tokio::time::sleep(slow).await;
+    let answer = match effect {
+        Some(Effect::Unreachable) => {
+            metered.error = Some("unreachable".into());
+            broken_off()
+        }
+        Some(Effect::Refuse(code)) => {
+            metered.error = Some(code.into());
+            fault::refusal(code, operation)
+        }
+        Some(Effect::LoseAnswer) => {
+            proxy.carry_out(&headers, &mut asked, body, &mut metered).await;
+            metered.error = Some("answer lost".into());
+            broken_off()
+        }
+        None => proxy.carry_out(&headers, &mut asked, body, &mut metered).await,
+    };
+    proxy.conditions().requests.push(metered);
+    answer
+}
+
+impl Proxy {
+    async fn carry_out(
+        &self,
+        headers: &HeaderMap,
+        asked: &mut Value,
+        body: Bytes,
+        metered: &mut DynamoRequest,
+    ) -> Response {
+        let added = meter::ask_for_capacity(metered.kind, asked);
+        let body = if added { Bytes::from(asked.to_string()) } else { body };
+        let mut onward = Request::post(&self.emulator).body(Body::from(body)).expect("a valid request");
+        *onward.headers_mut() = headers.clone();
+        for hop in [header::HOST, header::CONTENT_LENGTH, header::TRANSFER_ENCODING, header::CONNECTION] {
+            onward.headers_mut().remove(hop);
+        }
+        let answer = self.http.request(onward).await.expect("the emulator answers");
+        let status = answer.status();
+        let mut kept = HeaderMap::new();
+        for name in ["content-type", "x-amzn-requestid"] {
+            if let Some(value) = answer.headers().get(name) {
+                kept.insert(name, value.clone());
+            }
+        }
+        let body =
+            axum::body::to_bytes(Body::new(answer.into_body()), MAX_BODY).await.expect("the answer's body");
+        let body = metered.read_answer(status, body, added);
+        (status, kept, body).into_response()
+    }
+}
+
+/// An answer whose body fails at once, so that the server drops the connection.
+fn broken_off() -> Response {
+    let broken = Body::new(BrokenBody);
+    (StatusCode::OK, [(header::CONTENT_LENGTH, "1")], broken).into_response()
+}
+
+/// A body that is an error from its first byte.
+struct BrokenBody;
+
+impl http_body::Body for BrokenBody {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+        std::task::Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+    }
+}
+
+/// Adds every place under `value` where `needle` stands; `at` is the path so far.
+fn search(value: &Value, needle: &str, at: &str, places: &mut Vec<String>) {
+    let holds = |text: &str| {
+        let decoded = STANDARD.decode(text).unwrap_or_default();
+        text.contains(needle)
+            || decoded.windows(needle.len().max(1)).any(|window| window == needle.as_bytes())
+    };
+    match value {
+        Value::String(text) if holds(text) => places.push(at.to_owned()),
+        Value::Array(values) => values.iter().for_each(|value| search(value, needle, at, places)),
+        Value::Object(members) => {
+            for (name, member) in members {
+                let at = format!("{at}.{name}");
+                if name.contains(needle) {
+                    places.push(at.clone());
+                }
+                search(member, needle, &at, places);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The emulator's clock: the machine's, but for the moment of a sweep.
+#[derive(Clone, Default)]
+struct SweepTime(Arc<Mutex<Option<Timestamp>>>);
+
+impl dynoxide::storage_backend::Clock for SweepTime {
+    fn now_unix_secs(&self) -> u64 {
+        match *self.0.lock().expect("no panic while holding the sweep's time") {
+            Some(now) => u64::try_from(now.as_second()).unwrap_or_default(),
+            None => dynoxide::storage_backend::SystemClock.now_unix_secs(),
+        }
+    }
+
+    fn now_unix_secs_f64(&self) -> f64 {
+        match *self.0.lock().expect("no panic while holding the sweep's time") {
+            Some(now) => now.as_duration().as_secs_f64(),
+            None => dynoxide::storage_backend::SystemClock.now_unix_secs_f64(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::error::Error;
+
+use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region, retry::RetryConfig};
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue::{B, N, S};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, Put, ScalarAttributeType,
+    TimeToLiveSpecification, TransactWriteItem,
+};
+use jiff::Timestamp;
+
+use super::*;
+
+async fn table() -> (DynamoDb, Client) {
+    let dynamo = DynamoDb::start(None).await;
+    let client = client(&dynamo, RetryConfig::disabled());
+    create(&client).await;
+    dynamo.reset_counts();
+    (dynamo, client)
+}
+
+fn client(dynamo: &DynamoDb, retries: RetryConfig) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::from_keys("AKID", "secret", None))
+        .http_client(aws_smithy_http_client::Builder::new().build_http())
+        .retry_config(retries)
+        .endpoint_url(dynamo.endpoint())
+        .build();
+    Client::from_conf(config)
+}
+
+async fn create(client: &Client) {
+    let key =
+        AttributeDefinition::builder().attribute_name("PK").attribute_type(ScalarAttributeType::S).build();
+    let hash = KeySchemaElement::builder().attribute_name("PK").key_type(KeyType::Hash).build();
+    client
+        .create_table()
+        .table_name("latchkey")
+        .attribute_definitions(key.unwrap())
+        .key_schema(hash.unwrap())
+        .billing_mode(BillingMode::PayPerRequest)
+        .send()
+        .await
+        .unwrap();
+}
+
+async fn put(client: &Client, key: &str, value: &str) -> Result<(), String> {
+    let put =
+        client.put_item().table_name("latchkey").item("PK", S(key.into())).item("value", S(value.into()));
+    let sent = put.condition_expression("attribute_not_exists(PK)").send().await;
+    sent.map(drop).map_err(|error| match error.as_service_error() {
+        Some(refusal) => refusal.meta().code().unwrap_or("no code").to_owned(),
+        None => format!("no answer: {}", error.source().map(ToString::to_string).unwrap_or_default()),
+    })
+}
+
+async fn get(client: &Client, key: &str) -> Option<String> {
+    let get = client.get_item().table_name("latchkey").consistent_read(true).key("PK", S(key.into()));
+    let item = get.send().await.unwrap();
+    assert_eq!(item.consumed_capacity(), None, "the caller did not ask for it");
+    item.item?.remove("value")?.as_s().ok().cloned()
+}
+
+#[tokio::test]
+async fn meters_what_dynamodb_would_bill() {
+    let (dynamo, client) = table().await;
+    put(&client, "a", &"x".repeat(1500)).await.unwrap();
+    get(&client, "a").await.unwrap();
+
+    let requests = dynamo.requests();
+    assert_eq!(requests[0].operation, "PutItem");
+    assert_eq!((requests[0].kind, requests[0].write_units, requests[0].read_units), (Kind::Write, 2.0, 0.0));
+    assert_eq!(
+        (requests[1].kind, requests[1].read_units, requests[1].table.as_str()),
+        (Kind::Read, 1.0, "latchkey")
+    );
+    assert!((1500..1600).contains(&requests[1].response_bytes), "{}", requests[1].response_bytes);
+    assert_eq!(dynamo.counts(), Counts { reads: 1, writes: 1 });
+}
+
+#[tokio::test]
+async fn a_transaction_is_one_request_at_double_units() {
+    let (dynamo, client) = table().await;
+    let item = |key: &str| {
+        let put = Put::builder().table_name("latchkey").item("PK", S(key.into())).build().unwrap();
+        TransactWriteItem::builder().put(put).build()
+    };
+    client.transact_write_items().transact_items(item("a")).transact_items(item("b")).send().await.unwrap();
+
+    let requests = dynamo.requests();
+    assert_eq!((requests.len(), requests[0].items, requests[0].write_units), (1, 2, 4.0));
+    assert_eq!(requests[0].table, "latchkey");
+}
+
+#[tokio::test]
+async fn refuses_in_dynamodbs_words_and_only_what_matches() {
+    let (dynamo, client) = table().await;
+    let code = "ProvisionedThroughputExceededException";
+    dynamo.inject(Fault::refuse(code).on(Which::Writes).after(1));
+    dynamo.refuse_next(1, Which::Operation("DeleteItem"), "AccessDeniedException");
+
+    put(&client, "a", "1").await.unwrap();
+    assert_eq!(put(&client, "b", "2").await.unwrap_err(), code);
+    assert_eq!(get(&client, "b").await, None, "a refused write is not carried out");
+    put(&client, "b", "3").await.unwrap();
+    assert_eq!(put(&client, "b", "4").await.unwrap_err(), "ConditionalCheckFailedException");
+    let errors: Vec<_> = dynamo.requests().into_iter().filter_map(|request| request.error).collect();
+    assert_eq!(errors, [code, "ConditionalCheckFailedException"]);
+}
+
+#[tokio::test]
+async fn a_lost_answer_was_carried_out_and_down_carries_nothing_out() {
+    let (dynamo, client) = table().await;
+    dynamo.answer_lost_next(1, Which::Any);
+    assert!(put(&client, "a", "kept").await.unwrap_err().starts_with("no answer"));
+    assert_eq!(get(&client, "a").await.as_deref(), Some("kept"));
+
+    dynamo.down(true);
+    assert!(put(&client, "b", "lost").await.unwrap_err().starts_with("no answer"));
+    dynamo.mend();
+    assert_eq!(get(&client, "b").await, None);
+}
+
+#[tokio::test]
+async fn an_sdk_retry_is_a_request() {
+    let (dynamo, client) = table().await;
+    let retrying =
+        self::client(&dynamo, RetryConfig::standard().with_initial_backoff(Duration::from_millis(1)));
+    dynamo.refuse_next(2, Which::Any, "InternalServerError");
+    put(&retrying, "a", "1").await.unwrap();
+    assert_eq!(dynamo.counts().writes, 3);
+    drop(client);
+}
+
+#[tokio::test]
+async fn slow_is_slow() {
+    let (dynamo, client) = table().await;
+    dynamo.slow(Duration::from_millis(60));
+    let started = std::time::Instant::now();
+    get(&client, "a").await;
+    assert!(started.elapsed() >= Duration::from_millis(60));
+}
+
+#[tokio::test]
+async fn finds_plain_text_also_inside_binary_values() {
+    let (dynamo, client) = table().await;
+    let put = client.put_item().table_name("latchkey").item("PK", S("a".into()));
+    put.item("sealed", B(Blob::new("xx00Dtoken!xx"))).item("note", S("fine".into())).send().await.unwrap();
+    assert_eq!(dynamo.find("latchkey", "00Dtoken!"), ["item 0.sealed.B"]);
+    assert!(dynamo.find("latchkey", "another").is_empty());
+    assert_eq!(dynamo.dump("latchkey").len(), 1);
+}
+
+#[tokio::test]
+async fn sweeps_at_the_time_it_is_told() {
+    let (dynamo, client) = table().await;
+    let ttl = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true).build().unwrap();
+    client.update_time_to_live().table_name("latchkey").time_to_live_specification(ttl).send().await.unwrap();
+    let now: Timestamp = "2030-01-01T00:00:00Z".parse().unwrap();
+    let item = client.put_item().table_name("latchkey").item("PK", S("a".into()));
+    item.item("ttl", N(now.as_second().to_string())).send().await.unwrap();
+
+    assert_eq!(dynamo.sweep_ttl(now - jiff::SignedDuration::from_mins(1)), 0);
+    assert_eq!(dynamo.sweep_ttl(now + jiff::SignedDuration::from_mins(1)), 1);
+    assert!(dynamo.dump("latchkey").is_empty());
+}
+
+#[tokio::test]
+async fn a_data_file_outlives_the_emulator() {
+    let file = std::env::temp_dir().join(format!("latchkey-dynamodb-{}.sqlite", std::process::id()));
+    let dynamo = DynamoDb::start(Some(&file)).await;
+    let client = client(&dynamo, RetryConfig::disabled());
+    create(&client).await;
+    put(&client, "a", "kept").await.unwrap();
+    drop((client, dynamo));
+
+    let dynamo = DynamoDb::start(Some(&file)).await;
+    assert_eq!(dynamo.dump("latchkey").len(), 1);
+    drop(dynamo);
+    for leftover in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(format!("{}{leftover}", file.display()));
+    }
+}

@@ -1,0 +1,176 @@
+//! `/_world/…` on `salesforce.localhost`: the controls that a test has who is not written in Rust.
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use jiff::SignedDuration;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+
+use super::super::{
+    Salesforce,
+    app::{AppRegistration, PermittedUsers},
+    fault::Outcome,
+    state::CannotInstall,
+};
+
+pub(super) fn routes() -> Router<Salesforce> {
+    Router::new()
+        .route("/_world/pass", post(pass))
+        .route("/_world/expire-access-tokens", post(expire_access_tokens))
+        .route("/_world/install", post(install))
+        .route("/_world/uninstall", post(uninstall))
+        .route("/_world/block", post(block))
+        .route("/_world/unblock", post(unblock))
+        .route("/_world/policies", post(policies))
+        .route("/_world/unreachable", post(unreachable))
+        .route("/_world/calls", get(calls).delete(forget_calls))
+}
+
+/// 400, with what was wrong with the request.
+struct Refused(String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (StatusCode::BAD_REQUEST, Json(json!({ "error": self.0 }))).into_response()
+    }
+}
+
+type Answer = Result<Json<Value>, Refused>;
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body).map_err(|error| Refused(error.to_string()))
+}
+
+fn done() -> Json<Value> {
+    Json(json!({}))
+}
+
+#[derive(Deserialize)]
+struct Pass {
+    seconds: i64,
+}
+
+async fn pass(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let Pass { seconds } = read(&body)?;
+    salesforce.pass(SignedDuration::from_secs(seconds));
+    Ok(Json(json!({ "now": salesforce.now().to_string() })))
+}
+
+async fn expire_access_tokens(State(salesforce): State<Salesforce>) -> Json<Value> {
+    salesforce.expire_access_tokens();
+    done()
+}
+
+/// An org by its My Domain label, an app by its consumer key.
+#[derive(Deserialize)]
+struct Target {
+    org: String,
+    app: String,
+}
+
+impl Target {
+    fn read(salesforce: &Salesforce, body: &[u8]) -> Result<(String, AppRegistration), Refused> {
+        let Self { org, app } = read(body)?;
+        salesforce.read(|state| {
+            let name = state.org(&org).map(|org| org.name.clone());
+            let registered = state.app(&app).cloned();
+            Ok((
+                name.ok_or_else(|| Refused(format!("there is no org {org}")))?,
+                registered.ok_or_else(|| Refused(format!("no app has the consumer key {app}")))?,
+            ))
+        })
+    }
+}
+
+async fn install(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let (org, app) = Target::read(&salesforce, &body)?;
+    let installed = salesforce.change(|state| state.install(&org, &app));
+    installed.map_err(|CannotInstall| Refused("an app made in a sandbox stays there".to_owned()))?;
+    Ok(done())
+}
+
+async fn uninstall(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let (org, app) = Target::read(&salesforce, &body)?;
+    salesforce.change(|state| state.uninstall(&org, &app));
+    Ok(done())
+}
+
+async fn block(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let (org, app) = Target::read(&salesforce, &body)?;
+    salesforce.change(|state| state.block(&org, &app));
+    Ok(done())
+}
+
+async fn unblock(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let (org, app) = Target::read(&salesforce, &body)?;
+    salesforce.change(|state| state.unblock(&org, &app));
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+struct Policies {
+    #[serde(default)]
+    admin_approved: bool,
+    #[serde(default)]
+    profiles: Vec<String>,
+    #[serde(default)]
+    permission_sets: Vec<String>,
+}
+
+async fn policies(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let (org, app) = Target::read(&salesforce, &body)?;
+    let Policies { admin_approved, profiles, permission_sets } = read(&body)?;
+    salesforce.change(|state| {
+        state.set_policy(&org, &app, |policy| {
+            policy.permitted_users = if admin_approved {
+                PermittedUsers::AdminApprovedPreAuthorized
+            } else {
+                PermittedUsers::AllSelfAuthorize
+            };
+            policy.profiles = profiles.into_iter().collect();
+            policy.permission_sets = permission_sets.into_iter().collect();
+        });
+    });
+    Ok(done())
+}
+
+#[derive(Deserialize)]
+struct Unreachable {
+    unreachable: bool,
+}
+
+async fn unreachable(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let Unreachable { unreachable } = read(&body)?;
+    salesforce.set_unreachable(unreachable);
+    Ok(done())
+}
+
+async fn calls(State(salesforce): State<Salesforce>) -> Json<Value> {
+    let told = salesforce.calls().into_iter().map(|call| {
+        let (status, error) = match call.outcome {
+            Outcome::Answered { status, error } => (Some(status), error),
+            Outcome::Dropped => (None, None),
+        };
+        json!({
+            "at": call.at.to_string(),
+            "method": call.method,
+            "host": call.host,
+            "path": call.path,
+            "grant_type": call.grant_type,
+            "status": status,
+            "error": error,
+        })
+    });
+    Json(told.collect())
+}
+
+async fn forget_calls(State(salesforce): State<Salesforce>) -> Json<Value> {
+    salesforce.forget_calls();
+    done()
+}

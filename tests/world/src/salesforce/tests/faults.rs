@@ -1,0 +1,174 @@
+//! The token endpoint misbehaving to order, and the exact record of what it was asked.
+
+use std::time::Duration;
+
+use super::{super::*, *};
+
+/// Sends a refresh whose answer may never come.
+async fn try_refresh(stage: &Stage, refresh_token: &str) -> Result<(StatusCode, String), reqwest::Error> {
+    try_refresh_within(Duration::from_secs(10), stage, refresh_token).await
+}
+
+async fn try_refresh_within(
+    patience: Duration,
+    stage: &Stage,
+    refresh_token: &str,
+) -> Result<(StatusCode, String), reqwest::Error> {
+    let body =
+        form_urlencoded::Serializer::new(String::new()).extend_pairs(refresh_form(refresh_token)).finish();
+    let url = format!("{}{TOKEN_PATH}", stage.salesforce.my_domain("acme"));
+    let response = stage.http.post(url).body(body).timeout(patience).send().await?;
+    Ok((response.status(), response.text().await?))
+}
+
+#[tokio::test]
+async fn unprocessed_faults_leave_the_refresh_token_as_it_was() {
+    let stage = Stage::start().await;
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    let refresh_token = text(&tokens, "refresh_token");
+    for fault in [
+        Fault::Html(200),
+        Fault::Html(503),
+        Fault::Empty,
+        Fault::Huge(5_000_000),
+        Fault::Answer {
+            status: 400,
+            error: "unknown_error".to_owned(),
+            description: "retry your request".to_owned(),
+        },
+    ] {
+        stage.salesforce.queue_token_fault(fault);
+    }
+
+    let (status, body) = try_refresh(&stage, refresh_token).await.expect("an answer");
+    assert!(status == StatusCode::OK && body.starts_with("<html>"));
+    assert_eq!(
+        try_refresh(&stage, refresh_token).await.expect("an answer").0,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert_eq!(try_refresh(&stage, refresh_token).await.expect("an answer"), (StatusCode::OK, String::new()));
+    assert!(try_refresh(&stage, refresh_token).await.expect("an answer").1.len() > 5_000_000);
+    let verbatim = stage.refresh("acme", refresh_token).await;
+    assert_eq!(error(&verbatim), (400, "unknown_error", "retry your request"));
+
+    assert_eq!(stage.refresh("acme", refresh_token).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_was_given_all_the_same() {
+    for fault in [Fault::CommitThenDrop, Fault::Half] {
+        let stage = Stage::start().await;
+        let tokens = stage.connect("acme", "uma@acme.example").await;
+        let refresh_token = text(&tokens, "refresh_token");
+        stage.salesforce.queue_token_fault(fault.clone());
+
+        let lost = try_refresh(&stage, refresh_token).await;
+
+        assert!(lost.is_err(), "{fault:?} answered {lost:?}");
+        assert_eq!(stage.salesforce.grants()[0].spent, [refresh_token], "{fault:?}");
+        assert_eq!(stage.refresh("acme", refresh_token).await.0, StatusCode::BAD_REQUEST);
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_gives_up_does_not_stop_what_it_asked_for() {
+    let stage = Stage::start().await;
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    let refresh_token = text(&tokens, "refresh_token");
+    stage.salesforce.queue_token_fault(Fault::Slow(Duration::from_millis(1500)));
+
+    let gave_up = try_refresh_within(Duration::from_millis(200), &stage, refresh_token).await;
+
+    assert!(gave_up.is_err());
+    let busy = stage.refresh("acme", refresh_token).await;
+    assert_eq!(error(&busy), (400, "invalid_grant", "token request is already being processed"));
+    while stage.salesforce.grants()[0].spent.is_empty() {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(stage.salesforce.grants()[0].spent, [refresh_token]);
+}
+
+#[tokio::test]
+async fn a_half_answer_breaks_off_in_the_body() {
+    let stage = Stage::start().await;
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    stage.salesforce.queue_token_fault(Fault::Half);
+    let body = form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(refresh_form(text(&tokens, "refresh_token")))
+        .finish();
+    let url = format!("{}{TOKEN_PATH}", stage.salesforce.my_domain("acme"));
+
+    let response = stage.http.post(url).body(body).send().await.expect("the head arrives");
+
+    assert_eq!(response.status(), StatusCode::OK);
+    assert!(response.text().await.is_err());
+}
+
+#[tokio::test]
+async fn answers_that_lie() {
+    let stage = Stage::start().await;
+    let mut tokens = stage.connect("acme", "uma@acme.example").await;
+    let honest = tokens.clone();
+    for (fault, lie) in [
+        (Fault::WrongSignature, "signature"),
+        (Fault::AnotherUser, "id"),
+        (Fault::InstanceUrl("https://evil.example".to_owned()), "instance_url"),
+    ] {
+        stage.salesforce.queue_token_fault(fault);
+        let (status, answer) = stage.refresh("acme", text(&tokens, "refresh_token")).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_ne!(answer[lie], honest[lie], "{lie}");
+        let signature = sign::signature(SECRET, text(&answer, "id"), text(&answer, "issued_at"));
+        assert_eq!(answer["signature"] == signature, lie != "signature", "{lie}");
+        tokens = answer;
+    }
+    stage.salesforce.queue_token_fault(Fault::MissingRefreshToken);
+    let (status, answer) = stage.refresh("acme", text(&tokens, "refresh_token")).await;
+    assert_eq!((status, answer.get("refresh_token")), (StatusCode::OK, None));
+
+    stage.salesforce.queue_token_fault(Fault::WrongNonce);
+    let code = stage.code("acme", "uma@acme.example", KEY).await;
+    let (_, answer) = stage.exchange("acme", &code).await;
+    assert_eq!(sign::with_nonce(text(&answer, "id_token"), "nobody-sent-this"), text(&answer, "id_token"));
+}
+
+#[tokio::test]
+async fn an_unreachable_salesforce_closes_connections_but_can_be_told_to_come_back() {
+    let stage = Stage::start().await;
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    stage.salesforce.set_unreachable(true);
+    assert!(try_refresh(&stage, text(&tokens, "refresh_token")).await.is_err());
+    assert_eq!(stage.salesforce.token_calls().last().map(|call| &call.outcome), Some(&Outcome::Dropped));
+
+    let control = format!("http://{}/_world/unreachable", stage.running.site());
+    let told =
+        stage.http.post(control).body(r#"{"unreachable":false}"#).send().await.expect("the index answers");
+
+    assert_eq!(told.status(), StatusCode::OK);
+    assert!(try_refresh(&stage, text(&tokens, "refresh_token")).await.is_ok());
+}
+
+#[tokio::test]
+async fn every_call_is_on_record_and_no_secret_is() {
+    let stage = Stage::start().await;
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    stage.salesforce.forget_calls();
+    stage.refresh("acme", text(&tokens, "refresh_token")).await;
+    stage.refresh("acme", "a-secret-guess").await;
+    stage.salesforce.queue_token_fault(Fault::CommitThenDrop);
+    assert!(try_refresh(&stage, "a-secret-guess").await.is_err());
+
+    let calls = stage.salesforce.token_calls();
+
+    let outcomes: Vec<_> = calls.iter().map(|call| &call.outcome).collect();
+    let answered =
+        |status, error: Option<&str>| Outcome::Answered { status, error: error.map(str::to_owned) };
+    assert_eq!(outcomes, [&answered(200, None), &answered(400, Some("invalid_grant")), &Outcome::Dropped]);
+    assert!(calls.iter().all(|call| {
+        call.grant_type.as_deref() == Some("refresh_token") && call.host == "acme.my.salesforce.localhost"
+    }));
+    let written = format!("{:?}", stage.salesforce.calls());
+    for secret in ["a-secret-guess", SECRET, text(&tokens, "refresh_token")] {
+        assert!(!written.contains(secret));
+    }
+}
