@@ -208,7 +208,7 @@ pub(crate) fn read(files: &[(String, String)]) -> Result<Catalogue, Vec<String>>
 fn parse<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start.min(text.len()));
-        let line = text[..start].lines().count().max(1);
+        let line = text[..start].matches('\n').count() + 1;
         let stands = text.lines().nth(line - 1).unwrap_or_default().trim();
         format!("line {line}: {}: `{stands}`", error.message().replace('\n', " "))
     })

@@ -154,7 +154,7 @@ pub fn catalogue() -> &'static [Cause] {
 
 /// Reads evidence. It always finds something: what no rule knows is the cause `unknown`.
 pub fn diagnose(evidence: &Evidence, context: &Context) -> Diagnosis {
-    reading::diagnose(evidence, context)
+    reading::diagnose(evidence, *context)
 }
 
 /// Reads what a person pasted: an address, a page's text, a log, a ticket. It never fails, reads in one go

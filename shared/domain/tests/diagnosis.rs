@@ -5,7 +5,10 @@ use domain::{AppKind, Environment, Evidence, Stage, Surface};
 use serde_json::Value;
 
 fn cases() -> Vec<Value> {
-    include_str!("error-cases.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    include_str!("error-cases.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON row"))
+        .collect()
 }
 
 fn text<'a>(case: &'a Value, field: &str) -> Option<&'a str> {
@@ -14,7 +17,7 @@ fn text<'a>(case: &'a Value, field: &str) -> Option<&'a str> {
 
 /// Where the case was seen, and when.
 fn place(case: &Value) -> (Surface, Stage) {
-    match case["stage"].as_str().unwrap() {
+    match case["stage"].as_str().expect("a stage") {
         "authorize_hosted_page" => (Surface::HostedPage, Stage::Lost),
         "authorize_raw_body" => (Surface::RawBody, Stage::Lost),
         "authorize_callback" => (Surface::Callback, Stage::Callback),

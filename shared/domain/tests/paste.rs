@@ -164,6 +164,56 @@ const PASTES: &[(&str, &str)] = &[
     ("error: access-denied, end-user denied authorization", "user_denied"),
     ("I think I clicked Deny by mistake", "user_denied"),
     ("I get a page: SAML assertion invalid", "sso_failed"),
+    // Said by hand.
+    ("Salesforce schreibt, die App muss erst installiert werden (invalid_client)", "app_not_installed"),
+    ("it complains that the app needs to be installed into my org first", "app_not_installed"),
+    ("the page says the connected app was never installed", "app_not_installed"),
+    ("Connected app is blocked", "app_blocked"),
+    ("Your application has been blocked by an administrator", "app_blocked"),
+    ("blocked by our Salesforce admin, can you unblock?", "app_blocked"),
+    ("I'm told the user isn't approved for the app", "user_not_approved"),
+    ("User is not authorised to access this app", "user_not_approved"),
+    ("says the requested scopes are not allowed", "scope_not_allowed"),
+    ("the scope refresh_token isn't allowed", "scope_not_allowed"),
+    ("redirect uri does not match", "redirect_uri_mismatch"),
+    ("wrong client secret", "client_credentials_invalid"),
+    ("Cross org OAuth isn't supported", "cross_org_eca"),
+    ("the approval expired before I could click", "approval_expired"),
+    ("the user was deactivated last week", "user_inactive"),
+    ("org is locked, closed, or suspended", "org_inactive"),
+    ("refresh token was revoked", "grant_expired_or_revoked"),
+    ("Error 503 on Salesforce", "salesforce_unavailable"),
+    ("oauth-app-access-denied", "user_not_approved"),
+    ("Oauth_Ec_App_Not_Found", "eca_not_installed"),
+    ("Error Code: 1707", "oauth_one"),
+    ("invalid_app_acess", "user_not_approved"),
+    ("fail_close_app_blocked", "app_blocked"),
+    ("INVALID_SESSION_ID: This session is not valid for use with the REST API", "api_access_control"),
+    ("[{'errorCode': 'INVALID_SESSION_ID', 'message': 'Session expired or invalid'}]", "session_invalid"),
+    ("Bad_OAuth_Token", "session_invalid"),
+    ("REQUEST_LIMIT_EXCEEDED: TotalRequests Limit exceeded.", "api_limit_exceeded"),
+    ("error_description=Number+of+logins+exceeded&error=rate_limit_exceeded", "rate_limit_exceeded"),
+    ("error=invalid_grant&error_description=IP+restricted+or+invalid+login+hours", "ip_restricted"),
+    ("{\"error\":\"invalid_grant\",\"error_description\":\"inactive organization\"}", "org_inactive"),
+    ("immediate_unsuccessful", "silent_sign_in"),
+    ("Non sandbox app cannot be installed in sandbox", "app_of_other_environment"),
+    ("request not supported on this domain", "wrong_host"),
+    ("no client credentials user enabled", "client_credentials_flow"),
+    ("Audience validation failed", "assertion_invalid"),
+    (
+        "http://acme.my.salesforce.localhost:9000/setup/secur/RemoteAccessErrorPage.apexp?error=invalid_client&error_description=app+must+be+installed+into+org",
+        "app_not_installed",
+    ),
+    (
+        "Page says OAUTH_APPROVAL_ERROR_GENERIC : An unexpected error has occured during authentication. Address: https://acme.my.salesforce.com/setup/secur/RemoteAccessErrorPage.apexp?error=invalid_scope&error_description=the+requested+scope+is+not+allowed",
+        "scope_not_allowed",
+    ),
+    (
+        "https://login.salesforce.com/services/oauth2/authorize?response_type=code&client_id=3MVG9abcdef1234567890&redirect_uri=https%3A%2F%2Fx.example%2Fcb&state=abc",
+        "not_an_error",
+    ),
+    ("https://acme.lightning.force.com/lightning/setup/ConnectedAppsUsage/home", "not_an_error"),
+    ("https://acme.my.salesforce.com/setup/forcecomHomepage.apexp?setupid=ForceCom", "not_an_error"),
 ];
 
 #[test]
@@ -243,7 +293,7 @@ fn the_evidence_tells_where_by_whom_and_of_which_org() {
 
 #[test]
 fn an_error_in_the_middle_of_a_long_log_is_found_at_either_end() {
-    let noise = "INFO nothing to see here, all is well\n".repeat(40_000);
+    let noise = "INFO nothing to see here, all is well\n".repeat(4_000);
     assert_eq!(cause(&format!("{noise}error=OAUTH_APP_BLOCKED\n")), "app_blocked");
     assert_eq!(cause(&format!("error=OAUTH_APP_BLOCKED\n{noise}")), "app_blocked");
     assert!(scrub(&noise).len() <= 8 * 1024);
@@ -271,7 +321,7 @@ fn encodings() -> impl Strategy<Value = fn(&str) -> String> {
         text.replace('&', "&amp;").replace('=', "&#61;").replace('"', "&quot;")
     }
     fn json(text: &str) -> String {
-        serde_json::to_string(text).unwrap().replace('&', "\\u0026")
+        serde_json::to_string(text).expect("a string").replace('&', "\\u0026")
     }
     prop_oneof![
         Just(plain as fn(&str) -> String),
@@ -314,7 +364,7 @@ fn near_misses() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_is_too_much(text in prop_oneof![any::<String>(), near_misses()]) {

@@ -110,6 +110,11 @@ impl HelpPage<'_> {
         self.cause().actor == Actor::Vendor
     }
 
+    /// Whether the page itself tells the user to hand the reference to support.
+    fn gives_reference(&self) -> bool {
+        self.is_vendors() && !self.is_resolved()
+    }
+
     /// The steps for the admin come first where nobody else can act.
     fn is_admins(&self) -> bool {
         self.cause().actor == Actor::Admin

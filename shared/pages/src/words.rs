@@ -113,12 +113,12 @@ words! {
 
         acts_end_user: "You can fix this",
         acts_admin: "Your Salesforce admin can fix this",
-        acts_vendor: "We have to fix this",
+        acts_vendor: "We have to look into this",
         acts_wait: "This passes by itself",
 
         calm_end_user: "Nothing is broken in {product} or in Salesforce.",
         calm_admin: "Nothing is broken in {product}, and you did nothing wrong. Only somebody who manages Salesforce at your company can change this, usually in a few minutes.",
-        calm_vendor: "We are sorry. The fault is in how {product} is set up, not in your Salesforce and not in anything that you did. Nobody at your company has to change anything.",
+        calm_vendor: "We are sorry for the trouble. This is for the team of {product} to look into, not for you or your Salesforce admin.",
         calm_wait: "Nothing is broken in {product} or in Salesforce, and nobody has to fix anything.",
         not_sure: "This is the likeliest reason by what we know. It is not certain: see “If this does not fit” below.",
 
@@ -141,10 +141,10 @@ words! {
         wait_in: "in about {minutes} min",
 
         way_title: "The way back",
-        way_after: "When it is fixed, start again:",
+        way_after: "When it is solved, start again:",
         way_waited: "After that time, start again:",
         way_now: "Trying again can work at once:",
-        way_none: "When it is fixed, go back to {product} and press Connect again.",
+        way_none: "When it is solved, go back to {product} and press Connect again.",
         watching: "This page turns green when the connection works.",
 
         article: "Salesforce explains it here:",

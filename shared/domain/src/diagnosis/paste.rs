@@ -100,7 +100,7 @@ impl Reading {
             surface: address::surface(text, code.as_deref(), &fields),
             host: address::my_domain(text),
             understood: (
-                code_known.map(|known| known.unwrap_or(Confidence::Possible)),
+                code_known,
                 phrase.map(|(confidence, ..)| confidence),
                 usize::from(fields.error.is_some()) + usize::from(description.is_some()),
             ),

@@ -11,7 +11,7 @@ const RANKED: usize = 6;
 
 /// The likeliest cause first. Where one is sure, mere possibilities are left out; where no rule fits, the
 /// cause is `unknown`.
-pub(super) fn diagnose(evidence: &Evidence, context: &Context) -> Diagnosis {
+pub(super) fn diagnose(evidence: &Evidence, context: Context) -> Diagnosis {
     let seen = Seen::new(evidence, context);
     let mut fits: Vec<Option<(Fit, &'static str)>> = vec![None; CAUSES.len()];
     for rule in &RULES {
@@ -48,7 +48,7 @@ pub(super) fn diagnose(evidence: &Evidence, context: &Context) -> Diagnosis {
 }
 
 impl<'a> Seen<'a> {
-    fn new(evidence: &'a Evidence, context: &'a Context) -> Self {
+    fn new(evidence: &'a Evidence, context: Context) -> Self {
         let code = evidence.code.as_deref().unwrap_or_default().trim();
         let description = evidence.description.as_deref().unwrap_or_default();
         // Some callers put both into one field: `OAUTH_APP_BLOCKED : this app is blocked by admin`.
@@ -60,5 +60,59 @@ impl<'a> Seen<'a> {
             .or_else(|| super::paste::code_in(&format!("{code} {description}")))
             .or_else(|| Some(normal(&code[..end])).filter(|code| !code.is_empty()));
         Self { code, words: words(&text), evidence, context }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rule::{Part, Phrase, Rule};
+    use super::*;
+    use crate::{AppKind, Stage, Surface};
+
+    /// A text that a phrase fits.
+    fn said(phrase: Phrase) -> String {
+        let words = phrase.iter().map(|part| match part {
+            Part::Word(word) | Part::Prefix(word) => *word,
+            Part::Gap => "then",
+        });
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Just what a rule asks for, and nothing else.
+    fn asked(rule: &Rule, phrase: Option<Phrase>) -> (Evidence, Context) {
+        let mut evidence = Evidence::observed(
+            rule.surfaces.first().copied().unwrap_or(Surface::Unknown),
+            rule.codes.first().copied().map(|code| code.replace(' ', "_")).as_deref(),
+            phrase.map(said).as_deref(),
+            rule.statuses.first().map(|(low, _)| *low),
+        );
+        evidence.host = None;
+        let context = Context {
+            stage: rule.stages.first().copied().unwrap_or(Stage::Callback),
+            app_kind: rule.app.unwrap_or(AppKind::ConnectedApp),
+            environment: rule.environment,
+            connected_before: rule.connected_before,
+        };
+        (evidence, context)
+    }
+
+    #[test]
+    fn every_rule_and_every_phrase_of_it_leads_to_its_cause() {
+        for rule in &RULES {
+            let phrases: Vec<_> =
+                if rule.says.is_empty() { vec![None] } else { rule.says.iter().copied().map(Some).collect() };
+            for phrase in phrases {
+                let (evidence, context) = asked(rule, phrase);
+                let id = CAUSES[rule.cause].id;
+                let fit = rule.fit(&Seen::new(&evidence, context));
+                assert!(fit.is_some(), "{id}: `{}` does not fit {evidence:?}", rule.because);
+
+                let ranked = diagnose(&evidence, context).ranked;
+                let ranks = ranked.iter().any(|candidate| candidate.cause.id == id);
+                let surer =
+                    ranked[0].confidence == Confidence::Sure && rule.confidence == Confidence::Possible;
+                assert!(ranks || surer, "{id}: {evidence:?} leads elsewhere");
+            }
+        }
     }
 }

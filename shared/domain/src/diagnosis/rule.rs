@@ -57,7 +57,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) code: Option<String>,
     pub(crate) words: Vec<Word>,
     pub(crate) evidence: &'a Evidence,
-    pub(crate) context: &'a Context,
+    pub(crate) context: Context,
 }
 
 /// How well a rule fits; the greater is the better.

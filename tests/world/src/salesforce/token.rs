@@ -153,7 +153,7 @@ impl State {
             self.end(grant.id, Ending::Idle);
             return Err(REFRESH_DEAD);
         }
-        if false {
+        if !self.in_flight.insert(grant.id) {
             return Err(REFRESH_BUSY);
         }
         Ok(Accepted::Refresh { grant: grant.id })

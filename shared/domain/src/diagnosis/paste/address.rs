@@ -4,15 +4,9 @@ use super::super::words::normal;
 use super::fields::Fields;
 use crate::Surface;
 
-/// Where My Domains live. The last entry's kind is any one label, such as a local world's.
-const MY_DOMAINS: [&str; 6] = [
-    ".my.salesforce.com",
-    ".my.salesforce.mil",
-    ".crmforce.mil",
-    ".my.sfcrmproducts.cn",
-    ".sfcrmapps.cn",
-    ".my.salesforce.localhost",
-];
+/// Where My Domains live. A local world has them under `.my.salesforce.` with a label of its own.
+const SALESFORCE: [&str; 5] =
+    [".my.salesforce.com", ".my.salesforce.mil", ".crmforce.mil", ".my.sfcrmproducts.cn", ".sfcrmapps.cn"];
 
 /// Hosts of the same org that are not its login host, and what stands there instead.
 const ALIASES: [(&str, &str); 2] =
@@ -71,14 +65,14 @@ fn host(run: &str) -> Option<String> {
     }
     match port {
         None => Some(name),
-        Some(port) if suffix.ends_with(".com") || port.parse::<u16>().is_err() => None,
+        Some(port) if SALESFORCE.contains(&suffix) || port.parse::<u16>().is_err() => None,
         Some(port) => Some(format!("{name}:{port}")),
     }
 }
 
-/// The part of a host that is Salesforce's: one of [`MY_DOMAINS`], or `.my.salesforce.` with one other label.
+/// The part of a host that is Salesforce's: one of [`SALESFORCE`], or `.my.salesforce.` with one other label.
 fn suffix(name: &str) -> Option<&str> {
-    if let Some(suffix) = MY_DOMAINS.iter().find(|suffix| name.ends_with(**suffix)) {
+    if let Some(suffix) = SALESFORCE.iter().find(|suffix| name.ends_with(**suffix)) {
         return Some(suffix);
     }
     let at = name.rfind(".my.salesforce.")?;

@@ -12,7 +12,7 @@ pub(super) struct Found {
     /// In normal form.
     pub(super) normal: String,
     /// The most that a rule is sure of by this code alone.
-    pub(super) known: Option<Confidence>,
+    pub(super) known: Confidence,
 }
 
 /// The longest code that the catalogue knows, in words.

@@ -54,7 +54,7 @@ pub(super) fn remove(text: &str) -> String {
             }
         }
         if run == 0 {
-            let other = rest.find(|c| is_word(&c)).unwrap_or(rest.len());
+            let other = rest.find(is_word).unwrap_or(rest.len());
             out.push_str(&rest[..other]);
             at += other;
         } else if let Some((value, length)) = named(&rest[..run], &rest[run..], &out) {
@@ -158,16 +158,16 @@ fn is_random(run: &str) -> bool {
         && !run.contains("salesforce")
 }
 
-fn is_compound(c: &char) -> bool {
+fn is_compound(c: char) -> bool {
     is_word(c) || matches!(c, '.' | '!' | '~')
 }
 
-fn is_word(c: &char) -> bool {
+fn is_word(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '_' | '-')
 }
 
 /// What a secret goes on with once it was recognised.
-fn is_tail(c: &char) -> bool {
+fn is_tail(c: char) -> bool {
     is_word(c) || matches!(c, '.' | '!' | '~' | '+' | '/' | '=')
 }
 
@@ -184,8 +184,8 @@ fn is_capitals(text: &str) -> bool {
     text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_')
 }
 
-fn run_length(text: &str, belongs: impl Fn(&char) -> bool) -> usize {
-    text.find(|c| !belongs(&c)).unwrap_or(text.len())
+fn run_length(text: &str, belongs: impl Fn(char) -> bool) -> usize {
+    text.find(|c| !belongs(c)).unwrap_or(text.len())
 }
 
 #[cfg(test)]
