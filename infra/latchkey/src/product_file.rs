@@ -163,6 +163,7 @@ pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
     })?;
     let mut check = Check { text, errors: Vec::new() };
     let product = check.product(table);
+    check.errors.sort_by_key(|error| error.line);
     if check.errors.is_empty() { Ok(product) } else { Err(errors(check.errors)) }
 }
 
@@ -388,14 +389,18 @@ names = ["Fernway Sync"]
             .replace("https://app.fernway.example/salesforce/return", "http://app.fernway.example")
             .replace("#1f6f54", "green")
             .replace("[\"api\", \"refresh_token\"]", "[\"api\"]");
-        insta::assert_snapshot!(errors_of(&bad), @"");
+        insta::assert_snapshot!(errors_of(&bad), @r"
+        fernway.toml:3: return_addresses: an https address is needed (http only for localhost)
+        fernway.toml:7: brand.colour: a colour is written #rrggbb
+        fernway.toml:15: apps[0].scopes: refresh_token (or offline_access) is needed: without it every connection ends within hours
+        ");
     }
 
     #[test]
     fn an_address_is_written_as_it_is_compared() {
         insta::assert_snapshot!(
             errors_of(&GOOD.replace("https://app.fernway.example/salesforce/return", "https://app.fernway.example")),
-            @""
+            @"fernway.toml:3: return_addresses: addresses are compared character for character: write it as https://app.fernway.example/"
         );
     }
 }

@@ -292,6 +292,29 @@ fn the_evidence_tells_where_by_whom_and_of_which_org() {
 }
 
 #[test]
+fn who_tells_of_two_errors_is_shown_both() {
+    let pasted = "Before the admin unblocked it we had OAUTH_APP_BLOCKED, now it is OAUTH_APP_ACCESS_DENIED";
+    let evidence = read_paste(pasted).expect("two codes");
+    let ids: Vec<_> =
+        diagnose(&evidence, &CONTEXT).ranked.iter().map(|candidate| candidate.cause.id).collect();
+    assert!(ids[0] == "app_blocked" && ids[1..].contains(&"user_not_approved"), "{ids:?}");
+}
+
+#[test]
+fn reading_takes_as_long_as_the_text_is() {
+    // What would make a careless reader look at the same text again and again: minutes, not a second.
+    let begun = std::time::Instant::now();
+    for piece in
+        ["error=", "code=a&", "error: a,", "token: a ", "&amp;", "%25", "app ", "http://a\n", "\\", "a.b/"]
+    {
+        let text = piece.repeat(100_000 / piece.len());
+        assert!(scrub(&text).len() <= 8 * 1024);
+        drop(read_paste(&text));
+    }
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+#[test]
 fn an_error_in_the_middle_of_a_long_log_is_found_at_either_end() {
     let noise = "INFO nothing to see here, all is well\n".repeat(4_000);
     assert_eq!(cause(&format!("{noise}error=OAUTH_APP_BLOCKED\n")), "app_blocked");

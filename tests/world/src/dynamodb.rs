@@ -58,6 +58,13 @@ struct Conditions {
     requests: Vec<DynamoRequest>,
 }
 
+impl std::fmt::Debug for DynamoDb {
+    /// Names the address and nothing that it holds.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DynamoDb").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
 impl DynamoDb {
     /// Starts in memory, or on the file `data`, on a free port.
     pub async fn start(data: Option<&Path>) -> Self {

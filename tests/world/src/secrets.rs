@@ -48,6 +48,13 @@ struct Version {
 /// A refusal: its name and AWS's message.
 struct Refusal(&'static str, String);
 
+impl std::fmt::Debug for SecretsManager {
+    /// Names the address and nothing that it holds.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SecretsManager").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
 impl SecretsManager {
     /// Starts with no secrets on a free port of 127.0.0.1.
     pub async fn start() -> Self {

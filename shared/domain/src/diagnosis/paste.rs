@@ -50,9 +50,16 @@ pub(super) fn read(pasted: &str) -> Option<Evidence> {
     best.evidence()
 }
 
-/// The error code that a text names, in normal form.
-pub(super) fn code_in(text: &str) -> Option<String> {
-    codes::find(text, &words(text)).map(|found| found.normal)
+/// The error codes that a text names, in normal form, the most telling first.
+pub(super) fn codes_in(text: &str) -> Vec<String> {
+    let words = words(text);
+    let mut codes: Vec<String> = codes::find(text, &words).into_iter().map(|found| found.normal).collect();
+    for found in codes::all(text, &words) {
+        if !codes.contains(&found.normal) {
+            codes.push(found.normal);
+        }
+    }
+    codes
 }
 
 /// One reading of a pasted text.
@@ -87,7 +94,8 @@ impl Reading {
         let description = fields
             .description(&words_of_phrases)
             .filter(|_| code.is_some())
-            .or_else(|| phrase.map(|(_, start, end)| excerpt(text, &words, start, end)));
+            .or_else(|| phrase.map(|(_, start, end)| excerpt(text, &words, start, end)))
+            .map(|description| without_code(&description, code.as_deref().unwrap_or_default()));
         // A page that is known by its address says more than a code that is not.
         let page = address::page(text).filter(|page| code.is_none() || words_of_phrases(page) > 0);
         let description = match page {
@@ -164,6 +172,14 @@ fn excerpt(text: &str, words: &[Word], start: usize, end: usize) -> String {
     let after = after.find(". ").map_or(after, |at| &after[..=at]);
     let sentence = format!("{before}{}{after}", &text[first.start..last.end]);
     sentence.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A description that repeats its code at the beginning, without it.
+fn without_code(description: &str, code: &str) -> String {
+    let rest = description.strip_prefix(code).unwrap_or(description);
+    let rest =
+        if rest.len() < description.len() { rest.trim_start_matches([' ', ':', '-', '–']) } else { rest };
+    if rest.is_empty() { description.to_owned() } else { rest.to_owned() }
 }
 
 /// The beginning and the end of a long text: what went wrong stands in one of them.

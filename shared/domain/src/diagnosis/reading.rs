@@ -54,12 +54,17 @@ impl<'a> Seen<'a> {
         // Some callers put both into one field: `OAUTH_APP_BLOCKED : this app is blocked by admin`.
         let end = code.find(|c: char| !(c.is_alphanumeric() || "_-.".contains(c))).unwrap_or(code.len());
         let text = if end == code.len() { description.to_owned() } else { format!("{code} {description}") };
-        let known = Some(normal(&code[..end])).filter(|code| telling(code).is_some());
-        // A code that no rule knows may be a slip of the hand, or stand beside one that is known.
-        let code = known
-            .or_else(|| super::paste::code_in(&format!("{code} {description}")))
-            .or_else(|| Some(normal(&code[..end])).filter(|code| !code.is_empty()));
-        Self { code, words: words(&text), evidence, context }
+        let given = normal(&code[..end]);
+        // A code that no rule knows may be a slip of the hand, or stand beside one that is known; and a person
+        // may tell of more than one.
+        let mut codes: Vec<String> = super::paste::codes_in(&format!("{code} {description}"));
+        if telling(&given).is_some() {
+            codes.retain(|code| *code != given);
+            codes.insert(0, given);
+        } else if codes.is_empty() && !given.is_empty() {
+            codes.push(given);
+        }
+        Self { codes, words: words(&text), evidence, context }
     }
 }
 

@@ -54,7 +54,8 @@ const GAP: usize = 5;
 
 /// Evidence and context, prepared for the rules.
 pub(crate) struct Seen<'a> {
-    pub(crate) code: Option<String>,
+    /// In normal form, the one that counts first.
+    pub(crate) codes: Vec<String>,
     pub(crate) words: Vec<Word>,
     pub(crate) evidence: &'a Evidence,
     pub(crate) context: Context,
@@ -75,10 +76,9 @@ impl Rule {
     pub(crate) fn fit(&self, seen: &Seen) -> Option<Fit> {
         let known = |asked: bool, holds: bool| !asked || holds;
         let status = seen.evidence.http_status;
-        let fits = known(
-            !self.codes.is_empty(),
-            seen.code.as_deref().is_some_and(|code| self.codes.contains(&code)),
-        ) && known(!self.surfaces.is_empty(), self.surfaces.contains(&seen.evidence.surface))
+        let code = seen.codes.iter().position(|code| self.codes.contains(&code.as_str()));
+        let fits = known(!self.codes.is_empty(), code.is_some())
+            && known(!self.surfaces.is_empty(), self.surfaces.contains(&seen.evidence.surface))
             && known(!self.stages.is_empty(), self.stages.contains(&seen.context.stage))
             && known(
                 !self.statuses.is_empty(),
@@ -89,7 +89,7 @@ impl Rule {
             && known(self.app.is_some(), self.app == Some(seen.context.app_kind))
             && known(self.environment.is_some(), self.environment == seen.context.environment)
             && known(self.connected_before.is_some(), self.connected_before == seen.context.connected_before)
-            && known(self.silent, seen.code.is_none() && seen.words.is_empty());
+            && known(self.silent, seen.codes.is_empty() && seen.words.is_empty());
         if !fits || self.unless.iter().any(|phrase| find(phrase, &seen.words).is_some()) {
             return None;
         }
@@ -102,7 +102,10 @@ impl Rule {
         if !self.says.is_empty() && words == 0 {
             return None;
         }
-        Some(Fit { confidence: self.confidence, weight: self.weight(), words })
+        // What a second code says was so at another time, or is said in passing.
+        let aside = code.is_some_and(|place| place > 0);
+        let confidence = if aside { self.confidence.min(Confidence::Likely) } else { self.confidence };
+        Some(Fit { confidence, weight: self.weight() - usize::from(aside), words })
     }
 
     fn weight(&self) -> usize {

@@ -24,6 +24,17 @@ const RETYPED: usize = 16;
 /// The most telling code of a text, the first of equals. If none is known, one that was retyped with a slip.
 pub(super) fn find(text: &str, words: &[Word]) -> Option<Found> {
     let mut best: Option<Found> = None;
+    for found in all(text, words) {
+        if best.as_ref().is_none_or(|best| found.known > best.known) {
+            best = Some(found);
+        }
+    }
+    best.or_else(|| retyped(text))
+}
+
+/// Every known code of a text, in order.
+pub(super) fn all(text: &str, words: &[Word]) -> Vec<Found> {
+    let mut codes = Vec::new();
     let mut at = 0;
     while at < words.len() {
         let code = (1..=LONGEST.min(words.len() - at))
@@ -31,15 +42,13 @@ pub(super) fn find(text: &str, words: &[Word]) -> Option<Found> {
             .find_map(|length| code_at(text, words, at, length).map(|found| (found, length)));
         match code {
             Some((found, length)) => {
-                if best.as_ref().is_none_or(|best| found.known > best.known) {
-                    best = Some(found);
-                }
+                codes.push(found);
                 at += length;
             }
             None => at += 1,
         }
     }
-    best.or_else(|| retyped(text))
+    codes
 }
 
 fn code_at(text: &str, words: &[Word], at: usize, length: usize) -> Option<Found> {

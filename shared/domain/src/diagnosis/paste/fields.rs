@@ -83,11 +83,11 @@ fn value(after: &str) -> Option<String> {
     let rest = rest.strip_prefix('>').unwrap_or(rest).trim_start_matches(' ');
     let quote = rest.chars().next().filter(|c| matches!(c, '"' | '\''));
     let rest = &rest[quote.map_or(0, char::len_utf8)..];
+    let rest = &rest[..rest.floor_char_boundary(LONGEST)];
     let value = match quote {
         Some(quote) => rest.split([quote, '\n']).next(),
         None => rest.split(['&', '"', '<', '>', '\n', '{', '}', '#']).next(),
     }?;
-    let value = &value[..value.floor_char_boundary(LONGEST)];
     // In an address a blank is a plus; a value that has real blanks was decoded already.
     let from_address = spaced.starts_with('=') && !value.contains(' ');
     Some(if from_address { value.replace('+', " ") } else { value.to_owned() }.trim().to_owned())

@@ -100,6 +100,7 @@ fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
         None => value.find(ends_value).unwrap_or(value.len()),
     };
     let text = value[..length].trim();
+    let before = &before[before.ceil_char_boundary(before.len().saturating_sub(20))..];
     let said = normal(before.rsplit(char::is_whitespace).find(|word| !word.is_empty()).unwrap_or_default());
     let is_code = telling(&normal(text)).is_some()
         || (name.ends_with("code") && (said == "error" || is_short_number(text) || is_capitals(text)));

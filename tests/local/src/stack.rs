@@ -1,0 +1,334 @@
+//! The stack: every part started, wired, and stopped with it.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+
+use authorize::Authorize;
+use aws_credential_types::Credentials;
+use callback::Callback;
+use domain::{
+    App, AppKind, Product, ProductId,
+    product::ApiKeyDigest,
+    secret::{ApiKey, random},
+};
+use errors::Errors;
+use salesforce::{Hosts, Http, Salesforce};
+use serde::{Deserialize, Serialize};
+use service::{
+    Platform, Settings,
+    platform::Aws,
+    settings::PublicUrl,
+};
+use sweep::{Sweep, Swept};
+use token::Token;
+use tokio::{net::TcpListener, task::JoinHandle};
+use url::Url;
+use world::{
+    Clock,
+    browser::Browser,
+    dynamodb::DynamoDb,
+    salesforce as world_salesforce,
+    secrets::SecretsManager,
+};
+
+use crate::{functions::Functions, product};
+
+/// The local table.
+pub const TABLE: &str = "latchkey";
+
+/// The local keyring.
+pub const KEYRING: &str = "latchkey/local/keyring";
+
+/// What can be chosen.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Latchkey's port; 0 for any.
+    pub port: u16,
+    /// The example product's port; 0 for any.
+    pub product_port: u16,
+    /// The Salesforce world's port; 0 for any.
+    pub salesforce_port: u16,
+    /// Where the table and the keys are kept; in memory without.
+    pub data: Option<PathBuf>,
+    /// The folder with the product files.
+    pub products: PathBuf,
+    /// A login host of another authorization server, in place of the world.
+    pub login_host: Option<Url>,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// For a journey: any ports, in memory, the example products, a clock that stands until it is moved.
+    pub fn for_tests() -> Self {
+        Self {
+            port: 0,
+            product_port: 0,
+            salesforce_port: 0,
+            data: None,
+            products: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/products")),
+            login_host: None,
+            clock: Clock::standing("2026-11-22T09:00:00Z".parse().expect("a time")),
+        }
+    }
+}
+
+/// Everything, running.
+#[derive(Debug)]
+pub struct Stack {
+    /// The time that everybody sees.
+    pub clock: Clock,
+    /// The Salesforce world.
+    pub salesforce: world_salesforce::Salesforce,
+    /// The certificate authority of the world's https.
+    pub ca_pem: String,
+    /// The table.
+    pub dynamodb: DynamoDb,
+    /// The secrets.
+    pub secrets: SecretsManager,
+    /// Latchkey's origin.
+    pub latchkey: String,
+    /// The example product's origin.
+    pub product: String,
+    /// The products, as they are stored.
+    pub products: Vec<Product>,
+    /// An API key of each product.
+    pub api_keys: BTreeMap<ProductId, ApiKey>,
+    /// What the functions are made of.
+    pub functions: Functions,
+    /// The table as a function sees it, for what only an operator does.
+    pub store: store::Store,
+    sweep: Sweep,
+    servers: Vec<JoinHandle<()>>,
+    _world: world_salesforce::Running,
+}
+
+/// What a data folder keeps beside the table.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    keyring: Option<String>,
+    api_keys: BTreeMap<ProductId, String>,
+}
+
+/// What cannot start.
+pub type StartError = Box<dyn std::error::Error + Send + Sync>;
+
+impl Stack {
+    /// Starts everything.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let clock = options.clock.clone();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
+        let product_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.product_port)).await?;
+        let latchkey = format!("http://latchkey.localhost:{}", listener.local_addr()?.port());
+        let product = format!("http://product.localhost:{}", product_listener.local_addr()?.port());
+        let public_url = PublicUrl::parse(&latchkey).ok_or("the local origin is no public URL")?;
+
+        let salesforce = world_salesforce::Salesforce::new(clock.clone());
+        let world = salesforce.clone().serve(options.salesforce_port).await?;
+        let hosts = hosts(&salesforce, options.login_host.as_ref())?;
+
+        let secrets = SecretsManager::start().await;
+        let mut kept = Kept::load(options.data.as_ref())?;
+        secrets.put(KEYRING, kept.keyring.get_or_insert_with(new_keyring));
+
+        let mut products = latchkey::read_products(&options.products)?;
+        let mut api_keys = BTreeMap::new();
+        for found in &mut products {
+            let key = kept.api_key(found);
+            localise(found, &product, &salesforce);
+            found.api_keys.push(ApiKeyDigest { id: "local".into(), hash: key.hash() });
+            api_keys.insert(found.id.clone(), key);
+            for app in &found.apps {
+                secrets.put(&app.secret, &format!(r#"{{"current":"{}"}}"#, consumer_secret(app)));
+                salesforce.register_app(registration(found, app, &public_url.callback()));
+            }
+        }
+        kept.save(options.data.as_ref())?;
+
+        let table_file = options.data.as_ref().map(|folder| folder.join("table.sqlite"));
+        let dynamodb = DynamoDb::start(table_file.as_deref()).await;
+        let aws = Aws {
+            region: "eu-central-1".into(),
+            credentials: Credentials::new("local", "local", None, None, "local"),
+            dynamodb: Some(dynamodb.endpoint().to_owned()),
+            secrets_manager: Some(secrets.endpoint().to_owned()),
+        };
+        let settings = Settings { table: TABLE.into(), public_url, keyring: Some(KEYRING.into()) };
+        // As in life: each function has its own clients and its own memory.
+        let platform = || {
+            Platform::new(settings.clone(), &aws, Salesforce::new(Http::on_this_machine(), hosts.clone()))
+        };
+        let store = platform().store;
+        store.create_table().await?;
+        for found in &products {
+            store.put_product(found).await?;
+        }
+        dynamodb.reset_counts();
+        secrets.reset_calls();
+
+        let functions = Functions {
+            authorize: Authorize::new(platform()),
+            callback: Callback::new(platform())?,
+            token: Token::new(platform())?,
+            errors: Errors::new(platform()),
+            clock: clock.clone(),
+        };
+        let sweep = Sweep::new(platform())?;
+        let mut servers = vec![serve(listener, functions.clone().router())];
+        if let Some((id, key)) = api_keys.iter().next() {
+            let example = product::Example::new(&latchkey, &product, id, key);
+            servers.push(serve(product_listener, example.router()));
+        }
+        Ok(Self {
+            clock,
+            ca_pem: world.ca_pem().to_owned(),
+            salesforce,
+            dynamodb,
+            secrets,
+            latchkey,
+            product,
+            products,
+            api_keys,
+            functions,
+            store,
+            sweep,
+            servers,
+            _world: world,
+        })
+    }
+
+    /// One scheduled run of the sweep, now.
+    pub async fn sweep(&self) -> Swept {
+        self.sweep.run(self.clock.now()).await.expect("the sweep runs")
+    }
+
+    /// The sweep, for whoever schedules it.
+    pub fn sweeper(&self) -> Sweep {
+        self.sweep.clone()
+    }
+
+    /// A new browser, with nothing in it.
+    pub fn browser(&self) -> Browser {
+        Browser::new(&self.clock)
+    }
+
+    /// The API key of a product.
+    pub fn api_key(&self, product: &str) -> &ApiKey {
+        let id: ProductId = product.parse().expect("a product id");
+        self.api_keys.get(&id).unwrap_or_else(|| panic!("there is no product {product}"))
+    }
+
+    /// An app of a product.
+    pub fn app(&self, product: &str, app: &str) -> &App {
+        let found = self.products.iter().find(|found| found.id.as_str() == product);
+        let found = found.unwrap_or_else(|| panic!("there is no product {product}"));
+        found.app(&app.parse().expect("an app id")).unwrap_or_else(|| panic!("{product} has no app {app}"))
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        for server in &self.servers {
+            server.abort();
+        }
+    }
+}
+
+fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        // It ends with the stack; there is nobody left to tell an error to.
+        let _ = axum::serve(listener, router).await;
+    })
+}
+
+fn hosts(world: &world_salesforce::Salesforce, login_host: Option<&Url>) -> Result<Hosts, StartError> {
+    let hosts = match login_host {
+        Some(login) => Hosts::on_this_machine(login, login, ".localhost"),
+        None => Hosts::on_this_machine(
+            &world.login_origin().parse()?,
+            &world.test_origin().parse()?,
+            ".my.salesforce.localhost",
+        ),
+    };
+    Ok(hosts?)
+}
+
+/// What of a product's file holds on this machine: the example product's own return address, and install
+/// links that lead into the world.
+fn localise(product: &mut Product, example: &str, salesforce: &world_salesforce::Salesforce) {
+    if let Ok(address) = Url::parse(&format!("{example}/salesforce/return")) {
+        product.return_addresses.insert(0, address);
+    }
+    for app in &mut product.apps {
+        let here = |link: &Option<Url>, origin: String| {
+            let link = link.as_ref()?;
+            Url::parse(&format!("{origin}{}?{}", link.path(), link.query().unwrap_or_default())).ok()
+        };
+        app.packages.production = here(&app.packages.production, salesforce.login_origin());
+        app.packages.sandbox = here(&app.packages.sandbox, salesforce.test_origin());
+    }
+}
+
+/// The world's registration of an app: what its product's file says.
+fn registration(product: &Product, app: &App, callback: &str) -> world_salesforce::AppRegistration {
+    use world_salesforce::AppRegistration;
+    let secret = consumer_secret(app);
+    let package = app.packages.production.as_ref().and_then(|link| {
+        link.query_pairs().find(|(name, _)| name == "p0").map(|(_, package)| package.into_owned())
+    });
+    let mut registration = match app.kind {
+        AppKind::ConnectedApp => AppRegistration::connected_app(app.label(), &app.consumer_key, &secret, callback),
+        AppKind::ExternalClientApp => AppRegistration::external_client_app(
+            app.label(),
+            &app.consumer_key,
+            &secret,
+            callback,
+            package.as_deref().unwrap_or_default(),
+        ),
+    };
+    registration.vendor.clone_from(&product.brand.name);
+    registration.package_id = package;
+    registration.scopes.clone_from(&app.scopes);
+    registration
+}
+
+/// The consumer secret of an app on this machine. Another authorization server that stands in for the world
+/// is told it.
+pub fn consumer_secret(app: &App) -> String {
+    format!("local-secret-of-{}", app.secret.rsplit('/').next().unwrap_or_default())
+}
+
+fn new_keyring() -> String {
+    format!(r#"{{"current":"v1","v1":"{}"}}"#, domain::id::base32(&random::<32>()))
+}
+
+impl Kept {
+    fn file(folder: Option<&PathBuf>) -> Option<PathBuf> {
+        folder.map(|folder| folder.join("keys.json"))
+    }
+
+    fn load(folder: Option<&PathBuf>) -> Result<Self, StartError> {
+        let Some(file) = Self::file(folder) else { return Ok(Self::default()) };
+        match std::fs::read(&file) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(format!("{}: {error}", file.display()).into()),
+        }
+    }
+
+    fn save(&self, folder: Option<&PathBuf>) -> Result<(), StartError> {
+        use std::{io::Write, os::unix::fs::OpenOptionsExt};
+        let (Some(folder), Some(file)) = (folder, Self::file(folder)) else { return Ok(()) };
+        std::fs::create_dir_all(folder)?;
+        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
+        file.write_all(&serde_json::to_vec_pretty(self)?)?;
+        Ok(())
+    }
+
+    fn api_key(&mut self, product: &Product) -> ApiKey {
+        let text = self
+            .api_keys
+            .entry(product.id.clone())
+            .or_insert_with(|| ApiKey::mint(&product.id, "local").expose().to_owned());
+        ApiKey::new(text.clone())
+    }
+}
