@@ -191,10 +191,15 @@ fn the_same_code_means_different_things_in_different_places() {
 
 #[test]
 fn a_server_error_is_never_a_revocation() {
-    let evidence =
-        Evidence::token_endpoint(Some("invalid_grant"), Some("expired access/refresh token"), Some(503));
-    let diagnosis = diagnose(&evidence, &context(Stage::Refresh, AppKind::ConnectedApp));
-    assert_eq!(diagnosis.cause().id, "salesforce_unavailable");
+    for (code, description) in [
+        ("invalid_grant", Some("expired access/refresh token")),
+        ("invalid_grant", Some("ip restricted")),
+        ("unexpected_answer", None),
+    ] {
+        let evidence = Evidence::token_endpoint(Some(code), description, Some(503));
+        let diagnosis = diagnose(&evidence, &context(Stage::Refresh, AppKind::ConnectedApp));
+        assert_eq!(diagnosis.cause().id, "salesforce_unavailable", "{code} {description:?}");
+    }
 }
 
 #[test]
@@ -222,6 +227,17 @@ fn a_session_that_never_came_back_is_guessed_from_the_app_and_its_history() {
     assert_eq!(read(AppKind::ConnectedApp, None), "app_not_installed");
     assert_eq!(read(AppKind::ConnectedApp, Some(true)), "no_answer");
     assert_eq!(read(AppKind::ExternalClientApp, None), "no_answer");
+}
+
+#[test]
+fn a_choice_of_screen_alone_picks_a_page() {
+    let read = |surface| {
+        let evidence = Evidence::observed(surface, None, None, None);
+        diagnose(&evidence, &context(Stage::Authorize, AppKind::ExternalClientApp)).cause().id
+    };
+    assert_eq!(read(Surface::RawBody), "redirect_uri_mismatch");
+    assert_eq!(read(Surface::OtherPage), "authentication_failure");
+    assert_eq!(read(Surface::Unknown), "no_answer");
 }
 
 #[test]

@@ -1,1 +1,173 @@
-//! Stub.
+//! What the journeys have in common: the stack, a product's backend that calls it, and the steps that every
+//! story takes.
+
+#![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
+
+use jiff::SignedDuration;
+use local::{Options, Stack, logs::Logs};
+use salesforce::Http;
+use serde_json::{Value, json};
+use world::browser::{Browser, Page};
+
+/// The stack, with its logs.
+#[derive(Debug)]
+pub struct Story {
+    /// Everything.
+    pub stack: Stack,
+    /// What the functions logged.
+    pub logs: Logs,
+    backend: Http,
+}
+
+/// A product's backend got an answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+    /// The headers.
+    pub headers: http::HeaderMap,
+}
+
+impl Answer {
+    /// The problem's type, without its prefix.
+    pub fn problem(&self) -> &str {
+        self.body["type"].as_str().and_then(|kind| kind.strip_prefix("urn:latchkey:problem:")).unwrap_or("none")
+    }
+
+    /// A text member.
+    pub fn text(&self, member: &str) -> &str {
+        self.body[member].as_str().unwrap_or_else(|| panic!("no text {member} in {}", self.body))
+    }
+}
+
+impl Story {
+    /// A new stack; Acme's admin has not installed anything.
+    pub async fn begin() -> Self {
+        Self::with(Options::for_tests()).await
+    }
+
+    /// A new stack in which Acme's admin has installed Fernway's connected app.
+    pub async fn installed() -> Self {
+        let story = Self::begin().await;
+        story.install("sync");
+        story
+    }
+
+    /// A stack of these options.
+    pub async fn with(options: Options) -> Self {
+        let logs = Logs::keep();
+        let stack = Stack::start(options).await.unwrap_or_else(|error| panic!("the stack starts: {error}"));
+        Self { stack, logs, backend: Http::on_this_machine() }
+    }
+
+    /// Acme's admin installs one of Fernway's apps.
+    pub fn install(&self, app: &str) {
+        let key = &self.stack.app("fernway", app).consumer_key;
+        self.stack.salesforce.install("acme", key).expect("the app can be installed");
+    }
+
+    /// Fernway's backend calls Latchkey.
+    pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
+        let key = self.stack.api_key("fernway").expose().to_owned();
+        self.call_with(&key, &[], method, path, body.map(|body| body.to_string())).await
+    }
+
+    /// Somebody calls Latchkey with this API key and these headers.
+    pub async fn call_with(
+        &self,
+        key: &str,
+        headers: &[(&str, &str)],
+        method: &str,
+        path: &str,
+        body: Option<String>,
+    ) -> Answer {
+        let mut request = http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.stack.latchkey))
+            .header("authorization", format!("Bearer {key}"))
+            .header("content-type", "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.unwrap_or_default().into_bytes()).expect("a request");
+        let answer = self.backend.send(request).await.expect("Latchkey answers");
+        Answer {
+            status: answer.status().as_u16(),
+            body: serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
+            headers: answer.headers().clone(),
+        }
+    }
+
+    /// Fernway's backend makes a connect session for Alice of Acme.
+    pub async fn wish(&self, more: Value) -> Answer {
+        let mut wish = json!({
+            "app": "sync",
+            "customer": { "id": "c-acme", "name": "Acme Corporation" },
+            "user": "u-alice",
+            "return_to": format!("{}/salesforce/return", self.stack.product),
+        });
+        for (name, value) in more.as_object().cloned().unwrap_or_default() {
+            wish[name] = value;
+        }
+        self.call("POST", "/v1/connect-sessions", Some(wish)).await
+    }
+
+    /// A browser in which this user is signed in to Fernway.
+    pub async fn signed_in(&self, user: &str) -> Browser {
+        let browser = self.stack.browser();
+        let home = browser.get(&self.stack.product).await;
+        let home = home.click(user).await;
+        assert!(home.has(user), "{user} is signed in: {}", home.text());
+        browser
+    }
+
+    /// The user presses Connect Salesforce and goes on to production, until Salesforce shows something.
+    pub async fn leave(&self, browser: &Browser) -> Page {
+        let connect = browser.get(&self.stack.product).await.click("Connect Salesforce").await;
+        connect.choose("Production").click("Continue to Salesforce").await
+    }
+
+    /// The whole way: Connect, sign in at Salesforce as uma, Allow. The page that it ends on.
+    pub async fn connect(&self, browser: &Browser) -> Page {
+        let login = self.leave(browser).await;
+        let consent = login.click("uma@acme.example").await;
+        consent.click("Allow").await
+    }
+
+    /// Alice connects Acme; the id of the connection.
+    pub async fn connected(&self) -> String {
+        let browser = self.signed_in("Alice").await;
+        let home = self.connect(&browser).await;
+        assert!(home.has("Your Salesforce accounts"), "connected: {} {}", home.url, home.text());
+        self.connections().await[0]["id"].as_str().expect("an id").to_owned()
+    }
+
+    /// Fernway's connections.
+    pub async fn connections(&self) -> Vec<Value> {
+        let listed = self.call("GET", "/v1/connections", None).await;
+        assert_eq!(listed.status, 200, "{}", listed.body);
+        listed.body["connections"].as_array().expect("a list").clone()
+    }
+
+    /// A connection's token, as a backend asks for it.
+    pub async fn token(&self, connection: &str) -> Answer {
+        self.call("GET", &format!("/v1/connections/{connection}/token"), None).await
+    }
+
+    /// Time passes.
+    pub fn pass(&self, time: SignedDuration) {
+        self.stack.clock.pass(time);
+    }
+
+    /// A call of Salesforce's API with a token, as the product makes it: the status.
+    pub async fn salesforce_says(&self, token: &Answer) -> u16 {
+        let (instance, access) = (token.text("instance_url"), token.text("access_token"));
+        let request = http::Request::get(format!("{instance}/services/data/v62.0/limits"))
+            .header("authorization", format!("Bearer {access}"))
+            .body(Vec::new())
+            .expect("a request");
+        self.backend.send(request).await.expect("Salesforce answers").status().as_u16()
+    }
+}

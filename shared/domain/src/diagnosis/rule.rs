@@ -114,7 +114,8 @@ impl Rule {
             + asked(!self.says.is_empty(), 8)
             + asked(!self.surfaces.is_empty(), 2)
             + asked(!self.stages.is_empty(), 2)
-            + asked(!self.statuses.is_empty(), 2)
+            // Above all else: a 5xx may carry `invalid_grant`, and then it means nothing.
+            + asked(!self.statuses.is_empty(), 32)
             + asked(self.app.is_some(), 1)
             + asked(self.environment.is_some(), 1)
             + asked(self.connected_before.is_some(), 1)
