@@ -11,3 +11,4 @@ pub mod product;
 pub mod stack;
 
 pub use stack::{Options, Stack};
+pub use sweep::Swept;

@@ -1,0 +1,115 @@
+//! Exact counts: what a connect and a token read cost. Timings are printed, never asserted.
+
+use journeys::Story;
+use world::dynamodb::{DynamoRequest, Kind};
+
+/// Prints what was asked of DynamoDB, one line a request.
+fn print(what: &str, requests: &[DynamoRequest]) {
+    println!("{what}: {} requests", requests.len());
+    for request in requests {
+        println!(
+            "  {:<20} {:>4} read units {:>4} write units, {} bytes back",
+            request.operation, request.read_units, request.write_units, request.response_bytes
+        );
+    }
+    let (read, written): (f64, f64) = (
+        requests.iter().map(|request| request.read_units).sum(),
+        requests.iter().map(|request| request.write_units).sum(),
+    );
+    println!("  {read} read units and {written} write units in all");
+}
+
+#[tokio::test]
+async fn a_whole_connect_costs_at_most_six_writes_and_four_reads_and_one_token_call() {
+    let story = Story::installed().await;
+    let browser = story.signed_in("Alice").await;
+    story.stack.dynamodb.reset_counts();
+    story.stack.salesforce.forget_calls();
+
+    // Cold functions: nothing is remembered yet. The redemption ends it; the records come after.
+    let consent = story.leave(&browser).await.click("uma@acme.example").await;
+    browser.stop_before("/salesforce/return");
+    let stopped = consent.click("Allow").await;
+    let back = stopped.location().expect("on the way to the product").to_owned();
+    let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+    let (session, receipt) = (&query[0].1, &query[1].1);
+    let redeemed = story
+        .call(
+            "POST",
+            &format!("/v1/connect-sessions/{session}/redeem"),
+            Some(serde_json::json!({ "receipt": receipt, "user": "u-alice" })),
+        )
+        .await;
+    assert_eq!(redeemed.status, 200, "{}", redeemed.body);
+    assert_eq!(redeemed.text("state"), "active");
+
+    let requests = story.stack.dynamodb.requests();
+    print("connect, from session to redeemed connection, cold", &requests);
+    let of = |kind: Kind| requests.iter().filter(|request| request.kind == kind).count();
+    assert!(of(Kind::Write) <= 6, "{} writes", of(Kind::Write));
+    assert!(of(Kind::Read) <= 4, "{} reads", of(Kind::Read));
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1);
+}
+
+#[tokio::test]
+async fn a_fresh_token_costs_one_read_of_at_most_4_kb_and_nothing_else() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    assert_eq!(story.token(&connection).await.status, 200);
+    story.stack.dynamodb.reset_counts();
+    story.stack.secrets.reset_calls();
+    story.stack.salesforce.forget_calls();
+
+    let token = story.token(&connection).await;
+
+    assert_eq!(token.status, 200, "{}", token.body);
+    let requests = story.stack.dynamodb.requests();
+    print("fresh token, warm", &requests);
+    assert_eq!(requests.len(), 1);
+    assert_eq!(requests[0].operation, "GetItem");
+    assert!(requests[0].read_units <= 1.0, "one strongly consistent read of at most 4 KB is one unit");
+    assert!(story.stack.secrets.calls().is_empty(), "{:?}", story.stack.secrets.calls());
+    assert!(story.stack.salesforce.calls().is_empty());
+}
+
+#[tokio::test]
+async fn warm_functions_ask_secrets_manager_for_nothing() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.token(&connection).await;
+    story.stack.secrets.reset_calls();
+
+    // A second connect, and a refresh: keyring and consumer secret are remembered.
+    let browser = story.signed_in("Mallory").await;
+    story.connect(&browser).await;
+    story.pass(jiff::SignedDuration::from_mins(16));
+    let token = story.token(&connection).await;
+
+    assert_eq!(token.status, 200, "{}", token.body);
+    let calls = story.stack.secrets.calls();
+    let consumer = calls.iter().filter(|(_, name)| name.contains("apps/")).count();
+    assert_eq!(calls.len(), consumer, "only the token function's first use of the consumer secret: {calls:?}");
+    assert!(consumer <= 1, "{calls:?}");
+    story.stack.secrets.reset_calls();
+    story.pass(jiff::SignedDuration::from_mins(16));
+    assert_eq!(story.token(&connection).await.status, 200);
+    assert!(story.stack.secrets.calls().is_empty(), "{:?}", story.stack.secrets.calls());
+}
+
+#[tokio::test]
+async fn a_refresh_costs_three_writes() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.token(&connection).await;
+    story.pass(jiff::SignedDuration::from_mins(16));
+    story.stack.dynamodb.reset_counts();
+    story.stack.salesforce.forget_calls();
+
+    assert_eq!(story.token(&connection).await.status, 200);
+
+    let requests = story.stack.dynamodb.requests();
+    print("refresh", &requests);
+    let writes = requests.iter().filter(|request| request.kind == Kind::Write).count();
+    assert_eq!(writes, 3, "lease, began, save");
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1);
+}
