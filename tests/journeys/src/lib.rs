@@ -170,4 +170,30 @@ impl Story {
             .expect("a request");
         self.backend.send(request).await.expect("Salesforce answers").status().as_u16()
     }
+
+    /// A second sandbox of the token function, cold: it has read nothing yet.
+    pub fn restarted_token_function(&self) -> ColdToken {
+        ColdToken(self.stack.cold_token())
+    }
+
+    /// Copies an attribute of one connection's item to another's: what an attacker with the table could do.
+    pub async fn copy_attribute(&self, from: &str, to: &str, attribute: &str) {
+        self.stack.copy_attribute(&format!("CONNECTION#{from}"), &format!("CONNECTION#{to}"), attribute).await;
+    }
+}
+
+/// A token function that has just started.
+#[derive(Debug)]
+pub struct ColdToken(local::stack::Token);
+
+impl ColdToken {
+    /// Asks it for a connection's token: the status.
+    pub async fn ask(&self, story: &Story, connection: &str) -> u16 {
+        let key = story.stack.api_key("fernway").expose();
+        let request = http::Request::get(format!("/v1/connections/{connection}/token"))
+            .header("authorization", format!("Bearer {key}"))
+            .body(local::stack::Body::Empty)
+            .expect("a request");
+        self.0.respond(request, story.stack.clock.now()).await.status().as_u16()
+    }
 }

@@ -81,7 +81,8 @@ async fn warm_functions_ask_secrets_manager_for_nothing() {
 
     // A second connect, and a refresh: keyring and consumer secret are remembered.
     let browser = story.signed_in("Mallory").await;
-    story.connect(&browser).await;
+    // The Salesforce user has approved the app before: no consent is asked for.
+    story.leave(&browser).await.click("uma@acme.example").await;
     story.pass(jiff::SignedDuration::from_mins(16));
     let token = story.token(&connection).await;
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
 
 use authorize::Authorize;
 use aws_credential_types::Credentials;
+use aws_sdk_dynamodb::types::AttributeValue;
 use callback::Callback;
 use domain::{
     App, AppKind, Product, ProductId,
@@ -19,7 +20,8 @@ use service::{
     settings::PublicUrl,
 };
 use sweep::{Sweep, Swept};
-use token::Token;
+pub use lambda_http::Body;
+pub use token::Token;
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
 use world::{
@@ -97,9 +99,26 @@ pub struct Stack {
     pub functions: Functions,
     /// The table as a function sees it, for what only an operator does.
     pub store: store::Store,
+    parts: Parts,
     sweep: Sweep,
     servers: Vec<JoinHandle<()>>,
     _world: world_salesforce::Running,
+}
+
+/// What every function is made of.
+#[derive(Debug)]
+struct Parts {
+    settings: Settings,
+    aws: Aws,
+    hosts: Hosts,
+}
+
+impl Parts {
+    /// As in life: each function has its own clients and its own memory.
+    fn platform(&self) -> Platform {
+        let salesforce = Salesforce::new(Http::on_this_machine(), self.hosts.clone());
+        Platform::new(self.settings.clone(), &self.aws, salesforce)
+    }
 }
 
 /// What a data folder keeps beside the table.
@@ -153,11 +172,8 @@ impl Stack {
             secrets_manager: Some(secrets.endpoint().to_owned()),
         };
         let settings = Settings { table: TABLE.into(), public_url, keyring: Some(KEYRING.into()) };
-        // As in life: each function has its own clients and its own memory.
-        let platform = || {
-            Platform::new(settings.clone(), &aws, Salesforce::new(Http::on_this_machine(), hosts.clone()))
-        };
-        let store = platform().store;
+        let parts = Parts { settings, aws, hosts };
+        let store = parts.platform().store;
         store.create_table().await?;
         for found in &products {
             store.put_product(found).await?;
@@ -166,13 +182,13 @@ impl Stack {
         secrets.reset_calls();
 
         let functions = Functions {
-            authorize: Authorize::new(platform()),
-            callback: Callback::new(platform())?,
-            token: Token::new(platform())?,
-            errors: Errors::new(platform()),
+            authorize: Authorize::new(parts.platform()),
+            callback: Callback::new(parts.platform())?,
+            token: Token::new(parts.platform())?,
+            errors: Errors::new(parts.platform()),
             clock: clock.clone(),
         };
-        let sweep = Sweep::new(platform())?;
+        let sweep = Sweep::new(parts.platform())?;
         let mut servers = vec![serve(listener, functions.clone().router())];
         if let Some((id, key)) = api_keys.iter().next() {
             let example = product::Example::new(&latchkey, &product, id, key);
@@ -190,6 +206,7 @@ impl Stack {
             api_keys,
             functions,
             store,
+            parts,
             sweep,
             servers,
             _world: world,
@@ -204,6 +221,30 @@ impl Stack {
     /// The sweep, for whoever schedules it.
     pub fn sweeper(&self) -> Sweep {
         self.sweep.clone()
+    }
+
+    /// A token function in a sandbox of its own, cold.
+    pub fn cold_token(&self) -> Token {
+        Token::new(self.parts.platform()).expect("the settings are complete")
+    }
+
+    /// Copies one item's attribute to another, as whoever can write the table could.
+    pub async fn copy_attribute(&self, from: &str, to: &str, attribute: &str) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let client = self.store.client();
+        let read = client.get_item().table_name(TABLE).key("pk", text(from)).key("sk", text("CONNECTION"));
+        let mut item = read.send().await.expect("the table can be read").item.expect("an item");
+        client
+            .update_item()
+            .table_name(TABLE)
+            .key("pk", text(to))
+            .key("sk", text("CONNECTION"))
+            .update_expression("SET #name = :value")
+            .expression_attribute_names("#name", attribute)
+            .expression_attribute_values(":value", item.remove(attribute).expect("the attribute"))
+            .send()
+            .await
+            .expect("the table can be written");
     }
 
     /// A new browser, with nothing in it.

@@ -1,0 +1,136 @@
+// A person at a browser of their own. Whatever page they meet is held to the same promises: no error in the
+// console, nothing against the page's content security policy, and for Latchkey's own pages no barrier that
+// axe-core finds (WCAG 2.2 AA), in light and dark, and no scrolling sideways at 320 pixels.
+
+import assert from 'node:assert/strict';
+import { mkdirSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import axe from 'axe-core';
+import { chromium } from 'playwright-core';
+
+const SHOTS = fileURLToPath(new URL('../shots/', import.meta.url));
+const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
+const DESKTOP = { width: 1280, height: 800 };
+const PHONE = { width: 390, height: 844 };
+/** WCAG 1.4.10: 1280 pixels at a zoom of 400 %. */
+const NARROWEST = { width: 320, height: 640 };
+
+export const launch = () =>
+  chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+    ],
+  });
+
+export class Person {
+  complaints = [];
+
+  static async at(browser, stack, { scripts = true } = {}) {
+    const context = await browser.newContext({ viewport: DESKTOP, javaScriptEnabled: scripts, locale: 'en-GB' });
+    context.setDefaultTimeout(10_000);
+    const person = Object.assign(new Person(), { context, stack, scripts });
+    context.on('console', (message) => person.#hear(message));
+    context.on('weberror', (thrown) => person.complaints.push(`${thrown.error()}`));
+    await context.addInitScript(() => {
+      document.addEventListener('securitypolicyviolation', (event) =>
+        console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
+    });
+    person.page = await context.newPage();
+    return person;
+  }
+
+  /** Chromium reports a page's own 4xx as an error; the stories look at what such a page says instead. */
+  #hear(message) {
+    const document = message.page()?.url() ?? '';
+    const status = message.text().startsWith('Failed to load resource') && message.location().url === document;
+    if (message.type() === 'error' && !status) this.complaints.push(`${document}: ${message.text()}`);
+  }
+
+  /** A second tab of the same browser. */
+  async tab() {
+    return Object.assign(Object.create(this), { page: await this.context.newPage() });
+  }
+
+  async open(address) {
+    await this.page.goto(address);
+    return this;
+  }
+
+  press(name) {
+    return this.page.getByRole('button', { name, exact: true }).click();
+  }
+
+  follow(name) {
+    return this.page.getByRole('link', { name }).first().click();
+  }
+
+  choose(name) {
+    return this.page.getByRole('radio', { name }).check();
+  }
+
+  /** The page's heading is this one: then the page is there. */
+  async sees(heading) {
+    await this.page.getByRole('heading', { level: 1, name: heading }).waitFor();
+    return this;
+  }
+
+  async reads(...texts) {
+    const read = await this.page.locator('body').innerText();
+    for (const text of texts) {
+      const there = text instanceof RegExp ? text.test(read) : read.includes(text);
+      assert.ok(there, `“${text}” is not on ${this.page.url()}:\n${read}`);
+    }
+  }
+
+  /** Whoever walked without a complaint: asked at the end of every story. */
+  isContent() {
+    assert.deepEqual(this.complaints, []);
+  }
+
+  /** Looks at one of Latchkey's or the product's pages from all sides. */
+  async meets(name) {
+    await this.#shoot(name, DESKTOP, 'light');
+    await this.#hasNoBarrier(name, 'light');
+    await this.#shoot(`${name}-dark`, DESKTOP, 'dark');
+    await this.#hasNoBarrier(name, 'dark');
+    await this.#shoot(`${name}-phone`, PHONE, 'light');
+    await this.page.setViewportSize(NARROWEST);
+    const width = await this.page.evaluate(() => document.scrollingElement.scrollWidth);
+    assert.ok(width <= NARROWEST.width, `${name} is ${width} pixels wide on a screen of ${NARROWEST.width}`);
+    await this.page.setViewportSize(DESKTOP);
+  }
+
+  /** Keeps a picture of a page that is not ours to judge. */
+  async shows(name) {
+    await this.#shoot(name, DESKTOP, 'light');
+    await this.#shoot(`${name}-phone`, PHONE, 'light');
+    await this.page.setViewportSize(DESKTOP);
+  }
+
+  async #shoot(name, size, colorScheme) {
+    mkdirSync(SHOTS, { recursive: true });
+    await this.page.setViewportSize(size);
+    await this.page.emulateMedia({ colorScheme });
+    const path = `${SHOTS}${name}${this.scripts ? '' : '-without-scripts'}.png`;
+    await this.page.screenshot({ path, fullPage: true, animations: 'disabled' });
+    await this.page.emulateMedia({ colorScheme: 'light' });
+  }
+
+  async #hasNoBarrier(name, colorScheme) {
+    if (!this.scripts) return;
+    await this.page.emulateMedia({ colorScheme });
+    await this.page.evaluate(axe.source);
+    const { violations, passes } = await this.page.evaluate(
+      (values) => axe.run(document, { runOnly: { type: 'tag', values } }),
+      WCAG,
+    );
+    await this.page.emulateMedia({ colorScheme: 'light' });
+    const barriers = violations.flatMap(({ id, help, nodes }) =>
+      nodes.map(({ target, failureSummary }) => `${id}: ${help}: ${target} ${failureSummary}`));
+    assert.deepEqual(barriers, [], `${name}, ${colorScheme}`);
+    assert.ok(passes.length > 5, `axe-core looked at ${name}`);
+  }
+}

@@ -1,0 +1,64 @@
+// What every story shares: a world of its own, people in it, and the steps between the pages.
+
+import { test } from 'node:test';
+
+import { Person, launch } from './person.mjs';
+import { Stack } from './stack.mjs';
+
+/** Fernway's connected app: infra/products/fernway.toml. */
+export const SYNC = { org: 'acme', app: '3MVG9FernwaySyncConsumerKey.Zx81kQ0aBcDeFgHiJkLmNoPq' };
+
+/** One story: a new stack, a new browser, and nobody complained about a page in the end. */
+export function story(name, tell) {
+  test(name, { timeout: 120_000 }, async (t) => {
+    const stack = await Stack.start();
+    const browser = await launch();
+    const people = [];
+    const person = async (options) => {
+      people.push(await Person.at(browser, stack, options));
+      return people.at(-1);
+    };
+    try {
+      await tell({ stack, person });
+      for (const one of people) one.isContent();
+    } catch (error) {
+      t.diagnostic(stack.logs.slice(-20).join('\n'));
+      throw error;
+    } finally {
+      await browser.close();
+      await stack.stop();
+    }
+  });
+}
+
+/** Alice, signed in to Fernway. */
+export async function signedIn(person) {
+  await person.open(person.stack.product);
+  await person.press('Alice');
+  await person.sees('Connect Salesforce');
+  return person;
+}
+
+/** From the product to Latchkey's connect page. */
+export async function pressesConnect(person) {
+  await person.press('Connect Salesforce');
+  await person.sees('Connect Salesforce to Fernway');
+}
+
+/** From the connect page to Salesforce. */
+export async function leaves(person, where = 'Production') {
+  await person.choose(where);
+  await person.press('Continue to Salesforce');
+}
+
+/** At Salesforce's login page. */
+export async function logsIn(person, username) {
+  await person.sees('Log In');
+  await person.page.getByRole('button', { name: username }).click();
+}
+
+/** The product shows what it read with the token. */
+export async function readsRecords(person) {
+  await person.sees('Your Salesforce accounts');
+  await person.reads('Umbrella Logistics', 'Transportation');
+}

@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+
+import { story } from './lib/story.mjs';
+import { tour } from './lib/tour.mjs';
+
+const SALESFORCE = /^(salesforce|setup)-/;
+const look = (person, name) => (SALESFORCE.test(name) ? person.shows(name) : person.meets(name));
+
+story('the tour: Salesforce’s own error page, back, the steps, Install, and the records', async ({ stack, person }) => {
+  const [alice, ada] = [await person(), await person()];
+  const { help, connectPage } = await tour(alice, ada, look);
+
+  // Ada’s page turned green without being touched.
+  await ada.sees('Connected. Nothing more to do.');
+  assert.equal(ada.page.url(), help);
+  await ada.meets('help-resolved');
+  await alice.open(connectPage);
+  await alice.sees('Already connected');
+  await alice.meets('notice-already-connected');
+
+  const { connections } = await stack.call('/v1/connections');
+  assert.deepEqual(connections.map(({ state, username }) => [state, username]), [['active', 'uma@acme.example']]);
+});
+
+story('the tour with scripts switched off', async ({ person }) => {
+  const [alice, ada] = [await person({ scripts: false }), await person({ scripts: false })];
+  const { help } = await tour(alice, ada, (someone, name) => someone.shows(name));
+  await ada.open(help);
+  await ada.sees('Connected. Nothing more to do.');
+});

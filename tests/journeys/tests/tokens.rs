@@ -1,0 +1,340 @@
+//! A live token, whatever happens: refresh, rotation, rejection, two at once, answers that never came.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use journeys::Story;
+use serde_json::json;
+use world::{
+    dynamodb::{Fault as TableFault, Which},
+    salesforce::Fault,
+};
+
+/// Longer than the 15 minutes for which an access token is taken to live.
+const STALE: SignedDuration = SignedDuration::from_mins(16);
+
+#[tokio::test]
+async fn a_stale_token_is_refreshed_once_and_the_rotated_refresh_token_is_kept() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let first = story.token(&connection).await;
+
+    let mut seen = vec![first.text("fingerprint").to_owned()];
+    for _ in 0..3 {
+        story.pass(STALE);
+        story.stack.salesforce.forget_calls();
+        let token = story.token(&connection).await;
+        assert_eq!(token.status, 200, "{}", token.body);
+        assert_eq!(story.salesforce_says(&token).await, 200, "the token works");
+        assert_eq!(story.stack.salesforce.token_calls().len(), 1);
+        let again = story.token(&connection).await;
+        assert_eq!(again.text("fingerprint"), token.text("fingerprint"), "fresh now");
+        assert!(!seen.contains(&token.text("fingerprint").to_owned()), "a new token");
+        seen.push(token.text("fingerprint").to_owned());
+    }
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+}
+
+#[tokio::test]
+async fn a_rejected_token_causes_one_refresh_however_many_report_it() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let dead = story.token(&connection).await;
+    story.stack.salesforce.expire_access_tokens();
+    assert_eq!(story.salesforce_says(&dead).await, 401);
+    story.stack.salesforce.forget_calls();
+    story.stack.salesforce.set_token_latency(Duration::from_millis(300));
+
+    let path = format!("/v1/connections/{connection}/token");
+    let report = json!({ "rejected": dead.text("fingerprint") });
+    let callers = (0..20).map(|_| story.call("POST", &path, Some(report.clone())));
+    let answers = futures(callers).await;
+
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "one exchange for all");
+    let newer = answers[0].text("fingerprint").to_owned();
+    for answer in &answers {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        assert_eq!(answer.text("fingerprint"), newer, "everybody gets the new token");
+    }
+    assert_eq!(story.salesforce_says(&answers[0]).await, 200);
+
+    // A straggler with the old fingerprint gets the newer token, and causes nothing.
+    let late = story.call("POST", &path, Some(report)).await;
+    assert_eq!(late.text("fingerprint"), newer);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1);
+}
+
+async fn futures<F: Future>(all: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    let mut done = Vec::new();
+    std::future::poll_fn(|context| {
+        all.retain_mut(|future| match future.as_mut().poll(context) {
+            std::task::Poll::Ready(output) => {
+                done.push(output);
+                false
+            }
+            std::task::Poll::Pending => true,
+        });
+        if all.is_empty() { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    })
+    .await;
+    done
+}
+
+#[tokio::test]
+async fn while_somebody_refreshes_the_others_use_the_token_that_still_works() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.salesforce.queue_token_fault(Fault::Slow(Duration::from_millis(700)));
+    // 15 minutes of life, of which less than the caller's minimum is left.
+    let path = format!("/v1/connections/{connection}/token");
+    let wants = json!({ "minimum_lifetime": 3600 });
+
+    let holder = story.call("POST", &path, Some(wants.clone()));
+    let other = async {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        let asked = std::time::Instant::now();
+        let answer = story.call("POST", &path, Some(wants.clone())).await;
+        (answer, asked.elapsed())
+    };
+    let (held, (waited, took)) = tokio::join!(holder, other);
+
+    assert_eq!((held.status, waited.status), (200, 200), "{} {}", held.body, waited.body);
+    assert!(took < Duration::from_millis(400), "answered at once: {took:?}");
+    assert!(waited.text("warning").contains("still works"));
+    assert_eq!(story.stack.salesforce.token_calls().iter().filter(|call| call.grant_type.as_deref() == Some("refresh_token")).count(), 1);
+}
+
+#[tokio::test]
+async fn what_passes_leaves_the_connection_active() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let busy = |error: &str, description: &str| Fault::Answer {
+        status: 400,
+        error: error.into(),
+        description: description.into(),
+    };
+    for fault in [
+        busy("invalid_grant", "token request is already being processed"),
+        busy("invalid_grant", "expired authorization code"),
+        busy("unknown_error", "retry your request"),
+        Fault::Html(503),
+    ] {
+        story.pass(STALE);
+        story.stack.salesforce.queue_token_fault(fault.clone());
+        let later = story.token(&connection).await;
+        assert_eq!((later.status, later.problem()), (503, "token-not-ready"), "{fault:?}: {}", later.body);
+        assert!(later.headers.contains_key("retry-after"));
+        assert_eq!(story.token(&connection).await.status, 200, "{fault:?}: the next call succeeds");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_came_is_recovered_once() {
+    let story = Story::installed().await;
+    // Without rotation nothing is spent, so the recovery succeeds.
+    let key = story.stack.app("fernway", "sync").consumer_key.clone();
+    story.stack.salesforce.change(|state| {
+        let app = state.apps.iter_mut().find(|app| app.consumer_key == key).expect("the app");
+        app.refresh_token_rotation = false;
+    });
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+
+    let unknown = story.token(&connection).await;
+    assert_eq!((unknown.status, unknown.problem()), (503, "token-not-ready"), "{}", unknown.body);
+    story.stack.salesforce.forget_calls();
+    assert_eq!(story.token(&connection).await.status, 503, "nobody sends in the ordinary way");
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0);
+
+    story.pass(SignedDuration::from_secs(90));
+    story.token(&connection).await;
+    let recovered = story.token(&connection).await;
+    assert_eq!(recovered.status, 200, "{}", recovered.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "one recovery send");
+    assert_eq!(recovered.text("state"), "active");
+}
+
+#[tokio::test]
+async fn a_rotated_token_whose_answer_was_lost_ends_in_a_request_to_connect_again() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+    assert_eq!(story.token(&connection).await.status, 503);
+
+    story.pass(SignedDuration::from_secs(90));
+    story.token(&connection).await;
+    let over = story.token(&connection).await;
+
+    assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
+    assert_eq!(over.text("cause"), "answer_lost");
+    let help = story.stack.browser().get(over.text("help_url")).await;
+    assert_eq!(help.status, 200);
+    assert!(help.has(over.text("reference")), "{}", help.text());
+}
+
+#[tokio::test]
+async fn a_save_that_fails_is_tried_again_and_the_rotated_token_is_not_lost() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    // Lease and began go through; then the table refuses until after the SDK has given up once.
+    story.stack.dynamodb.inject(
+        TableFault::refuse("InternalServerError").on(Which::Operation("UpdateItem")).after(2).times(4),
+    );
+
+    let token = story.token(&connection).await;
+
+    assert_eq!(token.status, 200, "{}", token.body);
+    assert_eq!(story.salesforce_says(&token).await, 200);
+    story.pass(STALE);
+    assert_eq!(story.token(&connection).await.status, 200, "the rotated refresh token was kept");
+}
+
+#[tokio::test]
+async fn a_revoked_grant_asks_for_the_user_again_and_connecting_again_mends_it() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+    story.pass(STALE);
+
+    let over = story.token(&connection).await;
+
+    assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
+    story.stack.salesforce.forget_calls();
+    let again = story.token(&connection).await;
+    assert_eq!(again.text("help_url"), over.text("help_url"), "the same answer, the same page");
+    assert!(story.stack.salesforce.token_calls().is_empty(), "and Salesforce is not asked again");
+    let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(shown.text("state"), "needs_reauth");
+    let help = story.stack.browser().get(over.text("help_url")).await;
+    assert_eq!(help.status, 200, "{}", help.text());
+}
+
+#[tokio::test]
+async fn a_blocked_connection_works_again_when_the_admin_has_acted() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::Answer {
+        status: 400,
+        error: "invalid_grant".into(),
+        description: "ip restricted".into(),
+    });
+
+    let blocked = story.token(&connection).await;
+
+    assert_eq!((blocked.status, blocked.problem()), (409, "blocked-by-org"), "{}", blocked.body);
+    assert_eq!(blocked.text("cause"), "ip_restricted");
+    assert_eq!(story.token(&connection).await.problem(), "blocked-by-org", "not asked again at once");
+    story.pass(SignedDuration::from_mins(2));
+    let token = story.token(&connection).await;
+    assert_eq!(token.status, 200, "{}", token.body);
+    let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(shown.text("state"), "active");
+}
+
+#[tokio::test]
+async fn the_vendors_own_incident_does_not_touch_the_customers_connection() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::Answer {
+        status: 400,
+        error: "invalid_grant".into(),
+        description: "ip restricted by app developer".into(),
+    });
+
+    let incident = story.token(&connection).await;
+
+    assert_eq!((incident.status, incident.problem()), (409, "vendor-incident"), "{}", incident.body);
+    assert_eq!(incident.text("cause"), "ip_restricted_by_developer");
+    let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(shown.text("state"), "active");
+    assert_eq!(story.token(&connection).await.status, 200);
+}
+
+#[tokio::test]
+async fn an_answer_for_another_user_is_never_accepted() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::AnotherUser);
+
+    let refused = story.token(&connection).await;
+
+    assert_eq!((refused.status, refused.problem()), (409, "reauthorization-needed"), "{}", refused.body);
+    let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(shown.text("username"), "uma@acme.example");
+}
+
+#[tokio::test]
+async fn a_deleted_connection_is_revoked_at_salesforce_and_gone() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let token = story.token(&connection).await;
+
+    let deleted = story.call("DELETE", &format!("/v1/connections/{connection}"), None).await;
+
+    assert_eq!(deleted.status, 204);
+    assert!(story.stack.salesforce.live_grants().is_empty());
+    assert_eq!(story.salesforce_says(&token).await, 401, "its access tokens died with it");
+    assert_eq!(story.token(&connection).await.status, 404);
+    assert!(story.connections().await.is_empty());
+    let again = story.call("DELETE", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(again.status, 404);
+}
+
+#[tokio::test]
+async fn a_key_of_one_product_never_sees_the_other() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let other = story.stack.api_key("tidewater").expose().to_owned();
+    let one = format!("/v1/connections/{connection}");
+
+    for (method, path) in
+        [("GET", one.clone()), ("DELETE", one.clone()), ("GET", format!("{one}/token")), ("POST", format!("{one}/token"))]
+    {
+        let answer = story.call_with(&other, &[], method, &path, None).await;
+        assert_eq!((answer.status, answer.problem()), (404, "not-found"), "{method} {path}");
+    }
+    let listed = story.call_with(&other, &[], "GET", "/v1/connections", None).await;
+    assert_eq!(listed.body["connections"], json!([]));
+    assert_eq!(story.token(&connection).await.status, 200, "and nothing was done to it");
+}
+
+#[tokio::test]
+async fn connections_are_listed_by_customer_and_page_by_page() {
+    let story = Story::installed().await;
+    story.connected().await;
+    for user in ["Mallory", "Alice", "Mallory"] {
+        let browser = story.signed_in(user).await;
+        // The product keeps one connection a customer; Latchkey keeps every grant until it is deleted.
+        let wish = json!({ "customer": { "id": format!("c-{user}") }, "user": "u-1" });
+        let link = story.wish(wish).await.text("connect_url").to_owned();
+        browser.stop_before("/salesforce/return");
+        let connect = browser.get(&link).await.choose("Production");
+        connect.click("Continue to Salesforce").await.click("uma@acme.example").await;
+        story.pass(SignedDuration::from_secs(1));
+    }
+
+    let all = story.connections().await;
+    assert_eq!(all.len(), 4);
+    let of = story.call("GET", "/v1/connections?customer=c-Mallory", None).await;
+    assert_eq!(of.body["connections"].as_array().unwrap().len(), 2);
+    let mut paged = Vec::new();
+    let mut path = "/v1/connections?limit=3".to_owned();
+    loop {
+        let page = story.call("GET", &path, None).await;
+        paged.extend(page.body["connections"].as_array().unwrap().clone());
+        match page.body["next"].as_str() {
+            Some(next) => path = format!("/v1/connections?limit=3&after={next}"),
+            None => break,
+        }
+    }
+    assert_eq!(paged, all);
+    assert_eq!(story.call("GET", "/v1/connections?limit=0", None).await.status, 400);
+    assert_eq!(story.call("GET", "/v1/connections?after=x", None).await.status, 400);
+}
