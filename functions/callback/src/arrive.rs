@@ -1,7 +1,7 @@
 //! `GET /oauth/callback`: the story of a browser's return.
 
 use domain::{
-    Attempt, Connection, ConnectionId, ConnectionState, Evidence, Stage,
+    Attempt, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface,
     secret::{BrowserSecret, Receipt},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -38,7 +38,7 @@ impl Callback {
                 return Err(failed(attempt, Stage::Callback, evidence));
             }
             Outcome::Unclear(why) => {
-                let evidence = Evidence::callback("unexpected_answer", Some(why));
+                let evidence = Evidence::our_own(Surface::Callback, "unexpected_answer", Some(why));
                 return Err(failed(attempt, Stage::Callback, evidence));
             }
         };
@@ -85,7 +85,7 @@ impl Callback {
             Claim::Unknown | Claim::OtherBrowser => Err(Ended::Stray),
             Claim::Used(attempt) => Err(Ended::Used(attempt)),
             Claim::Expired(attempt) => {
-                let evidence = Evidence::callback("attempt_expired", None);
+                let evidence = Evidence::our_own(Surface::Callback, "attempt_expired", None);
                 Err(failed(attempt, Stage::Callback, evidence))
             }
         }

@@ -1,6 +1,6 @@
 //! How a callback can end without a connection, and where the browser goes then.
 
-use domain::{App, Attempt, Evidence, Product, Stage};
+use domain::{App, Attempt, Evidence, Product, Stage, Surface};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
@@ -70,11 +70,11 @@ impl ExchangeError {
     pub(crate) fn evidence(&self) -> Evidence {
         match self {
             Self::Salesforce(error) => error.evidence(),
-            Self::Secret(_) | Self::Host => Evidence::token_endpoint(Some("internal"), None, None),
+            Self::Secret(_) | Self::Host => Evidence::our_own(Surface::TokenEndpoint, "internal", None),
             Self::NoRefreshToken => {
-                Evidence::token_endpoint(Some("refresh_token_missing"), None, None)
+                Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
             }
-            Self::NoIdToken => Evidence::token_endpoint(Some("id_token_invalid"), None, None),
+            Self::NoIdToken => Evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None),
         }
     }
 }

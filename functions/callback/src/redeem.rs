@@ -114,7 +114,7 @@ impl Callback {
         let Some(id) = redemption.receipt.connection() else { return Err(refused.into()) };
         let Some(record) = store.connection(&id).await? else { return Err(refused.into()) };
         let app = caller_app(self, &record, now).await?;
-        let evidence = Evidence::observed(Surface::Callback, Some("receipt_refused"), None, None);
+        let evidence = Evidence::our_own(Surface::Callback, "receipt_refused", None);
         let (mut failure, _) = diagnose(Of::Connection(&record.connection), &app, Stage::Callback, evidence, now);
         failure.session = Some(redemption.session.clone());
         store.refuse_redemption(redemption, &failure, now).await?;

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use domain::{
-    App, AppKind, ConnectionState, Evidence, FailureId, Stage,
+    App, AppKind, ConnectionState, Evidence, FailureId, Stage, Surface,
     diagnosis::{Actor, Cause, Context},
     secret::{ConsumerSecret, RefreshToken},
 };
@@ -201,7 +201,7 @@ impl Token {
     ) -> Result<Renewal, Failed> {
         let held = &lease.record().connection.identity;
         if !grant.identity.org.same_as(&held.org) || !grant.identity.user.same_as(&held.user) {
-            let evidence = Evidence::token_endpoint(Some("identity_mismatch"), None, None);
+            let evidence = Evidence::our_own(Surface::TokenEndpoint, "identity_mismatch", None);
             return self.end(lease.record(), app, evidence, now).await;
         }
         let renewed = self.seal(lease, app, &grant).await?;
@@ -267,6 +267,7 @@ impl Token {
         internal(error);
         if error.may_have_spent() {
             // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
+            self.platform.store.abandon(lease).await?;
             return Ok(Self::meanwhile(lease, need, now, "the last refresh was not answered"));
         }
         // A refusal: it spent nothing. What it means decides whether the customer's connection changes.
@@ -350,7 +351,7 @@ impl Token {
             Ok(grant) => self.keep(&lease, app, need, &host, grant, now).await,
             Err(error) => {
                 internal(&error);
-                let evidence = Evidence::token_endpoint(Some("answer_lost"), None, None);
+                let evidence = Evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
                 self.end(lease.record(), app, evidence, now).await
             }
         }
@@ -367,7 +368,7 @@ impl Token {
         if need.can_use(&record, now) {
             return Ok(Renewal::StillWorks(record, "this grant has no refresh token and will end"));
         }
-        let evidence = Evidence::token_endpoint(Some("refresh_token_missing"), None, None);
+        let evidence = Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None);
         self.end(&record, app, evidence, now).await
     }
 

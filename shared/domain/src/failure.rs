@@ -90,10 +90,32 @@ pub struct Evidence {
 /// A code or a description is kept up to this many characters: it may come from anybody.
 pub const MAX_EVIDENCE: usize = 500;
 
+/// Codes that Salesforce never sends: what we find ourselves. The catalogue has a cause for each.
+pub const OUR_OWN: [&str; 10] = [
+    "answer_lost",
+    "attempt_expired",
+    "attempt_used",
+    "id_token_invalid",
+    "identity_mismatch",
+    "internal",
+    "receipt_refused",
+    "refresh_token_missing",
+    "signature_mismatch",
+    "unexpected_answer",
+];
+
 impl Evidence {
-    /// What a callback's query said.
+    /// What a callback's query said. Whoever sits at the browser can write it, so it cannot claim one of our
+    /// own codes: those are set by [`Evidence::our_own`] alone.
     pub fn callback(code: &str, description: Option<&str>) -> Self {
+        let code = if OUR_OWN.contains(&code) { "unexpected_answer" } else { code };
         Self::observed(Surface::Callback, Some(code), description, None)
+    }
+
+    /// What we found ourselves, in one of the catalogue's codes for it.
+    pub fn our_own(surface: Surface, code: &'static str, description: Option<&str>) -> Self {
+        debug_assert!(OUR_OWN.contains(&code), "{code}");
+        Self::observed(surface, Some(code), description, None)
     }
 
     /// What an endpoint of Salesforce's answered.

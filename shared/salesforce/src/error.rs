@@ -80,6 +80,9 @@ impl SalesforceError {
             Self::Unreachable(_) => {
                 Evidence::token_endpoint(Some("service_unavailable"), Some(&self.to_string()), None)
             }
+            Self::Unreadable { status: 429, .. } => {
+                Evidence::token_endpoint(Some("rate_limit_exceeded"), None, Some(429))
+            }
             Self::Unreadable { status, .. } => Evidence::token_endpoint(
                 Some("unexpected_answer"),
                 Some(&self.to_string()),

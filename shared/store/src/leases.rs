@@ -206,6 +206,19 @@ impl Store {
         conditional("UpdateItem", released).map(drop)
     }
 
+    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays.
+    pub async fn abandon(&self, lease: &Lease) -> Result<(), StoreError> {
+        let abandoned = self
+            .holder_update(lease)
+            .update_expression("SET #state = :unknown, since = began_at REMOVE lease_until")
+            .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":unknown", S("refresh_unknown"))
+            .send()
+            .await;
+        conditional("UpdateItem", abandoned).map(drop)
+    }
+
     /// Marks a connection whose refresh was begun and never answered, once the lease has run out.
     pub async fn mark_refresh_unknown(
         &self,

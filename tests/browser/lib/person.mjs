@@ -25,38 +25,43 @@ export const launch = () =>
     ],
   });
 
+/** Chromium reports a page's own 4xx as an error; the stories look at what such a page says instead. */
+function isComplaint(message) {
+  const ownStatus = message.text().startsWith('Failed to load') && message.location().url === message.page()?.url();
+  return message.type() === 'error' && !ownStatus;
+}
+
 export class Person {
-  complaints = [];
+  constructor({ page, stack, scripts, complaints }) {
+    Object.assign(this, { page, stack, scripts, complaints });
+  }
 
   static async at(browser, stack, { scripts = true } = {}) {
     const context = await browser.newContext({ viewport: DESKTOP, javaScriptEnabled: scripts, locale: 'en-GB' });
     context.setDefaultTimeout(10_000);
-    const person = Object.assign(new Person(), { context, stack, scripts });
-    context.on('console', (message) => person.#hear(message));
-    context.on('weberror', (thrown) => person.complaints.push(`${thrown.error()}`));
+    const complaints = [];
+    context.on('console', (message) => {
+      if (isComplaint(message)) complaints.push(`${message.page()?.url()}: ${message.text()}`);
+    });
+    context.on('weberror', (thrown) => complaints.push(`${thrown.error()}`));
     await context.addInitScript(() => {
       document.addEventListener('securitypolicyviolation', (event) =>
         console.error(`CSP: ${event.violatedDirective} ${event.blockedURI}`));
     });
-    person.page = await context.newPage();
-    return person;
+    return new Person({ page: await context.newPage(), stack, scripts, complaints });
   }
 
-  /** Chromium reports a page's own 4xx as an error; the stories look at what such a page says instead. */
-  #hear(message) {
-    const document = message.page()?.url() ?? '';
-    const status = message.text().startsWith('Failed to load resource') && message.location().url === document;
-    if (message.type() === 'error' && !status) this.complaints.push(`${document}: ${message.text()}`);
+  get context() {
+    return this.page.context();
   }
 
-  /** A second tab of the same browser. */
+  /** The same person, in another tab of the same browser. */
   async tab() {
-    return Object.assign(Object.create(this), { page: await this.context.newPage() });
+    return new Person({ ...this, page: await this.context.newPage() });
   }
 
   async open(address) {
     await this.page.goto(address);
-    return this;
   }
 
   press(name) {
@@ -74,7 +79,6 @@ export class Person {
   /** The page's heading is this one: then the page is there. */
   async sees(heading) {
     await this.page.getByRole('heading', { level: 1, name: heading }).waitFor();
-    return this;
   }
 
   async reads(...texts) {
@@ -85,7 +89,7 @@ export class Person {
     }
   }
 
-  /** Whoever walked without a complaint: asked at the end of every story. */
+  /** No page gave cause for complaint: asked at the end of every story. */
   isContent() {
     assert.deepEqual(this.complaints, []);
   }

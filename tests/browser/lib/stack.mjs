@@ -29,6 +29,10 @@ export class Stack {
     return Object.assign(new Stack(), { running, logs, ...addresses });
   }
 
+  get salesforcePort() {
+    return /:(\d+)$/.exec(this.salesforce)[1];
+  }
+
   async stop() {
     const ended = new Promise((done) => this.running.once('exit', done));
     this.running.kill('SIGINT');
@@ -37,7 +41,7 @@ export class Stack {
 
   /** Fernway's backend calls Latchkey. */
   async call(path) {
-    const answer = await fetch(this.latchkey.replace('latchkey.localhost', '127.0.0.1') + path, {
+    const answer = await fetch(this.latchkey + path, {
       headers: { authorization: `Bearer ${this.api_keys.fernway}` },
     });
     return answer.json();
@@ -45,12 +49,8 @@ export class Stack {
 
   /** What only a test can do to Salesforce: tests/world/src/salesforce/http/control.rs. */
   async world(control, body) {
-    const { port } = new URL(this.salesforce);
-    const answer = await fetch(`http://127.0.0.1:${port}/_world/${control}`, {
-      method: 'POST',
-      headers: { host: new URL(this.salesforce).host },
-      body: JSON.stringify(body),
-    });
+    const site = `http://salesforce.localhost:${this.salesforcePort}`;
+    const answer = await fetch(`${site}/_world/${control}`, { method: 'POST', body: JSON.stringify(body) });
     if (!answer.ok) throw new Error(`${control}: ${await answer.text()}`);
   }
 }

@@ -36,7 +36,6 @@ export async function signedIn(person) {
   await person.open(person.stack.product);
   await person.press('Alice');
   await person.sees('Connect Salesforce');
-  return person;
 }
 
 /** From the product to Latchkey's connect page. */
@@ -55,6 +54,20 @@ export async function leaves(person, where = 'Production') {
 export async function logsIn(person, username) {
   await person.sees('Log In');
   await person.page.getByRole('button', { name: username }).click();
+}
+
+/** The admin opens Setup in the org of Acme. */
+export async function opensSetup(person) {
+  await person.open(`http://acme.my.salesforce.localhost:${person.stack.salesforcePort}/lightning/setup/SetupOneHome/home`);
+  await logsIn(person, 'ada@acme.example');
+  await person.sees('Setup');
+}
+
+/** In *Connected Apps OAuth Usage*, the admin clicks what the app's row offers. */
+export async function clicksInUsage(person, app, action) {
+  await person.follow('Connected Apps OAuth Usage');
+  await person.sees('Connected Apps OAuth Usage');
+  await person.page.getByRole('row', { name: app }).getByRole('button', { name: action, exact: true }).click();
 }
 
 /** The product shows what it read with the token. */

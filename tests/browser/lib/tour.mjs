@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { leaves, logsIn, pressesConnect, readsRecords, signedIn } from './story.mjs';
+import { clicksInUsage, leaves, logsIn, opensSetup, pressesConnect, readsRecords, signedIn } from './story.mjs';
 
 export async function tour(alice, ada, look = async () => {}) {
   // The error: Salesforce stops Uma on a page of its own, and sends nobody back.
@@ -43,17 +43,19 @@ export async function tour(alice, ada, look = async () => {}) {
   await ada.open(help);
   await ada.reads('For your Salesforce admin');
   assert.equal(await ada.page.getByRole('link', { name: 'Try again' }).count(), 0, 'a link attaches nothing');
-  const setup = ada.context.waitForEvent('page');
-  await ada.follow('Open in Setup');
-  const admin = Object.assign(Object.create(ada), { page: await setup });
-  await logsIn(admin, 'ada@acme.example');
-  await admin.sees('Connected Apps OAuth Usage');
-  await look(admin, 'setup-usage');
-  await admin.page.getByRole('row', { name: /Fernway Sync/ }).getByRole('button', { name: 'Install' }).click();
-  await admin.sees('Install Fernway Sync');
-  await look(admin, 'setup-install');
-  await admin.press('Install');
-  await admin.reads('Edit Policies');
+  const setup = await ada.tab();
+  await opensSetup(setup);
+  await look(setup, 'salesforce-setup');
+  await clicksInUsage(setup, 'Fernway Sync', 'Install');
+  await setup.sees('Install Fernway Sync');
+  await look(setup, 'salesforce-install');
+  await setup.press('Install');
+  await setup.sees('Fernway Sync');
+  await setup.follow('Setup Home');
+  await setup.follow('Connected Apps OAuth Usage');
+  await setup.sees('Connected Apps OAuth Usage');
+  await setup.reads('Uninstall');
+  await look(setup, 'salesforce-usage');
 
   // The success: the help page leads this browser back, Uma is still signed in, and Salesforce asks.
   await alice.follow('Try again');

@@ -9,6 +9,12 @@ use salesforce::Http;
 use serde_json::{Value, json};
 use world::browser::{Browser, Page};
 
+pub mod returning;
+pub mod secrets;
+
+pub use returning::{Returning, approve, says};
+use secrets::Secrets;
+
 /// The stack, with its logs.
 #[derive(Debug)]
 pub struct Story {
@@ -16,6 +22,8 @@ pub struct Story {
     pub stack: Stack,
     /// What the functions logged.
     pub logs: Logs,
+    /// What must not get out, as far as the story has met it.
+    pub secrets: Secrets,
     backend: Http,
 }
 
@@ -59,7 +67,7 @@ impl Story {
     pub async fn with(options: Options) -> Self {
         let logs = Logs::keep();
         let stack = Stack::start(options).await.unwrap_or_else(|error| panic!("the stack starts: {error}"));
-        Self { stack, logs, backend: Http::on_this_machine() }
+        Self { stack, logs, secrets: Secrets::default(), backend: Http::on_this_machine() }
     }
 
     /// Acme's admin installs one of Fernway's apps.
@@ -93,9 +101,11 @@ impl Story {
         }
         let request = request.body(body.unwrap_or_default().into_bytes()).expect("a request");
         let answer = self.backend.send(request).await.expect("Latchkey answers");
+        let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
+        self.secrets.keep_answer(&body);
         Answer {
             status: answer.status().as_u16(),
-            body: serde_json::from_slice(answer.body()).unwrap_or(Value::Null),
+            body,
             headers: answer.headers().clone(),
         }
     }
@@ -126,7 +136,9 @@ impl Story {
     /// The user presses Connect Salesforce and goes on to production, until Salesforce shows something.
     pub async fn leave(&self, browser: &Browser) -> Page {
         let connect = browser.get(&self.stack.product).await.click("Connect Salesforce").await;
-        connect.choose("Production").click("Continue to Salesforce").await
+        let page = connect.choose("Production").click("Continue to Salesforce").await;
+        self.secrets.keep_browser(browser);
+        page
     }
 
     /// The whole way: Connect, sign in at Salesforce as uma, Allow. The page that it ends on.

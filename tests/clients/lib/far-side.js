@@ -1,0 +1,166 @@
+// The far side of Latchkey's calls, in the place of Salesforce: npm `oidc-provider`, certified by the OpenID Foundation,
+// at Salesforce's paths. Its own login and consent pages, PKCE, rotation with reuse detection, introspection and
+// revocation are untouched. What Salesforce adds to RFC 6749, or asks less than it, a middleware adds: see `salesforce`.
+
+import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { createServer } from 'node:http';
+import { Provider } from 'oidc-provider';
+
+/** Salesforce's paths. */
+const ROUTES = {
+  authorization: '/services/oauth2/authorize',
+  token: '/services/oauth2/token',
+  introspection: '/services/oauth2/introspect',
+  revocation: '/services/oauth2/revoke',
+  userinfo: '/services/oauth2/userinfo',
+  jwks: '/id/keys',
+};
+
+const ORG = '00DgK0000000009UAA';
+const USER = '005gK0000000901QAA';
+const USERNAME = 'uma@elsewhere.example';
+
+export class FarSide {
+  /** Every call of the token endpoint, in order: `{ grantType, params, error }`. */
+  calls = [];
+  /** Every token answer that was given, as it was sent. */
+  answers = [];
+  /** The ids of the grants that ended. */
+  ended = [];
+  /** Changes the next token answer on its way out, once. */
+  twist;
+  #server;
+
+  /** Takes a free port. The issuer is known from here on; it answers once it is `serve`d. */
+  static async listen() {
+    const farSide = new FarSide();
+    farSide.#server = createServer();
+    await new Promise((done) => farSide.#server.listen(0, '127.0.0.1', done));
+    const { port } = farSide.#server.address();
+    farSide.issuer = `http://login.elsewhere.localhost:${port}`;
+    farSide.instanceUrl = `http://acme.my.elsewhere.localhost:${port}`;
+    farSide.org = ORG;
+    farSide.user = USER;
+    farSide.username = USERNAME;
+    // The account's id, and so the `sub` of everything, is the identity URL, as at Salesforce.
+    farSide.identity = `${farSide.issuer}/id/${ORG}/${USER}`;
+    return farSide;
+  }
+
+  /** Answers from now on, for this app and its callback. */
+  serve(app, callback) {
+    this.app = app;
+    this.provider = new Provider(this.issuer, configuration(app, callback));
+    this.provider.use((ctx, next) => this.#salesforce(ctx, next));
+    this.provider.on('grant.success', (ctx) => this.#note(ctx));
+    this.provider.on('grant.error', (ctx, error) => this.#note(ctx, error.error_detail ?? error.message));
+    this.provider.on('grant.revoked', (ctx, grant) => this.ended.push(grant));
+    this.#server.on('request', this.provider.callback());
+  }
+
+  async stop() {
+    this.#server.closeAllConnections();
+    await new Promise((done) => this.#server.close(done));
+  }
+
+  /** The calls of one grant type. */
+  callsOf(grantType) {
+    return this.calls.filter((call) => call.grantType === grantType);
+  }
+
+  /** What the provider itself says about a token (RFC 7662). */
+  async introspect(token) {
+    return (await this.#post(ROUTES.introspection, { token })).json();
+  }
+
+  /** A call of the token endpoint with the app's credentials, by somebody who is not Latchkey. */
+  async ask(params) {
+    const answer = await this.#post(ROUTES.token, params);
+    return { status: answer.status, body: await answer.json() };
+  }
+
+  #post(path, params) {
+    const credentials = { client_id: this.app.consumerKey, client_secret: this.app.secret };
+    return fetch(`${this.issuer}${path}`, {
+      method: 'POST',
+      body: new URLSearchParams({ ...params, ...credentials }),
+    });
+  }
+
+  #note(ctx, error) {
+    const { grant_type: grantType, client_secret: _, ...params } = ctx.oidc.params;
+    this.calls.push({ grantType, params, error });
+  }
+
+  async #salesforce(ctx, next) {
+    if (ctx.path === new URL(this.identity).pathname) return this.#tellUser(ctx);
+    if (ctx.path === ROUTES.revocation && !ctx.headers.authorization) {
+      // Salesforce asks no client to authenticate here: it knows whose the token is.
+      const credentials = [this.app.consumerKey, this.app.secret].map(encodeURIComponent).join(':');
+      ctx.req.headers.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
+    }
+    await next();
+    if (ctx.path === ROUTES.token && ctx.status === 200) this.#addToAnswer(ctx);
+  }
+
+  /** Salesforce signs whose the tokens are, says where the API answers, and does not say when they expire. */
+  #addToAnswer(ctx) {
+    const id = ctx.oidc.entities.Account.accountId;
+    const { expires_in: _, ...standard } = ctx.body;
+    const issuedAt = String(Date.now());
+    const answer = {
+      ...standard,
+      id,
+      issued_at: issuedAt,
+      signature: sign(this.app.secret, id, issuedAt),
+      instance_url: this.instanceUrl,
+    };
+    ctx.body = this.twist?.(answer) ?? answer;
+    this.twist = undefined;
+    this.answers.push(ctx.body);
+  }
+
+  /** The identity URL, for a bearer of one of its tokens. */
+  async #tellUser(ctx) {
+    const token = await this.provider.AccessToken.find(ctx.get('authorization').replace(/^Bearer /, ''));
+    ctx.status = token ? 200 : 403;
+    if (token) ctx.body = { id: this.identity, organization_id: ORG, user_id: USER, username: USERNAME };
+  }
+}
+
+/** `signature`: base64 of HMAC-SHA256 over `id` and `issued_at` under the consumer secret. */
+export function sign(secret, id, issuedAt) {
+  return createHmac('sha256', secret).update(id + issuedAt).digest('base64');
+}
+
+function configuration(app, callback) {
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const key = { ...privateKey.export({ format: 'jwk' }), kid: 'elsewhere-1', use: 'sig', alg: 'RS256' };
+  return {
+    clients: [
+      {
+        client_id: app.consumerKey,
+        client_secret: app.secret,
+        redirect_uris: [callback],
+        grant_types: ['authorization_code', 'refresh_token'],
+        response_types: ['code'],
+        token_endpoint_auth_method: 'client_secret_post',
+      },
+    ],
+    scopes: ['openid', 'offline_access', 'api', 'refresh_token'],
+    pkce: { required: () => true },
+    rotateRefreshToken: true,
+    issueRefreshToken: (ctx, client, code) => code.scopes.has('refresh_token') || code.scopes.has('offline_access'),
+    expiresWithSession: () => false,
+    findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+    features: {
+      devInteractions: { enabled: true },
+      introspection: { enabled: true },
+      revocation: { enabled: true },
+    },
+    routes: ROUTES,
+    cookies: { keys: [randomBytes(32).toString('base64url')] },
+    jwks: { keys: [key] },
+    ttl: { AccessToken: 3600, AuthorizationCode: 60, Grant: 86400, IdToken: 3600, Interaction: 600, RefreshToken: 86400, Session: 3600 },
+  };
+}

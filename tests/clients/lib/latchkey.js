@@ -1,0 +1,113 @@
+// Latchkey on this machine, and what Fernway, its example product, does with it.
+
+import { spawn } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import { createInterface } from 'node:readline';
+import { parse } from 'smol-toml';
+
+const ROOT = new URL('../../../', import.meta.url);
+
+/** What the stack may take to start, and the end that it puts to itself should its test die first. */
+const STARTS_WITHIN_MS = 60_000;
+const STOPS_AFTER_S = 600;
+
+/** Fernway's connected app, as its product file registers it and the local stack gives it a consumer secret. */
+export async function syncApp() {
+  const file = await readFile(new URL('infra/products/fernway.toml', ROOT), 'utf8');
+  const app = parse(file).apps.find(({ id }) => id === 'sync');
+  const secret = `local-secret-of-${app.secret.split('/').at(-1)}`;
+  return { consumerKey: app.consumer_key, secret, scopes: app.scopes };
+}
+
+export class Latchkey {
+  #process;
+  #lines = [];
+
+  /** Starts every function on a free port, with these further flags. */
+  static async start(...flags) {
+    const latchkey = new Latchkey();
+    await latchkey.#start(flags);
+    return latchkey;
+  }
+
+  async #start(flags) {
+    const free = ['--port', '0', '--product-port', '0', '--salesforce-port', '0'];
+    const command = new URL('target/debug/local', ROOT).pathname;
+    this.#process = spawn(command, ['--json', '--stop-after', STOPS_AFTER_S, ...free, ...flags], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const addresses = await new Promise((found, failed) => {
+      const late = setTimeout(() => failed(new Error('the local stack did not start in time')), STARTS_WITHIN_MS);
+      this.#process.once('error', failed);
+      this.#process.once('exit', (code) => failed(new Error(`the local stack ended with ${code}`)));
+      createInterface({ input: this.#process.stdout }).on('line', (line) => {
+        const said = JSON.parse(line);
+        if (!said.api_keys) return this.#lines.push(line);
+        clearTimeout(late);
+        return found(said);
+      });
+    });
+    this.origin = addresses.latchkey;
+    this.callback = `${addresses.latchkey}/oauth/callback`;
+    this.returnTo = `${addresses.product}/salesforce/return`;
+    this.salesforce = `http://${addresses.salesforce}`;
+    this.apiKey = addresses.api_keys.fernway;
+  }
+
+  /** Ends the process that `start` began, and no other. */
+  async stop() {
+    const ended = new Promise((done) => this.#process.once('exit', done));
+    this.#process.kill();
+    await ended;
+  }
+
+  /** What the functions logged. */
+  get log() {
+    return this.#lines.join('\n');
+  }
+
+  /** Fernway's backend calls the API. */
+  async call(method, path, body) {
+    const answer = await fetch(`${this.origin}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.apiKey}`, 'content-type': 'application/json' },
+      body: body && JSON.stringify(body),
+    });
+    const text = await answer.text();
+    return { status: answer.status, body: text ? JSON.parse(text) : undefined };
+  }
+
+  /** The same, where any other status than this one fails the test. */
+  async expect(status, method, path, body) {
+    const answer = await this.call(method, path, body);
+    if (answer.status === status) return answer.body;
+    const { title, detail } = answer.body ?? {};
+    throw new Error(`${method} ${path}: ${answer.status} instead of ${status}: ${title}. ${detail}`);
+  }
+
+  /** Alice of Acme is to connect an org. */
+  wish() {
+    return this.expect(201, 'POST', '/v1/connect-sessions', {
+      app: 'sync',
+      customer: { id: 'c-acme', name: 'Acme Corporation' },
+      user: 'u-alice',
+      return_to: this.returnTo,
+    });
+  }
+
+  /** The browser has come back to `return_to`; Alice's own session redeems what it brought. */
+  redeem(page) {
+    const { connect_session: session, receipt } = Object.fromEntries(page.url.searchParams);
+    if (!receipt) throw new Error(`no receipt came to ${page.url.pathname}: ${page.status} ${page.text}`);
+    return this.expect(200, 'POST', `/v1/connect-sessions/${session}/redeem`, { receipt, user: 'u-alice' });
+  }
+
+  token(connection) {
+    return this.expect(200, 'GET', `/v1/connections/${connection}/token`);
+  }
+
+  /** Salesforce answered 401 to the token with this fingerprint. */
+  tokenAfter(rejected, connection) {
+    return this.expect(200, 'POST', `/v1/connections/${connection}/token`, { rejected });
+  }
+}

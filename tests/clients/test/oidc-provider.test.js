@@ -1,0 +1,239 @@
+// Latchkey's functions against a certified OpenID provider: nothing that they send or check is ours on both sides.
+
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, test } from 'node:test';
+
+import { Browser } from '../lib/browser.js';
+import { FarSide, sign } from '../lib/far-side.js';
+import { Latchkey, syncApp } from '../lib/latchkey.js';
+
+const RETRY_CALLERS = 20;
+
+let farSide;
+let latchkey;
+
+before(async () => {
+  farSide = await FarSide.listen();
+  latchkey = await Latchkey.start('--login-host', farSide.issuer);
+  farSide.serve(await syncApp(), latchkey.callback);
+});
+
+after(async () => {
+  await latchkey?.stop();
+  await farSide?.stop();
+});
+
+beforeEach(() => {
+  farSide.calls.length = 0;
+  farSide.ended.length = 0;
+});
+
+/** Alice goes to the provider, signs in there, and stands before its consent page. */
+async function arrive(browser) {
+  const { connect_url: link } = await latchkey.wish();
+  const connect = await browser.get(link);
+  const login = await connect.press('Continue to Salesforce', { host: 'production' });
+  return login.press('Sign-in', { login: farSide.identity, password: 'any' });
+}
+
+/** The whole way, up to the product's return address. */
+async function connect(browser = new Browser({ stopBefore: latchkey.returnTo })) {
+  const consent = await arrive(browser);
+  return consent.press('Continue');
+}
+
+/** An active connection of Alice's. */
+async function connected() {
+  return latchkey.redeem(await connect());
+}
+
+/** A browser that has approved, and is about to bring the provider's answer to Latchkey. */
+async function approved() {
+  const browser = new Browser({ stopBefore: latchkey.callback });
+  return { browser, callback: await connect(browser) };
+}
+
+/** The callback went on to a help page; its reference. */
+function helpPage(page) {
+  assert.match(page.url.pathname, /^\/help\/fl_/, `${page.status} ${page.url.pathname} ${page.text}`);
+  assert.match(page.text, /Fernway/);
+  return page;
+}
+
+test('connects with PKCE S256 and hands out the very token that the provider issued', async () => {
+  const browser = new Browser({ stopBefore: latchkey.returnTo });
+  const connection = await latchkey.redeem(await connect(browser));
+
+  const asked = browser.history.find(({ pathname }) => pathname === '/services/oauth2/authorize').searchParams;
+  assert.equal(asked.get('code_challenge_method'), 'S256');
+  assert.equal(asked.get('scope'), 'api refresh_token openid');
+  assert.ok(asked.get('nonce'));
+
+  const [exchange] = farSide.calls;
+  assert.equal(exchange.error, undefined);
+  assert.equal(farSide.calls.length, 1, 'one call of the token endpoint');
+  assert.ok(!asked.has('code_verifier') && exchange.params.code_verifier);
+
+  assert.equal(connection.state, 'active');
+  assert.deepEqual([connection.org_id, connection.salesforce_user_id], [farSide.org, farSide.user]);
+  assert.equal(connection.username, farSide.username);
+
+  const token = await latchkey.token(connection.id);
+  assert.equal(token.instance_url, farSide.instanceUrl);
+  assert.ok(farSide.answers.at(-1).id_token, 'the provider gave an id_token, which was checked');
+  const told = await farSide.introspect(token.access_token);
+  assert.deepEqual([told.active, told.sub, told.scope], [true, farSide.identity, 'openid api refresh_token']);
+  const userinfo = await fetch(`${farSide.issuer}/services/oauth2/userinfo`, {
+    headers: { authorization: `Bearer ${token.access_token}` },
+  });
+  assert.deepEqual(await userinfo.json(), { sub: farSide.identity });
+});
+
+test('refreshes with the rotated token each time, so that reuse is never detected', async () => {
+  const { id } = await connected();
+  const tokens = [await latchkey.token(id)];
+  for (const turn of [1, 2, 3]) {
+    tokens.push(await latchkey.tokenAfter(tokens.at(-1).fingerprint, id));
+    assert.equal(farSide.callsOf('refresh_token').length, turn);
+  }
+
+  assert.equal(new Set(tokens.map((token) => token.access_token)).size, 4);
+  const refreshes = farSide.callsOf('refresh_token');
+  assert.equal(new Set(refreshes.map(({ params }) => params.refresh_token)).size, 3, 'each was sent once');
+  assert.deepEqual(refreshes.map(({ error, params }) => [error, params.scope]), Array(3).fill([undefined, undefined]));
+  assert.deepEqual(farSide.ended, []);
+  assert.ok((await farSide.introspect(tokens.at(-1).access_token)).active);
+});
+
+test(`${RETRY_CALLERS} callers with the same rejected token cause one refresh, and all get its token`, async () => {
+  const { id } = await connected();
+  const { fingerprint } = await latchkey.token(id);
+
+  const callers = Array.from({ length: RETRY_CALLERS }, () => latchkey.tokenAfter(fingerprint, id));
+  const tokens = await Promise.all(callers);
+
+  assert.equal(farSide.callsOf('refresh_token').length, 1);
+  const fresh = farSide.answers.at(-1).access_token;
+  assert.deepEqual(new Set(tokens.map((token) => token.access_token)), new Set([fresh]));
+  assert.deepEqual(farSide.ended, []);
+});
+
+test('a rotated token that somebody replays ends the grant, and Latchkey says who has to act', async () => {
+  const { id } = await connected();
+  const spent = farSide.answers.at(-1).refresh_token;
+  const { fingerprint } = await latchkey.tokenAfter((await latchkey.token(id)).fingerprint, id);
+
+  const replay = await farSide.ask({ grant_type: 'refresh_token', refresh_token: spent });
+  assert.equal(replay.body.error, 'invalid_grant');
+  assert.equal(farSide.ended.length, 1, 'this is what reuse detection looks like');
+
+  const path = `/v1/connections/${id}/token`;
+  const stopped = await latchkey.expect(409, 'POST', path, { rejected: fingerprint });
+  assert.equal(stopped.type, 'urn:latchkey:problem:reauthorization-needed');
+  const help = await new Browser().get(stopped.help_url);
+  assert.equal(help.status, 200);
+  assert.match(help.text, new RegExp(stopped.reference));
+  assert.equal((await latchkey.expect(200, 'GET', `/v1/connections/${id}`)).state, 'needs_reauth');
+});
+
+test('deleting a connection ends its grant at the provider', async () => {
+  const { id } = await connected();
+  const { fingerprint, access_token: first } = await latchkey.token(id);
+  const { access_token: access } = await latchkey.tokenAfter(fingerprint, id);
+  const { refresh_token: refresh } = farSide.answers.at(-1);
+  assert.ok((await farSide.introspect(access)).active && (await farSide.introspect(refresh)).active);
+
+  await latchkey.expect(204, 'DELETE', `/v1/connections/${id}`);
+
+  for (const token of [first, access, refresh]) {
+    assert.deepEqual(await farSide.introspect(token), { active: false });
+  }
+  assert.equal(farSide.ended.length, 1);
+  const late = await farSide.ask({ grant_type: 'refresh_token', refresh_token: refresh });
+  assert.equal(late.body.error, 'invalid_grant');
+  await latchkey.expect(404, 'GET', `/v1/connections/${id}/token`);
+});
+
+test('a callback counts in the browser that began, and in no other', async () => {
+  const { callback } = await approved();
+  const other = await new Browser().get(callback.url);
+  assert.equal(other.status, 400);
+  assert.doesNotMatch(other.text, /Fernway/, 'a stranger sees no brand');
+  assert.equal(farSide.calls.length, 0, 'the code was not sent');
+
+  const back = await callback.follow();
+  assert.match(back.url.href, new RegExp(`^${latchkey.returnTo}\\?`));
+  await latchkey.redeem(back);
+});
+
+test('a callback that comes again exchanges nothing and ends nothing', async () => {
+  const { browser, callback } = await approved();
+  const [first, second] = await Promise.all([browser.get(`${callback.url}&again`), callback.follow()]);
+  const third = await browser.get(callback.url);
+
+  assert.equal(farSide.callsOf('authorization_code').length, 1, 'of two callbacks at once, one claims the attempt');
+  const redeemable = [first, second, third].filter((page) => page.url.searchParams.has('receipt'));
+  assert.equal(redeemable.length, 1);
+  const { id } = await latchkey.redeem(redeemable[0]);
+  assert.ok((await farSide.introspect((await latchkey.token(id)).access_token)).active);
+  assert.deepEqual(farSide.ended, [], 'the provider ends a grant whose code it sees twice');
+});
+
+test('a code of another attempt is refused by PKCE, and stays good where it belongs', async () => {
+  const [mallory, alice] = [await approved(), await approved()];
+  const injected = new URL(alice.callback.url);
+  injected.searchParams.set('code', mallory.callback.url.searchParams.get('code'));
+
+  alice.browser.stopBefore = undefined;
+  helpPage(await alice.browser.get(injected));
+  assert.deepEqual(farSide.calls.map(({ error }) => error), ['PKCE verification failed']);
+
+  await latchkey.redeem(await mallory.callback.follow());
+});
+
+test('pressing Cancel at the provider leads to a help page', async () => {
+  const consent = await arrive(new Browser());
+  const help = helpPage(await consent.click('Cancel'));
+  assert.equal(help.status, 200);
+  assert.equal(farSide.calls.length, 0);
+});
+
+const TWISTS = {
+  'an id_token with another signature': (answer) => {
+    const [header, claims, signature] = answer.id_token.split('.');
+    const other = signature.startsWith('A') ? 'B' : 'A';
+    return { ...answer, id_token: [header, claims, other + signature.slice(1)].join('.') };
+  },
+  'an id_token of an earlier attempt': (answer) => ({ ...answer, id_token: farSide.answers[0].id_token }),
+  'an id of another user, signed': (answer) => {
+    const id = answer.id.replace(farSide.user, '005gK0000000902QAA');
+    return { ...answer, id, signature: sign(farSide.app.secret, id, answer.issued_at) };
+  },
+  'a signature under another secret': (answer) => ({
+    ...answer,
+    signature: sign('another secret', answer.id, answer.issued_at),
+  }),
+};
+
+for (const [what, twist] of Object.entries(TWISTS)) {
+  test(`${what} is not believed: a help page, and no connection`, async () => {
+    farSide.twist = twist;
+    const before = await latchkey.expect(200, 'GET', '/v1/connections');
+    helpPage(await connect(new Browser()));
+    assert.deepEqual(await latchkey.expect(200, 'GET', '/v1/connections'), before);
+    if (!what.startsWith('a signature')) {
+      // Whose the tokens are is signed, so what came with the wrong id_token can be given back.
+      assert.equal(farSide.ended.length, 1);
+      assert.deepEqual(await farSide.introspect(farSide.answers.at(-1).access_token), { active: false });
+    }
+  });
+}
+
+test('none of all this is in the log', () => {
+  assert.match(latchkey.log, /revoked and deleted con_/, 'there is a log to look at');
+  const secrets = farSide.answers.flatMap((answer) => [answer.access_token, answer.refresh_token, answer.id_token]);
+  assert.ok(secrets.length > RETRY_CALLERS);
+  for (const secret of [...secrets, farSide.app.secret, latchkey.apiKey]) {
+    assert.ok(!latchkey.log.includes(secret), 'a token or a secret is in the log');
+  }
+});

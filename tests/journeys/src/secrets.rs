@@ -1,0 +1,152 @@
+//! Every secret of a story, and the proof that none of them got out.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard},
+};
+
+use domain::secret::{BrowserSecret, State};
+use local::stack::{KEYRING, TABLE, consumer_secret};
+use serde_json::{Value, json};
+use url::Url;
+use world::browser::Browser;
+
+use crate::Story;
+
+/// Shorter texts are no secrets of ours, and would be found anywhere.
+const SHORTEST: usize = 12;
+
+/// How every id_token of the world begins: its header, which is always the same.
+const ID_TOKEN: &str = "eyJhbGciOiJSUzI1NiI";
+
+/// Secrets, each with the word for what it is. `Debug` tells how many.
+#[derive(Default)]
+pub struct Secrets(Mutex<Kept>);
+
+#[derive(Default)]
+struct Kept {
+    secrets: BTreeMap<String, &'static str>,
+    browsers: Vec<Browser>,
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Secrets({})", self.kept().secrets.len())
+    }
+}
+
+impl Secrets {
+    /// Keeps one.
+    pub fn keep(&self, what: &'static str, secret: &str) {
+        // As it stands in an address, too: padding is written as %3D there.
+        let bare = secret.trim_end_matches('=');
+        if bare.len() >= SHORTEST {
+            self.kept().secrets.insert(bare.to_owned(), what);
+        }
+    }
+
+    /// Keeps what is secret in an answer of the API.
+    pub(crate) fn keep_answer(&self, body: &Value) {
+        if let Some(token) = body["access_token"].as_str() {
+            self.keep("access token", token);
+        }
+        if let Some(url) = body["connect_url"].as_str().and_then(|url| url.parse().ok()) {
+            self.keep_address(&url);
+        }
+    }
+
+    /// Keeps what is secret in a browser, now and at the end.
+    pub fn keep_browser(&self, browser: &Browser) {
+        for cookie in browser.cookies().iter().filter(|cookie| cookie.name.starts_with("__Host-lk-")) {
+            self.keep(if cookie.value.starts_with("ck_") { "connect key" } else { "cookie" }, &cookie.value);
+        }
+        self.kept().browsers.push(browser.clone());
+    }
+
+    fn keep_address(&self, url: &Url) {
+        for segment in url.path_segments().into_iter().flatten().filter(|segment| segment.starts_with("ck_")) {
+            self.keep("connect key", segment);
+        }
+        for (name, value) in url.query_pairs() {
+            match &*name {
+                "state" => self.keep("state", &value),
+                "code" => self.keep("code", &value),
+                "receipt" => self.keep("receipt", &value),
+                _ => {}
+            }
+        }
+    }
+
+    /// What each cookie and state of one attempt make together.
+    fn derive(&self) {
+        let of = |wanted: &str| -> Vec<String> {
+            let kept = self.kept();
+            kept.secrets.iter().filter(|(_, what)| **what == wanted).map(|(text, _)| text.clone()).collect()
+        };
+        for cookie in of("cookie") {
+            for state in of("state") {
+                let (browser, attempt) = (BrowserSecret::new(cookie.as_str()), State::new(state).attempt());
+                self.keep("PKCE verifier", &browser.pkce_verifier(&attempt));
+                self.keep("nonce", &browser.nonce(&attempt));
+            }
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().expect("no panic while holding the secrets")
+    }
+}
+
+impl Story {
+    /// Nothing secret stands in the log, nor in plain text in the table. The last line of a story.
+    pub async fn nothing_leaked(&self) {
+        let secrets = self.every_secret().await;
+        let logs = self.logs.text();
+        for (secret, what) in &secrets {
+            let line = logs.lines().find(|line| line.contains(secret)).map(|line| line.replace(secret, "<here>"));
+            assert!(line.is_none(), "a {what} stands in the log: {line:?}");
+            let places = self.stack.dynamodb.find(TABLE, secret);
+            assert!(places.is_empty(), "a {what} stands in the table: {places:?}");
+        }
+    }
+
+    async fn every_secret(&self) -> Vec<(String, &'static str)> {
+        let secrets = &self.secrets;
+        let browsers = std::mem::take(&mut secrets.kept().browsers);
+        for browser in &browsers {
+            browser.history().iter().for_each(|url| secrets.keep_address(url));
+            secrets.keep_browser(browser);
+        }
+        secrets.keep("id_token", ID_TOKEN);
+        secrets.keep("keyring", &self.keyring().await);
+        for key in self.stack.api_keys.values() {
+            secrets.keep("API key", key.expose());
+        }
+        for app in self.stack.products.iter().flat_map(|product| &product.apps) {
+            secrets.keep("consumer secret", &consumer_secret(app));
+        }
+        self.stack.salesforce.read(|state| {
+            state.apps.iter().for_each(|app| secrets.keep("consumer secret", &app.consumer_secret));
+            state.codes.keys().for_each(|code| secrets.keep("code", code));
+            state.access_tokens.keys().for_each(|token| secrets.keep("access token", token));
+            for grant in &state.grants {
+                let tokens = grant.spent.iter().chain(&grant.refresh_token);
+                tokens.for_each(|token| secrets.keep("refresh token", token));
+            }
+        });
+        secrets.derive();
+        secrets.kept().secrets.clone().into_iter().collect()
+    }
+
+    /// The key in the keyring; nothing where there is none.
+    async fn keyring(&self) -> String {
+        let request = http::Request::post(self.stack.secrets.endpoint())
+            .header("x-amz-target", "secretsmanager.GetSecretValue")
+            .body(json!({ "SecretId": KEYRING }).to_string().into_bytes())
+            .expect("a request");
+        let answer = self.backend.send(request).await.expect("Secrets Manager answers");
+        let answer: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
+        let keyring: Value = serde_json::from_str(answer["SecretString"].as_str().unwrap_or("{}")).expect("JSON");
+        keyring["v1"].as_str().unwrap_or_default().to_owned()
+    }
+}

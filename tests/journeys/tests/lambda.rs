@@ -1,0 +1,195 @@
+//! The functions' real release binaries answer recorded API Gateway events over the Lambda Runtime API.
+//!
+//! `tests/infra/check` builds them with `sam build`, as a deployment does; `tests/run` does that first.
+
+use std::path::PathBuf;
+
+use journeys::Story;
+use local::{
+    Options,
+    stack::{KEYRING, TABLE},
+};
+use serde_json::{Value, json};
+use world::{Clock, lambda::Lambda};
+
+const PUBLIC_URL: &str = "https://connect.example.com";
+const HOST: &str = "connect.example.com";
+
+fn bootstrap(function: &str) -> PathBuf {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let path = root.join(".aws-sam/build").join(format!("{function}Function")).join("bootstrap");
+    assert!(path.is_file(), "{} is not built: run tests/infra/check (tests/run does)", path.display());
+    path
+}
+
+/// A recorded event, its placeholders filled in.
+fn event(name: &str, fill: &[(&str, &str)]) -> Value {
+    let path = format!("{}/../../infra/events/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let mut text = std::fs::read_to_string(&path).expect("a recorded event").replace("{{host}}", HOST);
+    for (name, value) in fill {
+        text = text.replace(&format!("{{{{{name}}}}}"), value);
+    }
+    assert!(!text.contains("{{"), "{name}: every placeholder is filled in");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+struct Deployed<'a>(&'a Story);
+
+impl Deployed<'_> {
+    /// A function's binary, in the environment that the template gives it.
+    async fn start(&self, function: &str) -> Lambda {
+        let mut environment = vec![
+            ("TABLE_NAME", TABLE),
+            ("PUBLIC_URL", PUBLIC_URL),
+            ("RUST_LOG", "info"),
+            ("AWS_REGION", "eu-central-1"),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", self.0.stack.dynamodb.endpoint()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", self.0.stack.secrets.endpoint()),
+        ];
+        if !matches!(function, "Authorize" | "Errors") {
+            environment.push(("KEYRING_SECRET_ID", KEYRING));
+        }
+        Lambda::start(&bootstrap(function), &environment).await
+    }
+}
+
+fn header<'a>(answer: &'a Value, name: &str) -> &'a str {
+    answer["headers"][name].as_str().unwrap_or_else(|| panic!("no header {name} in {answer}"))
+}
+
+fn body(answer: &Value) -> Value {
+    serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON")
+}
+
+async fn story() -> Story {
+    Story::with(Options { clock: Clock::running(), ..Options::for_tests() }).await
+}
+
+#[tokio::test]
+async fn authorize_callback_and_errors_take_a_user_from_the_link_to_the_help_page() {
+    let story = story().await;
+    let deployed = Deployed(&story);
+    let (authorize, callback, errors) =
+        (deployed.start("Authorize").await, deployed.start("Callback").await, deployed.start("Errors").await);
+    let key = story.stack.api_key("fernway").expose().to_owned();
+    let return_to = format!("{}/salesforce/return", story.stack.product);
+
+    let create = [("api_key", key.as_str()), ("app", "sync"), ("return_to", return_to.as_str())];
+    let created = authorize.invoke(event("create-connect-session", &create)).await.expect("an answer");
+    assert_eq!(created["statusCode"], 201, "{created}");
+    let link = body(&created)["connect_url"].as_str().unwrap().to_owned();
+    let connect_key = link.strip_prefix(&format!("{PUBLIC_URL}/connect/")).expect("our own address").to_owned();
+
+    let page = authorize.invoke(event("open-connect-page", &[("connect_key", &connect_key)])).await.unwrap();
+    assert_eq!(page["statusCode"], 200, "{page}");
+    assert!(page["body"].as_str().unwrap().contains("Fernway"));
+    assert!(header(&page, "content-security-policy").contains("frame-ancestors 'none'"));
+
+    let leave = authorize.invoke(event("leave-for-salesforce", &[("connect_key", &connect_key)])).await.unwrap();
+    assert_eq!(leave["statusCode"], 303, "{leave}");
+    let to = url::Url::parse(header(&leave, "location")).unwrap();
+    assert_eq!(to.origin().ascii_serialization(), "https://login.salesforce.com");
+    let asked: std::collections::HashMap<String, String> = to.query_pairs().into_owned().collect();
+    assert_eq!(asked["redirect_uri"], format!("{PUBLIC_URL}/oauth/callback"));
+    assert_eq!(asked["code_challenge_method"], "S256");
+    let cookies = leave["cookies"].as_array().expect("cookies");
+    let cookie = cookies.iter().map(|c| c.as_str().unwrap()).find(|c| c.starts_with("__Host-lk-") && !c.starts_with("__Host-lk-s-"));
+    let cookie = cookie.expect("the attempt's cookie").split(';').next().unwrap().to_owned();
+
+    let doubled = [("state", asked["state"].as_str()), ("code", "aPrx"), ("cookie", cookie.as_str())];
+    let stray = callback.invoke(event("callback-doubled", &doubled)).await.unwrap();
+    assert_eq!(stray["statusCode"], 400, "{stray}");
+
+    let error = [("state", asked["state"].as_str()), ("cookie", cookie.as_str())];
+    let blocked = callback.invoke(event("callback-error", &error)).await.unwrap();
+    assert_eq!(blocked["statusCode"], 303, "{blocked}");
+    let failure = header(&blocked, "location").strip_prefix("/help/").expect("a help page").to_owned();
+
+    let help = errors.invoke(event("help-page", &[("failure_id", &failure)])).await.unwrap();
+    assert_eq!(help["statusCode"], 200, "{help}");
+    assert!(help["body"].as_str().unwrap().contains("Unblock"), "{}", help["body"]);
+
+    let told = [("connect_key", connect_key.as_str()), ("cookie", cookie.as_str())];
+    let told = errors.invoke(event("tell-what-was-seen", &told)).await.unwrap();
+    assert_eq!(told["statusCode"], 303, "{told}");
+
+    for lambda in [&authorize, &callback, &errors] {
+        let logs = lambda.logs().join("\n");
+        for secret in [&key, &connect_key, &asked["state"], &cookie] {
+            assert!(!logs.contains(secret.as_str()), "a secret is in a log: {logs}");
+        }
+    }
+    assert!(callback.logs().join("\n").contains("app_blocked"), "{:?}", callback.logs());
+}
+
+#[tokio::test]
+async fn callback_redeems_and_token_hands_out() {
+    let story = story().await;
+    story.install("sync");
+    let deployed = Deployed(&story);
+    let (callback, token) = (deployed.start("Callback").await, deployed.start("Token").await);
+    let key = story.stack.api_key("fernway").expose().to_owned();
+
+    let wish = story.wish(json!({ "user": "user_77" })).await;
+    let browser = story.stack.browser();
+    browser.stop_before("/salesforce/return");
+    let consent = browser.get(wish.text("connect_url")).await.choose("Production");
+    let consent = consent.click("Continue to Salesforce").await.click("uma@acme.example").await;
+    let back = consent.click("Allow").await.location().expect("on the way to the product").clone();
+    let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+
+    let redeem = [("api_key", key.as_str()), ("session_id", query[0].1.as_str()), ("receipt", query[1].1.as_str())];
+    let redeemed = callback.invoke(event("redeem", &redeem)).await.unwrap();
+    assert_eq!(redeemed["statusCode"], 200, "{redeemed}");
+    let connection = body(&redeemed)["id"].as_str().unwrap().to_owned();
+
+    let ask = [("api_key", key.as_str()), ("connection_id", connection.as_str())];
+    let handed = token.invoke(event("token", &ask)).await.unwrap();
+    assert_eq!(handed["statusCode"], 200, "{handed}");
+    let access = body(&handed)["access_token"].as_str().unwrap().to_owned();
+    assert!(!token.logs().join("\n").contains(&access));
+    assert_eq!(body(&handed)["token_type"], "Bearer");
+}
+
+#[tokio::test]
+async fn sweep_runs_on_its_schedule() {
+    let story = story().await;
+    let sweep = Deployed(&story).start("Sweep").await;
+
+    let swept = sweep.invoke(event("sweep", &[])).await.expect("an answer");
+
+    assert_eq!(swept, json!({ "unredeemed": 0, "revoked": 0, "put_off": 0 }));
+}
+
+#[tokio::test]
+async fn a_function_without_a_setting_says_which() {
+    let lambda = Lambda::start(&bootstrap("Token"), &[("AWS_REGION", "eu-central-1"), ("PUBLIC_URL", PUBLIC_URL)]).await;
+
+    let refused = lambda.invoke(event("sweep", &[])).await;
+
+    assert!(refused.is_err(), "{refused:?}");
+    assert!(lambda.logs().join("\n").contains("TABLE_NAME"), "{:?}", lambda.logs());
+}
+
+#[tokio::test]
+async fn a_deployed_function_talks_to_salesforces_own_hosts_alone() {
+    let story = story().await;
+    story.install("sync");
+    let connection = story.connected().await;
+    let token = Deployed(&story).start("Token").await;
+    let key = story.stack.api_key("fernway").expose().to_owned();
+    story.stack.salesforce.forget_calls();
+
+    // The stored login host is the world's: no production switch lets it in, whatever the table says.
+    let ask = [("api_key", key.as_str()), ("connection_id", connection.as_str())];
+    let mut ask = event("token", &ask);
+    ask["requestContext"]["http"]["method"] = "POST".into();
+    ask["routeKey"] = "POST /v1/connections/{id}/token".into();
+    ask["body"] = r#"{"minimum_lifetime":3600}"#.into();
+    let refused = token.invoke(ask).await.unwrap();
+
+    assert_eq!(refused["statusCode"], 503, "{refused}");
+    assert!(story.stack.salesforce.calls().is_empty(), "nothing was sent there");
+}

@@ -1,0 +1,67 @@
+//! Products come from files; the local stack is what the template deploys.
+
+use std::path::Path;
+
+use journeys::Story;
+use local::{Options, functions::{ROUTES, Owner}};
+
+fn template() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/template.yaml")).expect("the template")
+}
+
+#[test]
+fn the_local_port_serves_the_templates_routes_and_no_others() {
+    let template = template();
+    let mut deployed: Vec<&str> =
+        template.lines().filter_map(|line| line.trim().strip_prefix("RouteKey: ")).map(|key| key.trim_matches(['\'', '"'])).collect();
+    let mut local: Vec<String> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    deployed.sort_unstable();
+    local.sort_unstable();
+    assert_eq!(deployed, local);
+    assert!(ROUTES.iter().any(|(_, _, owner)| *owner == Owner::Callback));
+}
+
+#[test]
+fn the_templates_table_is_the_one_that_the_local_stack_creates() {
+    let template = template();
+    for name in ["listing_pk", "listing_sk", "due_shard", "due_at", "IndexName: listing", "IndexName: due"] {
+        assert!(template.contains(name), "{name}");
+    }
+    for attribute in store::table::LISTED {
+        assert!(template.contains(&format!("- {attribute}\n")), "the index `listing` carries {attribute}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_product_file_stops_the_stack_and_says_where() {
+    let folder = std::env::temp_dir().join(format!("latchkey-products-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let good = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/products/fernway.toml"));
+    std::fs::write(folder.join("fernway.toml"), good.unwrap().replace("kind = \"connected_app\"", "kind = \"conected_app\"")).unwrap();
+
+    let refused = local::Stack::start(Options { products: folder.clone(), ..Options::for_tests() }).await.unwrap_err();
+
+    std::fs::remove_dir_all(&folder).unwrap();
+    let said = refused.to_string();
+    assert!(said.contains("fernway.toml:15: apps[0].kind:"), "{said}");
+    assert!(said.contains("connected_app"), "it says what may stand there: {said}");
+}
+
+#[tokio::test]
+async fn a_data_folder_keeps_connections_and_keys() {
+    let folder = std::env::temp_dir().join(format!("latchkey-data-{}", std::process::id()));
+    let options = || Options { data: Some(folder.clone()), ..Options::for_tests() };
+    let (connection, key) = {
+        let story = Story::with(options()).await;
+        story.install("sync");
+        (story.connected().await, story.stack.api_key("fernway").expose().to_owned())
+    };
+
+    let story = Story::with(options()).await;
+
+    assert_eq!(story.stack.api_key("fernway").expose(), key);
+    let token = story.token(&connection).await;
+    assert_eq!(token.status, 200, "{}", token.body);
+    assert!(Path::new(&folder).join("keys.json").exists());
+    std::fs::remove_dir_all(&folder).unwrap();
+}
