@@ -40,8 +40,7 @@ story('the connect page by keyboard: a My Domain, a fresh login, on to Salesforc
   await keyboard.press('Enter');
 
   // Refused, and the focus is where the answer is mended.
-  await alice.sees('Connect Salesforce to Fernway');
-  await alice.reads('That is not a Salesforce My Domain');
+  await alice.page.getByText('That is not a Salesforce My Domain').waitFor();
   assert.equal((await focused(alice)).what, 'my_domain');
   await alice.meets('connect-not-a-my-domain');
   await keyboard.press('Control+A');
@@ -71,6 +70,7 @@ story('the trouble page and the help page by keyboard', async ({ person }) => {
   await alice.sees('What did Salesforce show you?');
   await tabsTo(alice, 'Show me what to do');
   await keyboard.press('Enter');
+  await alice.page.getByRole('alert').waitFor();
   await alice.reads('Choose a page, or paste its address or text.');
   await alice.meets('trouble-nothing-given');
   await tabsTo(alice, 'seen');

@@ -4,7 +4,18 @@ import { story } from './lib/story.mjs';
 import { tour } from './lib/tour.mjs';
 
 /** Salesforce's pages are not ours to judge. */
-const look = (person, name) => (name.startsWith('salesforce-') ? person.shows(name) : person.meets(name));
+const look = async (person, name) => {
+  if (name.startsWith('salesforce-')) await person.shows(name);
+  else await person.meets(name);
+  if (process.env.PICTURES && PICTURES[name]) await person.isPictured(...PICTURES[name]);
+};
+
+/** What the README shows of the tour: page, file, size. `PICTURES=yes tests/browser/run tour.test.mjs` */
+const PICTURES = {
+  'salesforce-error': ['error', { width: 1000, height: 420 }],
+  connect: ['connect', { width: 720, height: 1120 }],
+  help: ['help', { width: 1200, height: 980 }],
+};
 
 story('the tour: Salesforce’s own error page, back, the steps, Install, and the records', async ({ stack, person }) => {
   const [alice, ada] = [await person(), await person()];
@@ -12,7 +23,7 @@ story('the tour: Salesforce’s own error page, back, the steps, Install, and th
 
   // Ada’s page turned green without being touched.
   await ada.sees('Connected. Nothing more to do.');
-  assert.equal(ada.page.url(), help);
+  assert.equal(ada.page.url(), `${help}#admin`);
   await ada.meets('help-resolved');
   await alice.open(connectPage);
   await alice.sees('Already connected');

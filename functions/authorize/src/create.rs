@@ -64,7 +64,13 @@ impl Authorize {
     }
 
     /// Checks what was asked for against what the product has.
-    fn wish(&self, key: &ConnectKey, call: Call, product: &Product, now: Timestamp) -> Result<ConnectSession, Problem> {
+    fn wish(
+        &self,
+        key: &ConnectKey,
+        call: Call,
+        product: &Product,
+        now: Timestamp,
+    ) -> Result<ConnectSession, Problem> {
         let app = choose_app(product, call.app.as_ref())?;
         let host = self.choose_host(app, call.environment, call.my_domain.as_deref())?;
         let return_to = match (&call.return_to, product.return_addresses.as_slice()) {
@@ -78,7 +84,9 @@ impl Authorize {
             })?,
             (None, [only]) => only,
             (None, _) => {
-                return Err(Problem::bad_request("return_to is needed: the product has several return addresses"));
+                return Err(Problem::bad_request(
+                    "return_to is needed: the product has several return addresses",
+                ));
             }
         };
         let texts = [("customer.id", &call.customer.id), ("user", &call.user)];
@@ -134,7 +142,9 @@ impl Authorize {
             (Some(Environment::Sandbox), None) => HostChoice::Sandbox,
             (None | Some(Environment::MyDomain), None) => HostChoice::Open,
             (Some(_), Some(_)) => {
-                return Err(Problem::bad_request("give my_domain, or environment production or sandbox, not both"));
+                return Err(Problem::bad_request(
+                    "give my_domain, or environment production or sandbox, not both",
+                ));
             }
         };
         let needs = match &choice {
@@ -153,7 +163,9 @@ impl Authorize {
 
 fn choose_app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App, Problem> {
     match (asked, product.apps.as_slice()) {
-        (Some(id), _) => product.app(id).ok_or_else(|| Problem::bad_request("the product has no app of that id")),
+        (Some(id), _) => {
+            product.app(id).ok_or_else(|| Problem::bad_request("the product has no app of that id"))
+        }
         (None, [only]) => Ok(only),
         (None, _) => Err(Problem::bad_request("app is needed: the product has several apps")),
     }

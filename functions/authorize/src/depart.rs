@@ -13,6 +13,7 @@ use salesforce::{
 };
 use service::{
     Request, Response,
+    failures::refused,
     request::{Form, attempt_cookie, is_same_origin, session_cookie},
     respond::{redirect, set_cookie},
 };
@@ -27,7 +28,7 @@ use crate::{
 /// How long a trip to Salesforce may take: sign-in, a second factor, reading the consent.
 const TRIP: SignedDuration = SignedDuration::from_mins(30);
 
-/// How long this browser keeps the way back to its connect page, at most.
+/// How long this browser keeps what ties it to an attempt, and the way back to its connect page, at most.
 const BOUND: SignedDuration = SignedDuration::from_hours(24);
 
 /// What the user chose on the page.
@@ -38,7 +39,12 @@ struct Chosen<'a> {
 }
 
 impl Authorize {
-    pub(crate) async fn depart(&self, request: &Request, key: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn depart(
+        &self,
+        request: &Request,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let public_url = &self.platform.settings.public_url;
         if !is_same_origin(request, public_url.origin()) {
             return Err(Failed::BadForm);
@@ -56,12 +62,13 @@ impl Authorize {
             Some(host) => host,
             None => match self.chosen_host(&app, &chosen) {
                 Ok(host) => host,
-                Err(refused) => {
+                Err(refusal) => {
+                    refused(why(refusal));
                     let again = HostForm {
                         allowed: &app.login_hosts,
                         chosen: chosen.environment,
                         my_domain: chosen.my_domain,
-                        refused: Some(refused),
+                        refused: Some(refusal),
                     };
                     let page = sign_in(None, again);
                     return Ok(Self::connect_page(
@@ -94,7 +101,8 @@ impl Authorize {
             },
         );
         let mut response = redirect(to.as_str());
-        set_cookie(&mut response, &attempt_cookie(&attempt.id), Some((browser.expose(), TRIP.as_secs())));
+        // It outlives the trip: who comes back too late is known, and told so.
+        set_cookie(&mut response, &attempt_cookie(&attempt.id), Some((browser.expose(), BOUND.as_secs())));
         let left = (session.expires_at - now).get_seconds().clamp(0, BOUND.as_secs());
         set_cookie(&mut response, &session_cookie(&session.id), Some((key.expose(), left)));
         Ok(response)
@@ -153,6 +161,15 @@ fn attempt(
         browser: browser.hash(),
         began_at: now,
         expires_at: now + TRIP,
+    }
+}
+
+/// For the log: what was typed is not repeated.
+fn why(refusal: HostRefusal) -> &'static str {
+    match refusal {
+        HostRefusal::NoChoice => "no sign-in host was chosen",
+        HostRefusal::MyDomainMissing => "no My Domain was entered",
+        HostRefusal::NotMyDomain => "the My Domain is not one of Salesforce's",
     }
 }
 

@@ -4,7 +4,7 @@ use http::StatusCode;
 use pages::{NoticePage, Page};
 use service::{
     Problem, Refused, Response,
-    failures::internal,
+    failures::{internal, refused},
     respond::{Forms, page as answer},
 };
 use store::StoreError;
@@ -45,9 +45,11 @@ impl From<Refused> for Failed {
 pub(crate) fn page(failed: &Failed) -> Response {
     match failed {
         Failed::UnknownLink => {
+            refused(failed);
             answer(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html())
         }
         Failed::BadForm | Failed::Call(_) => {
+            refused(failed);
             answer(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_request(nonce).html())
         }
         Failed::Unconfigured | Failed::Store(_) => {

@@ -8,6 +8,8 @@
 //!
 //! This function cannot read tokens: it has neither keyring nor consumer secrets.
 
+#![warn(missing_docs)]
+
 mod create;
 mod depart;
 mod error;
@@ -47,11 +49,7 @@ impl Authorize {
     }
 
     /// The product and the app that a session names.
-    async fn parties(
-        &self,
-        session: &ConnectSession,
-        now: Timestamp,
-    ) -> Result<(Arc<Product>, App), Failed> {
+    async fn parties(&self, session: &ConnectSession, now: Timestamp) -> Result<(Arc<Product>, App), Failed> {
         let product = self.platform.products.get(&session.product, now).await?.ok_or(Failed::Unconfigured)?;
         let app = product.app(&session.app).cloned().ok_or(Failed::Unconfigured)?;
         Ok((product, app))

@@ -8,6 +8,7 @@ use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn}
 use salesforce::LoginHost;
 use service::{
     Response,
+    failures::refused,
     respond::{Forms, page},
 };
 
@@ -24,7 +25,13 @@ impl Authorize {
         }
         let fixed = self.fixed_host(&session)?;
         let form = HostForm { allowed: &app.login_hosts, chosen: None, my_domain: "", refused: None };
-        Ok(Self::connect_page(StatusCode::OK, &key, &session, (&product, &app), sign_in(fixed.as_ref(), form)))
+        Ok(Self::connect_page(
+            StatusCode::OK,
+            &key,
+            &session,
+            (&product, &app),
+            sign_in(fixed.as_ref(), form),
+        ))
     }
 
     pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, Failed> {
@@ -40,7 +47,7 @@ impl Authorize {
     ) -> Response {
         let action = format!("/connect/{}", key.expose());
         let trouble = format!("{action}/trouble");
-        let went_out = matches!(session.state, SessionState::Redirected { .. });
+        let went_out = session.attempts > 0;
         let last = session.last_failure.as_ref().map(|last| {
             let title = diagnosis::cause(&last.cause).map_or("", |cause| cause.title);
             (title, format!("/help/{}", last.id))
@@ -74,6 +81,7 @@ pub(crate) fn over(session: &ConnectSession, product: &Product, now: Timestamp) 
             }))
         }
         _ if !session.is_open(now) => {
+            refused(format_args!("the connect session is over: {}", session.id));
             Some(page(StatusCode::GONE, Forms::Ours, |nonce| NoticePage::expired_link(nonce, brand).html()))
         }
         _ => None,

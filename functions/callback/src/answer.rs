@@ -52,7 +52,9 @@ impl Outcome {
             return Self::Unclear("a parameter was given twice");
         }
         match (form.only("code"), form.only("error")) {
-            (Some(code), None) if code.is_empty() || code.len() > MAX_CODE => Self::Unclear("the code cannot be one"),
+            (Some(code), None) if code.is_empty() || code.len() > MAX_CODE => {
+                Self::Unclear("the code cannot be one")
+            }
             (Some(code), None) => Self::Approved(AuthorizationCode::new(code)),
             (None, Some(code)) => Self::Declined {
                 code: code.to_owned(),
@@ -70,7 +72,9 @@ mod tests {
     use lambda_http::Body;
 
     fn read(query: &str) -> Option<Answer> {
-        Answer::read(&http::Request::builder().uri(format!("/oauth/callback?{query}")).body(Body::Empty).unwrap())
+        Answer::read(
+            &http::Request::builder().uri(format!("/oauth/callback?{query}")).body(Body::Empty).unwrap(),
+        )
     }
 
     #[test]

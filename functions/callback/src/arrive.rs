@@ -18,7 +18,7 @@ use url::Url;
 use crate::{
     Callback,
     answer::{Answer, Outcome},
-    error::{Ended, ExchangeError},
+    error::{Ended, ExchangeError, Stray},
 };
 
 /// How long the product has to redeem a receipt. The browser is on its way there.
@@ -29,7 +29,7 @@ const SAVES: u32 = 3;
 
 impl Callback {
     pub(crate) async fn arrive(&self, request: &Request, now: Timestamp) -> Result<Response, Ended> {
-        let answer = Answer::read(request).ok_or(Ended::Stray)?;
+        let answer = Answer::read(request).ok_or(Ended::Stray(Stray::NoState))?;
         let (attempt, browser) = self.claim(request, &answer, now).await?;
         let code = match answer.outcome {
             Outcome::Approved(code) => code,
@@ -66,7 +66,8 @@ impl Callback {
                 return Err(error.into());
             }
         }
-        let mut response = redirect(return_address(&attempt, &record.connection.id, receipt.as_ref()).as_str());
+        let mut response =
+            redirect(return_address(&attempt, &record.connection.id, receipt.as_ref()).as_str());
         set_cookie(&mut response, &attempt_cookie(&attempt.id), None);
         Ok(response)
     }
@@ -79,10 +80,11 @@ impl Callback {
         now: Timestamp,
     ) -> Result<(Box<Attempt>, BrowserSecret), Ended> {
         let id = answer.state.attempt();
-        let browser = cookie(request, &attempt_cookie(&id)).ok_or(Ended::Stray)?;
+        let browser = cookie(request, &attempt_cookie(&id)).ok_or(Ended::Stray(Stray::Unknown))?;
         match self.platform.store.claim(&id, &browser.hash(), now).await? {
             Claim::Yours(attempt) => Ok((attempt, browser)),
-            Claim::Unknown | Claim::OtherBrowser => Err(Ended::Stray),
+            Claim::Unknown => Err(Ended::Stray(Stray::Unknown)),
+            Claim::OtherBrowser => Err(Ended::Stray(Stray::OtherBrowser)),
             Claim::Used(attempt) => Err(Ended::Used(attempt)),
             Claim::Expired(attempt) => {
                 let evidence = Evidence::our_own(Surface::Callback, "attempt_expired", None);
@@ -102,7 +104,11 @@ impl Callback {
     ) -> Result<ConnectionRecord, ExchangeError> {
         let mut identity = grant.identity.clone();
         identity.username = self.platform.salesforce.username(grant).await;
-        let state = if redeem { ConnectionState::Pending { redeem_by: now + REDEEM } } else { ConnectionState::Active };
+        let state = if redeem {
+            ConnectionState::Pending { redeem_by: now + REDEEM }
+        } else {
+            ConnectionState::Active
+        };
         let connection = Connection {
             id: ConnectionId::mint(now),
             product: attempt.product.clone(),

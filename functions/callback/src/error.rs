@@ -7,9 +7,9 @@ use pages::{NoticePage, Page, WayOn};
 use salesforce::SalesforceError;
 use service::{
     Response,
-    failures::{Of, diagnose, internal},
-    respond::{Forms, page, redirect, set_cookie},
+    failures::{Of, diagnose, internal, refused},
     request::attempt_cookie,
+    respond::{Forms, page, redirect, set_cookie},
 };
 use store::{SecretError, StoreError};
 
@@ -19,8 +19,8 @@ use crate::Callback;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Ended {
     /// It belongs to no attempt that we know, in this browser.
-    #[error("the callback belongs to no known attempt in this browser")]
-    Stray,
+    #[error("{0}")]
+    Stray(Stray),
     /// The attempt was claimed before: a reload, Back, a double click.
     #[error("the attempt was used")]
     Used(Box<Attempt>),
@@ -43,6 +43,20 @@ pub(crate) enum Ended {
     /// The attempt's product or app is no longer configured.
     #[error("product {0} or its app is not configured")]
     Unconfigured(String),
+}
+
+/// Why a callback is nobody's.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+pub(crate) enum Stray {
+    /// There is not exactly one state in it that could be ours.
+    #[error("the query names no attempt")]
+    NoState,
+    /// This browser holds no cookie of it, or we hold no attempt.
+    #[error("no attempt of this state began in this browser")]
+    Unknown,
+    /// The cookie is not the attempt's.
+    #[error("the attempt belongs to another browser")]
+    OtherBrowser,
 }
 
 /// Why a claimed attempt's exchange failed.
@@ -71,9 +85,7 @@ impl ExchangeError {
         match self {
             Self::Salesforce(error) => error.evidence(),
             Self::Secret(_) | Self::Host => Evidence::our_own(Surface::TokenEndpoint, "internal", None),
-            Self::NoRefreshToken => {
-                Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
-            }
+            Self::NoRefreshToken => Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None),
             Self::NoIdToken => Evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None),
         }
     }
@@ -84,13 +96,17 @@ impl Callback {
     /// an unbranded page and a bounded counter.
     pub(crate) async fn end(&self, ended: Ended, now: Timestamp) -> Response {
         match ended {
-            Ended::Stray => {
+            Ended::Stray(why) => {
+                refused(why);
                 if let Err(error) = self.platform.store.count_stray(now).await {
                     internal(&error);
                 }
                 page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::stray_callback(nonce).html())
             }
-            Ended::Used(attempt) | Ended::Connected(attempt) => self.already(&attempt, now).await,
+            Ended::Used(ref attempt) | Ended::Connected(ref attempt) => {
+                refused(&ended);
+                self.already(attempt, now).await
+            }
             Ended::Failed { attempt, stage, evidence } => {
                 match self.fail(&attempt, stage, *evidence, now).await {
                     Ok(response) => response,

@@ -6,6 +6,8 @@
 //! `POST /v1/connect-sessions/{id}/redeem` → [`redeem`]: receipt and user together make it active; a right
 //! receipt with another user means an attack, and the grant goes.
 
+#![warn(missing_docs)]
+
 mod answer;
 mod arrive;
 mod error;
@@ -37,10 +39,12 @@ impl Callback {
                 Ok(response) => response,
                 Err(ended) => self.end(ended, now).await,
             },
-            ("POST", ["v1", "connect-sessions", id, "redeem"]) => match self.redeem(&request, id, now).await {
-                Ok(response) => response,
-                Err(refused) => refused.into(),
-            },
+            ("POST", ["v1", "connect-sessions", id, "redeem"]) => {
+                match self.redeem(&request, id, now).await {
+                    Ok(response) => response,
+                    Err(refused) => refused.into(),
+                }
+            }
             (_, ["v1", ..]) => Problem::not_found("resource").into(),
             _ => error::not_found(),
         }

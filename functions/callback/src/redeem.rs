@@ -2,11 +2,7 @@
 //! session in that browser. Only together do they make the connection active, so neither a link sent to a
 //! victim nor a stolen receipt attaches an org.
 
-use domain::{
-    Evidence, SessionId, Stage, Surface,
-    secret::Receipt,
-    session::Redemption,
-};
+use domain::{Evidence, SessionId, Stage, Surface, secret::Receipt, session::Redemption};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -61,7 +57,12 @@ impl From<Unredeemed> for Response {
 }
 
 impl Callback {
-    pub(crate) async fn redeem(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Unredeemed> {
+    pub(crate) async fn redeem(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
         let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
         let session: SessionId = id.parse().map_err(|_| Problem::not_found("connect session"))?;
         let call: Call = request::json(request)?;
@@ -115,7 +116,8 @@ impl Callback {
         let Some(record) = store.connection(&id).await? else { return Err(refused.into()) };
         let app = caller_app(self, &record, now).await?;
         let evidence = Evidence::our_own(Surface::Callback, "receipt_refused", None);
-        let (mut failure, _) = diagnose(Of::Connection(&record.connection), &app, Stage::Callback, evidence, now);
+        let (mut failure, _) =
+            diagnose(Of::Connection(&record.connection), &app, Stage::Callback, evidence, now);
         failure.session = Some(redemption.session.clone());
         store.refuse_redemption(redemption, &failure, now).await?;
         if let Err(error) = self.platform.revoke_and_delete(&self.vault, &record).await {

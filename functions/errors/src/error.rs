@@ -4,7 +4,7 @@ use http::StatusCode;
 use pages::{NoticePage, Page};
 use service::{
     Response,
-    failures::internal,
+    failures::{internal, refused},
     respond::{Forms, page as answer},
 };
 use store::StoreError;
@@ -33,10 +33,14 @@ pub(crate) enum Failed {
 pub(crate) fn page(failed: &Failed) -> Response {
     match failed {
         Failed::UnknownLink => {
+            refused(failed);
             answer(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html())
         }
-        Failed::NotFound => answer(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html()),
+        Failed::NotFound => {
+            answer(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html())
+        }
         Failed::BadForm => {
+            refused(failed);
             answer(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_request(nonce).html())
         }
         Failed::Unconfigured | Failed::Store(_) => {

@@ -10,6 +10,8 @@
 //!
 //! This function cannot read tokens: it has neither keyring nor consumer secrets.
 
+#![warn(missing_docs)]
+
 mod error;
 mod help;
 mod trouble;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use pages::{NoticePage, Page, Seen, TroublePage, WayOn};
 use service::{
     Request, Response,
-    failures::{Of, diagnose},
+    failures::{Of, diagnose, refused},
     request::{Form, is_same_origin},
     respond::{Forms, page, redirect},
 };
@@ -25,7 +25,12 @@ impl Errors {
         self.ask(&key, &session, StatusCode::OK, None, now).await
     }
 
-    pub(crate) async fn told(&self, request: &Request, key: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn told(
+        &self,
+        request: &Request,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
             return Err(Failed::BadForm);
         }
@@ -56,6 +61,7 @@ impl Errors {
     ) -> Result<Response, Failed> {
         let (product, app) = self.parties(&session.product, &session.app, now).await?;
         if !session.is_open(now) {
+            refused(format_args!("the connect session is over: {}", session.id));
             let back = WayOn::Product(session.return_to.as_str());
             return Ok(page(StatusCode::GONE, Forms::Ours, |nonce| {
                 NoticePage::expired_link(nonce, &product.brand).with_way_on(back).html()

@@ -4,6 +4,8 @@
 //! that is being revoked and could not be is tried again. Each run looks at what is due and no more, is
 //! bounded, and may run twice at once: every step is a conditional write, and revoking twice is revoking.
 
+#![warn(missing_docs)]
+
 use domain::{ConnectionId, ConnectionState};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;

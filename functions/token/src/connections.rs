@@ -5,11 +5,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::{
-    Problem, Request, Response,
-    caller::Caller,
-    failures::internal,
-    request::Form,
-    respond,
+    Problem, Request, Response, caller::Caller, failures::internal, request::Form, respond,
     views::ConnectionView,
 };
 use store::{
@@ -100,7 +96,12 @@ impl Token {
 
     /// Revokes at Salesforce and deletes. From the first write on the connection hands out nothing; if
     /// Salesforce cannot be reached the answer is 202, and the sweep goes on trying.
-    pub(crate) async fn revoke(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn revoke(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let caller = self.caller(request, now).await?;
         let record = self.own(&caller, id).await?;
         let id = &record.connection.id;
@@ -108,7 +109,9 @@ impl Token {
             return Err(Problem::not_found("connection").into());
         }
         // Read again: a refresh may have rotated the refresh token in between.
-        let Some(record) = self.platform.store.connection(id).await? else { return Ok(respond::no_content()) };
+        let Some(record) = self.platform.store.connection(id).await? else {
+            return Ok(respond::no_content());
+        };
         match self.platform.revoke_and_delete(&self.vault, &record).await {
             Ok(()) => Ok(respond::no_content()),
             Err(error) => {

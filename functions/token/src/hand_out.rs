@@ -77,16 +77,22 @@ impl Need {
     }
 
     fn read(request: &Request) -> Result<Self, Failed> {
-        let call: Call = if request.method() == Method::POST { request::json(request)? } else { Call::default() };
+        let call: Call =
+            if request.method() == Method::POST { request::json(request)? } else { Call::default() };
         let rejected = match call.rejected.as_deref() {
             None => None,
             Some(text) => Some(Fingerprint::parse(text).ok_or_else(|| {
-                Problem::bad_request("rejected must be the fingerprint that came with the token, not the token")
+                Problem::bad_request(
+                    "rejected must be the fingerprint that came with the token, not the token",
+                )
             })?),
         };
         let lifetime = match call.minimum_lifetime {
             Some(seconds) if seconds > LONGEST_LIFETIME => {
-                return Err(Problem::bad_request(format!("minimum_lifetime is at most {LONGEST_LIFETIME} s")).into());
+                return Err(Problem::bad_request(format!(
+                    "minimum_lifetime is at most {LONGEST_LIFETIME} s"
+                ))
+                .into());
             }
             Some(seconds) => SignedDuration::from_secs(i64::from(seconds)).max(MARGIN),
             None => MARGIN,
@@ -96,7 +102,12 @@ impl Need {
 }
 
 impl Token {
-    pub(crate) async fn hand_out(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn hand_out(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let caller = self.caller(request, now).await?;
         let need = Need::read(request)?;
         let record = self.own(&caller, id).await?;

@@ -9,6 +9,8 @@
 //!
 //! [`hand_out`] decides what a caller gets; [`renew`] is the refresh protocol.
 
+#![warn(missing_docs)]
+
 mod connections;
 mod error;
 mod hand_out;

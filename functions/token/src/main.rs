@@ -1,7 +1,7 @@
 //! The deployed binary: reads the settings, builds the [`Token`] once, answers requests with it.
 
-use token::Token;
 use service::Platform;
+use token::Token;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {

@@ -53,8 +53,12 @@ pub(crate) enum Stop {
 }
 
 /// How long a caller waits for another's refresh, and how often it looks: four reads at most.
-const WAITS: [Duration; 4] =
-    [Duration::from_millis(300), Duration::from_millis(600), Duration::from_millis(900), Duration::from_millis(1100)];
+const WAITS: [Duration; 4] = [
+    Duration::from_millis(300),
+    Duration::from_millis(600),
+    Duration::from_millis(900),
+    Duration::from_millis(1100),
+];
 
 /// How often the write of a refreshed token is tried beyond the SDK's own tries: the answer is nowhere else.
 const SAVES: u32 = 4;
@@ -183,7 +187,10 @@ impl Token {
         };
         match fetched.other_than(secret) {
             Some(other) => {
-                self.platform.salesforce.refresh(host, Registration { secret: other, ..registration }, token).await
+                self.platform
+                    .salesforce
+                    .refresh(host, Registration { secret: other, ..registration }, token)
+                    .await
             }
             None => Err(refused),
         }
@@ -310,7 +317,8 @@ impl Token {
         evidence: Evidence,
         now: Timestamp,
     ) -> Result<Renewal, Failed> {
-        let (failure, diagnosis) = diagnose(Of::Connection(&record.connection), app, Stage::Refresh, evidence, now);
+        let (failure, diagnosis) =
+            diagnose(Of::Connection(&record.connection), app, Stage::Refresh, evidence, now);
         let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
         self.platform.store.stop_connection(record, &state, &failure).await?;
         Ok(Renewal::Stopped(Stop::Reauthorize, diagnosis.cause(), failure.id))
@@ -373,7 +381,12 @@ impl Token {
     }
 
     /// What an earlier call has found: the same answer, with the page that it made.
-    async fn still_stopped(&self, stop: Stop, failure: &FailureId, now: Timestamp) -> Result<Renewal, Failed> {
+    async fn still_stopped(
+        &self,
+        stop: Stop,
+        failure: &FailureId,
+        now: Timestamp,
+    ) -> Result<Renewal, Failed> {
         let cause = self.platform.store.failure(failure, now).await?.map(|failure| failure.cause);
         let cause = cause.and_then(|id| domain::diagnosis::cause(&id));
         // Failures are kept for a set time; the connection still says that it was stopped.
@@ -383,6 +396,11 @@ impl Token {
 
 fn unknown_cause() -> &'static Cause {
     let evidence = Evidence::token_endpoint(None, None, None);
-    let context = Context { stage: Stage::Refresh, app_kind: AppKind::ConnectedApp, environment: None, connected_before: None };
+    let context = Context {
+        stage: Stage::Refresh,
+        app_kind: AppKind::ConnectedApp,
+        environment: None,
+        connected_before: None,
+    };
     domain::diagnosis::diagnose(&evidence, &context).cause()
 }

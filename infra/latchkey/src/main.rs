@@ -89,7 +89,13 @@ fn mint(product: &ProductId, id: &str) -> Result<(), Box<dyn std::error::Error>>
         return Err("a key's id is not empty and has no underscore".into());
     }
     let key = ApiKey::mint(product, id);
-    println!("The key, shown this once; put it where the product's backend reads its secrets:\n\n  {}\n", key.expose());
-    println!("Its digest, for the product's file:\n\n  [[api_keys]]\n  id = \"{id}\"\n  hash = \"{}\"", key.hash().as_str());
+    println!(
+        "The key, shown this once; put it where the product's backend reads its secrets:\n\n  {}\n",
+        key.expose()
+    );
+    println!(
+        "Its digest, for the product's file:\n\n  [[api_keys]]\n  id = \"{id}\"\n  hash = \"{}\"",
+        key.hash().as_str()
+    );
     Ok(())
 }

@@ -132,7 +132,8 @@ pub fn read_products(folder: &Path) -> Result<Vec<Product>, FileErrors> {
         file: file.to_owned(),
         errors: vec![FieldError { line: 0, field: String::new(), what }],
     };
-    let entries = std::fs::read_dir(folder).map_err(|error| whole(folder, format!("cannot be read: {error}")))?;
+    let entries =
+        std::fs::read_dir(folder).map_err(|error| whole(folder, format!("cannot be read: {error}")))?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
@@ -140,10 +141,14 @@ pub fn read_products(folder: &Path) -> Result<Vec<Product>, FileErrors> {
     files.sort();
     let mut products: Vec<Product> = Vec::new();
     for file in &files {
-        let text = std::fs::read_to_string(file).map_err(|error| whole(file, format!("cannot be read: {error}")))?;
+        let text =
+            std::fs::read_to_string(file).map_err(|error| whole(file, format!("cannot be read: {error}")))?;
         let product = read_product(file, &text)?;
         if products.iter().any(|other| other.id == product.id) {
-            return Err(whole(file, format!("product {} stands in another file of this folder too", product.id)));
+            return Err(whole(
+                file,
+                format!("product {} stands in another file of this folder too", product.id),
+            ));
         }
         products.push(product);
     }
@@ -156,9 +161,11 @@ pub fn read_products(folder: &Path) -> Result<Vec<Product>, FileErrors> {
 /// Reads one product file.
 pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
     let errors = |errors| FileErrors { file: file.to_owned(), errors };
-    let deserializer = toml::Deserializer::parse(text).map_err(|error| errors(vec![of_toml(text, "", &error)]))?;
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|error| errors(vec![of_toml(text, "", &error)]))?;
     let table: ProductFile = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        let field = error.path().to_string();
+        // The span's carrier stands in the path; the field's own name is what a person knows.
+        let field = error.path().to_string().replace(".$__serde_spanned_private_value", "");
         errors(vec![of_toml(text, if field == "." { "" } else { &field }, error.inner())])
     })?;
     let mut check = Check { text, errors: Vec::new() };
@@ -192,8 +199,12 @@ impl Check<'_> {
         if file.return_addresses.get_ref().is_empty() {
             self.wrong("return_addresses", &file.return_addresses, "at least one address is needed");
         }
-        let return_addresses =
-            file.return_addresses.into_inner().iter().filter_map(|address| self.return_address(address)).collect();
+        let return_addresses = file
+            .return_addresses
+            .into_inner()
+            .iter()
+            .filter_map(|address| self.return_address(address))
+            .collect();
         if file.apps.get_ref().is_empty() {
             self.wrong("apps", &file.apps, "at least one app is needed");
         }
@@ -217,7 +228,14 @@ impl Check<'_> {
             }
             api_keys.push(ApiKeyDigest { id: key.id.into_inner(), hash: key.hash.into_inner() });
         }
-        Product { brand: self.brand(file.brand), id: file.id, return_addresses, api_keys, apps, redeem: file.redeem }
+        Product {
+            brand: self.brand(file.brand),
+            id: file.id,
+            return_addresses,
+            api_keys,
+            apps,
+            redeem: file.redeem,
+        }
     }
 
     fn brand(&mut self, brand: BrandTable) -> Brand {
@@ -231,11 +249,18 @@ impl Check<'_> {
         }
         let support = brand.support.get_ref();
         if support.email.is_none() && support.url.is_none() {
-            self.wrong("brand.support", &brand.support, "an email or a url is needed: people must reach somebody");
+            self.wrong(
+                "brand.support",
+                &brand.support,
+                "an email or a url is needed: people must reach somebody",
+            );
         }
         let support = brand.support.into_inner();
         if let Some(email) = &support.email
-            && !email.get_ref().split_once('@').is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+            && !email
+                .get_ref()
+                .split_once('@')
+                .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
         {
             self.wrong("brand.support.email", email, "not an e-mail address");
         }
@@ -255,8 +280,14 @@ impl Check<'_> {
         let field = |name: &str| format!("apps[{index}].{name}");
         self.text_of(&field("consumer_key"), &app.consumer_key, 300);
         self.text_of(&field("secret"), &app.secret, 500);
-        if !app.scopes.get_ref().iter().any(|scope| matches!(scope.as_str(), "refresh_token" | "offline_access")) {
-            let what = "refresh_token (or offline_access) is needed: without it every connection ends within hours";
+        if !app
+            .scopes
+            .get_ref()
+            .iter()
+            .any(|scope| matches!(scope.as_str(), "refresh_token" | "offline_access"))
+        {
+            let what =
+                "refresh_token (or offline_access) is needed: without it every connection ends within hours";
             self.wrong(field("scopes"), &app.scopes, what);
         }
         if app.scopes.get_ref().iter().any(|scope| scope.is_empty() || scope.contains(char::is_whitespace)) {
@@ -315,7 +346,11 @@ impl Check<'_> {
         if url.scheme() != "https" && !(url.scheme() == "http" && local) {
             self.wrong("return_addresses", address, "an https address is needed (http only for localhost)");
         } else if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-            self.wrong("return_addresses", address, "an address without a fragment and without a user name is needed");
+            self.wrong(
+                "return_addresses",
+                address,
+                "an address without a fragment and without a user name is needed",
+            );
         } else if url.as_str() != address.get_ref() {
             let what = format!("addresses are compared character for character: write it as {url}");
             self.wrong("return_addresses", address, what);
@@ -335,7 +370,11 @@ impl Check<'_> {
         if own {
             return url;
         }
-        self.wrong(field, &link, "an install link of Salesforce's is needed: https://login.salesforce.com/packaging/…");
+        self.wrong(
+            field,
+            &link,
+            "an install link of Salesforce's is needed: https://login.salesforce.com/packaging/…",
+        );
         None
     }
 }
@@ -377,10 +416,19 @@ names = ["Fernway Sync"]
 
     #[test]
     fn what_is_no_toml_or_of_the_wrong_type_is_named_with_its_line() {
-        insta::assert_snapshot!(errors_of("id = "), @"");
-        insta::assert_snapshot!(errors_of(&GOOD.replace("\"connected_app\"", "\"connected\"")), @"");
-        insta::assert_snapshot!(errors_of(&GOOD.replace("id = \"sync\"", "id = \"Sync!\"")), @"");
-        insta::assert_snapshot!(errors_of(&GOOD.replace("name = \"Fernway\"", "nmae = \"Fernway\"")), @"");
+        insta::assert_snapshot!(errors_of("id = "), @"fernway.toml:1: string values must be quoted, expected literal string");
+        assert_eq!(
+            errors_of(&GOOD.replace("\"connected_app\"", "\"connected\"")),
+            "fernway.toml:12: apps[0].kind: unknown variant `connected`, expected `connected_app` or `external_client_app`"
+        );
+        assert_eq!(
+            errors_of(&GOOD.replace("id = \"sync\"", "id = \"Sync!\"")),
+            "fernway.toml:11: apps[0].id: not an app id (a-z, 0-9 and hyphens, at most 40)"
+        );
+        assert_eq!(
+            errors_of(&GOOD.replace("name = \"Fernway\"", "nmae = \"Fernway\"")),
+            "fernway.toml:6: brand.nmae: unknown field `nmae`, expected one of `name`, `logo`, `colour`, `customer_word`, `support`"
+        );
     }
 
     #[test]

@@ -12,6 +12,8 @@
 //!
 //! Nothing here is async and nothing knows an SDK: every other crate may depend on this one, and it on none.
 
+#![warn(missing_docs)]
+
 pub mod connection;
 pub mod diagnosis;
 pub mod failure;

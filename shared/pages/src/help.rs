@@ -43,7 +43,7 @@ pub struct HelpPage<'a> {
     /// The origin of the org's own My Domain, where known: `https://acme.my.salesforce.com`. It makes the links
     /// into Setup; a shared login host does not.
     pub setup_origin: Option<&'a str>,
-    /// This page's own address, whole: it stands in the message to the admin.
+    /// This page's own address, whole: the message to the admin leads from it to the steps.
     pub address: &'a str,
     /// Where to ask whether the retry succeeded: `/help/{id}/status`, which answers
     /// `{"state":"open"}` or `{"state":"resolved"}`. Needs `connect-src 'self'`.
@@ -166,6 +166,18 @@ impl HelpPage<'_> {
         Reader { names, kind: self.app.kind, setup_origin: self.setup_origin }
     }
 
+    /// The front page of the org's Setup, where the org is known: its host, for people to read, and its address
+    /// (the one that Salesforce's own CumulusCI opens).
+    fn setup_home(&self) -> Option<(&str, String)> {
+        let origin = self.setup_origin?;
+        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
+        Some((host, format!("{origin}/lightning/setup/SetupOneHome/home")))
+    }
+
+    fn setup_label(&self, host: &str) -> Markup {
+        rich_with(WORDS.setup_home, &self.names(), &[("host", host)])
+    }
+
     /// What would tell the reasons apart.
     fn question(&self) -> Option<Markup> {
         self.diagnosis.question().map(|question| self.say(question))
@@ -180,10 +192,11 @@ impl HelpPage<'_> {
         let names = self.names();
         let goal = self.cause().admin.as_ref().map_or(String::new(), |playbook| fill(playbook.goal, &names));
         let title = self.cause_title();
+        let steps = format!("{}#admin", self.address);
         let more = [
             ("cause", title.as_str()),
             ("goal", &goal),
-            ("address", self.address),
+            ("address", &steps),
             ("reference", self.reference),
         ];
         fill_with(WORDS.message, &names, &more)

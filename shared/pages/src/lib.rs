@@ -15,6 +15,8 @@
 //! A page decides nothing about flows. It carries one inline `<style>` and at most one inline `<script>`, both
 //! under the response's nonce, and loads nothing else but the product's logo.
 
+#![warn(missing_docs)]
+
 pub mod colour;
 pub mod connect;
 pub mod fill;

@@ -49,9 +49,9 @@ words! {
 
         where_title: "Where do you sign in to Salesforce?",
         production: "Production",
-        production_help: "The live org that your company works in. You sign in at login.salesforce.com.",
+        production_help: "The live org. You sign in at login.salesforce.com.",
         sandbox: "Sandbox",
-        sandbox_help: "A copy of your org for testing. You sign in at test.salesforce.com, and your username often ends in the name of the sandbox.",
+        sandbox_help: "A copy for testing. You sign in at test.salesforce.com.",
         my_domain: "My Domain",
         my_domain_help: "Your company has a sign-in address of its own, often with single sign-on.",
         my_domain_label: "Your My Domain address",
@@ -82,7 +82,7 @@ words! {
         lead: "Salesforce stopped before it sent you back to {product}. Choose the page that you saw, or paste its address: either helps to find the reason.",
         seen_title: "Which page was it?",
         generic_error: "A Salesforce page with an OAuth error",
-        generic_error_help: "It says “We can’t authorize you because of an OAuth error” and OAUTH_APPROVAL_ERROR_GENERIC.",
+        generic_error_help: "It says OAUTH_APPROVAL_ERROR_GENERIC, and that it can’t authorize you because of an OAuth error.",
         raw_text: "A nearly empty page with a line of text",
         raw_text_help: "Plain text such as error=… and no Salesforce design. Some browsers save it as a file.",
         login_problem: "A sign-in page that goes no further",
@@ -97,6 +97,7 @@ words! {
         paste_label: "Address or text of the page",
         paste_why: "The address says the true reason, also where the page does not.",
         computer: "**On a computer:** click the address bar of that page, copy all of it (Ctrl+C, or ⌘C on a Mac), and paste it here.",
+        again: "**Is the page gone?** Your browser’s history still has it. Or go back and try again, and copy the address as soon as Salesforce stops you.",
         phone: "**On a phone:** touch and hold the address bar, choose Copy, then touch and hold here and choose Paste.",
         privacy: "We remove sign-in codes, tokens and passwords from what you paste before we keep anything.",
         nothing_given: "Choose a page, or paste its address or text.",
@@ -105,7 +106,7 @@ words! {
     }
 
     /// The help page, for the end user. `message` has `{cause}`, `{goal}`, `{address}` and `{reference}`;
-    /// `wait_in` and `propagation` have `{minutes}`.
+    /// `wait_in` and `propagation` have `{minutes}`, `setup_home` has `{host}`.
     Help {
         resolved_title: "Connected. Nothing more to do.",
         resolved: "Salesforce is connected to {customer} in {product}.",
@@ -149,6 +150,7 @@ words! {
 
         article: "Salesforce explains it here:",
         setup: "Open in Setup",
+        setup_home: "Open Setup in {host}",
         new_tab: "(opens in a new tab)",
         check_title: "How to see that it worked",
         propagation: "After the change, Salesforce can take up to {minutes} minutes before it works.",
@@ -204,7 +206,7 @@ words! {
         already_connected_title: "Already connected",
         already_connected: "Salesforce is connected to {customer} in {product}. There is nothing more to do here.",
         stray_callback_title: "We cannot finish this sign-in",
-        stray_callback: "It was started in another browser, or too long ago. Go back to your product and press Connect again. Nothing was connected.",
+        stray_callback: "It was started in another browser, too long ago, or is finished already. Go back to your product. If it does not show the connection, press Connect again.",
         other_browser_title: "Please go on where you started",
         other_browser: "This connection was started in another browser. Finish it there, or go back to {product} and press Connect again in this one.",
         not_found_title: "There is no page here",

@@ -83,11 +83,9 @@ impl SalesforceError {
             Self::Unreadable { status: 429, .. } => {
                 Evidence::token_endpoint(Some("rate_limit_exceeded"), None, Some(429))
             }
-            Self::Unreadable { status, .. } => Evidence::token_endpoint(
-                Some("unexpected_answer"),
-                Some(&self.to_string()),
-                Some(*status),
-            ),
+            Self::Unreadable { status, .. } => {
+                Evidence::token_endpoint(Some("unexpected_answer"), Some(&self.to_string()), Some(*status))
+            }
             Self::Untrusted(distrust) => Evidence::token_endpoint(
                 Some(match distrust {
                     Distrust::Signature => "signature_mismatch",

@@ -11,6 +11,8 @@
 //!
 //! Facts about Salesforce's behaviour are cited by their section of the fact base in `docs/salesforce.md`.
 
+#![warn(missing_docs)]
+
 pub mod authorize;
 pub mod error;
 pub mod hosts;

@@ -1,10 +1,7 @@
 //! The token endpoint (fact base 3.4): the `oauth2` crate speaks the protocol over our HTTP client, and
 //! nothing that it brings back is used before it is checked.
 
-use std::{
-    pin::Pin,
-    sync::atomic::{AtomicU16, Ordering},
-};
+use std::{pin::Pin, sync::OnceLock};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::{
@@ -14,8 +11,8 @@ use domain::{
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use oauth2::{
-    AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ExtraTokenFields, HttpRequest,
-    HttpResponse, PkceCodeVerifier, RedirectUrl, RequestTokenError, StandardErrorResponse,
+    AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ExtraTokenFields,
+    HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RequestTokenError, StandardErrorResponse,
     StandardRevocableToken, StandardTokenResponse, TokenResponse, TokenUrl,
     basic::{
         BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
@@ -87,7 +84,11 @@ type Endpoint = Client<
 impl Grant {
     /// What was granted: what the answer says or, where it says nothing, what was asked for (RFC 6749 §5.1).
     pub fn granted(&self, asked: &[String]) -> Scopes {
-        if self.scopes.iter().next().is_none() { asked.iter().cloned().collect() } else { self.scopes.clone() }
+        if self.scopes.iter().next().is_none() {
+            asked.iter().cloned().collect()
+        } else {
+            self.scopes.clone()
+        }
     }
 }
 
@@ -111,7 +112,13 @@ impl Salesforce {
             .request_async(&caller)
             .await
             .map_err(|error| caller.error(error))?;
-        check(&self.hosts, app.secret, &answer)
+        let checked = check(&self.hosts, app.secret, &answer);
+        if checked.is_err() {
+            // Nobody will hold what is not believed. That its owner is not told of a failure here changes nothing.
+            let token = answer.refresh_token().map_or(answer.access_token().secret(), |token| token.secret());
+            let _ = self.revoke(host, token).await;
+        }
+        checked
     }
 
     /// Refreshes (RFC 6749 §6). No `scope` is sent: Salesforce refuses it (fact base 1.4).
@@ -174,19 +181,27 @@ impl Salesforce {
     }
 }
 
-/// Our HTTP client as the `oauth2` crate takes one. It notes the status, which the crate's errors drop.
+/// Our HTTP client as the `oauth2` crate takes one. It notes what came, which the crate's errors drop.
 struct Caller<'a> {
     http: &'a Http,
-    status: AtomicU16,
+    came: OnceLock<Came>,
+}
+
+/// An answer's status, and what its body is.
+#[derive(Debug, Clone, Copy)]
+struct Came {
+    status: u16,
+    what: &'static str,
 }
 
 impl<'a> Caller<'a> {
     fn new(http: &'a Http) -> Self {
-        Self { http, status: AtomicU16::new(0) }
+        Self { http, came: OnceLock::new() }
     }
 
     fn error(&self, error: RequestTokenError<NoAnswer, Refusal>) -> SalesforceError {
-        read_error(error, self.status.load(Ordering::Relaxed))
+        let nothing = Came { status: 0, what: "nothing" };
+        read_error(error, self.came.get().copied().unwrap_or(nothing))
     }
 }
 
@@ -197,7 +212,9 @@ impl<'c> AsyncHttpClient<'c> for Caller<'_> {
     fn call(&'c self, request: HttpRequest) -> Self::Future {
         Box::pin(async move {
             let answer = self.http.send(request).await?;
-            self.status.store(answer.status().as_u16(), Ordering::Relaxed);
+            let came = Came { status: answer.status().as_u16(), what: shape(answer.body()) };
+            // One request a caller: the first is the only one.
+            let _ = self.came.set(came);
             Ok(answer)
         })
     }
@@ -216,7 +233,7 @@ fn not_an_address() -> SalesforceError {
     NoAnswer { what: "the request's address is not valid".into(), sent: false, oversized: false }.into()
 }
 
-fn read_error(error: RequestTokenError<NoAnswer, Refusal>, status: u16) -> SalesforceError {
+fn read_error(error: RequestTokenError<NoAnswer, Refusal>, Came { status, what }: Came) -> SalesforceError {
     match error {
         RequestTokenError::ServerResponse(refusal) => SalesforceError::Refused {
             status,
@@ -224,9 +241,8 @@ fn read_error(error: RequestTokenError<NoAnswer, Refusal>, status: u16) -> Sales
             description: refusal.error_description().cloned().unwrap_or_default(),
         },
         RequestTokenError::Request(no_answer) => no_answer.into(),
-        RequestTokenError::Parse(_, body) => SalesforceError::Unreadable { status, what: shape(&body) },
-        RequestTokenError::Other(_) => {
-            SalesforceError::Unreadable { status, what: "an answer that is not JSON" }
+        RequestTokenError::Parse(..) | RequestTokenError::Other(_) => {
+            SalesforceError::Unreadable { status, what }
         }
     }
 }

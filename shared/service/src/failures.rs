@@ -1,7 +1,7 @@
 //! Evidence → a failure: diagnosed, logged once, and with an address for its help page.
 
 use domain::{
-    App, Attempt, Connection, ConnectSession, Evidence, Failure, FailureId, OrgId, Stage,
+    App, Attempt, ConnectSession, Connection, Evidence, Failure, FailureId, OrgId, Stage,
     diagnosis::{self, Actor, Context, Diagnosis},
 };
 use jiff::Timestamp;
@@ -20,7 +20,13 @@ pub enum Of<'a> {
 
 /// Diagnoses evidence and makes the failure to be recorded. It is logged here, once: an operator finds it
 /// by the reference that a person reads out.
-pub fn diagnose(of: Of<'_>, app: &App, stage: Stage, evidence: Evidence, now: Timestamp) -> (Failure, Diagnosis) {
+pub fn diagnose(
+    of: Of<'_>,
+    app: &App,
+    stage: Stage,
+    evidence: Evidence,
+    now: Timestamp,
+) -> (Failure, Diagnosis) {
     let environment = match of {
         Of::Attempt(attempt) => Some(attempt.environment),
         Of::Connection(connection) => Some(connection.environment),
@@ -74,6 +80,11 @@ pub fn internal(error: &dyn std::error::Error) -> String {
     let reference = format!("LK-{}", domain::id::base32(&domain::secret::random::<5>()).to_ascii_uppercase());
     tracing::error!(reference, error = %error, "failed: {error}");
     reference
+}
+
+/// Logs why a visit was refused, once. What was sent is not repeated: it may be anybody's, and anything.
+pub fn refused(why: impl std::fmt::Display) {
+    tracing::info!(refused = %why, "refused: {why}");
 }
 
 fn log(failure: &Failure, actor: Actor) {

@@ -14,6 +14,8 @@
 //!
 //! Arrows: functions → service → salesforce, store, pages → domain.
 
+#![warn(missing_docs)]
+
 pub mod caller;
 pub mod failures;
 pub mod platform;

@@ -39,7 +39,10 @@ impl<'a> Route<'a> {
     /// Splits a request's path. A slash at the end is no segment.
     pub fn of(request: &'a Request) -> Self {
         let path = request.uri().path().trim_matches('/');
-        Self { method: request.method(), path: if path.is_empty() { Vec::new() } else { path.split('/').collect() } }
+        Self {
+            method: request.method(),
+            path: if path.is_empty() { Vec::new() } else { path.split('/').collect() },
+        }
     }
 
     /// Method and segments, to match on.
@@ -55,13 +58,21 @@ pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
     if body.len() > MAX_BODY {
         return Err(Refused::TooLarge);
     }
-    serde_json::from_slice(if body.is_empty() { b"{}" } else { body })
-        .map_err(|error| Refused::Malformed(format!("the body is not as documented: {}", without_values(&error))))
+    serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(|error| {
+        Refused::Malformed(format!("the body is not as documented: {}", without_values(&error)))
+    })
 }
 
-/// serde_json's message without the value that it quotes: a misplaced secret is not repeated.
+/// serde_json's message without the value that it quotes: a misplaced secret is not repeated. A member or
+/// variant is named where the name could be one of ours: no secret is a short word in lower case.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
+    if let [before, name, ..] = text.split('`').collect::<Vec<_>>()[..]
+        && before.starts_with("unknown ")
+        && !(name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+    {
+        return format!("{before}that is none of the call's");
+    }
     match text.split_once("invalid type: ").or_else(|| text.split_once("invalid value: ")) {
         Some((before, after)) => {
             let expected = after.split_once("expected ").map_or("something else", |(_, expected)| expected);
@@ -161,7 +172,8 @@ pub fn bearer(request: &Request) -> Option<ApiKey> {
     let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
-    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= 300).then(|| ApiKey::new(token))
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= 300)
+        .then(|| ApiKey::new(token))
 }
 
 /// Whether a posted form came from a page of our own origin. Our pages send no referrer, so browsers say
@@ -212,9 +224,8 @@ mod tests {
 
     #[test]
     fn two_cookies_of_one_name_are_none() {
-        let with = |cookies: &str| {
-            http::Request::builder().header("cookie", cookies).body(Body::Empty).unwrap()
-        };
+        let with =
+            |cookies: &str| http::Request::builder().header("cookie", cookies).body(Body::Empty).unwrap();
         assert!(cookie(&with("a=1; __Host-lk-x=2"), "__Host-lk-x").is_some());
         assert!(cookie(&with("__Host-lk-x=1; __Host-lk-x=2"), "__Host-lk-x").is_none());
     }

@@ -2,7 +2,7 @@
 //! sniffed, indexed, or told to the next site.
 
 use http::{HeaderValue, StatusCode, header};
-use lambda_http::Body;
+use lambda_http::{Body, tracing};
 use serde::Serialize;
 
 /// An answer as lambda_http takes it.
@@ -48,7 +48,12 @@ impl Problem {
 
     /// There is no such thing, or it is another product's: the two are not told apart.
     pub fn not_found(what: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("This product has no such {what}."))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            "Not found",
+            format!("This product has no such {what}."),
+        )
     }
 
     /// No valid API key.
@@ -91,6 +96,14 @@ impl Problem {
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let kind = problem.kind.rsplit(':').next().unwrap_or_default();
+        tracing::info!(
+            problem = kind,
+            status = problem.status,
+            detail = problem.detail,
+            "{kind}: {}",
+            problem.title
+        );
         let mut response = body(status, "application/problem+json", to_json(&problem));
         if let Some(seconds) = problem.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());

@@ -29,7 +29,11 @@ pub enum RevokeError {
 impl Platform {
     /// Revokes at Salesforce and deletes a connection that is marked as `revoking`. The refresh token is
     /// revoked where there is one, for it takes its access tokens with it (fact base 3.6).
-    pub async fn revoke_and_delete(&self, vault: &Vault, record: &ConnectionRecord) -> Result<(), RevokeError> {
+    pub async fn revoke_and_delete(
+        &self,
+        vault: &Vault,
+        record: &ConnectionRecord,
+    ) -> Result<(), RevokeError> {
         let Connection { id, product, login_host, .. } = &record.connection;
         let owner = Owner { product, connection: id };
         let token = match &record.refresh_token {

@@ -29,7 +29,10 @@ where
 }
 
 /// The time, read where a request or a scheduled run enters.
-#[expect(clippy::disallowed_methods, reason = "the one reading of the machine's clock in a deployed function")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one reading of the machine's clock in a deployed function"
+)]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -39,7 +42,12 @@ pub fn init_logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).without_time().try_init();
+    let _ = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .without_time()
+        .try_init();
 }
 
 fn section(path: &str) -> &str {

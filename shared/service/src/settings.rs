@@ -40,7 +40,10 @@ impl PublicUrl {
         let url = Url::parse(text).ok()?;
         let local = url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
         let secure = url.scheme() == "https" || (url.scheme() == "http" && local);
-        let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        let bare = url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+            && url.username().is_empty();
         (secure && bare).then(|| Self(url.origin().ascii_serialization()))
     }
 
@@ -90,16 +93,20 @@ mod tests {
 
     #[test]
     fn a_missing_setting_is_named() {
-        let error = Settings::read(|name| (name == "PUBLIC_URL").then(|| "https://a.example".into())).unwrap_err();
+        let error =
+            Settings::read(|name| (name == "PUBLIC_URL").then(|| "https://a.example".into())).unwrap_err();
         assert!(error.to_string().contains("TABLE_NAME"), "{error}");
     }
 
     #[test]
     fn the_public_url_is_a_secure_origin() {
-        for good in ["https://connect.example.com", "https://connect.example.com/", "http://latchkey.localhost:7400"] {
+        for good in
+            ["https://connect.example.com", "https://connect.example.com/", "http://latchkey.localhost:7400"]
+        {
             assert!(PublicUrl::parse(good).is_some(), "{good}");
         }
-        for bad in ["http://connect.example.com", "https://a.example/path", "https://u@a.example", "connect"] {
+        for bad in ["http://connect.example.com", "https://a.example/path", "https://u@a.example", "connect"]
+        {
             assert!(PublicUrl::parse(bad).is_none(), "{bad}");
         }
     }

@@ -1,6 +1,5 @@
 //! Connections: what is handed out, listed, and taken back.
 
-use aws_sdk_dynamodb::types::{Update, builders::UpdateBuilder};
 use domain::{
     AppId, Connection, ConnectionId, Customer, Environment, Failure, Identity, ProductId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
@@ -9,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Field, Item, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
-    failures::failure_item,
+    expression::Expression,
     keys, millis,
     rows::{ConnectionRow, ListedRow, from_item, to_item},
     sessions::built,
@@ -146,17 +145,8 @@ impl Store {
     /// The connection of that id: one strongly consistent read.
     pub async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
         let key = keys::connection(id);
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
-        answer.item.map(|item| from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk)).transpose()
+        let item = self.get(&key, true).await?;
+        item.map(|item| from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk)).transpose()
     }
 
     /// A product's connections in the order they were made, and where to go on.
@@ -233,47 +223,38 @@ impl Store {
         id: &ConnectionId,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let update = self
-            .revoking_update(id, now)
+        let marked = self
+            .update(&keys::connection(id))
+            .revoking(id, now)
             .condition_expression("attribute_exists(pk) AND product = :product")
-            .expression_attribute_values(":product", S(product.as_str()));
-        Ok(self.transact(vec![built(update.build())?]).await?.is_ok())
+            .expression_attribute_values(":product", S(product.as_str()))
+            .send()
+            .await;
+        Ok(conditional("UpdateItem", marked)?.is_ok())
     }
 
     /// Marks an unredeemed connection as to be revoked, unless it was redeemed in the meantime.
     pub async fn expire_pending(&self, id: &ConnectionId, now: Timestamp) -> Result<bool, StoreError> {
-        let update = self
-            .revoking_update(id, now)
+        let marked = self
+            .update(&keys::connection(id))
+            .revoking(id, now)
             .condition_expression("#state = :pending AND redeem_by <= :now")
-            .expression_attribute_values(":pending", S("pending"));
-        Ok(self.transact(vec![built(update.build())?]).await?.is_ok())
-    }
-
-    pub(crate) fn revoking_update(&self, id: &ConnectionId, now: Timestamp) -> UpdateBuilder {
-        let key = keys::connection(id);
-        Update::builder()
-            .table_name(&self.table)
-            .key("pk", S(key.pk))
-            .key("sk", S(key.sk))
-            .update_expression("SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":revoking", S("revoking"))
-            .expression_attribute_values(":now", millis(now))
-            .expression_attribute_values(":shard", S(keys::due_shard(id)))
+            .expression_attribute_values(":pending", S("pending"))
+            .send()
+            .await;
+        Ok(conditional("UpdateItem", marked)?.is_ok())
     }
 
     /// Puts off a due connection: the next look at it is at `due`.
     pub async fn put_off(&self, id: &ConnectionId, due: Timestamp) -> Result<(), StoreError> {
-        let key = keys::connection(id);
-        let update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", S(key.pk))
-            .key("sk", S(key.sk))
+        let put_off = self
+            .update(&keys::connection(id))
             .update_expression("SET due_at = :due")
             .condition_expression("attribute_exists(due_shard)")
-            .expression_attribute_values(":due", millis(due));
-        self.transact(vec![built(update.build())?]).await.map(drop)
+            .expression_attribute_values(":due", millis(due))
+            .send()
+            .await;
+        conditional("UpdateItem", put_off).map(drop)
     }
 
     /// Deletes a connection whose grant was revoked. Only a connection that is being revoked is deleted: a
@@ -303,35 +284,27 @@ impl Store {
         to: &domain::ConnectionState,
         failure: &Failure,
     ) -> Result<bool, StoreError> {
-        let id = &record.connection.id;
-        let key = keys::connection(id);
-        let mut update = Update::builder()
-            .table_name(&self.table)
-            .key("pk", S(key.pk))
-            .key("sk", S(key.sk))
+        let mut update = self
+            .update_together(&keys::connection(&record.connection.id))
             .update_expression(
-                "SET #state = :to, since = :at, failure = :failure REMOVE lease_until, began_at, began_epoch, due_shard, due_at",
+                "SET #state = :to, since = :at, failure = :failure \
+                 REMOVE lease_until, began_at, began_epoch, due_shard, due_at",
             )
-            .expression_attribute_names("#state", "state")
+            .living_states()
             .expression_attribute_values(":to", S(to.word()))
             .expression_attribute_values(":at", millis(failure.at))
-            .expression_attribute_values(":failure", S(failure.id.as_str()))
-            .expression_attribute_values(":active", S("active"))
-            .expression_attribute_values(":blocked", S("blocked"))
-            .expression_attribute_values(":unknown", S("refresh_unknown"));
+            .expression_attribute_values(":failure", S(failure.id.as_str()));
         update = match &record.refresh_fingerprint {
             Some(fingerprint) => update
-                .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
+                .condition_expression(
+                    "#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent",
+                )
                 .expression_attribute_values(":sent", S(fingerprint.as_str())),
             None => update.condition_expression(
                 "#state IN (:active, :blocked, :unknown) AND attribute_not_exists(refresh_fingerprint)",
             ),
         };
-        let put = aws_sdk_dynamodb::types::Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(failure_item(failure)?))
-            .build();
-        Ok(self.transact(vec![built(update.build())?, built(put)?]).await?.is_ok())
+        Ok(self.transact(vec![built(update.build())?, self.failure_write(failure)?]).await?.is_ok())
     }
 
     /// The connections of one partition of the due index whose time has come, the longest due first.

@@ -1,9 +1,10 @@
 //! Failures, and the counter of callbacks that belong to nobody.
 
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{Failure, FailureId};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Item, N, S, Store, StoreError, conditional, keys, ttl};
+use crate::{Item, N, S, Store, StoreError, conditional, keys, sessions::built, ttl};
 
 /// How long a failure and its help page are kept.
 pub const FAILURE_KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
@@ -15,16 +16,8 @@ impl Store {
     /// The failure of that id, while it is kept.
     pub async fn failure(&self, id: &FailureId, now: Timestamp) -> Result<Option<Failure>, StoreError> {
         let key = keys::failure(id);
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
-        let Some(item) = answer.item else { return Ok(None) };
+        let item = self.get(&key, false).await?;
+        let Some(item) = item else { return Ok(None) };
         let failure: Failure = serde_dynamo::from_item(item)
             .map_err(|error| StoreError::Corrupt { pk: key.pk, what: error.to_string() })?;
         Ok((now < failure.at + FAILURE_KEPT).then_some(failure))
@@ -42,15 +35,16 @@ impl Store {
             .map_err(|error| StoreError::unavailable("PutItem", &error))
     }
 
+    /// A failure's record as part of a transaction, with the change that it causes.
+    pub(crate) fn failure_write(&self, failure: &Failure) -> Result<TransactWriteItem, StoreError> {
+        built(Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build())
+    }
+
     /// Counts a callback without a known attempt and browser. Nothing of it is kept.
     pub async fn count_stray(&self, now: Timestamp) -> Result<(), StoreError> {
         let key = keys::stray(now);
         let counted = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression("SET #ttl = :ttl ADD callbacks :one")
             .condition_expression("attribute_not_exists(callbacks) OR callbacks < :most")
             .expression_attribute_names("#ttl", "ttl")
@@ -63,7 +57,7 @@ impl Store {
     }
 }
 
-pub(crate) fn failure_item(failure: &Failure) -> Result<Item, StoreError> {
+fn failure_item(failure: &Failure) -> Result<Item, StoreError> {
     let key = keys::failure(&failure.id);
     let mut item: Item = serde_dynamo::to_item(failure)
         .map_err(|error| StoreError::Corrupt { pk: key.pk.clone(), what: error.to_string() })?;

@@ -5,6 +5,7 @@
 //! the refresh token that was sent: a late holder's good answer is kept while nothing newer is stored, and
 //! a reconnect in between is never overwritten.
 
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{
     Scopes,
@@ -14,8 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
 
 use crate::{
-    ConnectionRecord, Field, N, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional, keys,
-    millis,
+    ConnectionRecord, Field, N, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
+    expression::Expression,
+    keys, millis,
     rows::{ConnectionRow, from_item},
 };
 
@@ -85,11 +87,7 @@ impl Store {
             return Ok(Leased::No(Box::new(record.clone())));
         };
         let leased = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression("SET lease_until = :until ADD epoch :one")
             .condition_expression(
                 "#state IN (:active, :blocked) AND refresh_fingerprint = :sent AND epoch = :epoch \
@@ -160,17 +158,10 @@ impl Store {
         }
         set.push_str(" REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure");
         let mut update = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression(set)
             .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":active", S("active"))
-            .expression_attribute_values(":blocked", S("blocked"))
-            .expression_attribute_values(":unknown", S("refresh_unknown"))
+            .living_states()
             .expression_attribute_values(":sent", S(lease.sent.as_str()))
             .expression_attribute_values(":access", S(renewed.access_token.as_str()))
             .expression_attribute_values(":access_print", S(renewed.access_fingerprint.as_str()))
@@ -227,11 +218,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let key = keys::connection(&record.connection.id);
         let marked = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression("SET #state = :unknown, since = began_at REMOVE lease_until")
             .condition_expression(
                 "#state = :active AND attribute_exists(began_at) AND epoch = :epoch AND lease_until <= :now",
@@ -254,15 +241,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Lease>, StoreError> {
         let key = keys::connection(&record.connection.id);
-        let (Some(sent), Some(sealed)) = (record.refresh_fingerprint.clone(), record.refresh_token.clone()) else {
+        let (Some(sent), Some(sealed)) = (record.refresh_fingerprint.clone(), record.refresh_token.clone())
+        else {
             return Ok(None);
         };
         let leased = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression("SET lease_until = :until, recovered_at = :now ADD epoch :one")
             .condition_expression(
                 "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
@@ -293,16 +277,8 @@ impl Store {
         Ok(RefreshToken::new(token.expose_secret()))
     }
 
-    fn holder_update(
-        &self,
-        lease: &Lease,
-    ) -> aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder {
-        let key = keys::connection(&lease.record.connection.id);
-        self.client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(key.pk))
-            .key("sk", S(key.sk))
+    fn holder_update(&self, lease: &Lease) -> UpdateItemFluentBuilder {
+        self.update(&keys::connection(&lease.record.connection.id))
             .expression_attribute_values(":epoch", N(lease.record.epoch))
     }
 }

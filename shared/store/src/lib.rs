@@ -1,4 +1,7 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod expression;
 
 pub mod connections;
 pub mod failures;
@@ -15,9 +18,11 @@ mod rows;
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    types::AttributeValue,
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, Update, builders::UpdateBuilder},
 };
 use jiff::Timestamp;
+use keys::Key;
 
 pub use connections::{ConnectionRecord, NewConnection, Tokens};
 pub use leases::{Lease, Leased, Saved};
@@ -59,6 +64,30 @@ impl Store {
     /// The table of that name.
     pub fn new(client: Client, table: impl Into<String>) -> Self {
         Self { client, table: table.into() }
+    }
+
+    /// One item. Consistently, where a write of a moment ago must be seen.
+    async fn get(&self, key: &Key, consistently: bool) -> Result<Option<Item>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", S(&key.pk))
+            .key("sk", S(key.sk))
+            .consistent_read(consistently)
+            .send()
+            .await;
+        answer.map(|answer| answer.item).map_err(|error| StoreError::unavailable("GetItem", &error))
+    }
+
+    /// An update of one item, to be completed and sent.
+    fn update(&self, key: &Key) -> UpdateItemFluentBuilder {
+        self.client.update_item().table_name(&self.table).key("pk", S(&key.pk)).key("sk", S(key.sk))
+    }
+
+    /// An update of one item within a transaction, to be completed.
+    fn update_together(&self, key: &Key) -> UpdateBuilder {
+        Update::builder().table_name(&self.table).key("pk", S(&key.pk)).key("sk", S(key.sk))
     }
 
     /// The client, for the table's own management (creating it in the local stack).

@@ -8,16 +8,8 @@ impl Store {
     /// The product of that id.
     pub async fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
         let key = keys::product(id);
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
-        let Some(mut item) = answer.item else { return Ok(None) };
+        let item = self.get(&key, false).await?;
+        let Some(mut item) = item else { return Ok(None) };
         let config = item.remove("config").and_then(|value| match value {
             aws_sdk_dynamodb::types::AttributeValue::S(text) => Some(text),
             _ => None,

@@ -4,16 +4,20 @@
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{
-        AttributeValue, CancellationReason, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
-        TransactWriteItem, Update,
+        AttributeValue, CancellationReason, Delete, Put, ReturnValue,
+        ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
     },
 };
-use domain::{Attempt, AttemptId, ConnectSession, Failure, SessionId, secret::Hash, session::{LastFailure, Redemption}};
+use domain::{
+    Attempt, AttemptId, ConnectSession, Failure, SessionId,
+    secret::Hash,
+    session::{LastFailure, Redemption},
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Item, N, NewConnection, S, Store, StoreError, conditional,
-    failures::failure_item,
+    expression::Expression,
     keys, millis,
     rows::{AttemptRow, SessionRow, from_item, to_item},
     ttl,
@@ -105,17 +109,8 @@ impl Store {
     /// The session of that id.
     pub async fn session(&self, id: &SessionId) -> Result<Option<ConnectSession>, StoreError> {
         let key = keys::session(id);
-        let answer = self
-            .client
-            .get_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
-        answer.item.map(|item| from_item::<SessionRow>(&key.pk, item)?.read(&key.pk)).transpose()
+        let item = self.get(&key, true).await?;
+        item.map(|item| from_item::<SessionRow>(&key.pk, item)?.read(&key.pk)).transpose()
     }
 
     /// The session of that id, noting that its page was seen: read and mark in one request. Nothing else
@@ -127,11 +122,7 @@ impl Store {
     ) -> Result<Option<ConnectSession>, StoreError> {
         let key = keys::session(id);
         let opened = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression("SET opened_at = if_not_exists(opened_at, :now)")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":now", millis(now))
@@ -163,10 +154,7 @@ impl Store {
             .condition_expression(
                 "#state IN (:created, :redirected, :failed) AND expires_at > :now AND attempts < :most",
             )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":created", S("created"))
-            .expression_attribute_values(":redirected", S("redirected"))
-            .expression_attribute_values(":failed", S("failed"))
+            .open_states()
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", N(1))
             .expression_attribute_values(":most", N(MAX_ATTEMPTS));
@@ -182,11 +170,7 @@ impl Store {
     pub async fn claim(&self, id: &AttemptId, browser: &Hash, now: Timestamp) -> Result<Claim, StoreError> {
         let key = keys::attempt(id);
         let claimed = self
-            .client
-            .update_item()
-            .table_name(&self.table)
-            .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .update(&key)
             .update_expression("SET claimed_at = :now")
             .condition_expression(
                 "attribute_exists(pk) AND attribute_not_exists(claimed_at) AND expires_at > :now AND browser = :browser",
@@ -219,10 +203,7 @@ impl Store {
         let update = self
             .session_update(&connection.session)
             .condition_expression("#state IN (:created, :redirected, :failed)")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":created", S("created"))
-            .expression_attribute_values(":redirected", S("redirected"))
-            .expression_attribute_values(":failed", S("failed"))
+            .open_states()
             .expression_attribute_values(":id", S(connection.id.as_str()));
         let update = match &new.receipt {
             Some((receipt, redeem_by)) => update
@@ -261,10 +242,8 @@ impl Store {
             .expression_attribute_values(":now", millis(now))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         let key = keys::connection(&connection);
-        let activate = Update::builder()
-            .table_name(&self.table)
-            .key("pk", S(key.pk))
-            .key("sk", S(key.sk))
+        let activate = self
+            .update_together(&key)
             .update_expression("SET #state = :active REMOVE redeem_by, due_shard, due_at")
             .condition_expression("#state = :pending")
             .expression_attribute_names("#state", "state")
@@ -292,17 +271,14 @@ impl Store {
     /// Records a failure of a session's attempt, and leaves the session open for another. A session that
     /// has succeeded meanwhile (in another tab) stays as it is; the failure is kept all the same.
     pub async fn fail_session(&self, session: &SessionId, failure: &Failure) -> Result<(), StoreError> {
-        let put = Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build();
+        let put = self.failure_write(failure)?;
         let update = self
             .session_update(session)
             .update_expression("SET #state = :failed, last_failure = :failure")
             .condition_expression("#state IN (:created, :redirected, :failed)")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":created", S("created"))
-            .expression_attribute_values(":redirected", S("redirected"))
-            .expression_attribute_values(":failed", S("failed"))
+            .open_states()
             .expression_attribute_values(":failure", last_failure(failure)?);
-        match self.transact(vec![built(put)?, built(update.build())?]).await? {
+        match self.transact(vec![put, built(update.build())?]).await? {
             Ok(()) => Ok(()),
             Err(_) => self.record_failure(failure).await,
         }
@@ -311,21 +287,18 @@ impl Store {
     /// Records what the person in a session told us, and leaves the session open. `false`: it has been told
     /// too often, or the session is over; whoever holds a link cannot fill the table.
     pub async fn report_failure(&self, session: &SessionId, failure: &Failure) -> Result<bool, StoreError> {
-        let put = Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build();
+        let put = self.failure_write(failure)?;
         let update = self
             .session_update(session)
             .update_expression("SET #state = :failed, last_failure = :failure ADD reports :one")
             .condition_expression(
                 "#state IN (:created, :redirected, :failed) AND (attribute_not_exists(reports) OR reports < :most)",
             )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":created", S("created"))
-            .expression_attribute_values(":redirected", S("redirected"))
-            .expression_attribute_values(":failed", S("failed"))
+            .open_states()
             .expression_attribute_values(":failure", last_failure(failure)?)
             .expression_attribute_values(":one", N(1))
             .expression_attribute_values(":most", N(MAX_REPORTS));
-        Ok(self.transact(vec![built(put)?, built(update.build())?]).await?.is_ok())
+        Ok(self.transact(vec![put, built(update.build())?]).await?.is_ok())
     }
 
     /// Ends a session whose receipt another user brought: the failure is on record, the receipt is worth
@@ -337,7 +310,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let Some(connection) = redemption.receipt.connection() else { return Ok(()) };
-        let put = Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build();
+        let put = self.failure_write(failure)?;
         let session = self
             .session_update(&redemption.session)
             .update_expression(
@@ -350,15 +323,17 @@ impl Store {
             .expression_attribute_values(":returned", S("returned"))
             .expression_attribute_values(":receipt", S(redemption.receipt.hash().as_str()))
             .expression_attribute_values(":failure", last_failure(failure)?);
-        let revoke = self.revoking_update(&connection, now);
+        let revoke = self
+            .update_together(&keys::connection(&connection))
+            .revoking(&connection, now)
+            .condition_expression("attribute_exists(pk)");
         // Refused means that the sweep or a second call came first: the grant is on its way out already.
-        let _ = self.transact(vec![built(put)?, built(session.build())?, built(revoke.build())?]).await?;
+        let _ = self.transact(vec![put, built(session.build())?, built(revoke.build())?]).await?;
         Ok(())
     }
 
     fn session_update(&self, id: &SessionId) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
-        let key = keys::session(id);
-        Update::builder().table_name(&self.table).key("pk", S(key.pk)).key("sk", S(key.sk))
+        self.update_together(&keys::session(id))
     }
 
     /// Writes all or nothing. The inner error: a condition refused, with each write's reason.

@@ -72,7 +72,9 @@ impl Store {
             .await;
         match created {
             Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) => {
+            Err(error)
+                if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
+            {
                 Ok(())
             }
             Err(error) => Err(StoreError::unavailable("CreateTable", &error)),

@@ -10,6 +10,7 @@ import axe from 'axe-core';
 import { chromium } from 'playwright-core';
 
 const SHOTS = fileURLToPath(new URL('../shots/', import.meta.url));
+const PICTURES = fileURLToPath(new URL('../../../docs/pictures/', import.meta.url));
 const WCAG = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'];
 const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
@@ -58,6 +59,12 @@ export class Person {
   /** The same person, in another tab of the same browser. */
   async tab() {
     return new Person({ ...this, page: await this.context.newPage() });
+  }
+
+  /** What a link opens in a tab of its own. */
+  async followInNewTab(name) {
+    const [page] = await Promise.all([this.context.waitForEvent('page'), this.follow(name)]);
+    return new Person({ ...this, page });
   }
 
   async open(address) {
@@ -111,6 +118,14 @@ export class Person {
   async shows(name) {
     await this.#shoot(name, DESKTOP, 'light');
     await this.#shoot(`${name}-phone`, PHONE, 'light');
+    await this.page.setViewportSize(DESKTOP);
+  }
+
+  /** For docs/pictures: what fits on a screen of that size. */
+  async isPictured(name, size) {
+    await this.page.setViewportSize(size);
+    await this.page.evaluate(() => scrollTo(0, 0));
+    await this.page.screenshot({ path: `${PICTURES}${name}.png`, animations: 'disabled' });
     await this.page.setViewportSize(DESKTOP);
   }
 

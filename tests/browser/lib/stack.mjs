@@ -2,7 +2,10 @@
 // any free ports, and ends it, by its process id, when the story is over.
 
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { request } from 'node:http';
 import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 const LOCAL = fileURLToPath(new URL('../../../target/debug/local', import.meta.url));
@@ -34,23 +37,35 @@ export class Stack {
   }
 
   async stop() {
-    const ended = new Promise((done) => this.running.once('exit', done));
     this.running.kill('SIGINT');
-    await ended;
+    await once(this.running, 'exit');
   }
 
   /** Fernway's backend calls Latchkey. */
-  async call(path) {
-    const answer = await fetch(this.latchkey + path, {
-      headers: { authorization: `Bearer ${this.api_keys.fernway}` },
-    });
-    return answer.json();
+  call(path) {
+    return ask(this.latchkey + path, { headers: { authorization: `Bearer ${this.api_keys.fernway}` } });
   }
 
   /** What only a test can do to Salesforce: tests/world/src/salesforce/http/control.rs. */
-  async world(control, body) {
+  world(control, wish) {
     const site = `http://salesforce.localhost:${this.salesforcePort}`;
-    const answer = await fetch(`${site}/_world/${control}`, { method: 'POST', body: JSON.stringify(body) });
-    if (!answer.ok) throw new Error(`${control}: ${await answer.text()}`);
+    return ask(`${site}/_world/${control}`, { method: 'POST' }, JSON.stringify(wish));
   }
+}
+
+/** One request, without a browser: Node does not know that *.localhost is this machine. */
+export async function send(address, options = {}, body = '') {
+  const { hostname, host, port, pathname, search } = new URL(address);
+  if (!hostname.endsWith('.localhost')) throw new Error(`${hostname} is not this machine`);
+  const sent = request({
+    ...options, host: '127.0.0.1', port, path: pathname + search, headers: { ...options.headers, host },
+  });
+  const [answer] = await once(sent.end(body), 'response');
+  return { status: answer.statusCode, location: answer.headers.location, text: await text(answer) };
+}
+
+async function ask(address, options, body) {
+  const answer = await send(address, options, body);
+  if (answer.status !== 200) throw new Error(`${answer.status} from ${address}: ${answer.text}`);
+  return JSON.parse(answer.text);
 }

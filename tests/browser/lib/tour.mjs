@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 
-import { clicksInUsage, leaves, logsIn, opensSetup, pressesConnect, readsRecords, signedIn } from './story.mjs';
+import { clicksInUsage, leaves, logsIn, pressesConnect, readsRecords, signedIn } from './story.mjs';
 
 export async function tour(alice, ada, look = async () => {}) {
   // The error: Salesforce stops Uma on a page of its own, and sends nobody back.
@@ -39,12 +39,14 @@ export async function tour(alice, ada, look = async () => {}) {
 
   // The fix: Ada, the admin, opens the link from the message, in her own browser.
   const help = alice.page.url();
-  await alice.reads(help);
-  await ada.open(help);
+  const [letter] = /http\S+\/help\/\S+/.exec(await alice.page.locator('.message').innerText());
+  assert.equal(letter, `${help}#admin`);
+  await ada.open(letter);
   await ada.reads('For your Salesforce admin');
   assert.equal(await ada.page.getByRole('link', { name: 'Try again' }).count(), 0, 'a link attaches nothing');
-  const setup = await ada.tab();
-  await opensSetup(setup);
+  const setup = await ada.followInNewTab('Open Setup in acme.my.salesforce.localhost');
+  await logsIn(setup, 'ada@acme.example');
+  await setup.sees('Setup');
   await look(setup, 'salesforce-setup');
   await clicksInUsage(setup, 'Fernway Sync', 'Install');
   await setup.sees('Install Fernway Sync');

@@ -11,7 +11,7 @@ export class Browser {
   history = [];
   #jar = new CookieJar(undefined, { allowSecureOnLocal: true });
 
-  /** Stops before the next address that begins so; the page is then `stopped` at it. */
+  /** A trip ends before an address that begins with `stopBefore`; its page is then `stopped` at it. */
   constructor({ stopBefore } = {}) {
     this.stopBefore = stopBefore;
   }
@@ -92,11 +92,5 @@ class Page {
     const link = this.html.querySelectorAll('a').find((found) => found.text.includes(label));
     if (!link) throw new Error(`no link says ${label}: ${this.status} ${this.url.pathname} ${this.text}`);
     return this.#browser.get(new URL(link.getAttribute('href'), this.url));
-  }
-
-  /** Goes on from where the trip was stopped. */
-  async follow() {
-    this.#browser.stopBefore = undefined;
-    return this.#browser.get(this.url);
   }
 }

@@ -1,9 +1,11 @@
-// The far side of Latchkey's calls, in the place of Salesforce: npm `oidc-provider`, certified by the OpenID Foundation,
-// at Salesforce's paths. Its own login and consent pages, PKCE, rotation with reuse detection, introspection and
-// revocation are untouched. What Salesforce adds to RFC 6749, or asks less than it, a middleware adds: see `salesforce`.
+// The far side of Latchkey's calls, in the place of Salesforce: npm `oidc-provider`, certified by the OpenID
+// Foundation, at Salesforce's paths. Its own login and consent pages, PKCE, rotation with reuse detection,
+// introspection and revocation are untouched. Where Salesforce adds to the RFCs, or asks less than they do, a
+// middleware makes up for it.
 
 import { createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createServer } from 'node:http';
+import { setTimeout } from 'node:timers/promises';
 import { Provider } from 'oidc-provider';
 
 /** Salesforce's paths. */
@@ -16,12 +18,14 @@ const ROUTES = {
   jwks: '/id/keys',
 };
 
+const HOUR = 3600;
+
 const ORG = '00DgK0000000009UAA';
 const USER = '005gK0000000901QAA';
 const USERNAME = 'uma@elsewhere.example';
 
 export class FarSide {
-  /** Every call of the token endpoint, in order: `{ grantType, params, error }`. */
+  /** Every call of the token endpoint: `{ grantType, params, error }`, the error in the provider's own words. */
   calls = [];
   /** Every token answer that was given, as it was sent. */
   answers = [];
@@ -29,6 +33,8 @@ export class FarSide {
   ended = [];
   /** Changes the next token answer on its way out, once. */
   twist;
+  /** How long, in milliseconds, the next call of the token endpoint waits before the provider sees it, once. */
+  pause;
   #server;
 
   /** Takes a free port. The issuer is known from here on; it answers once it is `serve`d. */
@@ -95,12 +101,19 @@ export class FarSide {
   async #salesforce(ctx, next) {
     if (ctx.path === new URL(this.identity).pathname) return this.#tellUser(ctx);
     if (ctx.path === ROUTES.revocation && !ctx.headers.authorization) {
-      // Salesforce asks no client to authenticate here: it knows whose the token is.
+      // RFC 7009 §2.1 asks the client to authenticate; Salesforce knows by the token whose it is, and does not.
       const credentials = [this.app.consumerKey, this.app.secret].map(encodeURIComponent).join(':');
       ctx.req.headers.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
     }
+    if (ctx.path === ROUTES.token && this.pause) await this.#wait();
     await next();
     if (ctx.path === ROUTES.token && ctx.status === 200) this.#addToAnswer(ctx);
+  }
+
+  async #wait() {
+    const { pause } = this;
+    this.pause = undefined;
+    await setTimeout(pause);
   }
 
   /** Salesforce signs whose the tokens are, says where the API answers, and does not say when they expire. */
@@ -161,6 +174,15 @@ function configuration(app, callback) {
     routes: ROUTES,
     cookies: { keys: [randomBytes(32).toString('base64url')] },
     jwks: { keys: [key] },
-    ttl: { AccessToken: 3600, AuthorizationCode: 60, Grant: 86400, IdToken: 3600, Interaction: 600, RefreshToken: 86400, Session: 3600 },
+    // Seconds.
+    ttl: {
+      AccessToken: HOUR,
+      AuthorizationCode: 60,
+      Grant: 24 * HOUR,
+      IdToken: HOUR,
+      Interaction: 600,
+      RefreshToken: 24 * HOUR,
+      Session: HOUR,
+    },
   };
 }

@@ -35,6 +35,7 @@ export class Latchkey {
     const command = new URL('target/debug/local', ROOT).pathname;
     this.#process = spawn(command, ['--json', '--stop-after', STOPS_AFTER_S, ...free, ...flags], {
       stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...process.env, RUST_LOG: 'debug,hyper=info,h2=info' },
     });
     const addresses = await new Promise((found, failed) => {
       const late = setTimeout(() => failed(new Error('the local stack did not start in time')), STARTS_WITHIN_MS);
@@ -56,12 +57,13 @@ export class Latchkey {
 
   /** Ends the process that `start` began, and no other. */
   async stop() {
+    if (this.#process.exitCode !== null) return;
     const ended = new Promise((done) => this.#process.once('exit', done));
     this.#process.kill();
     await ended;
   }
 
-  /** What the functions logged. */
+  /** What the functions logged, down to `debug`. */
   get log() {
     return this.#lines.join('\n');
   }

@@ -7,7 +7,10 @@ import { Browser } from '../lib/browser.js';
 import { FarSide, sign } from '../lib/far-side.js';
 import { Latchkey, syncApp } from '../lib/latchkey.js';
 
-const RETRY_CALLERS = 20;
+const CALLERS = 20;
+
+/** How long the provider thinks about a refresh that all of them are waiting for. */
+const REFRESH_TAKES_MS = 700;
 
 let farSide;
 let latchkey;
@@ -28,17 +31,21 @@ beforeEach(() => {
   farSide.ended.length = 0;
 });
 
-/** Alice goes to the provider, signs in there, and stands before its consent page. */
-async function arrive(browser) {
+/** Alice presses Connect, and goes on to the provider. */
+async function leave(browser, choices = {}) {
   const { connect_url: link } = await latchkey.wish();
-  const connect = await browser.get(link);
-  const login = await connect.press('Continue to Salesforce', { host: 'production' });
+  const page = await browser.get(link);
+  return page.press('Continue to Salesforce', { host: 'production', ...choices });
+}
+
+/** She signs in there, and stands before its consent page. */
+async function signIn(login) {
   return login.press('Sign-in', { login: farSide.identity, password: 'any' });
 }
 
 /** The whole way, up to the product's return address. */
 async function connect(browser = new Browser({ stopBefore: latchkey.returnTo })) {
-  const consent = await arrive(browser);
+  const consent = await signIn(await leave(browser));
   return consent.press('Continue');
 }
 
@@ -47,17 +54,19 @@ async function connected() {
   return latchkey.redeem(await connect());
 }
 
-/** A browser that has approved, and is about to bring the provider's answer to Latchkey. */
+/** A browser that has approved, and the provider's answer that it is about to bring to Latchkey. */
 async function approved() {
   const browser = new Browser({ stopBefore: latchkey.callback });
-  return { browser, callback: await connect(browser) };
+  const { url: callback } = await connect(browser);
+  browser.stopBefore = latchkey.returnTo;
+  return { browser, callback };
 }
 
-/** The callback went on to a help page; its reference. */
-function helpPage(page) {
+/** The trip ended on a help page in the product's brand. */
+function isHelpPage(page) {
   assert.match(page.url.pathname, /^\/help\/fl_/, `${page.status} ${page.url.pathname} ${page.text}`);
+  assert.equal(page.status, 200);
   assert.match(page.text, /Fernway/);
-  return page;
 }
 
 test('connects with PKCE S256 and hands out the very token that the provider issued', async () => {
@@ -82,7 +91,7 @@ test('connects with PKCE S256 and hands out the very token that the provider iss
   assert.equal(token.instance_url, farSide.instanceUrl);
   assert.ok(farSide.answers.at(-1).id_token, 'the provider gave an id_token, which was checked');
   const told = await farSide.introspect(token.access_token);
-  assert.deepEqual([told.active, told.sub, told.scope], [true, farSide.identity, 'openid api refresh_token']);
+  assert.deepEqual([told.active, told.sub, told.scope], [true, farSide.identity, 'api refresh_token openid']);
   const userinfo = await fetch(`${farSide.issuer}/services/oauth2/userinfo`, {
     headers: { authorization: `Bearer ${token.access_token}` },
   });
@@ -92,9 +101,10 @@ test('connects with PKCE S256 and hands out the very token that the provider iss
 test('refreshes with the rotated token each time, so that reuse is never detected', async () => {
   const { id } = await connected();
   const tokens = [await latchkey.token(id)];
-  for (const turn of [1, 2, 3]) {
-    tokens.push(await latchkey.tokenAfter(tokens.at(-1).fingerprint, id));
-    assert.equal(farSide.callsOf('refresh_token').length, turn);
+  const needs = [{ rejected: tokens[0].fingerprint }, { minimum_lifetime: 3600 }, { minimum_lifetime: 3600 }];
+  for (const [turn, need] of needs.entries()) {
+    tokens.push(await latchkey.expect(200, 'POST', `/v1/connections/${id}/token`, need));
+    assert.equal(farSide.callsOf('refresh_token').length, turn + 1);
   }
 
   assert.equal(new Set(tokens.map((token) => token.access_token)).size, 4);
@@ -105,11 +115,12 @@ test('refreshes with the rotated token each time, so that reuse is never detecte
   assert.ok((await farSide.introspect(tokens.at(-1).access_token)).active);
 });
 
-test(`${RETRY_CALLERS} callers with the same rejected token cause one refresh, and all get its token`, async () => {
+test(`${CALLERS} callers with the same rejected token cause one refresh, and all get its token`, async () => {
   const { id } = await connected();
   const { fingerprint } = await latchkey.token(id);
+  farSide.pause = REFRESH_TAKES_MS;
 
-  const callers = Array.from({ length: RETRY_CALLERS }, () => latchkey.tokenAfter(fingerprint, id));
+  const callers = Array.from({ length: CALLERS }, () => latchkey.tokenAfter(fingerprint, id));
   const tokens = await Promise.all(callers);
 
   assert.equal(farSide.callsOf('refresh_token').length, 1);
@@ -155,84 +166,110 @@ test('deleting a connection ends its grant at the provider', async () => {
 });
 
 test('a callback counts in the browser that began, and in no other', async () => {
-  const { callback } = await approved();
-  const other = await new Browser().get(callback.url);
+  const { browser, callback } = await approved();
+  const other = await new Browser().get(callback);
   assert.equal(other.status, 400);
   assert.doesNotMatch(other.text, /Fernway/, 'a stranger sees no brand');
   assert.equal(farSide.calls.length, 0, 'the code was not sent');
 
-  const back = await callback.follow();
-  assert.match(back.url.href, new RegExp(`^${latchkey.returnTo}\\?`));
-  await latchkey.redeem(back);
+  await latchkey.redeem(await browser.get(callback));
 });
 
 test('a callback that comes again exchanges nothing and ends nothing', async () => {
   const { browser, callback } = await approved();
-  const [first, second] = await Promise.all([browser.get(`${callback.url}&again`), callback.follow()]);
-  const third = await browser.get(callback.url);
+  const together = await Promise.all([browser.get(callback), browser.get(callback)]);
+  const late = await browser.get(callback);
 
-  assert.equal(farSide.callsOf('authorization_code').length, 1, 'of two callbacks at once, one claims the attempt');
-  const redeemable = [first, second, third].filter((page) => page.url.searchParams.has('receipt'));
-  assert.equal(redeemable.length, 1);
-  const { id } = await latchkey.redeem(redeemable[0]);
+  assert.equal(farSide.calls.length, 1, 'of two callbacks at once, one claims the attempt');
+  const [back, ...more] = [...together, late].filter((page) => page.url.searchParams.has('receipt'));
+  assert.equal(more.length, 0);
+  const { id } = await latchkey.redeem(back);
   assert.ok((await farSide.introspect((await latchkey.token(id)).access_token)).active);
   assert.deepEqual(farSide.ended, [], 'the provider ends a grant whose code it sees twice');
 });
 
 test('a code of another attempt is refused by PKCE, and stays good where it belongs', async () => {
   const [mallory, alice] = [await approved(), await approved()];
-  const injected = new URL(alice.callback.url);
-  injected.searchParams.set('code', mallory.callback.url.searchParams.get('code'));
+  const injected = new URL(alice.callback);
+  injected.searchParams.set('code', mallory.callback.searchParams.get('code'));
 
-  alice.browser.stopBefore = undefined;
-  helpPage(await alice.browser.get(injected));
-  assert.deepEqual(farSide.calls.map(({ error }) => error), ['PKCE verification failed']);
+  isHelpPage(await alice.browser.get(injected));
+  assert.deepEqual(farSide.calls.map(({ error }) => error), ['code_verifier does not match code_challenge']);
 
-  await latchkey.redeem(await mallory.callback.follow());
+  await latchkey.redeem(await mallory.browser.get(mallory.callback));
+});
+
+test('the browser\'s session at the provider answers, unless the user asks for a fresh login', async () => {
+  const browser = new Browser({ stopBefore: latchkey.returnTo });
+  await latchkey.redeem(await connect(browser));
+
+  await latchkey.redeem(await leave(browser));
+
+  const login = await leave(browser, { fresh_login: 'yes' });
+  assert.equal(login.url.origin, farSide.issuer);
+  await latchkey.redeem(await signIn(login));
 });
 
 test('pressing Cancel at the provider leads to a help page', async () => {
-  const consent = await arrive(new Browser());
-  const help = helpPage(await consent.click('Cancel'));
-  assert.equal(help.status, 200);
+  const consent = await signIn(await leave(new Browser()));
+  isHelpPage(await consent.click('Cancel'));
   assert.equal(farSide.calls.length, 0);
 });
 
-const TWISTS = {
-  'an id_token with another signature': (answer) => {
-    const [header, claims, signature] = answer.id_token.split('.');
-    const other = signature.startsWith('A') ? 'B' : 'A';
-    return { ...answer, id_token: [header, claims, other + signature.slice(1)].join('.') };
+/** Token answers that must not be believed, the check that each fails, and whether the grant can be given back. */
+const LIES = [
+  {
+    what: 'an id_token with another signature',
+    fails: 'its id_token fails the check of signature',
+    givenBack: true,
+    tell(answer) {
+      const [header, claims, signature] = answer.id_token.split('.');
+      const other = signature.startsWith('A') ? 'B' : 'A';
+      return { ...answer, id_token: [header, claims, other + signature.slice(1)].join('.') };
+    },
   },
-  'an id_token of an earlier attempt': (answer) => ({ ...answer, id_token: farSide.answers[0].id_token }),
-  'an id of another user, signed': (answer) => {
-    const id = answer.id.replace(farSide.user, '005gK0000000902QAA');
-    return { ...answer, id, signature: sign(farSide.app.secret, id, answer.issued_at) };
+  {
+    what: 'an id_token of an earlier attempt',
+    fails: 'its id_token fails the check of nonce',
+    givenBack: true,
+    tell: (answer) => ({ ...answer, id_token: farSide.answers[0].id_token }),
   },
-  'a signature under another secret': (answer) => ({
-    ...answer,
-    signature: sign('another secret', answer.id, answer.issued_at),
-  }),
-};
+  {
+    what: 'an id_token of another user than the signed id',
+    fails: 'its id_token fails the check of subject',
+    givenBack: true,
+    tell(answer) {
+      const id = answer.id.replace(farSide.user, '005gK0000000902QAA');
+      return { ...answer, id, signature: sign(farSide.app.secret, id, answer.issued_at) };
+    },
+  },
+  {
+    what: 'a signature under another secret',
+    fails: 'its signature does not match',
+    givenBack: false,
+    tell: (answer) => ({ ...answer, signature: sign('another secret', answer.id, answer.issued_at) }),
+  },
+];
 
-for (const [what, twist] of Object.entries(TWISTS)) {
-  test(`${what} is not believed: a help page, and no connection`, async () => {
-    farSide.twist = twist;
+for (const { what, fails, givenBack, tell } of LIES) {
+  test(`${what} is not believed: a help page, the cause in the log, and no connection`, async () => {
     const before = await latchkey.expect(200, 'GET', '/v1/connections');
-    helpPage(await connect(new Browser()));
+    const logged = latchkey.log.length;
+    farSide.twist = tell;
+
+    isHelpPage(await connect());
+
+    assert.ok(latchkey.log.slice(logged).includes(fails));
     assert.deepEqual(await latchkey.expect(200, 'GET', '/v1/connections'), before);
-    if (!what.startsWith('a signature')) {
-      // Whose the tokens are is signed, so what came with the wrong id_token can be given back.
-      assert.equal(farSide.ended.length, 1);
-      assert.deepEqual(await farSide.introspect(farSide.answers.at(-1).access_token), { active: false });
-    }
+    const { active } = await farSide.introspect(farSide.answers.at(-1).access_token);
+    assert.equal(active, !givenBack);
   });
 }
 
 test('none of all this is in the log', () => {
   assert.match(latchkey.log, /revoked and deleted con_/, 'there is a log to look at');
   const secrets = farSide.answers.flatMap((answer) => [answer.access_token, answer.refresh_token, answer.id_token]);
-  assert.ok(secrets.length > RETRY_CALLERS);
+  assert.ok(secrets.length > CALLERS);
   for (const secret of [...secrets, farSide.app.secret, latchkey.apiKey]) {
     assert.ok(!latchkey.log.includes(secret), 'a token or a secret is in the log');
   }

@@ -41,7 +41,10 @@ pub struct Answer {
 impl Answer {
     /// The problem's type, without its prefix.
     pub fn problem(&self) -> &str {
-        self.body["type"].as_str().and_then(|kind| kind.strip_prefix("urn:latchkey:problem:")).unwrap_or("none")
+        self.body["type"]
+            .as_str()
+            .and_then(|kind| kind.strip_prefix("urn:latchkey:problem:"))
+            .unwrap_or("none")
     }
 
     /// A text member.
@@ -103,11 +106,7 @@ impl Story {
         let answer = self.backend.send(request).await.expect("Latchkey answers");
         let body = serde_json::from_slice(answer.body()).unwrap_or(Value::Null);
         self.secrets.keep_answer(&body);
-        Answer {
-            status: answer.status().as_u16(),
-            body,
-            headers: answer.headers().clone(),
-        }
+        Answer { status: answer.status().as_u16(), body, headers: answer.headers().clone() }
     }
 
     /// Fernway's backend makes a connect session for Alice of Acme.
@@ -190,7 +189,9 @@ impl Story {
 
     /// Copies an attribute of one connection's item to another's: what an attacker with the table could do.
     pub async fn copy_attribute(&self, from: &str, to: &str, attribute: &str) {
-        self.stack.copy_attribute(&format!("CONNECTION#{from}"), &format!("CONNECTION#{to}"), attribute).await;
+        self.stack
+            .copy_attribute(&format!("CONNECTION#{from}"), &format!("CONNECTION#{to}"), attribute)
+            .await;
     }
 }
 

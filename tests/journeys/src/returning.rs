@@ -8,7 +8,6 @@ use world::browser::{Browser, Page};
 use crate::Story;
 
 /// A story about somebody who has something to lose.
-#[derive(Debug)]
 pub struct Returning {
     /// The stack.
     pub story: Story,
@@ -21,7 +20,10 @@ pub struct Returning {
 /// Our own page, for a person: it says this, and is what a page of ours has to be.
 pub fn says(page: &Page, status: u16, heading: &str) {
     assert_eq!((page.status, page.heading().as_str()), (status, heading), "{page:?}");
-    assert!(page.header("content-security-policy").is_some_and(|policy| policy.contains("frame-ancestors 'none'")));
+    assert!(
+        page.header("content-security-policy")
+            .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
+    );
     let way_out = page.links().iter().any(|(_, to)| !to.is_empty())
         || page.has("press Connect again")
         || page.has("reload the page and try again")
@@ -83,7 +85,10 @@ impl Story {
         browser.stop_before("/oauth/callback");
         let page = approve(connect.click("Continue to Salesforce").await).await;
         self.secrets.keep_browser(browser);
-        assert!(page.location().is_some_and(|to| to.path() == "/oauth/callback"), "on the way back: {page:?}");
+        assert!(
+            page.location().is_some_and(|to| to.path() == "/oauth/callback"),
+            "on the way back: {page:?}"
+        );
         page
     }
 
@@ -112,8 +117,8 @@ impl Story {
 
 /// Signs in as uma and allows, where Salesforce asks.
 pub async fn approve(mut page: Page) -> Page {
-    for button in ["uma@acme.example", "Allow"] {
-        if page.all("button").iter().any(|text| text == button) {
+    for (asks, button) in [("Salesforce Log In", "uma@acme.example"), ("Allow Access?", "Allow")] {
+        if page.has(asks) {
             page = page.click(button).await;
         }
     }

@@ -64,7 +64,8 @@ impl Secrets {
     }
 
     fn keep_address(&self, url: &Url) {
-        for segment in url.path_segments().into_iter().flatten().filter(|segment| segment.starts_with("ck_")) {
+        for segment in url.path_segments().into_iter().flatten().filter(|segment| segment.starts_with("ck_"))
+        {
             self.keep("connect key", segment);
         }
         for (name, value) in url.query_pairs() {
@@ -103,7 +104,8 @@ impl Story {
         let secrets = self.every_secret().await;
         let logs = self.logs.text();
         for (secret, what) in &secrets {
-            let line = logs.lines().find(|line| line.contains(secret)).map(|line| line.replace(secret, "<here>"));
+            let line =
+                logs.lines().find(|line| line.contains(secret)).map(|line| line.replace(secret, "<here>"));
             assert!(line.is_none(), "a {what} stands in the log: {line:?}");
             let places = self.stack.dynamodb.find(TABLE, secret);
             assert!(places.is_empty(), "a {what} stands in the table: {places:?}");
@@ -146,7 +148,8 @@ impl Story {
             .expect("a request");
         let answer = self.backend.send(request).await.expect("Secrets Manager answers");
         let answer: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let keyring: Value = serde_json::from_str(answer["SecretString"].as_str().unwrap_or("{}")).expect("JSON");
+        let keyring: Value =
+            serde_json::from_str(answer["SecretString"].as_str().unwrap_or("{}")).expect("JSON");
         keyring["v1"].as_str().unwrap_or_default().to_owned()
     }
 }

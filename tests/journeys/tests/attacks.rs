@@ -10,7 +10,7 @@ fn receipt_in(address: &str) -> (String, String) {
     let address = Url::parse(address).expect("an address");
     let part = |name: &str| {
         let found = address.query_pairs().find(|(key, _)| key == name);
-        found.map(|(_, value)| value.into_owned()).unwrap_or_else(|| panic!("no {name} in {address}"))
+        found.map_or_else(|| panic!("no {name} in {address}"), |(_, value)| value.into_owned())
     };
     (part("connect_session"), part("receipt"))
 }

@@ -25,7 +25,13 @@ async fn an_app_that_is_not_installed_leads_from_salesforces_page_to_the_steps_a
     assert!(stuck.url.as_str().contains("RemoteAccessErrorPage"), "{}", stuck.url);
     assert!(stuck.has("OAUTH_APPROVAL_ERROR_GENERIC"), "{}", stuck.text());
 
-    let link = browser.history().iter().rev().find(|url| url.as_str().contains("/connect/ck_")).cloned().expect("a link");
+    let link = browser
+        .history()
+        .iter()
+        .rev()
+        .find(|url| url.as_str().contains("/connect/ck_"))
+        .cloned()
+        .expect("a link");
     let back = browser.get(link.as_str()).await;
     let trouble = browser.get(&format!("{link}/trouble")).await;
     assert!(back.links().iter().any(|(_, to)| to.ends_with("/trouble")), "{:?}", back.links());

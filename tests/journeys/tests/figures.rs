@@ -1,5 +1,7 @@
 //! Exact counts: what a connect and a token read cost. Timings are printed, never asserted.
 
+#![expect(clippy::print_stdout, reason = "figures are printed for whoever reads them")]
+
 use journeys::Story;
 use world::dynamodb::{DynamoRequest, Kind};
 
@@ -30,7 +32,7 @@ async fn a_whole_connect_costs_at_most_six_writes_and_four_reads_and_one_token_c
     let consent = story.leave(&browser).await.click("uma@acme.example").await;
     browser.stop_before("/salesforce/return");
     let stopped = consent.click("Allow").await;
-    let back = stopped.location().expect("on the way to the product").to_owned();
+    let back = stopped.location().expect("on the way to the product").clone();
     let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
     let (session, receipt) = (&query[0].1, &query[1].1);
     let redeemed = story
@@ -89,7 +91,11 @@ async fn warm_functions_ask_secrets_manager_for_nothing() {
     assert_eq!(token.status, 200, "{}", token.body);
     let calls = story.stack.secrets.calls();
     let consumer = calls.iter().filter(|(_, name)| name.contains("apps/")).count();
-    assert_eq!(calls.len(), consumer, "only the token function's first use of the consumer secret: {calls:?}");
+    assert_eq!(
+        calls.len(),
+        consumer,
+        "only the token function's first use of the consumer secret: {calls:?}"
+    );
     assert!(consumer <= 1, "{calls:?}");
     story.stack.secrets.reset_calls();
     story.pass(jiff::SignedDuration::from_mins(16));

@@ -80,14 +80,16 @@ async fn authorize_callback_and_errors_take_a_user_from_the_link_to_the_help_pag
     let created = authorize.invoke(event("create-connect-session", &create)).await.expect("an answer");
     assert_eq!(created["statusCode"], 201, "{created}");
     let link = body(&created)["connect_url"].as_str().unwrap().to_owned();
-    let connect_key = link.strip_prefix(&format!("{PUBLIC_URL}/connect/")).expect("our own address").to_owned();
+    let connect_key =
+        link.strip_prefix(&format!("{PUBLIC_URL}/connect/")).expect("our own address").to_owned();
 
     let page = authorize.invoke(event("open-connect-page", &[("connect_key", &connect_key)])).await.unwrap();
     assert_eq!(page["statusCode"], 200, "{page}");
     assert!(page["body"].as_str().unwrap().contains("Fernway"));
     assert!(header(&page, "content-security-policy").contains("frame-ancestors 'none'"));
 
-    let leave = authorize.invoke(event("leave-for-salesforce", &[("connect_key", &connect_key)])).await.unwrap();
+    let leave =
+        authorize.invoke(event("leave-for-salesforce", &[("connect_key", &connect_key)])).await.unwrap();
     assert_eq!(leave["statusCode"], 303, "{leave}");
     let to = url::Url::parse(header(&leave, "location")).unwrap();
     assert_eq!(to.origin().ascii_serialization(), "https://login.salesforce.com");
@@ -95,7 +97,10 @@ async fn authorize_callback_and_errors_take_a_user_from_the_link_to_the_help_pag
     assert_eq!(asked["redirect_uri"], format!("{PUBLIC_URL}/oauth/callback"));
     assert_eq!(asked["code_challenge_method"], "S256");
     let cookies = leave["cookies"].as_array().expect("cookies");
-    let cookie = cookies.iter().map(|c| c.as_str().unwrap()).find(|c| c.starts_with("__Host-lk-") && !c.starts_with("__Host-lk-s-"));
+    let cookie = cookies
+        .iter()
+        .map(|c| c.as_str().unwrap())
+        .find(|c| c.starts_with("__Host-lk-") && !c.starts_with("__Host-lk-s-"));
     let cookie = cookie.expect("the attempt's cookie").split(';').next().unwrap().to_owned();
 
     let doubled = [("state", asked["state"].as_str()), ("code", "aPrx"), ("cookie", cookie.as_str())];
@@ -140,7 +145,8 @@ async fn callback_redeems_and_token_hands_out() {
     let back = consent.click("Allow").await.location().expect("on the way to the product").clone();
     let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
 
-    let redeem = [("api_key", key.as_str()), ("session_id", query[0].1.as_str()), ("receipt", query[1].1.as_str())];
+    let redeem =
+        [("api_key", key.as_str()), ("session_id", query[0].1.as_str()), ("receipt", query[1].1.as_str())];
     let redeemed = callback.invoke(event("redeem", &redeem)).await.unwrap();
     assert_eq!(redeemed["statusCode"], 200, "{redeemed}");
     let connection = body(&redeemed)["id"].as_str().unwrap().to_owned();
@@ -165,7 +171,9 @@ async fn sweep_runs_on_its_schedule() {
 
 #[tokio::test]
 async fn a_function_without_a_setting_says_which() {
-    let lambda = Lambda::start(&bootstrap("Token"), &[("AWS_REGION", "eu-central-1"), ("PUBLIC_URL", PUBLIC_URL)]).await;
+    let lambda =
+        Lambda::start(&bootstrap("Token"), &[("AWS_REGION", "eu-central-1"), ("PUBLIC_URL", PUBLIC_URL)])
+            .await;
 
     let refused = lambda.invoke(event("sweep", &[])).await;
 

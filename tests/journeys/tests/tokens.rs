@@ -102,7 +102,16 @@ async fn while_somebody_refreshes_the_others_use_the_token_that_still_works() {
     assert_eq!((held.status, waited.status), (200, 200), "{} {}", held.body, waited.body);
     assert!(took < Duration::from_millis(400), "answered at once: {took:?}");
     assert!(waited.text("warning").contains("still works"));
-    assert_eq!(story.stack.salesforce.token_calls().iter().filter(|call| call.grant_type.as_deref() == Some("refresh_token")).count(), 1);
+    assert_eq!(
+        story
+            .stack
+            .salesforce
+            .token_calls()
+            .iter()
+            .filter(|call| call.grant_type.as_deref() == Some("refresh_token"))
+            .count(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -294,9 +303,12 @@ async fn a_key_of_one_product_never_sees_the_other() {
     let other = story.stack.api_key("tidewater").expose().to_owned();
     let one = format!("/v1/connections/{connection}");
 
-    for (method, path) in
-        [("GET", one.clone()), ("DELETE", one.clone()), ("GET", format!("{one}/token")), ("POST", format!("{one}/token"))]
-    {
+    for (method, path) in [
+        ("GET", one.clone()),
+        ("DELETE", one.clone()),
+        ("GET", format!("{one}/token")),
+        ("POST", format!("{one}/token")),
+    ] {
         let answer = story.call_with(&other, &[], method, &path, None).await;
         assert_eq!((answer.status, answer.problem()), (404, "not-found"), "{method} {path}");
     }

@@ -81,7 +81,10 @@ impl Functions {
     }
 }
 
-async fn answer(State(functions): State<Functions>, request: axum::extract::Request) -> axum::response::Response {
+async fn answer(
+    State(functions): State<Functions>,
+    request: axum::extract::Request,
+) -> axum::response::Response {
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return plain(413, r#"{"message":"Request Too Long"}"#);

@@ -9,7 +9,10 @@ use url::Url;
 use world::Clock;
 
 #[derive(Debug, Parser)]
-#[command(name = "local", about = "Latchkey on this machine: every function, DynamoDB, a Salesforce, a product")]
+#[command(
+    name = "local",
+    about = "Latchkey on this machine: every function, DynamoDB, a Salesforce, a product"
+)]
 struct Arguments {
     /// Latchkey's port
     #[arg(long, default_value_t = 7400)]

@@ -122,7 +122,8 @@ impl Example {
                 let body = json!({ "rejected": token["fingerprint"] });
                 (status, token) = self.call("POST", &path, Some(body)).await?;
             }
-            let (Some(instance), Some(access)) = (token["instance_url"].as_str(), token["access_token"].as_str())
+            let (Some(instance), Some(access)) =
+                (token["instance_url"].as_str(), token["access_token"].as_str())
             else {
                 return Err(format!("{status}: {}", token["title"].as_str().unwrap_or("no token")));
             };
@@ -208,7 +209,9 @@ async fn returned(
 ) -> Response {
     let user = signed_in(&headers);
     let (Some(user), Some(receipt)) = (user, returned.receipt) else {
-        return example.page(user, Some("Salesforce is not connected yet. Press Connect to try again.".into())).await;
+        return example
+            .page(user, Some("Salesforce is not connected yet. Press Connect to try again.".into()))
+            .await;
     };
     let path = format!("/v1/connect-sessions/{}/redeem", returned.connect_session);
     match example.call("POST", &path, Some(json!({ "receipt": receipt, "user": user.id }))).await {

@@ -12,24 +12,16 @@ use domain::{
     secret::{ApiKey, random},
 };
 use errors::Errors;
+pub use lambda_http::Body;
 use salesforce::{Hosts, Http, Salesforce};
 use serde::{Deserialize, Serialize};
-use service::{
-    Platform, Settings,
-    platform::Aws,
-    settings::PublicUrl,
-};
+use service::{Platform, Settings, platform::Aws, settings::PublicUrl};
 use sweep::{Sweep, Swept};
-pub use lambda_http::Body;
 pub use token::Token;
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
 use world::{
-    Clock,
-    browser::Browser,
-    dynamodb::DynamoDb,
-    salesforce as world_salesforce,
-    secrets::SecretsManager,
+    Clock, browser::Browser, dynamodb::DynamoDb, salesforce as world_salesforce, secrets::SecretsManager,
 };
 
 use crate::{functions::Functions, product};
@@ -317,7 +309,9 @@ fn registration(product: &Product, app: &App, callback: &str) -> world_salesforc
         link.query_pairs().find(|(name, _)| name == "p0").map(|(_, package)| package.into_owned())
     });
     let mut registration = match app.kind {
-        AppKind::ConnectedApp => AppRegistration::connected_app(app.label(), &app.consumer_key, &secret, callback),
+        AppKind::ConnectedApp => {
+            AppRegistration::connected_app(app.label(), &app.consumer_key, &secret, callback)
+        }
         AppKind::ExternalClientApp => AppRegistration::external_client_app(
             app.label(),
             &app.consumer_key,
@@ -360,7 +354,8 @@ impl Kept {
         use std::{io::Write, os::unix::fs::OpenOptionsExt};
         let (Some(folder), Some(file)) = (folder, Self::file(folder)) else { return Ok(()) };
         std::fs::create_dir_all(folder)?;
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
+        let mut file =
+            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
         Ok(())
     }

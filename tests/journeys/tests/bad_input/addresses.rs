@@ -1,0 +1,161 @@
+//! Addresses that are not registered, not ours, or not Salesforce's.
+
+use journeys::{Returning, says};
+use serde_json::json;
+use world::browser::RawRequest;
+
+/// None of these is a host where people sign in to Salesforce, whatever it looks like.
+const NOT_SALESFORCE: [&str; 14] = [
+    "evil.com#.my.salesforce.com",
+    "evil.com/.my.salesforce.localhost",
+    "evil.com?.my.salesforce.localhost",
+    "evil.com\\.my.salesforce.localhost",
+    "acme.my.salesforce.localhost@evil.com",
+    "evil.com:80@acme.my.salesforce.localhost",
+    "acme.my.salesforce.localhost.evil.com",
+    "acmemy.salesforce.localhost",
+    "my.salesforce.localhost",
+    "a.b.c.my.salesforce.localhost",
+    "javascript:alert(1)",
+    "127.0.0.1:80",
+    "\u{430}cme.my.salesforce.localhost",
+    "acme.my.salesforce.com",
+];
+
+#[tokio::test]
+async fn a_my_domain_that_is_not_salesforces_is_refused_on_the_page() {
+    let again = Returning::begin().await;
+    let connect = again.alice.get(&again.story.invite().await).await.choose("My Domain");
+
+    for typed in NOT_SALESFORCE {
+        let page = connect.fill("my_domain", typed).click("Continue to Salesforce").await;
+        says(&page, 422, "Connect Salesforce to Fernway");
+        assert!(page.has("That is not a Salesforce My Domain."), "{typed}: {page:?}");
+        assert_eq!(page.value("my_domain"), typed, "what was typed stays, to be corrected");
+    }
+    let page = connect.click("Continue to Salesforce").await;
+    assert!(page.has("Enter your My Domain address"), "{page:?}");
+
+    assert!(again.story.logs.text().contains("the My Domain is not one of Salesforce's"));
+    let asked = again.alice.history();
+    assert!(
+        asked.iter().all(|url| url.host_str().is_some_and(|host| host.ends_with(".localhost"))),
+        "{asked:?}"
+    );
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_my_domain_that_is_not_salesforces_is_refused_by_the_api() {
+    let again = Returning::begin().await;
+
+    for typed in NOT_SALESFORCE.into_iter().chain([""]) {
+        let refused = again.story.wish(json!({ "my_domain": typed })).await;
+        assert_eq!((refused.status, refused.problem()), (400, "not-a-salesforce-host"), "{typed}");
+    }
+
+    assert!(again.story.logs.text().contains("not-a-salesforce-host"));
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_return_address_is_registered_to_the_letter_or_refused() {
+    let again = Returning::begin().await;
+    let registered = format!("{}/salesforce/return", again.story.stack.product);
+
+    for asked in [
+        "https://evil.example/salesforce/return".to_owned(),
+        format!("{registered}/"),
+        format!("{registered}?next=https://evil.example"),
+        format!("{registered}#fragment"),
+        registered.to_uppercase(),
+        registered.replace("http://", "http://u@"),
+        registered.replace(".localhost", ".localhost.evil.example"),
+        "/salesforce/return".to_owned(),
+        "javascript:alert(1)".to_owned(),
+        String::new(),
+    ] {
+        let refused = again.story.wish(json!({ "return_to": asked })).await;
+        assert_eq!((refused.status, refused.problem()), (400, "return-address-not-registered"), "{asked}");
+        assert!(!refused.body.to_string().contains("evil"), "what was sent is not repeated");
+    }
+
+    assert!(again.story.logs.text().contains("return-address-not-registered"));
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_forged_host_changes_no_address_of_ours() {
+    let again = Returning::begin().await;
+    let origin = &again.story.stack.latchkey;
+    let forged = [
+        ("host", "evil.example"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "gopher"),
+        ("x-original-url", "https://evil.example/"),
+        ("forwarded", "host=evil.example;proto=gopher"),
+    ];
+
+    let wish = json!({
+        "app": "sync", "customer": { "id": "c-acme" }, "user": "u-alice",
+        "return_to": format!("{}/salesforce/return", again.story.stack.product),
+    });
+    let key = again.story.stack.api_key("fernway").expose();
+    let session =
+        again.story.call_with(key, &forged, "POST", "/v1/connect-sessions", Some(wish.to_string())).await;
+    let link = session.text("connect_url");
+    assert!(link.starts_with(&format!("{origin}/connect/ck_")), "the link is ours");
+
+    let path = url::Url::parse(link).expect("an address").path().to_owned();
+    let with_forged = |request: RawRequest| {
+        forged.iter().fold(request, |request, (name, value)| request.header(name, value))
+    };
+    let page = with_forged(RawRequest::new("GET", &path)).send(origin).await;
+    assert_eq!(page.status, 200);
+    assert!(!page.body.contains("evil.example") && !page.head.contains("evil.example"));
+
+    let form = RawRequest::new("POST", &path).header("Content-Type", "application/x-www-form-urlencoded");
+    let away = with_forged(form.body("host=production")).send(origin).await;
+    let to = url::Url::parse(away.header("location").expect("a redirect")).expect("an address");
+    let back =
+        to.query_pairs().find(|(name, _)| name == "redirect_uri").expect("a redirect_uri").1.into_owned();
+    assert_eq!((away.status, back), (303, format!("{origin}/oauth/callback")));
+    assert_eq!(to.origin().ascii_serialization(), again.story.stack.salesforce.login_origin());
+
+    let stray = with_forged(RawRequest::new("GET", "/oauth/callback?state=x&code=y")).send(origin).await;
+    assert!(stray.status == 400 && !stray.body.contains("evil.example"));
+    assert!(!again.story.logs.text().contains("evil.example"));
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn another_site_cannot_send_a_browser_off_with_its_form() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let evil = again.alice.at("http://evil.localhost:1/");
+    let origin = &again.story.stack.latchkey;
+
+    says(&evil.post_form(&link, &[("host", "production")]).await, 400, "We could not read that");
+    let told = evil.post_form(&format!("{link}/trouble"), &[("seen", "other")]).await;
+    says(&told, 400, "We could not read that");
+
+    // An older browser, which tells its origin and nothing more.
+    let path = url::Url::parse(&link).expect("an address").path().to_owned();
+    let form = RawRequest::new("POST", &path)
+        .header("Host", "latchkey.localhost")
+        .header("Origin", "http://evil.localhost")
+        .header("Content-Type", "application/x-www-form-urlencoded");
+    assert_eq!(form.body("host=production").send(origin).await.status, 400);
+
+    assert!(again.story.logs.text().contains("the form is not from our page, or cannot be read"));
+    let session = url_session(&again, &link).await;
+    assert_eq!((session["status"].as_str(), session["attempts"].as_u64()), (Some("created"), Some(0)));
+    again.ends_well().await;
+}
+
+/// The session behind a link, as the product's backend sees it.
+async fn url_session(again: &Returning, link: &str) -> serde_json::Value {
+    let key = link.rsplit('/').next().expect("a key");
+    let id = domain::secret::ConnectKey::new(key).session();
+    again.story.call("GET", &format!("/v1/connect-sessions/{id}"), None).await.body
+}
