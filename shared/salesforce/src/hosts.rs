@@ -251,7 +251,7 @@ fn host_of(typed: &str) -> Result<String, HostRefused> {
 
 /// What may stand before the ending: `acme`, `acme.develop`, `acme--uat.sandbox`.
 fn is_org_name(name: &str) -> bool {
-    matches!(name.split('.').count(), 1 | 2) && !matches!(name, "login" | "test")
+    matches!(name.split('.').count(), 1 | 2) && !matches!(name, "login" | "test" | "localhost")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { parse } from 'smol-toml';
 
 const ROOT = new URL('../../../', import.meta.url);
@@ -10,6 +11,9 @@ const ROOT = new URL('../../../', import.meta.url);
 /** What the stack may take to start, and the end that it puts to itself should its test die first. */
 const STARTS_WITHIN_MS = 60_000;
 const STOPS_AFTER_S = 600;
+
+/** How far its log may be behind its answers. */
+const LOGGED_WITHIN_MS = 5_000;
 
 /** Fernway's connected app, as its product file registers it and the local stack gives it a consumer secret. */
 export async function syncApp() {
@@ -21,6 +25,7 @@ export async function syncApp() {
 
 export class Latchkey {
   #process;
+  #ended;
   #lines = [];
 
   /** Starts every function on a free port, with these further flags. */
@@ -37,14 +42,14 @@ export class Latchkey {
       stdio: ['ignore', 'pipe', 'inherit'],
       env: { ...process.env, RUST_LOG: 'debug,hyper=info,h2=info' },
     });
+    this.#ended = new Promise((done) => this.#process.once('close', done));
     const addresses = await new Promise((found, failed) => {
-      const late = setTimeout(() => failed(new Error('the local stack did not start in time')), STARTS_WITHIN_MS);
+      AbortSignal.timeout(STARTS_WITHIN_MS).onabort = () => failed(new Error('the local stack did not start in time'));
       this.#process.once('error', failed);
       this.#process.once('exit', (code) => failed(new Error(`the local stack ended with ${code}`)));
       createInterface({ input: this.#process.stdout }).on('line', (line) => {
         const said = JSON.parse(line);
         if (!said.api_keys) return this.#lines.push(line);
-        clearTimeout(late);
         return found(said);
       });
     });
@@ -55,17 +60,24 @@ export class Latchkey {
     this.apiKey = addresses.api_keys.fernway;
   }
 
-  /** Ends the process that `start` began, and no other. */
+  /** Ends the process that `start` began, and no other. Its log is whole from then on. */
   async stop() {
-    if (this.#process.exitCode !== null) return;
-    const ended = new Promise((done) => this.#process.once('exit', done));
     this.#process.kill();
-    await ended;
+    await this.#ended;
   }
 
   /** What the functions logged, down to `debug`. */
   get log() {
     return this.#lines.join('\n');
+  }
+
+  /** Waits for the log to say so in what follows its first `from` characters. */
+  async logs(text, from) {
+    const end = Date.now() + LOGGED_WITHIN_MS;
+    while (!this.log.slice(from).includes(text)) {
+      if (Date.now() > end) throw new Error(`the log does not say: ${text}`);
+      await setTimeout(20);
+    }
   }
 
   /** Fernway's backend calls the API. */
