@@ -8,6 +8,7 @@ use std::{
 use domain::secret::{BrowserSecret, State};
 use local::stack::{KEYRING, TABLE, consumer_secret};
 use serde_json::{Value, json};
+use service::request::attempt_cookie;
 use url::Url;
 use world::browser::Browser;
 
@@ -26,6 +27,8 @@ pub struct Secrets(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     secrets: BTreeMap<String, &'static str>,
+    /// The attempts' cookies by name.
+    cookies: BTreeMap<String, String>,
     browsers: Vec<Browser>,
 }
 
@@ -58,7 +61,8 @@ impl Secrets {
     /// Keeps what is secret in a browser, now and at the end.
     pub fn keep_browser(&self, browser: &Browser) {
         for cookie in browser.cookies().iter().filter(|cookie| cookie.name.starts_with("__Host-lk-")) {
-            self.keep(if cookie.value.starts_with("ck_") { "connect key" } else { "cookie" }, &cookie.value);
+            self.keep("cookie", &cookie.value);
+            self.kept().cookies.insert(cookie.name.clone(), cookie.value.clone());
         }
         self.kept().browsers.push(browser.clone());
     }
@@ -78,18 +82,17 @@ impl Secrets {
         }
     }
 
-    /// What each cookie and state of one attempt make together.
+    /// What the cookie and the state of an attempt make together.
     fn derive(&self) {
-        let of = |wanted: &str| -> Vec<String> {
+        let states: Vec<String> = {
             let kept = self.kept();
-            kept.secrets.iter().filter(|(_, what)| **what == wanted).map(|(text, _)| text.clone()).collect()
+            kept.secrets.iter().filter(|(_, what)| **what == "state").map(|(text, _)| text.clone()).collect()
         };
-        for cookie in of("cookie") {
-            for state in of("state") {
-                let (browser, attempt) = (BrowserSecret::new(cookie.as_str()), State::new(state).attempt());
-                self.keep("PKCE verifier", &browser.pkce_verifier(&attempt));
-                self.keep("nonce", &browser.nonce(&attempt));
-            }
+        for attempt in states.iter().map(|state| State::new(state.as_str()).attempt()) {
+            let Some(cookie) = self.kept().cookies.get(&attempt_cookie(&attempt)).cloned() else { continue };
+            let browser = BrowserSecret::new(cookie);
+            self.keep("PKCE verifier", &browser.pkce_verifier(&attempt));
+            self.keep("nonce", &browser.nonce(&attempt));
         }
     }
 
