@@ -18,7 +18,7 @@ fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=src/diagnosis/words.rs");
 
     let mut files = Vec::new();
-    for folder in ["catalogue", "catalogue/causes"] {
+    for folder in ["catalogue", "catalogue/causes", "catalogue/guides"] {
         for entry in fs::read_dir(folder)? {
             let path = entry?.path();
             if path.extension().is_some_and(|extension| extension == "toml") {
@@ -35,7 +35,8 @@ fn main() -> std::io::Result<()> {
     match catalogue {
         Ok(catalogue) => {
             let out = env::var_os("OUT_DIR").unwrap_or_default();
-            fs::write(Path::new(&out).join("catalogue.rs"), write::rust(&catalogue))
+            fs::write(Path::new(&out).join("catalogue.rs"), write::rust(&catalogue))?;
+            fs::write(Path::new(&out).join("guides.rs"), write::guides(&catalogue))
         }
         Err(faults) => {
             for fault in faults {

@@ -40,6 +40,7 @@ story('a blocked app names the block and its way out; unblocked, the same browse
   await alice.reads('Your Salesforce admin can fix this', /blocked/i, 'Unblock', 'Fernway Sync');
   await alice.meets('help-blocked');
   await opensSetup(ada);
+  await ada.follow('Connected Apps OAuth Usage');
   await clicksInUsage(ada, 'Fernway Sync', 'Unblock');
   await ada.sees('Connected Apps OAuth Usage');
   await alice.follow('Try again');

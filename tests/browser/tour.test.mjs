@@ -13,8 +13,8 @@ const look = async (person, name) => {
 /** What the README shows of the tour: page, file, size. `PICTURES=yes tests/browser/run tour.test.mjs` */
 const PICTURES = {
   'salesforce-error': ['error', { width: 1000, height: 420 }],
-  connect: ['connect', { width: 720, height: 1120 }],
-  help: ['help', { width: 1200, height: 980 }],
+  connect: ['connect', { width: 720, height: 1200 }],
+  help: ['help', { width: 1200, height: 800 }],
 };
 
 story('the tour: Salesforce’s own error page, back, the steps, Install, and the records', async ({ stack, person }) => {

@@ -47,6 +47,8 @@ impl Authorize {
         let digest = Hash::of(&String::from_utf8_lossy(request.body().as_ref()));
         let (status, session) = match self.platform.store.create_session(&session, &digest).await? {
             Created::New => (StatusCode::CREATED, session),
+            // A minted key is nobody else's: the write was carried out, and only its answer was lost.
+            Created::Before(before) if idempotency.is_none() => (StatusCode::CREATED, *before),
             Created::Before(before) => (StatusCode::OK, *before),
             Created::Different => {
                 return Err(Problem::new(

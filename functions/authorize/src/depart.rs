@@ -77,6 +77,7 @@ impl Authorize {
                         &session,
                         (&product, &app),
                         page,
+                        None,
                     ));
                 }
             },
@@ -102,9 +103,9 @@ impl Authorize {
         );
         let mut response = redirect(to.as_str());
         // It outlives the trip: who comes back too late is known, and told so.
-        set_cookie(&mut response, &attempt_cookie(&attempt.id), Some((browser.expose(), BOUND.as_secs())));
+        set_cookie(&mut response, &attempt_cookie(&attempt.id), browser.expose(), BOUND.as_secs());
         let left = (session.expires_at - now).get_seconds().clamp(0, BOUND.as_secs());
-        set_cookie(&mut response, &session_cookie(&session.id), Some((key.expose(), left)));
+        set_cookie(&mut response, &session_cookie(&session.id), key.expose(), left);
         Ok(response)
     }
 

@@ -24,6 +24,7 @@ impl Authorize {
             return Ok(over);
         }
         let fixed = self.fixed_host(&session)?;
+        let guide = self.guide(&session).await;
         let form = HostForm { allowed: &app.login_hosts, chosen: None, my_domain: "", refused: None };
         Ok(Self::connect_page(
             StatusCode::OK,
@@ -31,7 +32,16 @@ impl Authorize {
             &session,
             (&product, &app),
             sign_in(fixed.as_ref(), form),
+            guide.as_deref(),
         ))
+    }
+
+    /// The admin's install-first guide, unless this app is known to have been connected from that org: an
+    /// admin who reads it first spares the user the error.
+    async fn guide(&self, session: &ConnectSession) -> Option<String> {
+        let (product, app) = (&session.product, &session.app);
+        let known = self.platform.connected_before(product, app, session.host.my_domain()).await;
+        (known != Some(true)).then(|| format!("/guides/{product}/{app}"))
     }
 
     pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, Failed> {
@@ -44,6 +54,7 @@ impl Authorize {
         session: &ConnectSession,
         (product, app): (&Product, &App),
         sign_in: SignIn<'_>,
+        guide: Option<&str>,
     ) -> Response {
         let action = format!("/connect/{}", key.expose());
         let trouble = format!("{action}/trouble");
@@ -63,7 +74,7 @@ impl Authorize {
                 fresh_login: false,
                 trouble: went_out.then_some(trouble.as_str()),
                 last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
-                guide: None,
+                guide,
             }
             .html()
         })

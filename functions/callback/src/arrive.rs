@@ -10,7 +10,7 @@ use service::{
     Request, Response,
     failures::internal,
     request::{attempt_cookie, cookie},
-    respond::{redirect, set_cookie},
+    respond::redirect,
 };
 use store::{Claim, ConnectionRecord, NewConnection, StoreError, Tokens};
 use url::Url;
@@ -45,13 +45,13 @@ impl Callback {
         let (product, app) = self.parties(&attempt, now).await?;
         let grant = match self.exchange(&attempt, &app, &code, &browser, now).await {
             Ok(grant) => grant,
-            Err(error) => return Err(exchange_failed(attempt, &error)),
+            Err(error) => return Err(exchange_failed(attempt, error)),
         };
         let record = match self.record(&attempt, &app, &grant, product.redeem, now).await {
             Ok(record) => record,
             Err(error) => {
                 self.give_back(&attempt, &grant).await;
-                return Err(exchange_failed(attempt, &error));
+                return Err(exchange_failed(attempt, error));
             }
         };
         let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
@@ -66,10 +66,7 @@ impl Callback {
                 return Err(error.into());
             }
         }
-        let mut response =
-            redirect(return_address(&attempt, &record.connection.id, receipt.as_ref()).as_str());
-        set_cookie(&mut response, &attempt_cookie(&attempt.id), None);
-        Ok(response)
+        Ok(redirect(return_address(&attempt, &record.connection.id, receipt.as_ref()).as_str()))
     }
 
     /// Claims the attempt that the answer names, in the browser that began it.
@@ -142,6 +139,10 @@ impl Callback {
                     tries += 1;
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
+                // A try whose answer was lost may have stored it: then it is this very connection that stands.
+                Ok(false) if tries > 1 => {
+                    return Ok(self.platform.store.connection(&record.connection.id).await?.is_some());
+                }
                 result => return result,
             }
         }
@@ -173,10 +174,10 @@ fn return_address(attempt: &Attempt, connection: &ConnectionId, receipt: Option<
 }
 
 fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {
-    Ended::Failed { attempt, stage, evidence: Box::new(evidence) }
+    Ended::Failed { attempt, stage, evidence: Box::new(evidence), error: None }
 }
 
-fn exchange_failed(attempt: Box<Attempt>, error: &ExchangeError) -> Ended {
-    internal(error);
-    failed(attempt, Stage::Exchange, error.evidence())
+fn exchange_failed(attempt: Box<Attempt>, error: ExchangeError) -> Ended {
+    let evidence = Box::new(error.evidence());
+    Ended::Failed { attempt, stage: Stage::Exchange, evidence, error: Some(error) }
 }

@@ -7,9 +7,8 @@ use pages::{NoticePage, Page, WayOn};
 use salesforce::SalesforceError;
 use service::{
     Response,
-    failures::{Of, diagnose, internal, refused},
-    request::attempt_cookie,
-    respond::{Forms, page, redirect, set_cookie},
+    failures::{Met, Of, diagnose, internal, refused},
+    respond::{Forms, page, redirect},
 };
 use store::{SecretError, StoreError};
 
@@ -36,6 +35,8 @@ pub(crate) enum Ended {
         stage: Stage,
         /// What was seen.
         evidence: Box<Evidence>,
+        /// The error behind it, for the log.
+        error: Option<ExchangeError>,
     },
     /// The table.
     #[error(transparent)]
@@ -107,8 +108,8 @@ impl Callback {
                 refused(&ended);
                 self.already(attempt, now).await
             }
-            Ended::Failed { attempt, stage, evidence } => {
-                match self.fail(&attempt, stage, *evidence, now).await {
+            Ended::Failed { attempt, stage, evidence, error } => {
+                match self.fail(&attempt, stage, *evidence, error.as_ref(), now).await {
                     Ok(response) => response,
                     Err(error) => unavailable(&error),
                 }
@@ -149,14 +150,17 @@ impl Callback {
         attempt: &Attempt,
         stage: Stage,
         evidence: Evidence,
+        error: Option<&ExchangeError>,
         now: Timestamp,
     ) -> Result<Response, Ended> {
         let (_, app) = self.parties(attempt, now).await?;
-        let (failure, _) = diagnose(Of::Attempt(attempt), &app, stage, evidence, now);
+        let (product, host) = (&attempt.product, attempt.login_host.as_str());
+        let connected_before = self.platform.connected_before(product, &app.id, Some(host)).await;
+        let error = error.map(|error| error as &(dyn std::error::Error + Sync));
+        let met = Met { of: Of::Attempt(attempt), app: &app, stage, evidence, connected_before, error };
+        let (failure, _) = diagnose(met, now);
         self.platform.store.fail_session(&attempt.session, &failure).await?;
-        let mut response = redirect(&format!("/help/{}", failure.id));
-        set_cookie(&mut response, &attempt_cookie(&attempt.id), None);
-        Ok(response)
+        Ok(redirect(&format!("/help/{}", failure.id)))
     }
 
     /// The product and the app that an attempt names.

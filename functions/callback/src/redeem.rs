@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use service::{
     Problem, Refused, Request, Response,
-    failures::{Of, diagnose, internal},
+    failures::{Met, Of, diagnose, internal},
     request, respond,
     views::ConnectionView,
 };
@@ -116,8 +116,16 @@ impl Callback {
         let Some(record) = store.connection(&id).await? else { return Err(refused.into()) };
         let app = caller_app(self, &record, now).await?;
         let evidence = Evidence::our_own(Surface::Callback, "receipt_refused", None);
-        let (mut failure, _) =
-            diagnose(Of::Connection(&record.connection), &app, Stage::Callback, evidence, now);
+        let of = Of::Connection(&record.connection);
+        let met = Met {
+            of,
+            app: &app,
+            stage: Stage::Callback,
+            evidence,
+            connected_before: Some(true),
+            error: None,
+        };
+        let (mut failure, _) = diagnose(met, now);
         failure.session = Some(redemption.session.clone());
         store.refuse_redemption(redemption, &failure, now).await?;
         if let Err(error) = self.platform.revoke_and_delete(&self.vault, &record).await {

@@ -4,6 +4,7 @@
 use domain::{
     ConnectSession, Environment, Failure, FailureId, SessionState,
     diagnosis::{self, Context},
+    guide::Audience,
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -30,11 +31,12 @@ impl Errors {
             stage: failure.stage,
             app_kind: app.kind,
             environment: failure.environment,
-            connected_before: failure.connection.is_some().then_some(true),
+            connected_before: failure.connected_before,
         };
         let diagnosis = diagnosis::diagnose(&failure.evidence, &context);
         let address = self.platform.settings.public_url.at(&format!("/help/{}", failure.id));
         let status = format!("/help/{}/status", failure.id);
+        let guide = pages::guide::path(&failure.product, &failure.app, Audience::Admin);
         let setup_origin = self.setup_origin(&failure);
         let connect = session
             .as_ref()
@@ -64,6 +66,7 @@ impl Errors {
                 reference: &failure.id.reference(),
                 retry,
                 tell_more: trouble.as_deref(),
+                guide: &guide,
                 state: state(session.as_ref()),
             }
             .html()

@@ -6,6 +6,8 @@
 //! | `POST /connect/{key}/trouble` | reads the choice or the pasted text, records it as *reported*, leads to its help page |
 //! | `GET /help/{id}` | the branded page for a failure: for the end user, and for the admin |
 //! | `GET /help/{id}/status` | whether the retry succeeded |
+//! | `GET /guides/{product}/{app}` | the same steps as standing documentation, for the admin before the first connect |
+//! | `GET /guides/{product}/{app}/vendor` | and for the product's own engineers |
 //! | `GET /healthz` | that the function runs |
 //!
 //! This function cannot read tokens: it has neither keyring nor consumer secrets.
@@ -13,12 +15,13 @@
 #![warn(missing_docs)]
 
 mod error;
+mod guide;
 mod help;
 mod trouble;
 
 use std::sync::Arc;
 
-use domain::{App, AppId, Product, ProductId};
+use domain::{App, AppId, Product, ProductId, guide::Audience};
 use http::StatusCode;
 use jiff::Timestamp;
 use service::{Platform, Request, Response, Route, respond};
@@ -45,6 +48,10 @@ impl Errors {
             ("POST", ["connect", key, "trouble"]) => self.told(&request, key, now).await,
             ("GET", ["help", id]) => self.help(&request, id, now).await,
             ("GET", ["help", id, "status"]) => self.status(id, now).await,
+            ("GET", ["guides", product, app]) => self.guide(product, app, Audience::Admin, now).await,
+            ("GET", ["guides", product, app, "vendor"]) => {
+                self.guide(product, app, Audience::Vendor, now).await
+            }
             ("GET", ["healthz"]) => Ok(respond::json(StatusCode::OK, &Healthy { status: "ok" })),
             _ => Err(Failed::NotFound),
         };

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use pages::{NoticePage, Page, Seen, TroublePage, WayOn};
 use service::{
     Request, Response,
-    failures::{Of, diagnose, refused},
+    failures::{Met, Of, diagnose, refused},
     request::{Form, is_same_origin},
     respond::{Forms, page, redirect},
 };
@@ -44,7 +44,12 @@ impl Errors {
         }
         let (_, app) = self.parties(&session.product, &session.app, now).await?;
         let evidence = evidence(seen, pasted);
-        let (failure, _) = diagnose(Of::Session(&session), &app, Stage::Authorize, evidence, now);
+        let host = evidence.host.clone().or_else(|| session.host.my_domain().map(str::to_owned));
+        let connected_before =
+            self.platform.connected_before(&session.product, &session.app, host.as_deref()).await;
+        let of = Of::Session(&session);
+        let met = Met { of, app: &app, stage: Stage::Authorize, evidence, connected_before, error: None };
+        let (failure, _) = diagnose(met, now);
         if !self.platform.store.report_failure(&session.id, &failure).await? {
             return self.ask(&key, &session, StatusCode::TOO_MANY_REQUESTS, seen, now).await;
         }

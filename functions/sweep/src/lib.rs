@@ -1,18 +1,25 @@
 //! **sweep**: on a schedule, what nobody came back for.
 //!
-//! A pending connection whose receipt was never redeemed is revoked at Salesforce, then deleted. A connection
-//! that is being revoked and could not be is tried again. Each run looks at what is due and no more, is
-//! bounded, and may run twice at once: every step is a conditional write, and revoking twice is revoking.
+//! * A session whose browser went to Salesforce and did not come back is *lost*: its likely cause is guessed
+//!   from the app's kind and its history in that org, and it has a help page.
+//! * A pending connection whose receipt was never redeemed is revoked at Salesforce, then deleted.
+//! * A connection that is being revoked, and could not be, is tried again.
+//!
+//! Each run looks at what is due and no more, is bounded, and may run twice at once: every step is a
+//! conditional write, and revoking twice is revoking. What fails is logged and stays due; the rest goes on.
 
 #![warn(missing_docs)]
 
-use domain::{ConnectionId, ConnectionState};
+use domain::{ConnectionId, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use service::{Platform, SettingError, failures::internal};
-use store::{StoreError, Vault, keys::DUE_SHARDS};
+use service::{
+    Platform, SettingError,
+    failures::{Met, Of, diagnose, internal},
+};
+use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
 
-/// How many connections of a shard one run takes up.
+/// How many items of a shard one run takes up.
 const BATCH: i32 = 25;
 
 /// How long until a revocation that failed is tried again.
@@ -28,11 +35,13 @@ pub struct Sweep {
 /// What a run did.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Swept {
+    /// Sessions whose browser went to Salesforce and never came back.
+    pub lost: u32,
     /// Pending connections whose receipt was never redeemed.
     pub unredeemed: u32,
     /// Connections revoked at Salesforce and deleted.
     pub revoked: u32,
-    /// Connections that could not be dealt with; they stay due.
+    /// What could not be dealt with; it stays due.
     pub put_off: u32,
 }
 
@@ -42,17 +51,49 @@ impl Sweep {
         Ok(Self { vault: platform.vault()?, platform })
     }
 
-    /// One run over everything that is due.
+    /// One run over everything that is due. An error means that nothing could be looked at.
     pub async fn run(&self, now: Timestamp) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         for shard in 0..DUE_SHARDS {
-            for id in self.platform.store.due(shard, now, BATCH).await? {
-                self.take_up(&id, &mut swept, now).await?;
+            for due in self.platform.store.due(shard, now, BATCH).await? {
+                let done = match &due {
+                    Due::Connection(id) => self.take_up(id, &mut swept, now).await,
+                    Due::Session(id) => self.lose(id, &mut swept, now).await,
+                };
+                if let Err(error) = done {
+                    internal(&error);
+                    swept.put_off += 1;
+                }
             }
         }
         Ok(swept)
     }
 
+    /// A session whose browser is still out when its attempt has run out.
+    async fn lose(&self, id: &SessionId, swept: &mut Swept, now: Timestamp) -> Result<(), StoreError> {
+        let store = &self.platform.store;
+        let Some(session) = store.session(id).await? else { return Ok(()) };
+        let SessionState::Redirected { .. } = session.state else { return Ok(()) };
+        let product = self.platform.products.get(&session.product, now).await?;
+        let Some(app) = product.as_ref().and_then(|product| product.app(&session.app)) else { return Ok(()) };
+        let connected_before =
+            self.platform.connected_before(&session.product, &session.app, session.host.my_domain()).await;
+        let met = Met {
+            of: Of::Session(&session),
+            app,
+            stage: Stage::Lost,
+            evidence: Evidence::observed(Surface::Unknown, None, None, None),
+            connected_before,
+            error: None,
+        };
+        let (failure, _) = diagnose(met, now);
+        if store.lose_session(id, &failure, now).await? {
+            swept.lost += 1;
+        }
+        Ok(())
+    }
+
+    /// A connection that was not redeemed in time, or is to be revoked.
     async fn take_up(&self, id: &ConnectionId, swept: &mut Swept, now: Timestamp) -> Result<(), StoreError> {
         let store = &self.platform.store;
         let Some(record) = store.connection(id).await? else { return Ok(()) };

@@ -14,6 +14,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(|_: LambdaEvent<serde_json::Value>| async move {
         let swept: Swept = sweep.run(now()).await?;
         tracing::info!(
+            lost = swept.lost,
             unredeemed = swept.unredeemed,
             revoked = swept.revoked,
             put_off = swept.put_off,

@@ -17,7 +17,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use salesforce::{Grant, LoginHost, Registration, SalesforceError};
-use service::failures::{Of, diagnose, internal};
+use service::failures::{Met, Of, diagnose, internal};
 use store::{
     ConnectionRecord, Field, Lease, Leased, Saved,
     leases::{RECOVERY_AFTER, Renewed},
@@ -271,16 +271,15 @@ impl Token {
         error: &SalesforceError,
         now: Timestamp,
     ) -> Result<Renewal, Failed> {
-        internal(error);
         if error.may_have_spent() {
+            internal(error);
             // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
             self.platform.store.abandon(lease).await?;
             return Ok(Self::meanwhile(lease, need, now, "the last refresh was not answered"));
         }
         // A refusal: it spent nothing. What it means decides whether the customer's connection changes.
         let record = lease.record();
-        let (failure, diagnosis) =
-            diagnose(Of::Connection(&record.connection), app, Stage::Refresh, error.evidence(), now);
+        let (failure, diagnosis) = diagnose(met(record, app, error.evidence(), Some(error)), now);
         let (cause, since) = (diagnosis.cause(), now);
         match cause.actor {
             Actor::EndUser => {
@@ -317,8 +316,7 @@ impl Token {
         evidence: Evidence,
         now: Timestamp,
     ) -> Result<Renewal, Failed> {
-        let (failure, diagnosis) =
-            diagnose(Of::Connection(&record.connection), app, Stage::Refresh, evidence, now);
+        let (failure, diagnosis) = diagnose(met(record, app, evidence, None), now);
         let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
         self.platform.store.stop_connection(record, &state, &failure).await?;
         Ok(Renewal::Stopped(Stop::Reauthorize, diagnosis.cause(), failure.id))
@@ -392,6 +390,16 @@ impl Token {
         // Failures are kept for a set time; the connection still says that it was stopped.
         Ok(Renewal::Stopped(stop, cause.unwrap_or_else(unknown_cause), failure.clone()))
     }
+}
+
+fn met<'a>(
+    record: &'a ConnectionRecord,
+    app: &'a App,
+    evidence: Evidence,
+    error: Option<&'a (dyn std::error::Error + Sync)>,
+) -> Met<'a> {
+    let of = Of::Connection(&record.connection);
+    Met { of, app, stage: Stage::Refresh, evidence, connected_before: Some(true), error }
 }
 
 fn unknown_cause() -> &'static Cause {

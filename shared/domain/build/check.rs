@@ -2,11 +2,19 @@
 
 use std::collections::BTreeSet;
 
-use super::format::{Actor, Branch, BranchEntry, Catalogue, Cause, Confidence, Entry, Playbook, Rule, Step};
+use super::format::{
+    Actor, Branch, BranchEntry, Catalogue, Cause, Confidence, Entry, Guide, Playbook, Rule, Section, Step,
+};
 use super::words::normal;
 
 /// The placeholders that pages fill in.
 const PLACEHOLDERS: [&str; 5] = ["app", "product", "customer", "support", "package_link"];
+
+/// Those that a text to copy may hold besides.
+const TO_COPY: [&str; 2] = ["callback", "scopes"];
+
+/// For whom there is a guide.
+pub(crate) const AUDIENCES: [&str; 2] = ["admin", "vendor"];
 
 /// Groups may use groups, this deep.
 const DEPTH: usize = 4;
@@ -20,6 +28,15 @@ pub(crate) fn faults(catalogue: &Catalogue) -> Vec<String> {
     for (id, cause) in &catalogue.causes {
         check.cause(id, cause);
     }
+    for audience in AUDIENCES {
+        match catalogue.guides.get(audience) {
+            Some(guide) => check.guide(audience, guide),
+            None => check.faults.push(format!("catalogue/guides/{audience}.toml: this guide is needed")),
+        }
+    }
+    for audience in catalogue.guides.keys().filter(|name| !AUDIENCES.contains(&name.as_str())) {
+        check.faults.push(format!("catalogue/guides/{audience}.toml: no page shows this guide"));
+    }
     check.rules();
     check.unused();
     check.faults
@@ -32,95 +49,147 @@ struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    fn fault(&mut self, id: &str, field: &str, what: &str) {
-        self.faults.push(format!("catalogue/causes/{id}.toml: {field}: {what}"));
+    /// `file` is a path in the catalogue, without `.toml`.
+    fn fault(&mut self, file: &str, field: &str, what: &str) {
+        self.faults.push(format!("catalogue/{file}.toml: {field}: {what}"));
     }
 
     fn cause(&mut self, id: &str, cause: &'a Cause) {
+        let file = &format!("causes/{id}");
         if normal(id).replace(' ', "_") != id {
-            self.fault(id, "file name", "an id is lower-case words joined by underscores");
+            self.fault(file, "file name", "an id is lower-case words joined by underscores");
         }
-        self.text(id, "title", &cause.title);
-        self.text(id, "why", &cause.why);
+        self.text(file, "title", &cause.title);
+        self.text(file, "why", &cause.why);
         if let Some(question) = &cause.question {
-            self.text(id, "question", question);
+            self.text(file, "question", question);
         }
         if let Some(article) = &cause.article {
-            self.used.insert(format!("articles.{article}"));
-            if !self.catalogue.articles.contains_key(article) {
-                self.fault(id, "article", &format!("`{article}` is not in articles.toml"));
-            }
+            self.article(file, "article", article);
         }
         if cause.end_user.is_empty() {
-            self.fault(id, "end_user", "every cause tells the end user what to do");
+            self.fault(file, "end_user", "every cause tells the end user what to do");
         }
         match cause.actor {
             Actor::Admin if cause.admin.is_none() => {
-                self.fault(id, "admin", "the admin acts, and has no playbook");
+                self.fault(file, "admin", "the admin acts, and has no playbook");
             }
             Actor::Vendor if cause.vendor.is_none() => {
-                self.fault(id, "vendor", "the vendor acts, and has no playbook");
+                self.fault(file, "vendor", "the vendor acts, and has no playbook");
             }
             Actor::Wait if cause.wait_minutes.is_none() => {
-                self.fault(id, "wait_minutes", "waiting is the answer, and it does not say how long");
+                self.fault(file, "wait_minutes", "waiting is the answer, and it does not say how long");
             }
             _ => {}
         }
-        self.entries(id, "end_user", &cause.end_user, DEPTH);
+        self.entries(file, "end_user", &cause.end_user, DEPTH);
         for (field, playbook) in [("admin", &cause.admin), ("vendor", &cause.vendor)] {
             if let Some(playbook) = playbook {
-                self.playbook(id, field, playbook);
+                self.playbook(file, field, playbook);
             }
         }
         if cause.evidence.is_empty() && id != "unknown" {
-            self.fault(id, "evidence", "no rule leads to this cause");
+            self.fault(file, "evidence", "no rule leads to this cause");
         }
     }
 
-    fn playbook(&mut self, id: &str, field: &str, playbook: &'a Playbook) {
-        self.text(id, &format!("{field}.goal"), &playbook.goal);
-        if playbook.steps.is_empty() {
-            self.fault(id, &format!("{field}.steps"), "a playbook has steps");
+    fn guide(&mut self, audience: &str, guide: &'a Guide) {
+        let file = &format!("guides/{audience}");
+        self.text(file, "title", &guide.title);
+        self.text(file, "lead", &guide.lead);
+        let mut ids = BTreeSet::new();
+        for section in &guide.sections {
+            if !ids.insert(&section.id) || normal(&section.id).replace(' ', "-") != section.id {
+                let what = format!("`{}` is not lower-case words joined by hyphens, each once", section.id);
+                self.fault(file, "sections.id", &what);
+            }
+            self.section(file, section);
         }
-        self.entries(id, &format!("{field}.steps"), &playbook.steps, DEPTH);
-        self.entries(id, &format!("{field}.check"), &playbook.check, DEPTH);
-        for entry in &playbook.branches {
-            let field = format!("{field}.branches");
+    }
+
+    fn section(&mut self, file: &str, section: &'a Section) {
+        let field = |field: &str| format!("{}.{field}", section.id);
+        self.text(file, &field("title"), &section.title);
+        if let Some(copy) = &section.copy {
+            let bare =
+                TO_COPY.iter().fold(copy.clone(), |text, name| text.replace(&format!("{{{name}}}"), "…"));
+            self.text(file, &field("copy"), &bare);
+        }
+        for term in &section.terms {
+            self.text(file, &field("terms"), &term.term);
+            self.text(file, &field("terms"), &term.means);
+        }
+        for (name, entries) in [("text", &section.text), ("steps", &section.steps), ("check", &section.check)]
+        {
+            self.entries(file, &field(name), entries, DEPTH);
+        }
+        self.branches(file, &field("branches"), &section.branches);
+        for article in &section.articles {
+            self.article(file, &field("articles"), article);
+        }
+        let says = [&section.text, &section.steps, &section.check].iter().any(|part| !part.is_empty())
+            || section.copy.is_some()
+            || !section.terms.is_empty()
+            || !section.branches.is_empty();
+        if !says {
+            self.fault(file, &section.id, "a section says something");
+        }
+    }
+
+    fn article(&mut self, file: &str, field: &str, name: &str) {
+        self.used.insert(format!("articles.{name}"));
+        if !self.catalogue.articles.contains_key(name) {
+            self.fault(file, field, &format!("`{name}` is not in articles.toml"));
+        }
+    }
+
+    fn playbook(&mut self, file: &str, field: &str, playbook: &'a Playbook) {
+        self.text(file, &format!("{field}.goal"), &playbook.goal);
+        if playbook.steps.is_empty() {
+            self.fault(file, &format!("{field}.steps"), "a playbook has steps");
+        }
+        self.entries(file, &format!("{field}.steps"), &playbook.steps, DEPTH);
+        self.entries(file, &format!("{field}.check"), &playbook.check, DEPTH);
+        self.branches(file, &format!("{field}.branches"), &playbook.branches);
+    }
+
+    fn branches(&mut self, file: &str, field: &str, branches: &'a [BranchEntry]) {
+        for entry in branches {
             match entry {
-                BranchEntry::Branch(branch) => self.branch(id, &field, branch),
+                BranchEntry::Branch(branch) => self.branch(file, field, branch),
                 BranchEntry::Name(name) => {
                     self.used.insert(format!("branches.{name}"));
                     match self.catalogue.shared.branches.get(name) {
-                        Some(branch) => self.branch(id, &format!("{field}: {name}"), branch),
-                        None => self.fault(id, &field, &format!("`{name}` is not in playbooks.toml")),
+                        Some(branch) => self.branch(file, &format!("{field}: {name}"), branch),
+                        None => self.fault(file, field, &format!("`{name}` is not in playbooks.toml")),
                     }
                 }
             }
         }
     }
 
-    fn branch(&mut self, id: &str, field: &str, branch: &'a Branch) {
-        self.text(id, &format!("{field}.question"), &branch.question);
+    fn branch(&mut self, file: &str, field: &str, branch: &'a Branch) {
+        self.text(file, &format!("{field}.question"), &branch.question);
         if !branch.question.ends_with('?') {
-            self.fault(id, &format!("{field}.question"), "a branch begins with a question");
+            self.fault(file, &format!("{field}.question"), "a branch begins with a question");
         }
-        self.entries(id, &format!("{field}.steps"), &branch.steps, DEPTH);
+        self.entries(file, &format!("{field}.steps"), &branch.steps, DEPTH);
     }
 
-    fn entries(&mut self, id: &str, field: &str, entries: &'a [Entry], depth: usize) {
+    fn entries(&mut self, file: &str, field: &str, entries: &'a [Entry], depth: usize) {
         for entry in entries {
             match entry {
-                Entry::Text(text) => self.text(id, field, text),
-                Entry::Step(step) => self.step(id, field, step),
-                Entry::Use(_) if depth == 0 => self.fault(id, field, "groups use each other in a circle"),
+                Entry::Text(text) => self.text(file, field, text),
+                Entry::Step(step) => self.step(file, field, step),
+                Entry::Use(_) if depth == 0 => self.fault(file, field, "groups use each other in a circle"),
                 Entry::Use(named) => {
                     self.used.insert(format!("steps.{}", named.group));
                     match self.catalogue.shared.steps.get(&named.group) {
                         Some(steps) => {
-                            self.entries(id, &format!("{field}: {}", named.group), steps, depth - 1);
+                            self.entries(file, &format!("{field}: {}", named.group), steps, depth - 1);
                         }
                         None => {
-                            self.fault(id, field, &format!("`{}` is not in playbooks.toml", named.group));
+                            self.fault(file, field, &format!("`{}` is not in playbooks.toml", named.group));
                         }
                     }
                 }
@@ -128,31 +197,31 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn step(&mut self, id: &str, field: &str, step: &Step) {
-        self.text(id, field, &step.text);
+    fn step(&mut self, file: &str, field: &str, step: &Step) {
+        self.text(file, field, &step.text);
         match (&step.setup, &step.source) {
             (Some(path), _) if !path.starts_with('/') => {
-                self.fault(id, field, &format!("the Setup path `{path}` starts with /"));
+                self.fault(file, field, &format!("the Setup path `{path}` starts with /"));
             }
             (Some(path), None) => {
-                self.fault(id, field, &format!("the Setup path `{path}` needs its `source`"));
+                self.fault(file, field, &format!("the Setup path `{path}` needs its `source`"));
             }
-            (None, Some(_)) => self.fault(id, field, "a `source` without the Setup path that it backs"),
+            (None, Some(_)) => self.fault(file, field, "a `source` without the Setup path that it backs"),
             _ => {}
         }
     }
 
-    fn text(&mut self, id: &str, field: &str, text: &str) {
+    fn text(&mut self, file: &str, field: &str, text: &str) {
         if text.trim().is_empty() || text.trim() != text {
-            self.fault(id, field, "empty, or blank at an end");
+            self.fault(file, field, "empty, or blank at an end");
         }
         if text.matches("**").count() % 2 == 1 {
-            self.fault(id, field, &format!("`**` opens and does not close in `{text}`"));
+            self.fault(file, field, &format!("`**` opens and does not close in `{text}`"));
         }
         for piece in text.split('{').skip(1) {
             let name = piece.split('}').next().unwrap_or_default();
             if !PLACEHOLDERS.contains(&name) {
-                self.fault(id, field, &format!("`{{{name}}}` is not a placeholder"));
+                self.fault(file, field, &format!("`{{{name}}}` is not a placeholder"));
             }
         }
     }
@@ -167,11 +236,12 @@ impl<'a> Check<'a> {
             })
             .collect();
         for (place, (id, number, rule)) in all.iter().enumerate() {
+            let file = &format!("causes/{id}");
             let field = format!("evidence {number}");
             for what in impossible(rule) {
-                self.fault(id, &field, &what);
+                self.fault(file, &field, &what);
             }
-            self.text(id, &format!("{field}.because"), &rule.because);
+            self.text(file, &format!("{field}.because"), &rule.because);
             for (other_id, other_number, other) in &all[..place] {
                 let same = covers(rule, other) && covers(other, rule);
                 // Several causes may be equally possible; of two that are likelier, one has to be the likelier.
@@ -180,7 +250,7 @@ impl<'a> Check<'a> {
                     let what = format!(
                         "asks for the same as evidence {other_number} of {other_id}.toml: it can never decide"
                     );
-                    self.fault(id, &field, &what);
+                    self.fault(file, &field, &what);
                 }
             }
             for (other_id, other_number, other) in &all {
@@ -190,7 +260,7 @@ impl<'a> Check<'a> {
                     && other.confidence > rule.confidence
                 {
                     let what = format!("evidence {other_number} covers it and is surer: it can never count");
-                    self.fault(id, &field, &what);
+                    self.fault(file, &field, &what);
                 }
             }
         }
@@ -204,7 +274,7 @@ impl<'a> Check<'a> {
         for name in names {
             if !self.used.contains(&name) {
                 let file = if name.starts_with("articles") { "articles" } else { "playbooks" };
-                self.faults.push(format!("catalogue/{file}.toml: {name}: no cause uses it"));
+                self.faults.push(format!("catalogue/{file}.toml: {name}: nothing uses it"));
             }
         }
     }

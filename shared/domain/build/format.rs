@@ -11,6 +11,8 @@ pub(crate) struct Catalogue {
     pub(crate) causes: BTreeMap<String, Cause>,
     pub(crate) articles: BTreeMap<String, Article>,
     pub(crate) shared: Shared,
+    /// By audience, which is the file's name.
+    pub(crate) guides: BTreeMap<String, Guide>,
 }
 
 /// `playbooks.toml`: what several causes share.
@@ -104,6 +106,43 @@ pub(crate) struct Branch {
     pub(crate) steps: Vec<Entry>,
 }
 
+/// `guides/<audience>.toml`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Guide {
+    pub(crate) title: String,
+    pub(crate) lead: String,
+    pub(crate) sections: Vec<Section>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Section {
+    pub(crate) id: String,
+    pub(crate) title: String,
+    pub(crate) app: Option<App>,
+    #[serde(default)]
+    pub(crate) text: Vec<Entry>,
+    pub(crate) copy: Option<String>,
+    #[serde(default)]
+    pub(crate) terms: Vec<Term>,
+    #[serde(default)]
+    pub(crate) steps: Vec<Entry>,
+    #[serde(default)]
+    pub(crate) branches: Vec<BranchEntry>,
+    #[serde(default)]
+    pub(crate) check: Vec<Entry>,
+    #[serde(default)]
+    pub(crate) articles: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Term {
+    pub(crate) term: String,
+    pub(crate) means: String,
+}
+
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Article {
@@ -188,11 +227,15 @@ pub(crate) fn read(files: &[(String, String)]) -> Result<Catalogue, Vec<String>>
     let mut catalogue = Catalogue::default();
     let mut faults = Vec::new();
     for (path, text) in files {
-        let name = path.rsplit(['/', '\\']).next().unwrap_or(path).trim_end_matches(".toml");
-        let read = match name {
-            "articles" => parse(text).map(|articles| catalogue.articles = articles),
-            "playbooks" => parse(text).map(|shared| catalogue.shared = shared),
-            id => parse(text).and_then(|cause| match catalogue.causes.insert(id.to_owned(), cause) {
+        let mut parts = path.rsplit(['/', '\\']);
+        let name = parts.next().unwrap_or(path).trim_end_matches(".toml");
+        let read = match (parts.next(), name) {
+            (Some("guides"), audience) => {
+                parse(text).map(|guide| drop(catalogue.guides.insert(audience.to_owned(), guide)))
+            }
+            (_, "articles") => parse(text).map(|articles| catalogue.articles = articles),
+            (_, "playbooks") => parse(text).map(|shared| catalogue.shared = shared),
+            (_, id) => parse(text).and_then(|cause| match catalogue.causes.insert(id.to_owned(), cause) {
                 None => Ok(()),
                 Some(_) => Err(format!("the cause `{id}` stands in two files")),
             }),

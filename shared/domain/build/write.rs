@@ -1,9 +1,11 @@
-//! The catalogue as Rust constants: `CAUSES`, `RULES` and `CODES`.
+//! The catalogue as Rust constants: `CAUSES`, `RULES` and `CODES`; and the guides, one constant an audience.
 
 use std::{collections::BTreeSet, fmt::Write};
 
 use super::check::range;
-use super::format::{App, Branch, BranchEntry, Catalogue, Cause, Entry, Playbook, Rule, Step};
+use super::format::{
+    App, Branch, BranchEntry, Catalogue, Cause, Entry, Guide, Playbook, Rule, Section, Step,
+};
 use super::words::normal;
 
 /// The generated file.
@@ -38,12 +40,45 @@ pub(crate) fn rust(catalogue: &Catalogue) -> String {
     out
 }
 
+/// The generated file of the guides.
+pub(crate) fn guides(catalogue: &Catalogue) -> String {
+    let constant = |(audience, guide): (&String, &Guide)| {
+        let sections = list(guide.sections.iter().map(|section| section_value(section, catalogue)));
+        format!(
+            "static {}: Guide = Guide {{ title: {:?}, lead: {:?}, sections: {sections} }};\n",
+            audience.to_uppercase(),
+            guide.title,
+            guide.lead
+        )
+    };
+    catalogue.guides.iter().map(constant).collect()
+}
+
+fn section_value(section: &Section, catalogue: &Catalogue) -> String {
+    let articles = section.articles.iter().filter_map(|name| article_value(name, catalogue));
+    let terms = section.terms.iter().map(|term| format!("({:?}, {:?})", term.term, term.means));
+    format!(
+        "Section {{ id: {:?}, title: {:?}, only: {}, text: {}, copy: {:?}, terms: {}, steps: {}, branches: {}, \
+         check: {}, articles: {} }}",
+        section.id,
+        section.title,
+        app(section.app),
+        steps(&section.text, catalogue),
+        section.copy,
+        list(terms),
+        steps(&section.steps, catalogue),
+        branches(&section.branches, catalogue),
+        steps(&section.check, catalogue),
+        list(articles),
+    )
+}
+
+fn article_value(name: &str, catalogue: &Catalogue) -> Option<String> {
+    catalogue.articles.get(name).map(|article| format!("({:?}, {:?})", article.name, article.address))
+}
+
 fn cause_value(id: &str, cause: &Cause, catalogue: &Catalogue) -> String {
-    let article = cause
-        .article
-        .as_ref()
-        .and_then(|name| catalogue.articles.get(name))
-        .map(|article| format!("({:?}, {:?})", article.name, article.address));
+    let article = cause.article.as_ref().and_then(|name| article_value(name, catalogue));
     format!(
         "Cause {{ id: {id:?}, title: {:?}, why: {:?}, article: {}, actor: Actor::{:?}, end_user: {}, admin: {}, \
          vendor: {}, wait_minutes: {:?}, retry: {}, question: {:?} }}",
@@ -61,18 +96,22 @@ fn cause_value(id: &str, cause: &Cause, catalogue: &Catalogue) -> String {
 }
 
 fn playbook_value(playbook: &Playbook, catalogue: &Catalogue) -> String {
-    let branches = list(playbook.branches.iter().filter_map(|entry| match entry {
+    format!(
+        "Playbook {{ goal: {:?}, steps: {}, branches: {}, check: {} }}",
+        playbook.goal,
+        steps(&playbook.steps, catalogue),
+        branches(&playbook.branches, catalogue),
+        steps(&playbook.check, catalogue)
+    )
+}
+
+fn branches(entries: &[BranchEntry], catalogue: &Catalogue) -> String {
+    list(entries.iter().filter_map(|entry| match entry {
         BranchEntry::Name(name) => {
             catalogue.shared.branches.get(name).map(|branch| branch_value(branch, catalogue))
         }
         BranchEntry::Branch(branch) => Some(branch_value(branch, catalogue)),
-    }));
-    format!(
-        "Playbook {{ goal: {:?}, steps: {}, branches: {branches}, check: {} }}",
-        playbook.goal,
-        steps(&playbook.steps, catalogue),
-        steps(&playbook.check, catalogue)
-    )
+    }))
 }
 
 fn branch_value(branch: &Branch, catalogue: &Catalogue) -> String {

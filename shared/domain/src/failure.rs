@@ -167,6 +167,9 @@ pub struct Failure {
     pub login_host: Option<String>,
     /// Which kind of host.
     pub environment: Option<Environment>,
+    /// Whether this app was connected from this org before, where known.
+    #[serde(default)]
+    pub connected_before: Option<bool>,
     /// Where on the way.
     pub stage: Stage,
     /// What was seen.

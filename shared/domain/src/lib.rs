@@ -9,6 +9,7 @@
 //! | [`connection`] | a lasting grant on an org, and the tokens in it |
 //! | [`failure`] | what went wrong, where, and the evidence for it |
 //! | [`diagnosis`] | evidence → ranked causes, each with its playbooks |
+//! | [`guide`] | the same playbooks as standing documentation |
 //!
 //! Nothing here is async and nothing knows an SDK: every other crate may depend on this one, and it on none.
 
@@ -17,6 +18,7 @@
 pub mod connection;
 pub mod diagnosis;
 pub mod failure;
+pub mod guide;
 pub mod id;
 pub mod product;
 pub mod secret;

@@ -156,3 +156,13 @@ pub enum HostChoice {
     /// One org's own host, checked: `acme.my.salesforce.com`.
     MyDomain(String),
 }
+
+impl HostChoice {
+    /// The org's own host, where one is fixed.
+    pub fn my_domain(&self) -> Option<&str> {
+        match self {
+            Self::MyDomain(host) => Some(host),
+            Self::Open | Self::Production | Self::Sandbox => None,
+        }
+    }
+}

@@ -97,6 +97,8 @@ pub enum SessionState {
     },
     /// The last attempt failed; another may succeed.
     Failed,
+    /// The browser went to Salesforce and never came back; another attempt may succeed.
+    Lost,
 }
 
 impl SessionState {
@@ -109,6 +111,7 @@ impl SessionState {
             Self::Returned { .. } => "returned",
             Self::Connected { .. } => "connected",
             Self::Failed => "failed",
+            Self::Lost => "lost",
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use domain::AppKind;
 use domain::diagnosis::{Actor, Cause, Playbook, Step, catalogue, cause};
+use domain::guide::{Audience, Section};
 
 #[path = "../build/check.rs"]
 mod check;
@@ -221,9 +222,22 @@ confidence = "sure"
 because = "It says so."
 "#;
 
+/// A guide that is right in every way.
+const GUIDE: &str = r#"
+title = "A title."
+lead = "A lead."
+
+[[sections]]
+id = "the-start"
+title = "A part."
+text = ["Read."]
+copy = "{callback}"
+"#;
+
 fn read(changed: &str, more: &[(&str, &str)]) -> Result<format::Catalogue, Vec<String>> {
     let mut files = vec![("catalogue/causes/one.toml".to_owned(), changed.to_owned())];
     files.push(("catalogue/causes/unknown.toml".to_owned(), CAUSE.replace("some_code", "other_code")));
+    files.extend(check::AUDIENCES.map(|who| (format!("catalogue/guides/{who}.toml"), GUIDE.to_owned())));
     files.extend(more.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
     format::read(&files)
 }
@@ -241,6 +255,9 @@ fn a_right_catalogue_has_no_fault() {
     let rust = write::rust(&read(CAUSE, &[]).expect("no fault"));
     assert!(rust.contains(r#"Cause { id: "one", title: "A title.""#), "{rust}");
     assert!(rust.contains(r#"codes: &["some code"]"#), "{rust}");
+    let rust = write::guides(&read(CAUSE, &[]).expect("no fault"));
+    assert!(rust.contains(r#"static VENDOR: Guide = Guide { title: "A title.""#), "{rust}");
+    assert!(rust.contains(r#"copy: Some("{callback}")"#), "{rust}");
 }
 
 #[test]
@@ -295,6 +312,70 @@ fn every_fault_names_its_file_and_field() {
                 && fault.contains(what)),
             "{field}: {what}\n{faults:#?}"
         );
+    }
+}
+
+#[test]
+fn a_fault_of_a_guide_names_its_file_and_field() {
+    for (changed, place, what) in [
+        (GUIDE.replace("lead", "laed"), "line 3", "laed"),
+        (GUIDE.replace("A lead.", ""), "lead", "empty"),
+        (GUIDE.replace("the-start", "The start"), "sections.id", "hyphens"),
+        (format!("{GUIDE}{}", GUIDE.split_once("\n\n").unwrap().1), "sections.id", "each once"),
+        (GUIDE.replace("{callback}", "{boss}"), "the-start.copy", "`{boss}` is not a placeholder"),
+        (GUIDE.replace("\"Read.\"", "{ use = \"nothing\" }"), "the-start.text", "is not in"),
+        (GUIDE.replace("text = [\"Read.\"]\ncopy = \"{callback}\"", ""), "the-start", "says something"),
+        (format!("{GUIDE}branches = [\"none\"]\n"), "the-start.branches", "is not in playbooks.toml"),
+        (format!("{GUIDE}articles = [\"none\"]\n"), "the-start.articles", "is not in articles.toml"),
+        (
+            format!("{GUIDE}terms = [{{ term = \"a\", means = \"**a\" }}]\n"),
+            "the-start.terms",
+            "does not close",
+        ),
+    ] {
+        let faults = faults(CAUSE, &[("catalogue/guides/vendor.toml", &changed)]);
+        assert!(
+            faults.iter().any(|fault| fault.starts_with("catalogue/guides/vendor.toml: ")
+                && fault.contains(place)
+                && fault.contains(what)),
+            "{place}: {what}\n{faults:#?}"
+        );
+    }
+    let idle = faults(CAUSE, &[("catalogue/guides/boss.toml", GUIDE)]);
+    assert_eq!(idle, ["catalogue/guides/boss.toml: no page shows this guide"]);
+    let elsewhere = GUIDE.replace("Read.", "Read {callback}.");
+    let found = faults(CAUSE, &[("catalogue/guides/admin.toml", &elsewhere)]);
+    assert!(found.iter().any(|fault| fault.contains("the-start.text: `{callback}` is not")), "{found:?}");
+}
+
+/// Whichever kind of app it is, packaged or not: no part of a guide is a heading without its steps.
+#[test]
+fn every_guide_has_its_parts_for_both_kinds_of_app() {
+    for audience in [Audience::Admin, Audience::Vendor] {
+        for kind in [AppKind::ConnectedApp, AppKind::ExternalClientApp] {
+            let mine = |section: &&Section| section.only.is_none_or(|only| only == kind);
+            let sections: Vec<_> = audience.guide().sections.iter().filter(mine).collect();
+            assert!(sections.len() > 5, "{audience:?} {kind:?}");
+            for section in &sections {
+                let steps = section.steps.iter().filter(|step| step.only.is_none_or(|only| only == kind));
+                assert_eq!(section.steps.is_empty(), steps.count() == 0, "{}", section.id);
+            }
+            let installs = sections.iter().flat_map(|section| section.steps);
+            assert!(installs.clone().any(|step| step.text.contains("click **Install**")));
+        }
+    }
+}
+
+/// What a guide tells an admin to do is what the error page of the same cause tells.
+#[test]
+fn the_guide_for_admins_is_in_step_with_the_error_pages() {
+    let guide: Vec<_> = Audience::Admin.guide().sections.iter().flat_map(|part| part.steps).collect();
+    let own = ["Go back to", "No install link", "Wait."];
+    for id in ["app_not_installed", "eca_not_installed", "user_not_approved"] {
+        let playbook = cause(id).and_then(|cause| cause.admin.as_ref()).expect(id);
+        for step in playbook.steps.iter().filter(|step| !own.iter().any(|own| step.text.starts_with(own))) {
+            assert!(guide.iter().any(|other| other.text == step.text), "{id}: {}", step.text);
+        }
     }
 }
 

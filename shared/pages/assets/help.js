@@ -1,6 +1,6 @@
 "use strict";
 (() => {
-  const page = document.getElementById("help");
+  const page = document.querySelector("[data-ticks]");
   for (const part of page.querySelectorAll("[data-scripted]")) part.hidden = false;
 
   for (const button of page.querySelectorAll("[data-copy]")) {

@@ -18,7 +18,7 @@ use crate::{
 const WORDS: Help = Help::ENGLISH;
 
 /// What the page does in a browser that runs scripts: a file of ours, with nothing filled in.
-const SCRIPT: Safe<&str> = Safe(include_str!("../assets/help.js"));
+pub(crate) const SCRIPT: Safe<&str> = Safe(include_str!("../assets/help.js"));
 
 /// `GET /help/{id}`.
 #[derive(Debug, Clone, Copy, Template)]
@@ -54,6 +54,8 @@ pub struct HelpPage<'a> {
     pub retry: Option<WayOn<'a>>,
     /// The trouble page, where this browser may still tell more: `/connect/{key}/trouble`.
     pub tell_more: Option<&'a str>,
+    /// The setup guide for admins: `/guides/{product}/{app}`.
+    pub guide: &'a str,
     /// Open, or resolved.
     pub state: HelpState,
 }
@@ -166,10 +168,10 @@ impl HelpPage<'_> {
         Reader { names, kind: self.app.kind, setup_origin: self.setup_origin }
     }
 
-    /// The front page of the org's Setup, where the org is known: its host, for people to read, and its address
-    /// (the one that Salesforce's own CumulusCI opens).
-    fn setup_home(&self) -> Option<(&str, String)> {
-        let origin = self.setup_origin?;
+    /// The front page of the org's Setup, where the org is known and no step leads further in: its host, for
+    /// people to read, and its address (the one that Salesforce's own CumulusCI opens).
+    fn setup_home(&self, playbook: &ReadyPlaybook) -> Option<(&str, String)> {
+        let origin = self.setup_origin.filter(|_| playbook.steps.iter().all(|step| step.setup.is_none()))?;
         let host = origin.split_once("://").map_or(origin, |(_, host)| host);
         Some((host, format!("{origin}/lightning/setup/SetupOneHome/home")))
     }
@@ -193,12 +195,8 @@ impl HelpPage<'_> {
         let goal = self.cause().admin.as_ref().map_or(String::new(), |playbook| fill(playbook.goal, &names));
         let title = self.cause_title();
         let steps = format!("{}#admin", self.address);
-        let more = [
-            ("cause", title.as_str()),
-            ("goal", &goal),
-            ("address", &steps),
-            ("reference", self.reference),
-        ];
+        let more =
+            [("cause", title.as_str()), ("goal", &goal), ("address", &steps), ("reference", self.reference)];
         fill_with(WORDS.message, &names, &more)
     }
 

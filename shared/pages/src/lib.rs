@@ -5,6 +5,7 @@
 //! | [`connect`] | before Salesforce: what is connected, for whom, and where the user signs in |
 //! | [`trouble`] | back without an answer: what did you see? |
 //! | [`help`] | what went wrong, who can fix it, and the steps, for the end user and for the admin |
+//! | [`guide`] | the same steps as standing documentation, for the admin and for the product's engineers |
 //! | [`notice`] | where a link leads nowhere, and why |
 //! | [`fill`] | `{app}`, `**Install**`: a text of ours, or of the catalogue's, into plain text or HTML |
 //! | [`colour`] | a product's accent, corrected until it can be read |
@@ -20,6 +21,7 @@
 pub mod colour;
 pub mod connect;
 pub mod fill;
+pub mod guide;
 pub mod help;
 mod layout;
 pub mod notice;
@@ -29,6 +31,7 @@ mod words;
 
 pub use connect::{ConnectPage, HostForm, HostRefusal, LastFailure, SignIn};
 pub use fill::{Names, fill};
+pub use guide::GuidePage;
 pub use help::{HelpPage, HelpState};
 pub use layout::{Page, WayOn};
 pub use notice::NoticePage;

@@ -54,7 +54,7 @@ impl Reader<'_> {
     }
 
     /// A branch of which no step is left is no way out.
-    fn branch(&self, branch: &Branch) -> Option<ReadyBranch> {
+    pub(crate) fn branch(&self, branch: &Branch) -> Option<ReadyBranch> {
         let steps = self.steps(branch.steps);
         (!steps.is_empty()).then(|| ReadyBranch { question: rich(branch.question, self.names), steps })
     }

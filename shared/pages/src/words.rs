@@ -190,9 +190,51 @@ words! {
         facts: "Reference and details",
         when: "When",
         this_page: "This page:",
+        guide_title: "The whole setup",
+        guide: "For other orgs and sandboxes, and before colleagues connect:",
+        guide_link: "Install first: the guide for admins",
         support_title: "Talk to a person",
         support: "Contact {support} and give this reference.",
         no_support: "Contact the support of {product} and give this reference.",
+    }
+
+    /// The guides. `message` has `{address}`.
+    Guide {
+        admin: "Guide for Salesforce admins",
+        vendor: "Guide for engineers",
+        contents: "On this page",
+
+        user_title: "Not a Salesforce admin? Send this to yours",
+        message_subject: "Salesforce: please prepare it for {product}",
+        message: "Hello,\n\nI would like to connect our Salesforce to {product}. Before that works, a Salesforce admin has to install the app “{app}” in our org. It takes a few minutes.\n\nThe steps, with the exact names of menus and buttons, are here:\n{address}\n\nThank you!",
+        copy: "Copy",
+        copied: "Copied",
+        mail: "Open in e-mail",
+
+        done: "Step done",
+        check: "How to see that it worked",
+        branches: "If something is different",
+        articles: "Salesforce explains it here:",
+        print: "Print this guide",
+
+        app_title: "The app in Salesforce",
+        names: "Name in Setup",
+        also: "It can also stand there as",
+        kind: "Kind",
+        connected_app: "Connected app",
+        external_client_app: "External client app",
+        install: "Install link",
+        production: "Production",
+        sandbox: "Sandbox",
+        others_title: "Not this app?",
+        others: "{product} has other apps in Salesforce. Each is installed by itself and has its own guide:",
+        counterpart_title: "Other readers",
+        to_vendor: "For the engineers of {product}, and for who owns the app",
+        to_admin: "For the customer’s Salesforce admin",
+        support_title: "Talk to a person",
+        support: "Contact {support}.",
+        no_support: "Contact the support of {product}.",
+        this_page: "This page:",
     }
 
     /// Pages where a link leads nowhere.
@@ -204,7 +246,7 @@ words! {
         used_link_title: "This link has been used",
         used_link: "It connects Salesforce once. To connect again, go back to {product} and press Connect.",
         already_connected_title: "Already connected",
-        already_connected: "Salesforce is connected to {customer} in {product}. There is nothing more to do here.",
+        already_connected: "Salesforce is connected to {customer} in {product}. There is nothing more to do here. Should {product} not show it, press Connect there once more.",
         stray_callback_title: "We cannot finish this sign-in",
         stray_callback: "It was started in another browser, too long ago, or is finished already. Go back to your product. If it does not show the connection, press Connect again.",
         other_browser_title: "Please go on where you started",

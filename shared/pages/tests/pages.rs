@@ -4,6 +4,7 @@ mod samples;
 
 use domain::{
     App, AppKind, Brand, Customer, Environment, Evidence, Provenance, Surface, diagnosis::Confidence,
+    guide::Audience,
 };
 use pages::{ConnectPage, HelpPage, HostForm, HostRefusal, NoticePage, Page, SignIn, TroublePage};
 use samples::{NONCE, Sample, every_page};
@@ -161,8 +162,12 @@ fn no_text_becomes_markup() {
         ..connect
     };
     let notice = NoticePage::expired_link(NONCE, &brand);
+    let other = App { id: "other".parse().unwrap(), ..app.clone() };
+    let product = samples::product(brand.clone(), vec![app.clone(), other]);
+    let [guide, vendor] =
+        [Audience::Admin, Audience::Vendor].map(|audience| samples::guide(&product, audience).html());
 
-    for html in [connect.html(), fixed.html(), trouble.html(), help.html(), notice.html()] {
+    for html in [connect.html(), fixed.html(), trouble.html(), help.html(), guide, vendor, notice.html()] {
         let ours = usize::from(html.contains("<script nonce=\"c2FtcGxlLW5vbmNl\">"));
         assert_eq!(html.matches("<script").count(), ours, "{html}");
         assert_eq!(html.matches("</style>").count(), 1);

@@ -18,21 +18,36 @@ pub enum Of<'a> {
     Connection(&'a Connection),
 }
 
-/// Diagnoses evidence and makes the failure to be recorded. It is logged here, once: an operator finds it
-/// by the reference that a person reads out.
-pub fn diagnose(
-    of: Of<'_>,
-    app: &App,
-    stage: Stage,
-    evidence: Evidence,
-    now: Timestamp,
-) -> (Failure, Diagnosis) {
+/// What was met, and on what way.
+#[derive(Debug)]
+pub struct Met<'a> {
+    /// What it happened to.
+    pub of: Of<'a>,
+    /// With which app.
+    pub app: &'a App,
+    /// Where on the way.
+    pub stage: Stage,
+    /// What was seen.
+    pub evidence: Evidence,
+    /// Whether this app was connected from this org before, where known.
+    pub connected_before: Option<bool>,
+    /// The error behind it, for the log alone.
+    pub error: Option<&'a (dyn std::error::Error + Sync)>,
+}
+
+/// Diagnoses what was met and makes the failure to be recorded. It is logged here, once, with the error
+/// behind it: an operator finds it by the reference that a person reads out.
+pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
+    let Met { of, app, stage, evidence, connected_before, error } = met;
     let environment = match of {
         Of::Attempt(attempt) => Some(attempt.environment),
         Of::Connection(connection) => Some(connection.environment),
         Of::Session(_) => None,
     };
-    let connected_before = matches!(of, Of::Connection(_)).then_some(true);
+    let connected_before = match of {
+        Of::Connection(_) => Some(true),
+        Of::Attempt(_) | Of::Session(_) => connected_before,
+    };
     let diagnosis =
         diagnosis::diagnose(&evidence, &Context { stage, app_kind: app.kind, environment, connected_before });
     let (product, customer, session, connection, login_host) = match of {
@@ -67,11 +82,12 @@ pub fn diagnose(
         org,
         login_host,
         environment,
+        connected_before,
         stage,
         evidence,
         cause: diagnosis.cause().id.to_owned(),
     };
-    log(&failure, diagnosis.cause().actor);
+    log(&failure, diagnosis.cause().actor, error);
     (failure, diagnosis)
 }
 
@@ -87,7 +103,7 @@ pub fn refused(why: impl std::fmt::Display) {
     tracing::info!(refused = %why, "refused: {why}");
 }
 
-fn log(failure: &Failure, actor: Actor) {
+fn log(failure: &Failure, actor: Actor, error: Option<&(dyn std::error::Error + Sync)>) {
     let (code, description) = (failure.evidence.code.as_deref(), failure.evidence.description.as_deref());
     tracing::warn!(
         reference = failure.id.reference(),
@@ -102,6 +118,7 @@ fn log(failure: &Failure, actor: Actor) {
         status = failure.evidence.http_status,
         code,
         description,
+        error = error.map(tracing::field::display),
         "{}: {}",
         failure.stage.word(),
         failure.cause,

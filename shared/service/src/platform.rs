@@ -11,12 +11,12 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
-use domain::{Product, ProductId};
+use domain::{AppId, Environment, Product, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use salesforce::{Hosts, Http, Salesforce};
 use store::{Secrets, Store, StoreError, Vault};
 
-use crate::{SettingError, Settings};
+use crate::{SettingError, Settings, failures::internal};
 
 /// How long a product's configuration, and with it a revoked API key, is believed.
 pub const PRODUCT_AGE: SignedDuration = SignedDuration::from_secs(60);
@@ -68,6 +68,27 @@ impl Platform {
             store,
             salesforce,
             settings,
+        }
+    }
+
+    /// Whether an app was ever connected from an org, by the org's own host. A shared login host names no
+    /// org. What cannot be read is not known: it chooses among causes, and is no reason to fail.
+    pub async fn connected_before(
+        &self,
+        product: &ProductId,
+        app: &AppId,
+        host: Option<&str>,
+    ) -> Option<bool> {
+        let host = self.salesforce.hosts().my_domain(host?).ok()?;
+        if host.environment() != Environment::MyDomain {
+            return None;
+        }
+        match self.store.connected_before(product, app, host.host()).await {
+            Ok(known) => Some(known),
+            Err(error) => {
+                internal(&error);
+                None
+            }
         }
     }
 

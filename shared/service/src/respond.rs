@@ -167,9 +167,8 @@ pub fn redirect(to: &str) -> Response {
     response
 }
 
-/// Adds a `__Host-` cookie that ties an attempt to this browser; `None` takes it back.
-pub fn set_cookie(response: &mut Response, name: &str, value: Option<(&str, i64)>) {
-    let (value, age) = value.unwrap_or(("", 0));
+/// Adds a `__Host-` cookie that this browser keeps for `age` seconds.
+pub fn set_cookie(response: &mut Response, name: &str, value: &str, age: i64) {
     let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={age}");
     if let Ok(mut cookie) = HeaderValue::from_str(&cookie) {
         cookie.set_sensitive(true);

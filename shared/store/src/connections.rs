@@ -1,7 +1,8 @@
 //! Connections: what is handed out, listed, and taken back.
 
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
-    AppId, Connection, ConnectionId, Customer, Environment, Failure, Identity, ProductId,
+    AppId, Connection, ConnectionId, Customer, Environment, Failure, Identity, ProductId, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -80,6 +81,15 @@ pub struct Listed {
     pub created_at: Timestamp,
 }
 
+/// What has come due.
+#[derive(Debug)]
+pub enum Due {
+    /// A connection: unredeemed, or to be revoked.
+    Connection(ConnectionId),
+    /// A session whose browser has not come back.
+    Session(SessionId),
+}
+
 /// Which of a product's connections to list.
 #[derive(Debug, Default)]
 pub struct ListQuery {
@@ -134,7 +144,7 @@ impl NewConnection<'_> {
         item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
         item.insert("listing_sk".into(), S(connection.id.as_str()));
         if let Some((_, redeem_by)) = &self.receipt {
-            item.insert("due_shard".into(), S(keys::due_shard(&connection.id)));
+            item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
             item.insert("due_at".into(), millis(*redeem_by));
         }
         Ok(item)
@@ -307,8 +317,31 @@ impl Store {
         Ok(self.transact(vec![built(update.build())?, self.failure_write(failure)?]).await?.is_ok())
     }
 
-    /// The connections of one partition of the due index whose time has come, the longest due first.
-    pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<ConnectionId>, StoreError> {
+    /// Whether this app was ever connected from the org of that host.
+    pub async fn connected_before(
+        &self,
+        product: &ProductId,
+        app: &AppId,
+        host: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(self.get(&keys::history(product, app, host), false).await?.is_some())
+    }
+
+    /// That the app was connected from its org, as part of the transaction that stores the connection.
+    pub(crate) fn history_write(&self, connection: &Connection) -> Result<TransactWriteItem, StoreError> {
+        let host = connection.instance_url.split_once("://").map_or("", |(_, host)| host);
+        let host = host.split_once(':').map_or(host, |(host, _)| host);
+        let key = keys::history(&connection.product, &connection.app, host);
+        let item = Item::from([
+            ("pk".into(), S(key.pk)),
+            ("sk".into(), S(key.sk)),
+            ("connected_at".into(), millis(connection.created_at)),
+        ]);
+        built(Put::builder().table_name(&self.table).set_item(Some(item)).build())
+    }
+
+    /// What of one partition of the due index has come due, the longest due first.
+    pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<Due>, StoreError> {
         let answer = self
             .client
             .query()
@@ -321,11 +354,14 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::unavailable("Query", &error))?;
+        let due = |pk: &str| {
+            keys::connection_of(pk).map(Due::Connection).or_else(|| keys::session_of(pk).map(Due::Session))
+        };
         Ok(answer
             .items
             .unwrap_or_default()
             .iter()
-            .filter_map(|item| keys::connection_of(item.get("pk")?.as_s().ok()?))
+            .filter_map(|item| due(item.get("pk")?.as_s().ok()?))
             .collect())
     }
 }

@@ -9,19 +9,22 @@ use jiff::Timestamp;
 
 use crate::{S, keys, millis};
 
+/// The condition that a session is open; [`Expression::open_states`] gives its values.
+pub(crate) const OPEN: &str = "#state IN (:created, :redirected, :failed, :lost)";
+
 /// What can be said about an item, whichever builder says it.
 pub(crate) trait Expression: Sized {
     fn name(self, placeholder: &str, name: &str) -> Self;
     fn value(self, placeholder: &str, value: AttributeValue) -> Self;
     fn changing(self, expression: &str) -> Self;
 
-    /// The states of a session that may still begin or end an attempt, as `:created`, `:redirected` and
-    /// `:failed`, with the name `#state`.
+    /// The states of a session that may still begin or end an attempt: the values in [`OPEN`].
     fn open_states(self) -> Self {
         self.name("#state", "state")
             .value(":created", S("created"))
             .value(":redirected", S("redirected"))
             .value(":failed", S("failed"))
+            .value(":lost", S("lost"))
     }
 
     /// The states of a connection whose refresh token may still be used, as `:active`, `:blocked` and
@@ -39,7 +42,7 @@ pub(crate) trait Expression: Sized {
             .name("#state", "state")
             .value(":revoking", S("revoking"))
             .value(":now", millis(now))
-            .value(":shard", S(keys::due_shard(id)))
+            .value(":shard", S(keys::due_shard(id.as_str())))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The one place that knows the keys. The item table is in this crate's README.
 
-use domain::{AttemptId, ConnectionId, FailureId, ProductId, SessionId};
+use domain::{AppId, AttemptId, ConnectionId, FailureId, ProductId, SessionId};
 use jiff::Timestamp;
 
 /// An item's partition key and sort key.
@@ -45,21 +45,30 @@ pub fn stray(now: Timestamp) -> Key {
     Key { pk: format!("STRAY#{}", now.strftime("%Y-%m-%d")), sk: "STRAY" }
 }
 
+/// That an app was connected from an org: the org by its own host.
+pub fn history(product: &ProductId, app: &AppId, host: &str) -> Key {
+    Key { pk: format!("HISTORY#{product}#{app}#{host}"), sk: "HISTORY" }
+}
+
 /// The partition of index `listing` that holds a product's connections.
 pub fn listing(product: &ProductId) -> String {
     format!("PRODUCT#{product}#CONNECTIONS")
 }
 
-/// The partition of index `due` that a connection falls in.
-pub fn due_shard(id: &ConnectionId) -> String {
-    let shard =
-        id.as_str().bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte)) % DUE_SHARDS;
+/// The partition of index `due` that a connection or session falls in.
+pub fn due_shard(id: &str) -> String {
+    let shard = id.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte)) % DUE_SHARDS;
     due_partition(shard)
 }
 
 /// A partition of index `due`.
 pub fn due_partition(shard: u8) -> String {
     format!("DUE#{shard:02}")
+}
+
+/// The session that a partition key names.
+pub fn session_of(pk: &str) -> Option<SessionId> {
+    pk.strip_prefix("SESSION#")?.parse().ok()
 }
 
 /// The connection that a partition key names.

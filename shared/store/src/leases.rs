@@ -6,7 +6,9 @@
 //! a reconnect in between is never overwritten.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
+};
 use domain::{
     Scopes,
     secret::{Fingerprint, RefreshToken},
@@ -79,16 +81,19 @@ pub enum Saved {
 
 impl Store {
     /// Asks for the lease of a connection that was read before. It is given only while nobody holds it and
-    /// no refresh stands begun.
+    /// no refresh stands begun. Who took it is written with it: a write that the SDK tries again, because its
+    /// answer was lost, is known as this caller's own.
     pub async fn lease(&self, record: &ConnectionRecord, now: Timestamp) -> Result<Leased, StoreError> {
         let key = keys::connection(&record.connection.id);
         let (Some(sent), Some(sealed)) = (record.refresh_fingerprint.clone(), record.refresh_token.clone())
         else {
             return Ok(Leased::No(Box::new(record.clone())));
         };
+        let holder = holder();
         let leased = self
             .update(&key)
-            .update_expression("SET lease_until = :until ADD epoch :one")
+            .update_expression("SET lease_until = :until, lease_holder = :holder ADD epoch :one")
+            .expression_attribute_values(":holder", holder.clone())
             .condition_expression(
                 "#state IN (:active, :blocked) AND refresh_fingerprint = :sent AND epoch = :epoch \
                  AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND attribute_not_exists(began_at)",
@@ -111,6 +116,9 @@ impl Store {
                 let record = read(output.attributes.unwrap_or_default())?;
                 Ok(Leased::Yes(Box::new(Lease { record, sent, sealed })))
             }
+            Err(Some(item)) if item.get("lease_holder") == Some(&holder) => {
+                Ok(Leased::Yes(Box::new(Lease { record: read(item)?, sent, sealed })))
+            }
             Err(Some(item)) => read(item).map(Box::new).map(Leased::No),
             Err(None) => Ok(Leased::Gone),
         }
@@ -130,7 +138,9 @@ impl Store {
             .holder_update(lease)
             .update_expression("SET began_at = :now, began_epoch = :epoch")
             .condition_expression(
-                "epoch = :epoch AND refresh_fingerprint = :sent AND attribute_not_exists(began_at)",
+                // The epoch is this lease's alone: a refresh that it began is this one.
+                "epoch = :epoch AND refresh_fingerprint = :sent \
+                 AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
             )
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":sent", S(lease.sent.as_str()))
@@ -143,7 +153,8 @@ impl Store {
     }
 
     /// Saves a refresh's answer, whoever has taken the lease since, as long as the stored refresh token is
-    /// still the one that was sent.
+    /// still the one that was sent. An answer that stands already was saved by a try whose own answer was
+    /// lost: it is not superseded, and revoking it would end the grant.
     pub async fn save_renewed(&self, lease: &Lease, renewed: &Renewed) -> Result<Saved, StoreError> {
         let key = keys::connection(&lease.record.connection.id);
         let mut set =
@@ -168,7 +179,8 @@ impl Store {
             .expression_attribute_values(":instance", S(&renewed.instance_url))
             .expression_attribute_values(":issued", millis(renewed.issued_at))
             .expression_attribute_values(":expires", millis(renewed.expires_at))
-            .return_values(ReturnValue::AllNew);
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
         if let Some((sealed, fingerprint)) = &renewed.refresh_token {
             update = update
                 .expression_attribute_values(":refresh", S(sealed.as_str()))
@@ -180,6 +192,11 @@ impl Store {
         match conditional("UpdateItem", update.send().await)? {
             Ok(output) => {
                 let item = output.attributes.unwrap_or_default();
+                from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk).map(Box::new).map(Saved::Yes)
+            }
+            Err(Some(item))
+                if item.get("access_fingerprint") == Some(&S(renewed.access_fingerprint.as_str())) =>
+            {
                 from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk).map(Box::new).map(Saved::Yes)
             }
             Err(_) => Ok(Saved::Superseded),
@@ -245,9 +262,13 @@ impl Store {
         else {
             return Ok(None);
         };
+        let holder = holder();
         let leased = self
             .update(&key)
-            .update_expression("SET lease_until = :until, recovered_at = :now ADD epoch :one")
+            .update_expression(
+                "SET lease_until = :until, lease_holder = :holder, recovered_at = :now ADD epoch :one",
+            )
+            .expression_attribute_values(":holder", holder.clone())
             .condition_expression(
                 "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
                  AND attribute_not_exists(recovered_at)",
@@ -260,15 +281,18 @@ impl Store {
             .expression_attribute_values(":until", millis(now + LEASE))
             .expression_attribute_values(":one", N(1))
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send()
             .await;
-        match conditional("UpdateItem", leased)? {
-            Ok(output) => {
-                let record = from_item::<ConnectionRow>(&key.pk, output.attributes.unwrap_or_default())?;
-                Ok(Some(Lease { record: record.read(&key.pk)?, sent, sealed }))
-            }
-            Err(_) => Ok(None),
-        }
+        let ours = match conditional("UpdateItem", leased)? {
+            Ok(output) => output.attributes,
+            Err(item) => item.filter(|item| item.get("lease_holder") == Some(&holder)),
+        };
+        let lease = |item| {
+            let record = from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk)?;
+            Ok(Lease { record, sent, sealed })
+        };
+        ours.map(lease).transpose()
     }
 
     /// Opens the refresh token for the one recovery.
@@ -281,6 +305,11 @@ impl Store {
         self.update(&keys::connection(&lease.record.connection.id))
             .expression_attribute_values(":epoch", N(lease.record.epoch))
     }
+}
+
+/// A name for one taking of a lease.
+fn holder() -> AttributeValue {
+    S(domain::id::base32(&domain::secret::random::<16>()))
 }
 
 impl Lease {

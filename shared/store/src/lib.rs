@@ -24,7 +24,7 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use keys::Key;
 
-pub use connections::{ConnectionRecord, NewConnection, Tokens};
+pub use connections::{ConnectionRecord, Due, NewConnection, Tokens};
 pub use leases::{Lease, Leased, Saved};
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};

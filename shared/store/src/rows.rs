@@ -92,6 +92,7 @@ impl SessionRow {
                 connection: self.connection.ok_or_else(|| corrupt("connected without a connection"))?,
             },
             "failed" => SessionState::Failed,
+            "lost" => SessionState::Lost,
             other => return Err(corrupt(&format!("unknown session state {other}"))),
         };
         Ok(ConnectSession {

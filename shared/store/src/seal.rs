@@ -119,8 +119,7 @@ impl Vault {
 
     async fn keyring(&self) -> Result<Keyring, SecretError> {
         let text = self.secrets.get(&self.keyring).await?;
-        read_keyring(text.expose_secret())
-            .map_err(|what| SecretError::Malformed { name: self.keyring.clone(), what })
+        read_keyring(text.expose_secret()).map_err(|what| self.secrets.malformed(&self.keyring, what))
     }
 
     fn unopened(&self, owner: Owner<'_>, field: Field, why: &'static str) -> SecretError {

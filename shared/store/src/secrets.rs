@@ -85,11 +85,9 @@ impl Secrets {
             next: Option<String>,
         }
         let text = self.get(name).await?;
-        let malformed = SecretError::Malformed {
-            name: name.to_owned(),
-            what: r#"expected {"current":"<consumer secret>"} and, while rotating, "next""#,
-        };
-        let stored: Stored = serde_json::from_str(text.expose_secret()).map_err(|_| malformed)?;
+        let what = r#"expected {"current":"<consumer secret>"} and, while rotating, "next""#;
+        let stored: Stored =
+            serde_json::from_str(text.expose_secret()).map_err(|_| self.malformed(name, what))?;
         Ok(ConsumerSecrets {
             current: ConsumerSecret::new(stored.current),
             next: stored.next.map(ConsumerSecret::new),
@@ -100,6 +98,12 @@ impl Secrets {
     /// `invalid_client`, or when a sealed value names a key that is not in the keyring we hold.
     pub fn forget(&self, name: &str) {
         self.lock().remove(name);
+    }
+
+    /// A secret in the wrong form is not held: once it is put right, the next use finds it so.
+    pub(crate) fn malformed(&self, name: &str, what: &'static str) -> SecretError {
+        self.forget(name);
+        SecretError::Malformed { name: name.to_owned(), what }
     }
 
     pub(crate) async fn get(&self, name: &str) -> Result<SecretString, SecretError> {

@@ -17,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Item, N, NewConnection, S, Store, StoreError, conditional,
-    expression::Expression,
+    expression::{Expression, OPEN},
     keys, millis,
     rows::{AttemptRow, SessionRow, from_item, to_item},
     ttl,
@@ -150,10 +150,12 @@ impl Store {
             .build();
         let session = self
             .session_update(&attempt.session)
-            .update_expression("SET #state = :redirected, redirected_at = :now ADD attempts :one")
-            .condition_expression(
-                "#state IN (:created, :redirected, :failed) AND expires_at > :now AND attempts < :most",
+            .update_expression(
+                "SET #state = :redirected, redirected_at = :now, due_shard = :shard, due_at = :due ADD attempts :one",
             )
+            .condition_expression(format!("{OPEN} AND expires_at > :now AND attempts < :most"))
+            .expression_attribute_values(":shard", S(keys::due_shard(attempt.session.as_str())))
+            .expression_attribute_values(":due", millis(attempt.expires_at))
             .open_states()
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", N(1))
@@ -166,17 +168,21 @@ impl Store {
 
     /// Claims an attempt for one callback. Of any number of concurrent callbacks exactly one succeeds: the
     /// check and the mark are the same write. Expiry is checked here because DynamoDB may leave an item
-    /// readable for days after its `ttl`; the browser is checked here because a state alone opens nothing.
+    /// readable for days after its `ttl`; the browser is checked here because a state alone opens nothing. Who
+    /// claimed is written with it, so that a write that the SDK tries again, because its answer was lost, is
+    /// known as this callback's own.
     pub async fn claim(&self, id: &AttemptId, browser: &Hash, now: Timestamp) -> Result<Claim, StoreError> {
         let key = keys::attempt(id);
+        let claimant = S(domain::id::base32(&domain::secret::random::<16>()));
         let claimed = self
             .update(&key)
-            .update_expression("SET claimed_at = :now")
+            .update_expression("SET claimed_at = :now, claimed_by = :claimant")
             .condition_expression(
                 "attribute_exists(pk) AND attribute_not_exists(claimed_at) AND expires_at > :now AND browser = :browser",
             )
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":browser", S(browser.as_str()))
+            .expression_attribute_values(":claimant", claimant.clone())
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send()
@@ -186,6 +192,7 @@ impl Store {
             Ok(output) => read(output.attributes.unwrap_or_default()).map(Claim::Yours),
             Err(None) => Ok(Claim::Unknown),
             Err(Some(item)) if item.get("browser") != Some(&S(browser.as_str())) => Ok(Claim::OtherBrowser),
+            Err(Some(item)) if item.get("claimed_by") == Some(&claimant) => read(item).map(Claim::Yours),
             Err(Some(item)) if item.contains_key("claimed_at") => read(item).map(Claim::Used),
             Err(Some(item)) => read(item).map(Claim::Expired),
         }
@@ -202,23 +209,27 @@ impl Store {
             .build();
         let update = self
             .session_update(&connection.session)
-            .condition_expression("#state IN (:created, :redirected, :failed)")
+            .condition_expression(OPEN)
             .open_states()
             .expression_attribute_values(":id", S(connection.id.as_str()));
         let update = match &new.receipt {
             Some((receipt, redeem_by)) => update
                 .update_expression(
-                    "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by REMOVE last_failure",
+                    "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by \
+                     REMOVE last_failure, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("returned"))
                 .expression_attribute_values(":receipt", S(receipt.as_str()))
                 .expression_attribute_values(":by", millis(*redeem_by)),
             None => update
-                .update_expression("SET #state = :next, #connection = :id REMOVE last_failure")
+                .update_expression(
+                    "SET #state = :next, #connection = :id REMOVE last_failure, due_shard, due_at",
+                )
                 .expression_attribute_values(":next", S("connected")),
         };
         let update = update.expression_attribute_names("#connection", "connection");
-        Ok(self.transact(vec![built(put)?, built(update.build())?]).await?.is_ok())
+        let writes = vec![built(put)?, built(update.build())?, self.history_write(connection)?];
+        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Redeems a receipt: session and connection become active in one write, if receipt, product, user and
@@ -274,8 +285,8 @@ impl Store {
         let put = self.failure_write(failure)?;
         let update = self
             .session_update(session)
-            .update_expression("SET #state = :failed, last_failure = :failure")
-            .condition_expression("#state IN (:created, :redirected, :failed)")
+            .update_expression("SET #state = :failed, last_failure = :failure REMOVE due_shard, due_at")
+            .condition_expression(OPEN)
             .open_states()
             .expression_attribute_values(":failure", last_failure(failure)?);
         match self.transact(vec![put, built(update.build())?]).await? {
@@ -290,14 +301,34 @@ impl Store {
         let put = self.failure_write(failure)?;
         let update = self
             .session_update(session)
-            .update_expression("SET #state = :failed, last_failure = :failure ADD reports :one")
-            .condition_expression(
-                "#state IN (:created, :redirected, :failed) AND (attribute_not_exists(reports) OR reports < :most)",
+            .update_expression(
+                "SET #state = :failed, last_failure = :failure REMOVE due_shard, due_at ADD reports :one",
             )
+            .condition_expression(format!("{OPEN} AND (attribute_not_exists(reports) OR reports < :most)"))
             .open_states()
             .expression_attribute_values(":failure", last_failure(failure)?)
             .expression_attribute_values(":one", N(1))
             .expression_attribute_values(":most", N(MAX_REPORTS));
+        Ok(self.transact(vec![put, built(update.build())?]).await?.is_ok())
+    }
+
+    /// Marks a session whose browser never came back, with its likely cause, unless it came back after all.
+    pub async fn lose_session(
+        &self,
+        session: &SessionId,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let put = self.failure_write(failure)?;
+        let update = self
+            .session_update(session)
+            .update_expression("SET #state = :lost, last_failure = :failure REMOVE due_shard, due_at")
+            .condition_expression("#state = :redirected AND due_at <= :now")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":lost", S("lost"))
+            .expression_attribute_values(":redirected", S("redirected"))
+            .expression_attribute_values(":failure", last_failure(failure)?)
+            .expression_attribute_values(":now", millis(now));
         Ok(self.transact(vec![put, built(update.build())?]).await?.is_ok())
     }
 

@@ -65,7 +65,6 @@ export async function opensSetup(person) {
 
 /** In *Connected Apps OAuth Usage*, the admin clicks what the app's row offers. */
 export async function clicksInUsage(person, app, action) {
-  await person.follow('Connected Apps OAuth Usage');
   await person.sees('Connected Apps OAuth Usage');
   await person.page.getByRole('row', { name: app }).getByRole('button', { name: action, exact: true }).click();
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 
 import { clicksInUsage, leaves, logsIn, pressesConnect, readsRecords, signedIn } from './story.mjs';
 
-export async function tour(alice, ada, look = async () => {}) {
+export async function tour(alice, ada, look) {
   // The error: Salesforce stops Uma on a page of its own, and sends nobody back.
   await alice.open(alice.stack.product);
   await look(alice, 'product-signed-out');
@@ -44,10 +44,10 @@ export async function tour(alice, ada, look = async () => {}) {
   await ada.open(letter);
   await ada.reads('For your Salesforce admin');
   assert.equal(await ada.page.getByRole('link', { name: 'Try again' }).count(), 0, 'a link attaches nothing');
-  const setup = await ada.followInNewTab('Open Setup in acme.my.salesforce.localhost');
+  const setup = await ada.followInNewTab('Open in Setup');
   await logsIn(setup, 'ada@acme.example');
-  await setup.sees('Setup');
-  await look(setup, 'salesforce-setup');
+  await setup.sees('Connected Apps OAuth Usage');
+  await look(setup, 'salesforce-usage');
   await clicksInUsage(setup, 'Fernway Sync', 'Install');
   await setup.sees('Install Fernway Sync');
   await look(setup, 'salesforce-install');
@@ -57,7 +57,7 @@ export async function tour(alice, ada, look = async () => {}) {
   await setup.follow('Connected Apps OAuth Usage');
   await setup.sees('Connected Apps OAuth Usage');
   await setup.reads('Uninstall');
-  await look(setup, 'salesforce-usage');
+  await look(setup, 'salesforce-usage-installed');
 
   // The success: the help page leads this browser back, Uma is still signed in, and Salesforce asks.
   await alice.follow('Try again');

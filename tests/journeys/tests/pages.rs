@@ -145,10 +145,7 @@ async fn every_cookie_is_bound_to_the_host_and_out_of_scripts_reach() {
     }
     assert_eq!(again.alice.refused_cookies(), [], "the browser takes all of them");
 
-    let before = ours.len();
     assert!(away.follow().await.has("Your Salesforce accounts"));
-    let after = again.alice.cookies().iter().filter(|cookie| cookie.domain == "latchkey.localhost").count();
-    assert_eq!(after, before - 1, "the attempt's cookie is taken back when it has served");
     again.ends_well().await;
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use journeys::{Returning, Story, says};
 use local::stack::consumer_secret;
 use serde_json::json;
@@ -202,6 +203,21 @@ async fn a_consumer_secret_rotated_under_warm_functions_costs_one_fetch() {
     let home = again.about_to_return().await.follow().await;
     assert!(home.has("Your Salesforce accounts"), "{home:?}");
     assert_eq!(again.story.stack.secrets.calls().len(), 1, "held from now on");
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_consumer_secret_rotated_between_two_refreshes_costs_one_fetch() {
+    let again = Returning::begin().await;
+    again.story.pass(SignedDuration::from_mins(16));
+    again.works(&again.earlier).await;
+    rotate(&again.story, &json!({ "current": "the-new-secret-of-fernway-sync" }));
+
+    for _ in 0..2 {
+        again.story.pass(SignedDuration::from_mins(16));
+        again.works(&again.earlier).await;
+        assert_eq!(again.story.stack.secrets.calls().len(), 1, "{:?}", again.story.stack.secrets.calls());
+    }
     again.ends_well().await;
 }
 

@@ -21,7 +21,7 @@ pub struct Functions {
     pub callback: Callback,
     /// Tokens and connections.
     pub token: Token,
-    /// Trouble and help pages.
+    /// Trouble and help pages, guides.
     pub errors: Errors,
     /// The time that every request is answered at.
     pub clock: Clock,
@@ -41,7 +41,7 @@ pub enum Owner {
 }
 
 /// The template's routes.
-pub const ROUTES: [(&str, &str, Owner); 16] = [
+pub const ROUTES: [(&str, &str, Owner); 18] = [
     ("POST", "/v1/connect-sessions", Owner::Authorize),
     ("GET", "/v1/connect-sessions/{id}", Owner::Authorize),
     ("GET", "/connect/{key}", Owner::Authorize),
@@ -57,6 +57,8 @@ pub const ROUTES: [(&str, &str, Owner); 16] = [
     ("POST", "/connect/{key}/trouble", Owner::Errors),
     ("GET", "/help/{id}", Owner::Errors),
     ("GET", "/help/{id}/status", Owner::Errors),
+    ("GET", "/guides/{product}/{app}", Owner::Errors),
+    ("GET", "/guides/{product}/{app}/vendor", Owner::Errors),
     ("GET", "/healthz", Owner::Errors),
 ];
 

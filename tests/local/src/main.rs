@@ -102,7 +102,7 @@ fn addresses(stack: &Stack) -> String {
 }
 
 fn tour(stack: &Stack) -> String {
-    let (product, site) = (&stack.product, stack.salesforce.site());
+    let (product, site) = (&stack.product, format!("http://{}", stack.salesforce.site()));
     let key = stack.api_keys.values().next().map_or("", |key| key.expose());
     format!(
         r"

@@ -74,7 +74,7 @@ struct Connect {
 
 #[derive(Debug, Deserialize)]
 struct Returned {
-    connect_session: String,
+    connect_session: Option<String>,
     receipt: Option<String>,
 }
 
@@ -207,13 +207,13 @@ async fn returned(
     headers: HeaderMap,
     Query(returned): Query<Returned>,
 ) -> Response {
-    let user = signed_in(&headers);
-    let (Some(user), Some(receipt)) = (user, returned.receipt) else {
-        return example
-            .page(user, Some("Salesforce is not connected yet. Press Connect to try again.".into()))
-            .await;
+    let (Some(user), Some(session), Some(receipt)) =
+        (signed_in(&headers), returned.connect_session, returned.receipt)
+    else {
+        // Latchkey's pages lead here too, with nothing to redeem.
+        return Redirect::to("/").into_response();
     };
-    let path = format!("/v1/connect-sessions/{}/redeem", returned.connect_session);
+    let path = format!("/v1/connect-sessions/{session}/redeem");
     match example.call("POST", &path, Some(json!({ "receipt": receipt, "user": user.id }))).await {
         Ok((200, connection)) => {
             let id = connection["id"].as_str().unwrap_or_default().to_owned();

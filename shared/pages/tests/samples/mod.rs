@@ -3,14 +3,15 @@
 mod causes;
 
 use domain::{
-    App, AppKind, Brand, Customer, Environment, Evidence, Provenance, Surface,
+    App, AppKind, Brand, Customer, Environment, Evidence, Product, Provenance, Surface,
     diagnosis::{Candidate, Cause, Confidence, Diagnosis},
+    guide::Audience,
     product::{Packages, Support},
 };
 use jiff::Timestamp;
 use pages::{
-    ConnectPage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure, NoticePage, Page, Seen, SignIn,
-    TroublePage, WayOn,
+    ConnectPage, GuidePage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure, NoticePage, Page, Seen,
+    SignIn, TroublePage, WayOn,
 };
 
 pub(crate) const NONCE: &str = "c2FtcGxlLW5vbmNl";
@@ -106,7 +107,31 @@ pub(crate) fn help<'a>(
         reference: "LK-7H3K-9QZM",
         retry: None,
         tell_more: None,
+        guide: "/guides/fernway/sync",
         state: HelpState::Open,
+    }
+}
+
+pub(crate) fn product(brand: Brand, apps: Vec<App>) -> Product {
+    Product {
+        id: "fernway".parse().expect("an id"),
+        brand,
+        return_addresses: Vec::new(),
+        api_keys: Vec::new(),
+        apps,
+        redeem: true,
+    }
+}
+
+/// The guide to a product's first app.
+pub(crate) fn guide(product: &Product, audience: Audience) -> GuidePage<'_> {
+    GuidePage {
+        nonce: NONCE,
+        product,
+        app: &product.apps[0],
+        audience,
+        callback: "https://latchkey.example/oauth/callback",
+        address: "https://latchkey.example/guides/fernway/sync",
     }
 }
 
@@ -116,6 +141,7 @@ pub(crate) fn every_page() -> Vec<Sample> {
     connect(&mut add);
     trouble(&mut add);
     help_pages(&mut add);
+    guides(&mut add);
     notices(&mut add);
     samples
 }
@@ -276,6 +302,35 @@ fn help_pages(add: &mut dyn FnMut(&str, &dyn Shown)) {
     ] {
         let diagnosis = self::diagnosis(&[(cause, Confidence::Sure)]);
         add(name, &HelpPage { retry: Some(retry), ..help(&brand, &app, &customer, &diagnosis, evidence) });
+    }
+}
+
+/// The catalogue's own guides: for each kind of app, packaged and not.
+fn guides(add: &mut dyn FnMut(&str, &dyn Shown)) {
+    let without_package = |kind| App { packages: Packages::default(), ..app(kind) };
+    let other = App {
+        id: "insights".parse().expect("an id"),
+        names: vec!["Fernway Insights".into()],
+        ..app(AppKind::ExternalClientApp)
+    };
+    let silent = Brand { support: Support::default(), ..brand() };
+    for (name, product) in [
+        ("connected-app", product(brand(), vec![app(AppKind::ConnectedApp), other.clone()])),
+        (
+            "connected-app-without-package",
+            product(
+                brand(),
+                vec![App { names: vec!["Fernway".into()], ..without_package(AppKind::ConnectedApp) }],
+            ),
+        ),
+        ("external-client-app", product(brand(), vec![other.clone(), app(AppKind::ConnectedApp)])),
+        (
+            "external-client-app-without-package",
+            product(silent, vec![without_package(AppKind::ExternalClientApp)]),
+        ),
+    ] {
+        add(&format!("guide-admin-{name}"), &guide(&product, Audience::Admin));
+        add(&format!("guide-vendor-{name}"), &guide(&product, Audience::Vendor));
     }
 }
 

@@ -1,0 +1,34 @@
+//! `GET /guides/{product}/{app}` and `GET /guides/{product}/{app}/vendor`: the error pages' steps as standing
+//! documentation. It is public, and tells what a product's file and the catalogue say, nothing of any customer.
+
+use domain::guide::Audience;
+use http::StatusCode;
+use jiff::Timestamp;
+use pages::{GuidePage, Page};
+use service::{
+    Response,
+    respond::{Forms, page},
+};
+
+use crate::{Errors, error::Failed};
+
+impl Errors {
+    pub(crate) async fn guide(
+        &self,
+        product: &str,
+        app: &str,
+        audience: Audience,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
+        let (Ok(product), Ok(app)) = (product.parse(), app.parse()) else { return Err(Failed::NotFound) };
+        let product = self.platform.products.get(&product, now).await?.ok_or(Failed::NotFound)?;
+        let app = product.app(&app).ok_or(Failed::NotFound)?;
+        let public_url = &self.platform.settings.public_url;
+        let callback = public_url.callback();
+        let address = public_url.at(&pages::guide::path(&product.id, &app.id, audience));
+        Ok(page(StatusCode::OK, Forms::Ours, |nonce| {
+            GuidePage { nonce, product: &product, app, audience, callback: &callback, address: &address }
+                .html()
+        }))
+    }
+}

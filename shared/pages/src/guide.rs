@@ -1,0 +1,186 @@
+//! Guides: the error pages' steps as standing documentation, for the customer's admin before the first connect,
+//! and for the product's own engineers. They tell nothing of any customer.
+
+use askama::Template;
+use domain::{
+    App, AppId, AppKind, Product, ProductId,
+    guide::{self, Audience},
+};
+
+use crate::{
+    fill::{Markup, Names, fill, fill_with, rich, web},
+    help::SCRIPT,
+    layout::{Page, Shell, has_contact, mailto},
+    playbook::{Reader, ReadyBranch, ReadyStep},
+    words::Guide,
+};
+
+const WORDS: Guide = Guide::ENGLISH;
+
+/// `GET /guides/{product}/{app}` and `GET /guides/{product}/{app}/vendor`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "guide.html")]
+pub struct GuidePage<'a> {
+    /// Of the response's `style-src` and `script-src`.
+    pub nonce: &'a str,
+    /// Whose guide it is; its other apps are named, to be told apart.
+    pub product: &'a Product,
+    /// The app that it is about.
+    pub app: &'a App,
+    /// For whom.
+    pub audience: Audience,
+    /// Our callback URL, which the app has to list.
+    pub callback: &'a str,
+    /// This page's own address, whole: it is mailed and printed.
+    pub address: &'a str,
+}
+
+/// A part of the guide, made ready for this app.
+struct Part {
+    id: &'static str,
+    title: Markup,
+    text: Vec<ReadyStep>,
+    copy: Option<String>,
+    terms: Vec<(Markup, Markup)>,
+    steps: Vec<ReadyStep>,
+    branches: Vec<ReadyBranch>,
+    check: Vec<ReadyStep>,
+    articles: &'static [(&'static str, &'static str)],
+}
+
+/// Another page of ours: what it is called, and its path.
+struct Elsewhere {
+    label: String,
+    path: String,
+}
+
+/// A package's install link.
+struct Install {
+    note: &'static str,
+    url: String,
+}
+
+/// Where an app's guide stands.
+pub fn path(product: &ProductId, app: &AppId, audience: Audience) -> String {
+    let tail = match audience {
+        Audience::Admin => "",
+        Audience::Vendor => "/vendor",
+    };
+    format!("/guides/{product}/{app}{tail}")
+}
+
+impl Page for GuidePage<'_> {
+    fn title(&self) -> String {
+        fill(self.guide().title, &self.names())
+    }
+}
+
+impl GuidePage<'_> {
+    fn shell(&self) -> Shell<'_> {
+        Shell { nonce: self.nonce, brand: Some(&self.product.brand) }
+    }
+
+    fn guide(&self) -> &'static guide::Guide {
+        self.audience.guide()
+    }
+
+    /// No org is known: both environments' package links stand here.
+    fn names(&self) -> Names<'_> {
+        Names::of(&self.product.brand).app(self.app, None)
+    }
+
+    fn say(&self, text: &str) -> Markup {
+        rich(text, &self.names())
+    }
+
+    fn is_admins(&self) -> bool {
+        self.audience == Audience::Admin
+    }
+
+    fn whose(&self) -> &'static str {
+        if self.is_admins() { WORDS.admin } else { WORDS.vendor }
+    }
+
+    /// What is ticked off is kept by guide.
+    fn ticks(&self) -> String {
+        format!("{:?} {} {}", self.audience, self.product.id, self.app.id)
+    }
+
+    fn parts(&self) -> Vec<Part> {
+        let sections = self.guide().sections.iter();
+        sections
+            .filter(|section| section.only.is_none_or(|kind| kind == self.app.kind))
+            .filter_map(|section| self.part(section))
+            .collect()
+    }
+
+    /// A part whose steps are all for other apps is left out.
+    fn part(&self, section: &guide::Section) -> Option<Part> {
+        let names = self.names();
+        let reader = Reader { names: &names, kind: self.app.kind, setup_origin: None };
+        let steps = reader.steps(section.steps);
+        let scopes = self.app.scopes.join(" ");
+        let to_copy = [("callback", self.callback), ("scopes", &scopes)];
+        (section.steps.is_empty() || !steps.is_empty()).then(|| Part {
+            id: section.id,
+            title: self.say(section.title),
+            text: reader.steps(section.text),
+            copy: section.copy.map(|text| fill_with(text, &names, &to_copy)),
+            terms: section.terms.iter().map(|(term, means)| (self.say(term), self.say(means))).collect(),
+            steps,
+            branches: section.branches.iter().filter_map(|branch| reader.branch(branch)).collect(),
+            check: reader.steps(section.check),
+            articles: section.articles,
+        })
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.app.kind {
+            AppKind::ConnectedApp => WORDS.connected_app,
+            AppKind::ExternalClientApp => WORDS.external_client_app,
+        }
+    }
+
+    fn installs(&self) -> Vec<Install> {
+        let packages = &self.app.packages;
+        [(WORDS.production, &packages.production), (WORDS.sandbox, &packages.sandbox)]
+            .into_iter()
+            .filter_map(|(note, url)| Some(Install { note, url: url.as_ref()?.as_str().to_owned() }))
+            .filter(|install| web(&install.url))
+            .collect()
+    }
+
+    /// The product's other apps, each with a guide of its own.
+    fn other_apps(&self) -> Vec<Elsewhere> {
+        let others = self.product.apps.iter().filter(|app| app.id != self.app.id);
+        others
+            .map(|app| Elsewhere {
+                label: app.label().to_owned(),
+                path: path(&self.product.id, &app.id, self.audience),
+            })
+            .collect()
+    }
+
+    /// The same app's guide for the other readers.
+    fn counterpart(&self) -> Elsewhere {
+        let (label, audience) = match self.audience {
+            Audience::Admin => (WORDS.to_vendor, Audience::Vendor),
+            Audience::Vendor => (WORDS.to_admin, Audience::Admin),
+        };
+        Elsewhere { label: fill(label, &self.names()), path: path(&self.product.id, &self.app.id, audience) }
+    }
+
+    /// The message with which a user sends an admin here.
+    fn message(&self) -> String {
+        fill_with(WORDS.message, &self.names(), &[("address", self.address)])
+    }
+
+    fn message_mail(&self) -> String {
+        mailto(&fill(WORDS.message_subject, &self.names()), &self.message())
+    }
+
+    fn contact(&self) -> Markup {
+        let known = has_contact(&self.product.brand.support);
+        self.say(if known { WORDS.support } else { WORDS.no_support })
+    }
+}

@@ -1,0 +1,129 @@
+//! What holds of a request's parts, whatever a stranger sends: the callback's query, a form, cookies, a bearer
+//! token. The fuzzer tries new bytes; the tests of `callback` try the kept corpus again.
+
+use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
+use lambda_http::Body;
+use service::{
+    Request,
+    request::{Form, MAX_BODY, bearer, cookie},
+};
+
+use crate::answer::{Answer, Outcome};
+
+/// A query, and a code, and a state: no longer than this comes through.
+const MAX_QUERY: usize = 16 * 1024;
+const MAX_CODE: usize = 4 * 1024;
+const MAX_STATE: usize = 128;
+
+/// Fails when something does not hold of these bytes.
+pub(crate) fn holds(bytes: &[u8]) {
+    query_holds(bytes);
+    form_holds(bytes);
+    headers_hold(bytes);
+}
+
+/// A callback is an answer only if it names one state, and an approval only if it brings one code and no error.
+pub(crate) fn query_holds(bytes: &[u8]) {
+    let uri = [b"/oauth/callback?", bytes].concat();
+    // What is no URI, no HTTP server lets in.
+    let Ok(request) = http::Request::builder().uri(uri).body(Body::Empty) else { return };
+    let query = request.uri().query().unwrap_or_default();
+    let answer = Answer::read(&request);
+
+    let pairs = pairs(query.as_bytes()).filter(|_| query.len() <= MAX_QUERY).unwrap_or_default();
+    let given = |name: &str| -> Vec<&str> {
+        pairs.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
+    };
+    let state = match given("state")[..] {
+        [state] if (1..=MAX_STATE).contains(&state.len()) => state,
+        _ => return assert!(answer.is_none(), "an answer to no attempt: {query}"),
+    };
+    let Some(answer) = answer else { panic!("{state} is answered: {query}") };
+    assert_eq!(answer.state.expose(), state);
+    match (&given("code")[..], &given("error")[..], &given("error_description")[..], answer.outcome) {
+        ([given], [], [] | [_], Outcome::Approved(code)) => {
+            assert_eq!(code.expose(), *given);
+            assert!((1..=MAX_CODE).contains(&given.len()), "a code of {} bytes", given.len());
+        }
+        ([code], [], [] | [_], Outcome::Unclear(_)) => {
+            assert!(code.is_empty() || code.len() > MAX_CODE, "a code was refused: {query}");
+        }
+        ([], [error], described, Outcome::Declined { code, description }) => {
+            assert_eq!(code, *error);
+            assert_eq!(description.as_deref(), described.first().copied());
+            assert!(described.len() <= 1, "a description given twice: {query}");
+        }
+        (codes, errors, described, Outcome::Unclear(_)) => {
+            let declined = codes.is_empty() && errors.len() == 1 && described.len() <= 1;
+            assert!(!declined, "an error was not read: {query}");
+        }
+        (.., outcome) => panic!("{outcome:?}: {query}"),
+    }
+}
+
+/// A form is UTF-8 and within its limit, or refused; what is given twice is not given.
+fn form_holds(bytes: &[u8]) {
+    let form = Form::of_body(&Request::new(Body::Binary(bytes.to_vec())));
+    let Some(pairs) = pairs(bytes).filter(|_| bytes.len() <= MAX_BODY) else {
+        return assert!(form.is_err(), "a form that is none was read");
+    };
+    let Ok(form) = form else { panic!("a form was refused") };
+    for (name, value) in pairs.iter().take(16) {
+        let once = pairs.iter().filter(|(key, _)| key == name).count() == 1;
+        assert_eq!(form.only(name), once.then_some(value.as_str()), "{name:?}");
+        assert_eq!(form.doubled(name), !once, "{name:?}");
+    }
+}
+
+/// A cookie is one of those that were sent, and a bearer token no longer than ours are.
+fn headers_hold(bytes: &[u8]) {
+    const NAME: &str = "__Host-lk-abc";
+    let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
+    let mut request = Request::new(Body::Empty);
+    request.headers_mut().insert(COOKIE, value.clone());
+    request.headers_mut().insert(AUTHORIZATION, value);
+    let sent = String::from_utf8_lossy(bytes);
+
+    if let Some(secret) = cookie(&request, NAME) {
+        let pair = format!("{NAME}={}", secret.expose());
+        assert_eq!(sent.split(';').filter(|sent| sent.trim() == pair).count(), 1, "{sent}");
+    }
+    if let Some(key) = bearer(&request) {
+        let key = key.expose();
+        assert!((1..=300).contains(&key.len()) && key.trim() == key, "{sent}");
+        assert!(sent.to_ascii_lowercase().starts_with("bearer ") && sent.trim_end().ends_with(key), "{sent}");
+    }
+}
+
+/// `application/x-www-form-urlencoded`, read by another hand (URL Standard §5.1). `None`: it is not UTF-8, or
+/// holds U+FFFD, which stands for what was none.
+fn pairs(query: &[u8]) -> Option<Vec<(String, String)>> {
+    let pieces = query.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
+    let pairs = pieces.map(|piece| {
+        let end = piece.iter().position(|byte| *byte == b'=').unwrap_or(piece.len());
+        Some((text(&piece[..end])?, text(piece.get(end + 1..).unwrap_or_default())?))
+    });
+    pairs.collect()
+}
+
+/// Percent-decoded, a plus being a blank.
+fn text(encoded: &[u8]) -> Option<String> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut bytes = Vec::new();
+    let mut rest = encoded;
+    while let [first, others @ ..] = rest {
+        rest = others;
+        bytes.push(match (first, others) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, behind @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = behind;
+                    high * 16 + low
+                }
+                _ => b'%',
+            },
+            (other, _) => *other,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\u{FFFD}'))
+}

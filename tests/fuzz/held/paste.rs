@@ -1,0 +1,87 @@
+//! What holds of the reader of pastes, whatever is pasted. The fuzzer tries new bytes; the tests of `domain`
+//! try the kept corpus again.
+
+use domain::diagnosis::{Context, diagnose, read_paste, scrub};
+use domain::{AppKind, Evidence, MAX_EVIDENCE, Provenance, Stage};
+
+/// The most bytes of a paste that are kept.
+const KEPT: usize = 8 * 1024;
+
+/// A session id, a refresh token, a JWT, and two that only their names give away; each with a part that must
+/// not be seen again.
+const SECRETS: [(&str, &str); 5] = [
+    ("00D5g0000008abcE!AQEAQKd3vZ1Lw9mYhT4pRsB8xJqUeFnC6.oGiWyPz2_tVkA7", "AQEAQKd3vZ"),
+    ("5Aep861TSESvWeug_xvFHRBTTbf_YrTWgEyjBJrkb8lXLDZZKwbZzDM", "TTbf_YrTWg"),
+    ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIwMDUifQ.Yk3fVt8pQ2sWmNc7LxHj", "Yk3fVt8pQ2"),
+    ("client_secret=correct-horse.staple", "correct-horse"),
+    ("\"access_token\": \"battery~staple\"", "battery~staple"),
+];
+
+/// Fails when something does not hold of these bytes.
+pub(crate) fn holds(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let kept = scrub(&text);
+    assert!(kept.len() <= KEPT, "{} bytes are kept", kept.len());
+    assert_eq!(scrub(&kept), kept, "scrubbing again changes it");
+
+    if let Some(evidence) = read_paste(&text) {
+        evidence_holds(&evidence);
+        diagnosis_holds(&evidence);
+    }
+    let (code, description) = text.split_once('\n').unwrap_or((&text, ""));
+    diagnosis_holds(&Evidence::callback(code, Some(description)));
+    no_secret_survives(&text);
+}
+
+/// It says something, within bounds, was told and not seen, and names no host but Salesforce's.
+fn evidence_holds(evidence: &Evidence) {
+    assert_eq!(evidence.provenance, Provenance::Reported);
+    let said: Vec<&String> = evidence.code.iter().chain(&evidence.description).collect();
+    assert!(!said.is_empty(), "evidence of nothing");
+    for text in said {
+        assert!(!text.is_empty() && text.chars().count() <= MAX_EVIDENCE, "{text:?}");
+        assert!(!text.contains(char::is_control), "{text:?}");
+    }
+    if let Some(host) = &evidence.host {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
+        assert!(host.len() <= 260 && host.bytes().all(plain), "{host:?}");
+        let salesforce = [".my.salesforce.", ".crmforce.mil", ".my.sfcrmproducts.cn", ".sfcrmapps.cn"];
+        assert!(salesforce.iter().any(|own| host.contains(own)), "{host:?}");
+    }
+}
+
+/// Every stage and kind of app has an answer, the surest first, and each cause once.
+fn diagnosis_holds(evidence: &Evidence) {
+    for stage in
+        [Stage::Authorize, Stage::Lost, Stage::Callback, Stage::Exchange, Stage::Refresh, Stage::Api]
+    {
+        for app_kind in [AppKind::ConnectedApp, AppKind::ExternalClientApp] {
+            let context = Context { stage, app_kind, environment: None, connected_before: None };
+            let ranked = diagnose(evidence, &context).ranked;
+            assert!(!ranked.is_empty(), "no cause at {stage:?}: {evidence:?}");
+            assert!(ranked.is_sorted_by_key(|candidate| std::cmp::Reverse(candidate.confidence)));
+            for (place, candidate) in ranked.iter().enumerate() {
+                let again = ranked[..place].iter().any(|other| other.cause.id == candidate.cause.id);
+                assert!(!again, "{} twice at {stage:?}: {evidence:?}", candidate.cause.id);
+            }
+        }
+    }
+}
+
+/// A secret in the middle of the text, as it is or encoded, is neither kept nor read as evidence.
+fn no_secret_survives(text: &str) {
+    let (secret, part) = SECRETS[text.len() % SECRETS.len()];
+    let secret = match text.len() / SECRETS.len() % 3 {
+        0 => secret.to_owned(),
+        1 => secret.replace('=', "%3D").replace('"', "%22").replace('!', "%21"),
+        _ => secret.replace('=', "&#61;").replace('"', "&quot;").replace('!', "&#33;"),
+    };
+    let (before, after) = text.split_at(text.floor_char_boundary(text.len() / 2));
+    let pasted = format!("{before} {secret} {after}");
+    let kept = scrub(&pasted);
+    assert!(!kept.contains(part), "{part} is kept: {kept}");
+    if let Some(evidence) = read_paste(&pasted) {
+        let told = format!("{evidence:?}");
+        assert!(!told.contains(part), "{part} is evidence: {told}");
+    }
+}
