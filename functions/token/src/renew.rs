@@ -20,7 +20,7 @@ use salesforce::{Grant, LoginHost, Registration, SalesforceError};
 use service::failures::{Met, Of, diagnose, internal};
 use store::{
     ConnectionRecord, Field, Lease, Leased, Saved,
-    leases::{RECOVERY_AFTER, Renewed},
+    leases::{LEASE, RECOVERY_AFTER, Renewed},
 };
 use tokio::time::{Instant, sleep};
 
@@ -135,7 +135,7 @@ impl Token {
         now: Timestamp,
     ) -> Result<Renewal, Failed> {
         // Everything that can fail without spending anything comes before *began*.
-        let prepared = self.prepare(lease, app).await;
+        let prepared = self.prepare(lease.record(), app).await;
         let (host, secret) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -152,8 +152,12 @@ impl Token {
         }
     }
 
-    async fn prepare(&self, lease: &Lease, app: &App) -> Result<(LoginHost, ConsumerSecret), Failed> {
-        let connection = &lease.record().connection;
+    async fn prepare(
+        &self,
+        record: &ConnectionRecord,
+        app: &App,
+    ) -> Result<(LoginHost, ConsumerSecret), Failed> {
+        let connection = &record.connection;
         let host = self
             .platform
             .salesforce
@@ -348,10 +352,19 @@ impl Token {
             let seconds = (due - now).get_seconds();
             return Ok(Renewal::NotYet(u32::try_from(seconds).unwrap_or(1).max(1)));
         }
+        if let Some(recovered_at) = record.recovered_at {
+            // Whoever recovers is alive for as long as its lease; after that nobody knows, and there is no second.
+            if now < recovered_at + LEASE {
+                return Ok(Renewal::NotYet(2));
+            }
+            let evidence = Evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
+            return self.end(&record, app, evidence, now).await;
+        }
+        // Everything that can fail without spending anything comes before the mark.
+        let (host, secret) = self.prepare(&record, app).await?;
         let Some(lease) = self.platform.store.lease_recovery(&record, now).await? else {
             return Ok(Renewal::NotYet(2));
         };
-        let (host, secret) = self.prepare(&lease, app).await?;
         let token = self.platform.store.open_for_recovery(&lease, &self.vault).await?;
         match self.send(&host, app, &secret, &token).await {
             Ok(grant) => self.keep(&lease, app, need, &host, grant, now).await,

@@ -39,6 +39,8 @@ pub struct ConnectionRecord {
     pub lease_until: Option<Timestamp>,
     /// When a refresh was begun whose answer has not been saved.
     pub began_at: Option<Timestamp>,
+    /// When the one recovery of an unanswered refresh was begun.
+    pub recovered_at: Option<Timestamp>,
 }
 
 /// The tokens of a grant, before they are sealed.
@@ -132,6 +134,7 @@ impl ConnectionRecord {
             epoch: 0,
             lease_until: None,
             began_at: None,
+            recovered_at: None,
             connection,
         })
     }
@@ -298,7 +301,7 @@ impl Store {
             .update_together(&keys::connection(&record.connection.id))
             .update_expression(
                 "SET #state = :to, since = :at, failure = :failure \
-                 REMOVE lease_until, began_at, began_epoch, due_shard, due_at",
+                 REMOVE lease_until, began_at, began_epoch, recovered_at, due_shard, due_at",
             )
             .living_states()
             .expression_attribute_values(":to", S(to.word()))

@@ -217,6 +217,7 @@ pub(crate) struct ConnectionRow {
     lease_until: Option<i64>,
     began_at: Option<i64>,
     began_epoch: Option<u64>,
+    recovered_at: Option<i64>,
 }
 
 impl ConnectionRow {
@@ -263,6 +264,7 @@ impl ConnectionRow {
             lease_until: record.lease_until.map(Timestamp::as_millisecond),
             began_at: record.began_at.map(Timestamp::as_millisecond),
             began_epoch: None,
+            recovered_at: record.recovered_at.map(Timestamp::as_millisecond),
         }
     }
 
@@ -310,6 +312,7 @@ impl ConnectionRow {
             epoch: self.epoch,
             lease_until: time(self.lease_until),
             began_at: time(self.began_at),
+            recovered_at: time(self.recovered_at),
         })
     }
 }

@@ -120,8 +120,12 @@ fn in_the_clear(items: &[Value]) -> String {
             _ => {}
         }
     }
-    let mut all: String = items.iter().map(|item| format!("{item}\n")).collect();
-    items.iter().for_each(|item| decoded(item, &mut all));
+    let mut all = String::new();
+    for item in items {
+        all.push_str(&item.to_string());
+        all.push('\n');
+        decoded(item, &mut all);
+    }
     all
 }
 

@@ -30,8 +30,8 @@ async fn cause(story: &Story, browser: &Browser) -> String {
     let asked = story.call("GET", &format!("/v1/connect-sessions/{id}"), None).await;
     assert_eq!(asked.text("status"), "failed", "{}", asked.body);
     let failure = &asked.body["failure"];
-    assert!(failure["help_url"].as_str().unwrap().contains("/help/fl_"));
-    assert!(failure["reference"].as_str().unwrap().starts_with("LK-"));
+    assert!(failure["help_url"].as_str().expect("a help page").contains("/help/fl_"));
+    assert!(failure["reference"].as_str().expect("a reference").starts_with("LK-"));
     failure["cause"].as_str().expect("a cause").to_owned()
 }
 
@@ -128,7 +128,7 @@ async fn what_the_vendor_did_wrong_is_not_blamed_on_the_customer() {
             (|app| app.scopes = vec!["id".into()]) as fn(&mut world::salesforce::AppRegistration),
         ),
         ("redirect_uri_mismatch", |app| {
-            app.callback_urls = vec!["https://old.fernway.example/callback".into()]
+            app.callback_urls = vec!["https://old.fernway.example/callback".into()];
         }),
         ("client_id_invalid", |app| app.consumer_key = "3MVG9.Another".into()),
     ] {

@@ -95,16 +95,15 @@ fn is_clear(again: &Returning, end: &End, cause: &str, step: usize) {
     }
 }
 
-/// Meets a fault at each step in turn, some steps to each of several stacks. At how many steps the way went on to its
+/// Meets a fault at each step in turn, some steps to each of several stacks where the SDK waits between its tries. At how many steps the way went on to its
 /// end, and how many there are.
-async fn at_every_step(fault: fn() -> Fault, cause: &'static str) -> (usize, usize) {
-    const STACKS: usize = 3;
+async fn at_every_step(at_once: usize, fault: fn() -> Fault, cause: &'static str) -> (usize, usize) {
     let mut stacks = tokio::task::JoinSet::new();
-    for first in 0..STACKS {
+    for first in 0..at_once {
         stacks.spawn(async move {
             let again = Returning::begin().await;
             let (steps, mut connected) = (steps(&again).await, 0);
-            for step in (first..steps).step_by(STACKS) {
+            for step in (first..steps).step_by(at_once) {
                 again.story.pass(SignedDuration::from_mins(2));
                 again.story.stack.dynamodb.inject(fault().after(step));
                 let end = way(&again).await;
@@ -126,27 +125,27 @@ async fn at_every_step(fault: fn() -> Fault, cause: &'static str) -> (usize, usi
 #[tokio::test]
 async fn refused_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
     let refuse = || Fault::refuse("AccessDeniedException");
-    let (connected, steps) = at_every_step(refuse, "AccessDeniedException").await;
+    let (connected, steps) = at_every_step(1, refuse, "AccessDeniedException").await;
     assert!(steps >= 10 && connected <= 2, "each refusal was met: {connected} of {steps} went through");
 }
 
 #[tokio::test]
 async fn throttled_once_at_any_step_nobody_notices() {
     let throttle = || Fault::refuse("ProvisionedThroughputExceededException");
-    let (connected, steps) = at_every_step(throttle, "none").await;
+    let (connected, steps) = at_every_step(3, throttle, "none").await;
     assert_eq!(connected, steps);
 }
 
 #[tokio::test]
 async fn an_answer_lost_once_at_any_step_nobody_notices() {
-    let (connected, steps) = at_every_step(Fault::lose_answer, "none").await;
+    let (connected, steps) = at_every_step(3, Fault::lose_answer, "none").await;
     assert_eq!(connected, steps, "a write that was carried out is known as our own when it is tried again");
 }
 
 #[tokio::test]
 async fn answers_lost_for_good_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
     let lose = || Fault::lose_answer().times(3);
-    let (connected, steps) = at_every_step(lose, "NoAnswer").await;
+    let (connected, steps) = at_every_step(3, lose, "NoAnswer").await;
     assert!(steps >= 10 && connected <= 2, "each loss was met: {connected} of {steps} went through");
 }
 
@@ -324,7 +323,9 @@ async fn cold_functions_meet(spoil: impl FnOnce(&Story, &str), name: fn(&Story) 
     );
     let logs = story.logs.text();
     assert!(logs.contains(&format!("secret {name}")), "the log names it");
-    log.iter().for_each(|part| assert!(logs.contains(part), "the log tells {part:?}"));
+    for part in log {
+        assert!(logs.contains(part), "the log tells {part:?}");
+    }
     assert!(logs.contains("exchange: internal"));
 
     story.stack.secrets.down(false);

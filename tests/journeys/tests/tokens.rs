@@ -350,3 +350,34 @@ async fn connections_are_listed_by_customer_and_page_by_page() {
     assert_eq!(story.call("GET", "/v1/connections?limit=0", None).await.status, 400);
     assert_eq!(story.call("GET", "/v1/connections?after=x", None).await.status, 400);
 }
+
+#[tokio::test]
+async fn a_recovery_that_dies_leaves_nobody_waiting_for_ever() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+    assert_eq!(story.token(&connection).await.status, 503);
+    story.pass(SignedDuration::from_secs(90));
+
+    // Without the consumer secret nothing is marked and nothing is sent: the recovery is still to be had.
+    let name = story.stack.app("fernway", "sync").secret.clone();
+    let cold = story.restarted_token_function();
+    story.stack.secrets.remove(&name);
+    story.stack.salesforce.forget_calls();
+    assert_eq!(cold.ask(&story, &connection).await, 503);
+    assert!(story.stack.salesforce.token_calls().is_empty());
+
+    // A recovery whose mark is set and whose result cannot be stored: its process is as good as dead.
+    story
+        .stack
+        .dynamodb
+        .inject(TableFault::refuse("InternalServerError").on(Which::Writes).after(1).times(40));
+    assert_eq!(story.token(&connection).await.status, 503);
+    story.stack.dynamodb.mend();
+    assert_eq!(story.token(&connection).await.status, 503, "it may still be alive");
+    story.pass(SignedDuration::from_secs(30));
+    let over = story.token(&connection).await;
+    assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
+    assert_eq!(over.text("cause"), "answer_lost");
+}

@@ -1,20 +1,26 @@
 //! Undoes what happens to a text on its way: quoted-printable, HTML, JSON and percent encoding, link
 //! rewriting, several times over and in any order.
 
-/// How many layers are taken off. Whatever is still encoded then is made harmless instead.
+/// How many layers are taken off. Lines that are still encoded then are left out: nobody could tell what
+/// secret they hide.
 const LAYERS: usize = 6;
 
 /// The text as it was meant. Decoding it again changes nothing.
 pub(super) fn decode(text: &str) -> String {
     let mut text = clean(text);
     for _ in 0..LAYERS {
-        let next = clean(&percent(&escapes(&entities(&rewritten_link(&quoted_printable(&text))))));
+        let next = without_layer(&text);
         if next == text {
             return text;
         }
         text = next;
     }
-    text.replace(['%', '\\', '&', '='], " ")
+    text.lines().filter(|line| without_layer(line) == *line).collect::<Vec<_>>().join("\n")
+}
+
+/// The text with one layer of every encoding less. None of them but a soft line break reaches beyond its line.
+fn without_layer(text: &str) -> String {
+    clean(&percent(&escapes(&entities(&rewritten_links(&quoted_printable(text))))))
 }
 
 /// Joins the lines of an address that was broken over several, quotation marks of a mail included.
@@ -64,18 +70,23 @@ fn quoted_printable(text: &str) -> String {
     })
 }
 
-/// The address inside a link that a mail filter rewrote as `u=https-3A__host_path-3Ferror-3D…`.
-fn rewritten_link(text: &str) -> String {
+/// The addresses inside links that a mail filter rewrote as `u=https-3A__host_path-3Ferror-3D…`.
+fn rewritten_links(text: &str) -> String {
     const MARK: &str = "u=https-3A__";
-    let Some(start) = text.find(MARK) else { return text.to_owned() };
-    let (before, link) = text.split_at(start);
-    let end = link.find(|c: char| c.is_whitespace() || c == '&').unwrap_or(link.len());
-    let address = bytes(&link[..end], |rest| match rest {
-        [b'-', high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), 3)),
-        [b'_', ..] => Some((Some(b'/'), 1)),
-        _ => None,
-    });
-    format!("{before}{address}{}", &link[end..])
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(MARK) {
+        let (before, link) = rest.split_at(start);
+        let end = link.find(|c: char| c.is_whitespace() || c == '&').unwrap_or(link.len());
+        out.push_str(before);
+        out.push_str(&bytes(&link[..end], |rest| match rest {
+            [b'-', high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), 3)),
+            [b'_', ..] => Some((Some(b'/'), 1)),
+            _ => None,
+        }));
+        rest = &link[end..];
+    }
+    out + rest
 }
 
 /// HTML's character references. `&amp;amp;` is one layer, however often it is repeated.
@@ -125,13 +136,13 @@ fn character(name: &str) -> Option<char> {
     })
 }
 
-/// JSON's and programs' escapes.
+/// JSON's and programs' escapes. `\\\\"` is one layer, however often the backslash was escaped.
 fn escapes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
+        rest = rest[at + 1..].trim_start_matches('\\');
         let (c, length) = match rest.as_bytes() {
             [b'u', ..] => {
                 (code_point(rest, 4).unwrap_or('\\'), if code_point(rest, 4).is_some() { 5 } else { 0 })
@@ -141,7 +152,7 @@ fn escapes(text: &str) -> String {
             }
             [b'n' | b'r', ..] => ('\n', 1),
             [b't', ..] => (' ', 1),
-            [b @ (b'"' | b'\'' | b'/' | b'\\' | b'&' | b'='), ..] => (char::from(*b), 1),
+            [b @ (b'"' | b'\'' | b'/' | b'&' | b'='), ..] => (char::from(*b), 1),
             _ => ('\\', 0),
         };
         out.push(c);
@@ -219,13 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn a_rewritten_link_is_restored() {
-        let link = "https://urldefense.proofpoint.com/v2/url?u=https-3A__acme.my.salesforce.com_x-3Ferror-3Dinvalid-5Fclient&d=DwMF";
-        assert!(
-            decode(link).contains("u=https://acme.my.salesforce.com/x?error=invalid_client&d"),
-            "{}",
-            decode(link)
-        );
+    fn rewritten_links_are_restored_however_many() {
+        let link = "https://urldefense.proofpoint.com/v2/url?u=https-3A__acme.my.salesforce.com_x-3Ferror-3Dinvalid-5Fclient&d=DwMF\n";
+        let decoded = decode(&link.repeat(9));
+        let restored = "u=https://acme.my.salesforce.com/x?error=invalid_client&d";
+        assert_eq!(decoded.matches(restored).count(), 9, "{decoded}");
     }
 
     #[test]
@@ -237,12 +246,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_encoded_too_often_is_made_harmless() {
+    fn a_backslash_is_one_layer_however_often_it_was_escaped() {
+        for levels in 0..9 {
+            let mut text = r#"{"a": "b"}"#.to_owned();
+            for _ in 0..levels {
+                text = text.replace('\\', r"\\").replace('"', r#"\""#);
+            }
+            assert_eq!(decode(&text), r#"{"a": "b"}"#, "{levels}");
+        }
+    }
+
+    #[test]
+    fn lines_that_are_encoded_too_often_are_left_out() {
         let mut text = "a=b".to_owned();
         for _ in 0..9 {
             text = text.replace('&', "&#38;").replace('=', "&#61;").replace('%', "&#37;");
         }
-        let once = decode(&text);
-        assert_eq!(decode(&once), once);
+        assert_eq!(decode(&format!("see\n{text} c=d\ne=f")), "see\ne=f");
     }
 }

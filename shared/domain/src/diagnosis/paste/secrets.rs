@@ -60,7 +60,12 @@ pub(super) fn remove(text: &str) -> String {
         } else if let Some((value, length)) = named(&rest[..run], &rest[run..], &out) {
             out.push_str(&rest[..run + value]);
             out.push_str(REMOVED);
-            at += run + value + length;
+            let mut secret = at + run + value..at + run + value + length;
+            // What was taken may itself have named what follows it: `Cookie: "access_token": "…"`.
+            while let Some((value, length)) = named(&text[secret.clone()], &text[secret.end..], "") {
+                secret = secret.end + value..secret.end + value + length;
+            }
+            at = secret.end;
         } else if looks_secret(&rest[..run], &rest[run..]) {
             out.push_str(REMOVED);
             at += run + run_length(&rest[run..], is_tail);
@@ -212,6 +217,7 @@ mod tests {
                 "Error refreshing token: expired access/refresh token",
             ),
             ("password: hunter", "password: [removed]"),
+            (r#"Cookie: "access_token": "a~b", "error": "x""#, r#"Cookie: "[removed]", "error": "x""#),
             ("token=00D5g\n> 0008abc!AQ1\nthanks", "token=[removed]\nthanks"),
             (
                 "https://acme-corporation--uat2025.sandbox.my.salesforce.com/x",

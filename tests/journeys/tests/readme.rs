@@ -1,0 +1,19 @@
+//! The table of criteria names tests that there are.
+
+use std::path::Path;
+
+#[test]
+fn every_test_that_the_readme_names_is_there() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(folder.join("README.md")).expect("the README");
+    let named: Vec<&str> =
+        readme.split('`').skip(1).step_by(2).filter(|code| code.matches("::").count() == 1).collect();
+    assert!(named.len() > 60, "the table is read: {}", named.len());
+    for name in named {
+        let (file, test) = name.split_once("::").expect("file::test");
+        let places = [format!("tests/{file}.rs"), format!("tests/bad_input/{file}.rs")];
+        let source = places.iter().find_map(|place| std::fs::read_to_string(folder.join(place)).ok());
+        let source = source.unwrap_or_else(|| panic!("{name}: there is no such file"));
+        assert!(source.contains(test), "{name} is gone");
+    }
+}

@@ -1,0 +1,210 @@
+//! `docs/seeds.md`, row by row: what five support articles tell people stands on our pages, for five products
+//! in the manner of theirs.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use journeys::Story;
+use local::Options;
+use serde_json::json;
+use world::browser::Page;
+
+const SEEDS: &str = include_str!("../../../docs/seeds.md");
+
+/// A step or fact of an article.
+struct Row {
+    /// `1.07`: article and row.
+    number: &'static str,
+    fact: &'static str,
+    place: Place,
+    /// What the page says; or, where it is not ours to say, why.
+    text: &'static str,
+    test: &'static str,
+}
+
+/// Where it shows. An app is named `product/app`.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+enum Place {
+    Guide(&'static str),
+    Connect(&'static str),
+    Trouble(&'static str),
+    /// Its help page, once its user has told what Salesforce showed.
+    Help(&'static str, &'static str),
+    NotOurs,
+}
+
+impl Row {
+    /// Rows are the table lines that begin with a number.
+    fn of(line: &'static str) -> Option<Self> {
+        let cells: Vec<&str> = line.strip_prefix("| ")?.strip_suffix(" |")?.split(" | ").collect();
+        let number = cells[0];
+        number.starts_with(|first: char| first.is_ascii_digit()).then(|| {
+            let [_, fact, place, text, test] = cells[..] else { panic!("not five cells: {line}") };
+            let test = test.trim_matches('`');
+            Self { number, fact, place: Place::of(place), text, test }
+        })
+    }
+}
+
+impl Place {
+    fn of(cell: &'static str) -> Self {
+        let spans: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+        match spans[..] {
+            [path] if path.starts_with("/guides/") => Self::Guide(path),
+            ["/connect/…", app] => Self::Connect(app),
+            ["/connect/…/trouble", app] => Self::Trouble(app),
+            ["/help/…", app, told] => Self::Help(app, told),
+            [] if cell == "not ours" => Self::NotOurs,
+            _ => panic!("no page is meant by {cell}"),
+        }
+    }
+}
+
+fn rows() -> Vec<Row> {
+    SEEDS.lines().filter_map(Row::of).collect()
+}
+
+/// The example products' stack.
+async fn examples() -> Story {
+    let products = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/products/examples"));
+    Story::with(Options { products, ..Options::for_tests() }).await
+}
+
+/// A connect link that a user of that app was given.
+async fn link(story: &Story, app: &str) -> String {
+    let (product, app) = app.split_once('/').expect("product/app");
+    let key = story.stack.api_key(product).expose().to_owned();
+    let wish = json!({
+        "app": app,
+        "customer": { "id": "c-acme", "name": "Acme Corporation" },
+        "user": "u-alice",
+        "return_to": format!("{}/salesforce/return", story.stack.product),
+    });
+    let made = story.call_with(&key, &[], "POST", "/v1/connect-sessions", Some(wish.to_string())).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.text("connect_url").to_owned()
+}
+
+async fn open(story: &Story, place: Place) -> Page {
+    let browser = story.stack.browser();
+    let page = match place {
+        Place::Guide(path) => browser.get(&format!("{}{path}", story.stack.latchkey)).await,
+        Place::Connect(app) => browser.get(&link(story, app).await).await,
+        Place::Trouble(app) => browser.get(&format!("{}/trouble", link(story, app).await)).await,
+        Place::Help(app, told) => {
+            let trouble = browser.get(&format!("{}/trouble", link(story, app).await)).await;
+            trouble.fill("pasted", told).click("Show me what to do").await
+        }
+        Place::NotOurs => unreachable!("it has no page"),
+    };
+    assert_eq!(page.status, 200, "{place:?}: {}", page.text());
+    page
+}
+
+/// Every row of the article, on its page. `name` is the test that the rows have to name.
+async fn shows(article: &str, name: &str) {
+    let story = examples().await;
+    let mine: Vec<Row> = rows().into_iter().filter(|row| row.number.starts_with(article)).collect();
+    let mut pages: BTreeMap<Place, Page> = BTreeMap::new();
+    let mut gone = Vec::new();
+    for row in &mine {
+        assert_eq!(row.test, name, "{}", row.number);
+        if row.place == Place::NotOurs {
+            continue;
+        }
+        if !pages.contains_key(&row.place) {
+            pages.insert(row.place, open(&story, row.place).await);
+        }
+        if !pages[&row.place].has(row.text) {
+            gone.push(format!("{} ({}) is no longer on {:?}: {}", row.number, row.fact, row.place, row.text));
+        }
+    }
+    assert!(pages.len() > 2, "{name} has pages to look at");
+    assert_eq!(gone, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn revenue_intelligence() {
+    shows("1.", "revenue_intelligence").await;
+}
+
+#[tokio::test]
+async fn embedded_integrations() {
+    shows("2.", "embedded_integrations").await;
+}
+
+#[tokio::test]
+async fn security_reviews() {
+    shows("3.", "security_reviews").await;
+}
+
+#[tokio::test]
+async fn devops_and_backup() {
+    shows("4.", "devops_and_backup").await;
+}
+
+#[tokio::test]
+async fn backup_with_the_customers_own_app() {
+    shows("5.", "backup_with_the_customers_own_app").await;
+}
+
+/// A row that is cut, or whose number is not the next, would go unnoticed.
+#[test]
+fn the_rows_are_numbered_without_a_gap() {
+    let rows = rows();
+    let mut last = (0, 0);
+    for row in &rows {
+        let (article, number) = row.number.split_once('.').expect("article.row");
+        let now: (u32, u32) = (article.parse().expect("a number"), number.parse().expect("a number"));
+        let next = now == (last.0, last.1 + 1) || now == (last.0 + 1, 1);
+        assert!(next, "{} follows {last:?}", row.number);
+        assert!(!row.fact.is_empty() && !row.text.is_empty(), "{}", row.number);
+        last = now;
+    }
+    assert_eq!(last.0, 5, "five articles");
+    let not_ours = rows.iter().filter(|row| row.place == Place::NotOurs).count();
+    assert!(not_ours * 5 < rows.len(), "{not_ours} of {} rows are not ours", rows.len());
+}
+
+/// A guide tells nothing of a customer, is not for search engines, and no guess leads to one.
+#[tokio::test]
+async fn a_guide_is_public_and_of_a_product_that_there_is() {
+    let story = examples().await;
+    let guide = open(&story, Place::Guide("/guides/harrow/data-sync")).await;
+    assert!(guide.body.contains(r#"<meta name="robots" content="noindex, nofollow">"#));
+    assert!(guide.links().iter().all(|(_, to)| !to.contains("/connect/") && !to.contains("/help/")));
+    assert!(
+        guide
+            .header("content-security-policy")
+            .is_some_and(|policy| policy.contains("frame-ancestors 'none'"))
+    );
+    assert_eq!(guide.header("set-cookie"), None);
+    for wrong in
+        ["/guides/harrow/none", "/guides/none/data-sync", "/guides/Harrow!/x", "/guides/harrow/none/vendor"]
+    {
+        let page = story.stack.browser().get(&format!("{}{wrong}", story.stack.latchkey)).await;
+        assert_eq!((page.status, page.heading().as_str()), (404, "There is no page here"), "{wrong}");
+    }
+}
+
+/// What an engineer copies is what the functions send.
+#[tokio::test]
+async fn the_vendor_guide_shows_our_own_callback_and_the_apps_scopes() {
+    let story = examples().await;
+    let guide = open(&story, Place::Guide("/guides/loomwork/connect/vendor")).await;
+    assert_eq!(guide.all("#callback-copy"), [format!("{}/oauth/callback", story.stack.latchkey)]);
+    assert_eq!(guide.all("#scopes-copy"), ["api refresh_token openid"]);
+}
+
+/// Every help page of a customer's leads to the guide; the guide's other readers find theirs.
+#[tokio::test]
+async fn a_help_page_leads_to_the_guide() {
+    let story = examples().await;
+    let help = open(&story, Place::Help("harrow/data-sync", "OAUTH_APP_BLOCKED")).await;
+    let (_, guide) = help.links().into_iter().find(|(_, to)| to.contains("/guides/")).expect("the guide");
+    let guide = story.stack.browser().get(&guide).await;
+    assert_eq!(guide.heading(), "Set up Salesforce for Harrow");
+    let vendor = guide.click("For the engineers of Harrow").await;
+    assert!(vendor.has("The callback URL"), "{}", vendor.text());
+    let back = vendor.click("For the customer’s Salesforce admin").await;
+    assert_eq!(back.url, guide.url);
+}
