@@ -67,9 +67,15 @@ impl Outcome {
 }
 
 #[cfg(test)]
+#[path = "../../../tests/fuzz/held/callback.rs"]
+mod held;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use lambda_http::Body;
+    use proptest::prelude::*;
+    use url::form_urlencoded::Serializer;
 
     fn read(query: &str) -> Option<Answer> {
         Answer::read(
@@ -96,5 +102,81 @@ mod tests {
             assert!(read(nobodys).is_none(), "{nobodys}");
         }
         assert!(read(&format!("state=s&code={}", "c".repeat(60_000))).is_none());
+    }
+
+    #[test]
+    fn the_fuzzers_kept_corpus_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/callback");
+        let mut tried = 0;
+        for entry in std::fs::read_dir(folder).expect("the kept corpus") {
+            let path = entry.expect("an entry").path();
+            println!("{}", path.display());
+            held::holds(&std::fs::read(path).expect("a small file"));
+            tried += 1;
+        }
+        assert!(tried >= 25, "only {tried} files");
+    }
+
+    /// Parameters of a callback and near misses of them; values empty, usual, and about as long as the limits.
+    fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+        let name = prop_oneof![
+            8 => prop::sample::select(vec!["state", "code", "error", "error_description"]).prop_map(str::to_owned),
+            1 => "[ scode]{0,5}",
+        ];
+        let value = prop_oneof![
+            8 => "[a-zA-Z0-9+/=._ &%#-]{0,40}",
+            4 => "\\PC{0,20}",
+            1 => (MAX_STATE - 1..=MAX_STATE + 1).prop_map(|length| "s".repeat(length)),
+            1 => (MAX_CODE - 1..=MAX_CODE + 1).prop_map(|length| "c".repeat(length)),
+        ];
+        prop::collection::vec((name, value), 0..6)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_list_of_pairs_is_read_for_what_it_is(pairs in pairs()) {
+            let query = Serializer::new(String::new()).extend_pairs(&pairs).finish();
+            held::holds(query.as_bytes());
+
+            let given = |name| pairs.iter().filter(|(key, _)| key == name).count();
+            let answer = read(&query);
+            prop_assert!(answer.is_none() || given("state") == 1);
+            let approved = matches!(answer, Some(Answer { outcome: Outcome::Approved(_), .. }));
+            prop_assert!(!approved || (given("code"), given("error")) == (1, 0));
+        }
+
+        #[test]
+        fn any_query_at_all_is_read_for_what_it_is(query in "((state|code|error|)(=|%3D|)[^#]{0,20}&?){0,6}") {
+            held::holds(query.as_bytes());
+        }
+
+        #[test]
+        fn any_bytes_at_all_are_read_for_what_they_are(bytes in prop::collection::vec(any::<u8>(), 0..500)) {
+            held::holds(&bytes);
+        }
+
+        #[test]
+        fn a_state_that_is_not_utf8_is_nobodys(byte in 0x80..=0xFF_u8, rest in "[a-z]{0,9}") {
+            let query = format!("code=c&state=a%{byte:02X}{rest}");
+            prop_assert!(read(&query).is_none());
+        }
+
+        #[test]
+        fn nothing_longer_than_the_limits_comes_through(
+            state in 1..2 * MAX_STATE, code in 1..2 * MAX_CODE, other in 0..2 * MAX_QUERY,
+        ) {
+            let text = |length| "x".repeat(length);
+            let query = format!("state={}&code={}&other={}", text(state), text(code), text(other));
+            match read(&query) {
+                None => prop_assert!(state > MAX_STATE || query.len() > MAX_QUERY),
+                Some(answer) => {
+                    prop_assert!(state <= MAX_STATE && query.len() <= MAX_QUERY);
+                    let approved = matches!(answer.outcome, Outcome::Approved(_));
+                    prop_assert_eq!(approved, code <= MAX_CODE);
+                }
+            }
+        }
     }
 }

@@ -101,9 +101,9 @@ impl GuidePage<'_> {
         if self.is_admins() { WORDS.admin } else { WORDS.vendor }
     }
 
-    /// What is ticked off is kept by guide.
+    /// What is ticked off is kept by the guide's own path.
     fn ticks(&self) -> String {
-        format!("{:?} {} {}", self.audience, self.product.id, self.app.id)
+        path(&self.product.id, &self.app.id, self.audience)
     }
 
     fn parts(&self) -> Vec<Part> {

@@ -38,10 +38,10 @@ pub(crate) fn holds(bytes: &[u8]) {
     };
     if let Some(evidence) = read_paste(&text) {
         evidence_holds(&evidence);
-        diagnosis_holds(&evidence, &context);
+        diagnosis_holds(&evidence, context);
     }
     let (code, description) = text.split_once('\n').unwrap_or((&text, ""));
-    diagnosis_holds(&Evidence::callback(code, Some(description)), &context);
+    diagnosis_holds(&Evidence::callback(code, Some(description)), context);
     no_secret_survives(&text);
 }
 
@@ -63,8 +63,8 @@ fn evidence_holds(evidence: &Evidence) {
 }
 
 /// It has an answer, the surest first, and each cause once.
-fn diagnosis_holds(evidence: &Evidence, context: &Context) {
-    let ranked = diagnose(evidence, context).ranked;
+fn diagnosis_holds(evidence: &Evidence, context: Context) {
+    let ranked = diagnose(evidence, &context).ranked;
     assert!(!ranked.is_empty(), "no cause at {context:?}: {evidence:?}");
     assert!(ranked.is_sorted_by_key(|candidate| std::cmp::Reverse(candidate.confidence)));
     for (place, candidate) in ranked.iter().enumerate() {
