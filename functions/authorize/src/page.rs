@@ -1,10 +1,10 @@
 //! `GET /connect/{key}`: what is being connected, and for whom. Mail scanners and previews open links too,
 //! so nothing but the first opening's time is noted.
 
-use domain::{App, ConnectSession, Product, SessionState, diagnosis, secret::ConnectKey};
+use domain::{App, ConnectSession, Product, SessionState, diagnosis, guide::Audience, secret::ConnectKey};
 use http::StatusCode;
 use jiff::Timestamp;
-use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn};
+use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn, guide};
 use salesforce::LoginHost;
 use service::{
     Response,
@@ -41,7 +41,7 @@ impl Authorize {
     async fn guide(&self, session: &ConnectSession) -> Option<String> {
         let (product, app) = (&session.product, &session.app);
         let known = self.platform.connected_before(product, app, session.host.my_domain()).await;
-        (known != Some(true)).then(|| format!("/guides/{product}/{app}"))
+        (known != Some(true)).then(|| guide::path(product, app, Audience::Admin))
     }
 
     pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, Failed> {

@@ -164,7 +164,7 @@ async fn looking_at_a_link_sets_no_cookie() {
 }
 
 /// Markup wherever a product's file, its calls and its users can put it.
-const MARKUP: &str = "<b>Acme</b><script>alert('x')</script>\"'&{{7*7}}";
+const MARKUP: &str = "<b>Acme</b><script>alert('x')</script>\"'&{{1237*4591}}";
 
 /// A folder with one product, whose file has markup wherever a text is free.
 fn product_with_markup() -> PathBuf {
@@ -205,7 +205,7 @@ async fn a_brand_with_markup_in_it_is_text() {
         assert!(page.has(MARKUP), "it is shown as it stands: {page:?}");
         assert!(!page.body.contains("<b>Acme"), "{page:?}");
         assert!(page.all("script").len() <= 1 && !page.body.contains("<script>alert"), "{page:?}");
-        assert!(!page.has("49"), "no template is filled from it: {page:?}");
+        assert!(!page.has("5679067"), "no template is filled from it: {page:?}");
     }
     story.nothing_leaked().await;
 }
