@@ -261,3 +261,19 @@ async fn a_product_may_do_without_receipts_at_its_own_risk() {
         back.query_pairs().find(|(name, _)| name == "connection").expect("a connection").1.into_owned();
     assert_eq!(story.token(&connection).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_help_link_is_not_indexed_sends_no_referrer_and_ends() {
+    let story = Story::installed().await;
+    let browser = story.signed_in("Alice").await;
+    let help = story.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
+    assert_eq!(help.header("x-robots-tag"), Some("noindex, nofollow"));
+    assert_eq!(help.header("referrer-policy"), Some("no-referrer"));
+    let id = help.url.path().strip_prefix("/help/fl_").expect("a help page");
+    assert!(id.len() >= 26, "74 random bits and the time: not to be guessed");
+
+    story.pass(jiff::SignedDuration::from_hours(24 * 91));
+
+    let gone = story.stack.browser().get(help.url.as_str()).await;
+    assert_eq!(gone.status, 404, "{}", gone.text());
+}
