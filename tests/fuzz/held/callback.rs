@@ -45,17 +45,17 @@ pub(crate) fn query_holds(bytes: &[u8]) {
             assert_eq!(code.expose(), *given);
             assert!((1..=MAX_CODE).contains(&given.len()), "a code of {} bytes", given.len());
         }
-        ([code], [], [] | [_], Outcome::Unclear(_)) => {
-            assert!(code.is_empty() || code.len() > MAX_CODE, "a code was refused: {query}");
+        ([code], [], [] | [_], Outcome::Unclear(why)) => {
+            assert!(code.is_empty() || code.len() > MAX_CODE, "{why}: {query}");
         }
         ([], [error], described, Outcome::Declined { code, description }) => {
             assert_eq!(code, *error);
             assert_eq!(description.as_deref(), described.first().copied());
             assert!(described.len() <= 1, "a description given twice: {query}");
         }
-        (codes, errors, described, Outcome::Unclear(_)) => {
+        (codes, errors, described, Outcome::Unclear(why)) => {
             let declined = codes.is_empty() && errors.len() == 1 && described.len() <= 1;
-            assert!(!declined, "an error was not read: {query}");
+            assert!(!declined, "{why}: {query}");
         }
         (.., outcome) => panic!("{outcome:?}: {query}"),
     }
