@@ -325,6 +325,16 @@ fn an_error_in_the_middle_of_a_long_log_is_found_at_either_end() {
     assert!(scrub(&noise).len() <= 8 * 1024);
 }
 
+#[test]
+fn wherever_a_long_text_is_cut_scrubbing_again_changes_nothing() {
+    for before in 8 * 1024 - 60..8 * 1024 {
+        let text =
+            format!("{}?code=access_denied&state=aPrx1&sid=00D5g0000008abc!AQx", "a ".repeat(before / 2));
+        let once = scrub(&text[before % 2..]);
+        assert_eq!(scrub(&once), once, "after {before} bytes");
+    }
+}
+
 /// Everything of the evidence that is kept.
 fn kept(pasted: &str) -> String {
     format!("{}\n{:?}", scrub(pasted), read_paste(pasted))

@@ -33,9 +33,12 @@ const READ: usize = 64 * 1024;
 
 /// See [`super::scrub`].
 pub(super) fn scrub(pasted: &str) -> String {
-    let mut text = secrets::remove(&decode::decode(pasted));
-    text.truncate(text.floor_char_boundary(KEPT));
-    text
+    let cut = |mut text: String| {
+        text.truncate(text.floor_char_boundary(KEPT));
+        text
+    };
+    // An error code that was cut in two is none any more, and goes as a secret goes.
+    cut(secrets::remove(&cut(secrets::remove(&decode::decode(pasted)))))
 }
 
 /// See [`super::read_paste`].
