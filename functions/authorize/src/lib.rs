@@ -50,9 +50,8 @@ impl Authorize {
 
     /// The product and the app that a session names.
     async fn parties(&self, session: &ConnectSession, now: Timestamp) -> Result<(Arc<Product>, App), Failed> {
-        let product = self.platform.products.get(&session.product, now).await?.ok_or(Failed::Unconfigured)?;
-        let app = product.app(&session.app).cloned().ok_or(Failed::Unconfigured)?;
-        Ok((product, app))
+        let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
+        found.ok_or(Failed::Unconfigured)
     }
 }
 

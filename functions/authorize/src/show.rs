@@ -11,7 +11,7 @@ use crate::{Authorize, error::Failed};
 #[derive(Debug, Serialize)]
 pub(crate) struct SessionView<'a> {
     id: &'a str,
-    /// `created`, `opened`, `redirected`, `returned`, `connected`, `failed` or `expired`.
+    /// `created`, `opened`, `redirected`, `returned`, `connected`, `failed`, `lost` or `expired`.
     status: &'a str,
     /// The link for the user, in the answer to the creating call alone: the table holds no key.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -156,8 +156,10 @@ impl Callback {
         let (_, app) = self.parties(attempt, now).await?;
         let (product, host) = (&attempt.product, attempt.login_host.as_str());
         let connected_before = self.platform.connected_before(product, &app.id, Some(host)).await;
-        let error = error.map(|error| error as &(dyn std::error::Error + Sync));
-        let met = Met { of: Of::Attempt(attempt), app: &app, stage, evidence, connected_before, error };
+        let mut met = Met::new(Of::Attempt(attempt), &app, stage, evidence).in_an_org(connected_before);
+        if let Some(error) = error {
+            met = met.because(error);
+        }
         let (failure, _) = diagnose(met, now);
         self.platform.store.fail_session(&attempt.session, &failure).await?;
         Ok(redirect(&format!("/help/{}", failure.id)))
@@ -169,10 +171,8 @@ impl Callback {
         attempt: &Attempt,
         now: Timestamp,
     ) -> Result<(std::sync::Arc<Product>, App), Ended> {
-        let gone = || Ended::Unconfigured(attempt.product.to_string());
-        let product = self.platform.products.get(&attempt.product, now).await?.ok_or_else(gone)?;
-        let app = product.app(&attempt.app).cloned().ok_or_else(gone)?;
-        Ok((product, app))
+        let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
+        found.ok_or_else(|| Ended::Unconfigured(attempt.product.to_string()))
     }
 }
 

@@ -27,9 +27,8 @@ impl Callback {
         Ok(grant)
     }
 
-    /// Asks for the tokens. `invalid_client` may mean that the consumer secret was rotated since we read it:
-    /// Salesforce refuses the client before it looks at the code, so the code is asked for again if, and only
-    /// if, Secrets Manager has another secret by now.
+    /// Asks for the tokens; once more if, and only if, Salesforce refused the consumer secret and there is
+    /// another by now.
     async fn ask(
         &self,
         host: &LoginHost,
@@ -45,10 +44,10 @@ impl Callback {
             Err(error) if error.is_invalid_client() => error,
             answer => return Ok(answer?),
         };
-        secrets.forget(&app.secret);
-        let fetched = secrets.consumer(&app.secret).await?;
-        let Some(other) = fetched.other_than(&held.current) else { return Err(refused.into()) };
-        let app_with = Registration { secret: other, ..app_with };
+        let Some(other) = secrets.other_consumer(&app.secret, &held.current).await? else {
+            return Err(refused.into());
+        };
+        let app_with = Registration { secret: &other, ..app_with };
         Ok(salesforce.exchange(host, app_with, code, verifier.to_owned(), &callback).await?)
     }
 

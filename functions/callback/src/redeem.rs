@@ -2,7 +2,7 @@
 //! session in that browser. Only together do they make the connection active, so neither a link sent to a
 //! victim nor a stolen receipt attaches an org.
 
-use domain::{Evidence, SessionId, Stage, Surface, secret::Receipt, session::Redemption};
+use domain::{Connection, Evidence, SessionId, Stage, Surface, secret::Receipt, session::Redemption};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use service::{
     request, respond,
     views::ConnectionView,
 };
-use store::{ConnectionRecord, Redeemed, StoreError};
+use store::{Redeemed, StoreError};
 
 use crate::Callback;
 
@@ -114,17 +114,11 @@ impl Callback {
         );
         let Some(id) = redemption.receipt.connection() else { return Err(refused.into()) };
         let Some(record) = store.connection(&id).await? else { return Err(refused.into()) };
-        let app = caller_app(self, &record, now).await?;
+        let Connection { product, app, .. } = &record.connection;
+        let found = self.platform.products.with_app(product, app, now).await?;
+        let (_, app) = found.ok_or_else(|| Problem::not_found("app"))?;
         let evidence = Evidence::our_own(Surface::Callback, "receipt_refused", None);
-        let of = Of::Connection(&record.connection);
-        let met = Met {
-            of,
-            app: &app,
-            stage: Stage::Callback,
-            evidence,
-            connected_before: Some(true),
-            error: None,
-        };
+        let met = Met::new(Of::Connection(&record.connection), &app, Stage::Callback, evidence);
         let (mut failure, _) = diagnose(met, now);
         failure.session = Some(redemption.session.clone());
         store.refuse_redemption(redemption, &failure, now).await?;
@@ -133,15 +127,4 @@ impl Callback {
         }
         Err(refused.with("reference", failure.id.reference()).into())
     }
-}
-
-async fn caller_app(
-    callback: &Callback,
-    record: &ConnectionRecord,
-    now: Timestamp,
-) -> Result<domain::App, Unredeemed> {
-    let product = callback.platform.products.get(&record.connection.product, now).await?;
-    product
-        .and_then(|product| product.app(&record.connection.app).cloned())
-        .ok_or_else(|| Problem::not_found("app").into())
 }

@@ -21,14 +21,13 @@ impl Errors {
         now: Timestamp,
     ) -> Result<Response, Failed> {
         let (Ok(product), Ok(app)) = (product.parse(), app.parse()) else { return Err(Failed::NotFound) };
-        let product = self.platform.products.get(&product, now).await?.ok_or(Failed::NotFound)?;
-        let app = product.app(&app).ok_or(Failed::NotFound)?;
+        let found = self.platform.products.with_app(&product, &app, now).await?;
+        let (product, app) = &found.ok_or(Failed::NotFound)?;
         let public_url = &self.platform.settings.public_url;
         let callback = public_url.callback();
         let address = public_url.at(&pages::guide::path(&product.id, &app.id, audience));
         Ok(page(StatusCode::OK, Forms::Ours, |nonce| {
-            GuidePage { nonce, product: &product, app, audience, callback: &callback, address: &address }
-                .html()
+            GuidePage { nonce, product, app, audience, callback: &callback, address: &address }.html()
         }))
     }
 }

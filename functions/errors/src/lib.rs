@@ -65,9 +65,7 @@ impl Errors {
         app: &AppId,
         now: Timestamp,
     ) -> Result<(Arc<Product>, App), Failed> {
-        let product = self.platform.products.get(product, now).await?.ok_or(Failed::Unconfigured)?;
-        let app = product.app(app).cloned().ok_or(Failed::Unconfigured)?;
-        Ok((product, app))
+        self.platform.products.with_app(product, app, now).await?.ok_or(Failed::Unconfigured)
     }
 }
 

@@ -47,9 +47,8 @@ impl Errors {
         let host = evidence.host.clone().or_else(|| session.host.my_domain().map(str::to_owned));
         let connected_before =
             self.platform.connected_before(&session.product, &session.app, host.as_deref()).await;
-        let of = Of::Session(&session);
-        let met = Met { of, app: &app, stage: Stage::Authorize, evidence, connected_before, error: None };
-        let (failure, _) = diagnose(met, now);
+        let met = Met::new(Of::Session(&session), &app, Stage::Authorize, evidence);
+        let (failure, _) = diagnose(met.in_an_org(connected_before), now);
         if !self.platform.store.report_failure(&session.id, &failure).await? {
             return self.ask(&key, &session, StatusCode::TOO_MANY_REQUESTS, seen, now).await;
         }

@@ -74,18 +74,12 @@ impl Sweep {
         let store = &self.platform.store;
         let Some(session) = store.session(id).await? else { return Ok(()) };
         let SessionState::Redirected { .. } = session.state else { return Ok(()) };
-        let product = self.platform.products.get(&session.product, now).await?;
-        let Some(app) = product.as_ref().and_then(|product| product.app(&session.app)) else { return Ok(()) };
+        let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
+        let Some((_, app)) = found else { return Ok(()) };
         let connected_before =
             self.platform.connected_before(&session.product, &session.app, session.host.my_domain()).await;
-        let met = Met {
-            of: Of::Session(&session),
-            app,
-            stage: Stage::Lost,
-            evidence: Evidence::observed(Surface::Unknown, None, None, None),
-            connected_before,
-            error: None,
-        };
+        let nothing = Evidence::observed(Surface::Unknown, None, None, None);
+        let met = Met::new(Of::Session(&session), &app, Stage::Lost, nothing).in_an_org(connected_before);
         let (failure, _) = diagnose(met, now);
         if store.lose_session(id, &failure, now).await? {
             swept.lost += 1;

@@ -167,8 +167,8 @@ impl Token {
         Ok((host, self.platform.secrets.consumer(&app.secret).await?.current))
     }
 
-    /// Sends the refresh token. `invalid_client` is refused before Salesforce looks at the token, so it is
-    /// sent again if, and only if, Secrets Manager has another consumer secret by now.
+    /// Sends the refresh token; once more if, and only if, Salesforce refused the consumer secret and there is
+    /// another by now.
     async fn send(
         &self,
         host: &LoginHost,
@@ -181,22 +181,16 @@ impl Token {
             Err(error) if error.is_invalid_client() => error,
             answer => return answer,
         };
-        self.platform.secrets.forget(&app.secret);
-        let fetched = match self.platform.secrets.consumer(&app.secret).await {
-            Ok(fetched) => fetched,
+        match self.platform.secrets.other_consumer(&app.secret, secret).await {
+            Ok(Some(other)) => {
+                let registration = Registration { secret: &other, ..registration };
+                self.platform.salesforce.refresh(host, registration, token).await
+            }
+            Ok(None) => Err(refused),
             Err(error) => {
                 internal(&error);
-                return Err(refused);
+                Err(refused)
             }
-        };
-        match fetched.other_than(secret) {
-            Some(other) => {
-                self.platform
-                    .salesforce
-                    .refresh(host, Registration { secret: other, ..registration }, token)
-                    .await
-            }
-            None => Err(refused),
         }
     }
 
@@ -283,7 +277,7 @@ impl Token {
         }
         // A refusal: it spent nothing. What it means decides whether the customer's connection changes.
         let record = lease.record();
-        let (failure, diagnosis) = diagnose(met(record, app, error.evidence(), Some(error)), now);
+        let (failure, diagnosis) = diagnose(met(record, app, error.evidence()).because(error), now);
         let (cause, since) = (diagnosis.cause(), now);
         match cause.actor {
             Actor::EndUser => {
@@ -320,7 +314,7 @@ impl Token {
         evidence: Evidence,
         now: Timestamp,
     ) -> Result<Renewal, Failed> {
-        let (failure, diagnosis) = diagnose(met(record, app, evidence, None), now);
+        let (failure, diagnosis) = diagnose(met(record, app, evidence), now);
         let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
         self.platform.store.stop_connection(record, &state, &failure).await?;
         Ok(Renewal::Stopped(Stop::Reauthorize, diagnosis.cause(), failure.id))
@@ -362,7 +356,7 @@ impl Token {
         }
         // Everything that can fail without spending anything comes before the mark.
         let (host, secret) = self.prepare(&record, app).await?;
-        let Some(lease) = self.platform.store.lease_recovery(&record, now).await? else {
+        let Leased::Yes(lease) = self.platform.store.lease_recovery(&record, now).await? else {
             return Ok(Renewal::NotYet(2));
         };
         let token = self.platform.store.open_for_recovery(&lease, &self.vault).await?;
@@ -405,14 +399,8 @@ impl Token {
     }
 }
 
-fn met<'a>(
-    record: &'a ConnectionRecord,
-    app: &'a App,
-    evidence: Evidence,
-    error: Option<&'a (dyn std::error::Error + Sync)>,
-) -> Met<'a> {
-    let of = Of::Connection(&record.connection);
-    Met { of, app, stage: Stage::Refresh, evidence, connected_before: Some(true), error }
+fn met<'a>(record: &'a ConnectionRecord, app: &'a App, evidence: Evidence) -> Met<'a> {
+    Met::new(Of::Connection(&record.connection), app, Stage::Refresh, evidence)
 }
 
 fn unknown_cause() -> &'static Cause {

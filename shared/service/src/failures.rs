@@ -21,18 +21,32 @@ pub enum Of<'a> {
 /// What was met, and on what way.
 #[derive(Debug)]
 pub struct Met<'a> {
-    /// What it happened to.
-    pub of: Of<'a>,
-    /// With which app.
-    pub app: &'a App,
-    /// Where on the way.
-    pub stage: Stage,
-    /// What was seen.
-    pub evidence: Evidence,
-    /// Whether this app was connected from this org before, where known.
-    pub connected_before: Option<bool>,
-    /// The error behind it, for the log alone.
-    pub error: Option<&'a (dyn std::error::Error + Sync)>,
+    of: Of<'a>,
+    app: &'a App,
+    stage: Stage,
+    evidence: Evidence,
+    connected_before: Option<bool>,
+    error: Option<&'a (dyn std::error::Error + Sync)>,
+}
+
+impl<'a> Met<'a> {
+    /// Evidence, met at a stage of what it happened to.
+    pub fn new(of: Of<'a>, app: &'a App, stage: Stage, evidence: Evidence) -> Self {
+        let connected_before = matches!(of, Of::Connection(_)).then_some(true);
+        Self { of, app, stage, evidence, connected_before, error: None }
+    }
+
+    /// In an org from which this app was, or was not, connected before; `None`: not known.
+    #[must_use]
+    pub fn in_an_org(self, connected_before: Option<bool>) -> Self {
+        Self { connected_before, ..self }
+    }
+
+    /// Because of this error: for the log alone.
+    #[must_use]
+    pub fn because(self, error: &'a (dyn std::error::Error + Sync)) -> Self {
+        Self { error: Some(error), ..self }
+    }
 }
 
 /// Diagnoses what was met and makes the failure to be recorded. It is logged here, once, with the error
@@ -43,10 +57,6 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         Of::Attempt(attempt) => Some(attempt.environment),
         Of::Connection(connection) => Some(connection.environment),
         Of::Session(_) => None,
-    };
-    let connected_before = match of {
-        Of::Connection(_) => Some(true),
-        Of::Attempt(_) | Of::Session(_) => connected_before,
     };
     let diagnosis =
         diagnosis::diagnose(&evidence, &Context { stage, app_kind: app.kind, environment, connected_before });

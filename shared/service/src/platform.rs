@@ -11,7 +11,7 @@ use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
-use domain::{AppId, Environment, Product, ProductId};
+use domain::{App, AppId, Environment, Product, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use salesforce::{Hosts, Http, Salesforce};
 use store::{Secrets, Store, StoreError, Vault};
@@ -125,6 +125,17 @@ impl Products {
         }
         held.insert(id.clone(), (now, Arc::clone(&product)));
         Ok(Some(product))
+    }
+
+    /// A product and one of its apps; `None`: either is not configured any more.
+    pub async fn with_app(
+        &self,
+        product: &ProductId,
+        app: &AppId,
+        now: Timestamp,
+    ) -> Result<Option<(Arc<Product>, App)>, StoreError> {
+        let product = self.get(product, now).await?;
+        Ok(product.and_then(|product| product.app(app).cloned().map(|app| (product, app))))
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {

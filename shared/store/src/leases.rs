@@ -6,9 +6,7 @@
 //! a reconnect in between is never overwritten.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
-};
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{
     Scopes,
     secret::{Fingerprint, RefreshToken},
@@ -81,47 +79,77 @@ pub enum Saved {
 
 impl Store {
     /// Asks for the lease of a connection that was read before. It is given only while nobody holds it and
-    /// no refresh stands begun. Who took it is written with it: a write that the SDK tries again, because its
-    /// answer was lost, is known as this caller's own.
+    /// no refresh stands begun.
     pub async fn lease(&self, record: &ConnectionRecord, now: Timestamp) -> Result<Leased, StoreError> {
+        let wanted = |update: UpdateItemFluentBuilder| {
+            update
+                .update_expression("SET lease_until = :until, lease_holder = :holder ADD epoch :one")
+                .condition_expression(
+                    "#state IN (:active, :blocked) AND refresh_fingerprint = :sent AND epoch = :epoch \
+                     AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
+                     AND attribute_not_exists(began_at)",
+                )
+                .value(":active", S("active"))
+                .value(":blocked", S("blocked"))
+        };
+        self.take(record, now, wanted).await
+    }
+
+    /// Takes the lease of a connection whose refresh was never answered, for the one recovery: the mark and
+    /// the right are the same write, so there is no second.
+    pub async fn lease_recovery(
+        &self,
+        record: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Leased, StoreError> {
+        let wanted = |update: UpdateItemFluentBuilder| {
+            update
+                .update_expression(
+                    "SET lease_until = :until, lease_holder = :holder, recovered_at = :now ADD epoch :one",
+                )
+                .condition_expression(
+                    "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
+                     AND attribute_not_exists(recovered_at)",
+                )
+                .value(":unknown", S("refresh_unknown"))
+        };
+        self.take(record, now, wanted).await
+    }
+
+    /// Takes a lease on the conditions that `wanted` adds. Who took it is written with it: a write that the
+    /// SDK tries again, because its answer was lost, is known as this caller's own.
+    async fn take(
+        &self,
+        record: &ConnectionRecord,
+        now: Timestamp,
+        wanted: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
+    ) -> Result<Leased, StoreError> {
         let key = keys::connection(&record.connection.id);
         let (Some(sent), Some(sealed)) = (record.refresh_fingerprint.clone(), record.refresh_token.clone())
         else {
             return Ok(Leased::No(Box::new(record.clone())));
         };
-        let holder = holder();
-        let leased = self
-            .update(&key)
-            .update_expression("SET lease_until = :until, lease_holder = :holder ADD epoch :one")
-            .expression_attribute_values(":holder", holder.clone())
-            .condition_expression(
-                "#state IN (:active, :blocked) AND refresh_fingerprint = :sent AND epoch = :epoch \
-                 AND (attribute_not_exists(lease_until) OR lease_until <= :now) AND attribute_not_exists(began_at)",
-            )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":active", S("active"))
-            .expression_attribute_values(":blocked", S("blocked"))
-            .expression_attribute_values(":sent", S(sent.as_str()))
-            .expression_attribute_values(":epoch", N(record.epoch))
-            .expression_attribute_values(":now", millis(now))
-            .expression_attribute_values(":until", millis(now + LEASE))
-            .expression_attribute_values(":one", N(1))
+        let holder = S(domain::id::base32(&domain::secret::random::<16>()));
+        let taken = wanted(self.update(&key))
+            .name("#state", "state")
+            .value(":holder", holder.clone())
+            .value(":sent", S(sent.as_str()))
+            .value(":epoch", N(record.epoch))
+            .value(":now", millis(now))
+            .value(":until", millis(now + LEASE))
+            .value(":one", N(1))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send()
             .await;
         let read = |item| from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk);
-        match conditional("UpdateItem", leased)? {
-            Ok(output) => {
-                let record = read(output.attributes.unwrap_or_default())?;
-                Ok(Leased::Yes(Box::new(Lease { record, sent, sealed })))
-            }
-            Err(Some(item)) if item.get("lease_holder") == Some(&holder) => {
-                Ok(Leased::Yes(Box::new(Lease { record: read(item)?, sent, sealed })))
-            }
-            Err(Some(item)) => read(item).map(Box::new).map(Leased::No),
-            Err(None) => Ok(Leased::Gone),
-        }
+        let ours = match conditional("UpdateItem", taken)? {
+            Ok(output) => output.attributes.unwrap_or_default(),
+            Err(Some(item)) if item.get("lease_holder") == Some(&holder) => item,
+            Err(Some(item)) => return read(item).map(Box::new).map(Leased::No),
+            Err(None) => return Ok(Leased::Gone),
+        };
+        Ok(Leased::Yes(Box::new(Lease { record: read(ours)?, sent, sealed })))
     }
 
     /// Writes that the refresh token is about to be sent, and opens it. From here until an answer is saved
@@ -157,10 +185,10 @@ impl Store {
     /// lost: it is not superseded, and revoking it would end the grant.
     pub async fn save_renewed(&self, lease: &Lease, renewed: &Renewed) -> Result<Saved, StoreError> {
         let key = keys::connection(&lease.record.connection.id);
-        let mut set =
+        let mut set = String::from(
             "SET access_token = :access, access_fingerprint = :access_print, instance_url = :instance, \
-                       issued_at = :issued, expires_at = :expires, #state = :active"
-                .to_owned();
+             issued_at = :issued, expires_at = :expires, #state = :active",
+        );
         if renewed.refresh_token.is_some() {
             set.push_str(", refresh_token = :refresh, refresh_fingerprint = :refresh_print");
         }
@@ -189,18 +217,13 @@ impl Store {
         if let Some(scopes) = &renewed.scopes {
             update = update.expression_attribute_values(":scopes", S(scopes.to_string()));
         }
-        match conditional("UpdateItem", update.send().await)? {
-            Ok(output) => {
-                let item = output.attributes.unwrap_or_default();
-                from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk).map(Box::new).map(Saved::Yes)
-            }
-            Err(Some(item))
-                if item.get("access_fingerprint") == Some(&S(renewed.access_fingerprint.as_str())) =>
-            {
-                from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk).map(Box::new).map(Saved::Yes)
-            }
-            Err(_) => Ok(Saved::Superseded),
-        }
+        let stands = S(renewed.access_fingerprint.as_str());
+        let stored = match conditional("UpdateItem", update.send().await)? {
+            Ok(output) => output.attributes.unwrap_or_default(),
+            Err(Some(item)) if item.get("access_fingerprint") == Some(&stands) => item,
+            Err(_) => return Ok(Saved::Superseded),
+        };
+        from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(Saved::Yes)
     }
 
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached.
@@ -238,61 +261,18 @@ impl Store {
             .update(&key)
             .update_expression("SET #state = :unknown, since = began_at REMOVE lease_until")
             .condition_expression(
-                "#state = :active AND attribute_exists(began_at) AND epoch = :epoch AND lease_until <= :now",
+                "#state IN (:active, :blocked) AND attribute_exists(began_at) AND epoch = :epoch \
+                 AND lease_until <= :now",
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":unknown", S("refresh_unknown"))
             .expression_attribute_values(":active", S("active"))
+            .expression_attribute_values(":blocked", S("blocked"))
             .expression_attribute_values(":epoch", N(record.epoch))
             .expression_attribute_values(":now", millis(now))
             .send()
             .await;
         conditional("UpdateItem", marked).map(drop)
-    }
-
-    /// Takes the lease of a connection whose refresh was never answered, for the one recovery: the mark and
-    /// the right are the same write, so there is no second.
-    pub async fn lease_recovery(
-        &self,
-        record: &ConnectionRecord,
-        now: Timestamp,
-    ) -> Result<Option<Lease>, StoreError> {
-        let key = keys::connection(&record.connection.id);
-        let (Some(sent), Some(sealed)) = (record.refresh_fingerprint.clone(), record.refresh_token.clone())
-        else {
-            return Ok(None);
-        };
-        let holder = holder();
-        let leased = self
-            .update(&key)
-            .update_expression(
-                "SET lease_until = :until, lease_holder = :holder, recovered_at = :now ADD epoch :one",
-            )
-            .expression_attribute_values(":holder", holder.clone())
-            .condition_expression(
-                "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
-                 AND attribute_not_exists(recovered_at)",
-            )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":unknown", S("refresh_unknown"))
-            .expression_attribute_values(":sent", S(sent.as_str()))
-            .expression_attribute_values(":epoch", N(record.epoch))
-            .expression_attribute_values(":now", millis(now))
-            .expression_attribute_values(":until", millis(now + LEASE))
-            .expression_attribute_values(":one", N(1))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
-            .await;
-        let ours = match conditional("UpdateItem", leased)? {
-            Ok(output) => output.attributes,
-            Err(item) => item.filter(|item| item.get("lease_holder") == Some(&holder)),
-        };
-        let lease = |item| {
-            let record = from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk)?;
-            Ok(Lease { record, sent, sealed })
-        };
-        ours.map(lease).transpose()
     }
 
     /// Opens the refresh token for the one recovery.
@@ -305,11 +285,6 @@ impl Store {
         self.update(&keys::connection(&lease.record.connection.id))
             .expression_attribute_values(":epoch", N(lease.record.epoch))
     }
-}
-
-/// A name for one taking of a lease.
-fn holder() -> AttributeValue {
-    S(domain::id::base32(&domain::secret::random::<16>()))
 }
 
 impl Lease {

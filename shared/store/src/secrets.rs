@@ -61,16 +61,6 @@ pub struct ConsumerSecrets {
     pub next: Option<ConsumerSecret>,
 }
 
-impl ConsumerSecrets {
-    /// A secret that is not the one that was refused, the current one first.
-    pub fn other_than(&self, refused: &ConsumerSecret) -> Option<&ConsumerSecret> {
-        [Some(&self.current), self.next.as_ref()]
-            .into_iter()
-            .flatten()
-            .find(|secret| secret.expose() != refused.expose())
-    }
-}
-
 impl Secrets {
     /// Reads secrets through this client.
     pub fn new(client: Client) -> Self {
@@ -94,9 +84,24 @@ impl Secrets {
         })
     }
 
-    /// Forgets what is held of a secret, so that the next use asks again: after Salesforce has answered
-    /// `invalid_client`, or when a sealed value names a key that is not in the keyring we hold.
-    pub fn forget(&self, name: &str) {
+    /// A consumer secret that is not the one that Salesforce refused (`invalid_client`), if there is another by
+    /// now: read anew, the current one first, then the one that is to replace it. Salesforce refuses the app
+    /// before it looks at a code or a refresh token, so with another secret the request may be sent again.
+    pub async fn other_consumer(
+        &self,
+        name: &str,
+        refused: &ConsumerSecret,
+    ) -> Result<Option<ConsumerSecret>, SecretError> {
+        self.forget(name);
+        let fetched = self.consumer(name).await?;
+        Ok([Some(fetched.current), fetched.next]
+            .into_iter()
+            .flatten()
+            .find(|secret| secret.expose() != refused.expose()))
+    }
+
+    /// Forgets what is held of a secret, so that the next use asks again.
+    pub(crate) fn forget(&self, name: &str) {
         self.lock().remove(name);
     }
 

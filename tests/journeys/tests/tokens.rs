@@ -381,3 +381,31 @@ async fn a_recovery_that_dies_leaves_nobody_waiting_for_ever() {
     assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
     assert_eq!(over.text("cause"), "answer_lost");
 }
+
+#[tokio::test]
+async fn a_blocked_connection_whose_next_refresh_was_never_answered_is_recovered_too() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(Fault::Answer {
+        status: 400,
+        error: "invalid_grant".into(),
+        description: "ip restricted".into(),
+    });
+    assert_eq!(story.token(&connection).await.problem(), "blocked-by-org");
+    story.pass(SignedDuration::from_mins(2));
+
+    // The next try dies after *began*: nothing that it learns is written any more.
+    story.stack.salesforce.queue_token_fault(Fault::Html(503));
+    story
+        .stack
+        .dynamodb
+        .inject(TableFault::refuse("InternalServerError").on(Which::Writes).after(2).times(40));
+    assert_eq!(story.token(&connection).await.status, 503);
+    story.stack.dynamodb.mend();
+
+    story.pass(SignedDuration::from_mins(2));
+    let token = story.token(&connection).await;
+    assert_eq!(token.status, 200, "{}", token.body);
+    assert_eq!(story.salesforce_says(&token).await, 200);
+}
