@@ -194,6 +194,25 @@ impl Store {
         }
     }
 
+    /// What a list shows of one connection of a product's, by its id; nothing of its tokens is read. The index
+    /// follows a write within moments: what was made just now may not be in it yet.
+    pub async fn listed(&self, product: &ProductId, id: &ConnectionId) -> Result<Option<Listed>, StoreError> {
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(LISTING)
+            .key_condition_expression("listing_pk = :product AND listing_sk = :id")
+            .expression_attribute_values(":product", S(keys::listing(product)))
+            .expression_attribute_values(":id", S(id.as_str()))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))?;
+        let found = page.items.unwrap_or_default().into_iter().next();
+        let pk = keys::connection(id).pk;
+        found.map(|item| from_item::<ListedRow>(&pk, item)?.read(&pk)).transpose()
+    }
+
     async fn listing_page(
         &self,
         product: &ProductId,
