@@ -1,13 +1,13 @@
 //! `POST /v1/connect-sessions`: a product wishes that one of its users connects an org.
 
 use domain::{
-    App, AppId, ConnectSession, Customer, Environment, HostChoice, Product, SessionState,
+    AppId, ConnectSession, Customer, Environment, Product, SessionState,
     secret::{ConnectKey, Hash},
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use service::{Problem, Request, Response, request, respond};
+use service::{Problem, Request, Response, asked, request, respond};
 use store::Created;
 
 use crate::{Authorize, error::Failed, show::SessionView};
@@ -29,9 +29,6 @@ struct Call {
 const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 7);
-
-/// Ids and names of the product's own are kept up to this many bytes.
-const MAX_TEXT: usize = 200;
 
 impl Authorize {
     pub(crate) async fn create(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
@@ -73,8 +70,9 @@ impl Authorize {
         product: &Product,
         now: Timestamp,
     ) -> Result<ConnectSession, Problem> {
-        let app = choose_app(product, call.app.as_ref())?;
-        let host = self.choose_host(app, call.environment, call.my_domain.as_deref())?;
+        let app = asked::app(product, call.app.as_ref())?;
+        let hosts = self.platform.salesforce.hosts();
+        let host = asked::host(hosts, app, call.environment, call.my_domain.as_deref())?;
         let return_to = match (&call.return_to, product.return_addresses.as_slice()) {
             (Some(asked), _) => product.returns_to(asked).ok_or_else(|| {
                 Problem::new(
@@ -91,13 +89,7 @@ impl Authorize {
                 ));
             }
         };
-        let texts = [("customer.id", &call.customer.id), ("user", &call.user)];
-        if let Some((name, _)) = texts.iter().find(|(_, text)| text.is_empty() || text.len() > MAX_TEXT) {
-            return Err(Problem::bad_request(format!("{name} must have 1 to {MAX_TEXT} bytes")));
-        }
-        if call.customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
-            return Err(Problem::bad_request(format!("customer.name must have at most {MAX_TEXT} bytes")));
-        }
+        asked::names(&call.customer, &call.user)?;
         let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
         if !(SHORTEST..=LONGEST).contains(&lifetime) {
             return Err(Problem::bad_request(format!(
@@ -120,56 +112,6 @@ impl Authorize {
             attempts: 0,
             last_failure: None,
         })
-    }
-
-    fn choose_host(
-        &self,
-        app: &App,
-        environment: Option<Environment>,
-        my_domain: Option<&str>,
-    ) -> Result<HostChoice, Problem> {
-        let choice = match (environment, my_domain) {
-            (None | Some(Environment::MyDomain), Some(typed)) => {
-                let host = self.platform.salesforce.hosts().my_domain(typed).map_err(|refused| {
-                    Problem::new(
-                        StatusCode::BAD_REQUEST,
-                        "not-a-salesforce-host",
-                        "my_domain is not a Salesforce sign-in host",
-                        refused.to_string(),
-                    )
-                })?;
-                HostChoice::MyDomain(host.host().to_owned())
-            }
-            (Some(Environment::Production), None) => HostChoice::Production,
-            (Some(Environment::Sandbox), None) => HostChoice::Sandbox,
-            (None | Some(Environment::MyDomain), None) => HostChoice::Open,
-            (Some(_), Some(_)) => {
-                return Err(Problem::bad_request(
-                    "give my_domain, or environment production or sandbox, not both",
-                ));
-            }
-        };
-        let needs = match &choice {
-            HostChoice::Open => return Ok(choice),
-            HostChoice::Production => Environment::Production,
-            HostChoice::Sandbox => Environment::Sandbox,
-            HostChoice::MyDomain(_) => Environment::MyDomain,
-        };
-        if app.login_hosts.contains(&needs) {
-            Ok(choice)
-        } else {
-            Err(Problem::bad_request("the app's login_hosts do not include that environment"))
-        }
-    }
-}
-
-fn choose_app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App, Problem> {
-    match (asked, product.apps.as_slice()) {
-        (Some(id), _) => {
-            product.app(id).ok_or_else(|| Problem::bad_request("the product has no app of that id"))
-        }
-        (None, [only]) => Ok(only),
-        (None, _) => Err(Problem::bad_request("app is needed: the product has several apps")),
     }
 }
 

@@ -55,7 +55,7 @@ impl Callback {
             }
         };
         let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
-        match self.save(&record, receipt.as_ref(), now).await {
+        match self.save(&attempt, &record, receipt.as_ref(), now).await {
             Ok(true) => {}
             Ok(false) => {
                 self.give_back(&attempt, &grant).await;
@@ -112,7 +112,7 @@ impl Callback {
             app: attempt.app.clone(),
             customer: attempt.customer.clone(),
             user: attempt.user.clone(),
-            session: attempt.session.clone(),
+            session: Some(attempt.session.clone()),
             identity,
             login_host: attempt.login_host.clone(),
             environment: attempt.environment,
@@ -126,11 +126,13 @@ impl Callback {
 
     async fn save(
         &self,
+        attempt: &Attempt,
         record: &ConnectionRecord,
         receipt: Option<&Receipt>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let new = NewConnection { record, receipt: receipt.map(|receipt| (receipt.hash(), now + REDEEM)) };
+        let receipt = receipt.map(|receipt| (receipt.hash(), now + REDEEM));
+        let new = NewConnection { record, session: &attempt.session, receipt };
         let mut tries = 1;
         loop {
             match self.platform.store.save_connection(&new).await {

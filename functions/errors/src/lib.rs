@@ -6,6 +6,7 @@
 //! | `POST /connect/{key}/trouble` | reads the choice or the pasted text, records it as *reported*, leads to its help page |
 //! | `GET /help/{id}` | the branded page for a failure: for the end user, and for the admin |
 //! | `GET /help/{id}/status` | whether the retry succeeded |
+//! | `POST /v1/connections/{id}/failures` | what the product met when it used the API: a diagnosis and its page |
 //! | `GET /guides/{product}/{app}` | the same steps as standing documentation, for the admin before the first connect |
 //! | `GET /guides/{product}/{app}/vendor` | and for the product's own engineers |
 //! | `GET /healthz` | that the function runs |
@@ -17,6 +18,7 @@
 mod error;
 mod guide;
 mod help;
+mod reported;
 mod trouble;
 
 use std::sync::Arc;
@@ -51,6 +53,9 @@ impl Errors {
             ("GET", ["guides", product, app]) => self.guide(product, app, Audience::Admin, now).await,
             ("GET", ["guides", product, app, "vendor"]) => {
                 self.guide(product, app, Audience::Vendor, now).await
+            }
+            ("POST", ["v1", "connections", id, "failures"]) => {
+                Ok(self.reported(&request, id, now).await.unwrap_or_else(Response::from))
             }
             ("GET", ["healthz"]) => Ok(respond::json(StatusCode::OK, &Healthy { status: "ok" })),
             _ => Err(Failed::NotFound),

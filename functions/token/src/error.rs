@@ -56,6 +56,17 @@ pub(crate) fn not_yet(seconds: u32) -> Problem {
     .retry_after(seconds)
 }
 
+/// Salesforce says nothing that can be used. That is no finding about the customer's connection.
+pub(crate) fn salesforce_is_away(what: &str) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "salesforce-unavailable",
+        "Salesforce is not answering just now",
+        what,
+    )
+    .retry_after(30)
+}
+
 /// Only a person helps: the cause, who acts, and the page that tells them how.
 pub(crate) fn stopped(stop: Stop, cause: &Cause, failure: &FailureId, public_url: &PublicUrl) -> Problem {
     let (slug, title, detail) = match stop {

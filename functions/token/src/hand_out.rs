@@ -1,7 +1,7 @@
 //! `GET|POST /v1/connections/{id}/token`: what a caller gets.
 
 use domain::{
-    App, ConnectionState,
+    App, Connection, ConnectionState,
     secret::{AccessToken, Fingerprint},
 };
 use http::{Method, StatusCode};
@@ -62,6 +62,11 @@ struct TokenView<'a> {
 }
 
 impl Need {
+    /// A token that works, and is not the one that Salesforce has just refused.
+    pub(crate) fn other_than(rejected: Option<Fingerprint>) -> Self {
+        Self { rejected, lifetime: MARGIN }
+    }
+
     /// Whether the stored token will do.
     pub(crate) fn is_met_by(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
         self.takes(record) && now + self.lifetime < record.expires_at
@@ -115,13 +120,7 @@ impl Token {
             .product
             .app(&record.connection.app)
             .ok_or_else(|| Failed::Unconfigured(record.connection.id.to_string()))?;
-        if let Some(refused) = Self::refused(&record) {
-            return Err(refused.into());
-        }
-        if record.connection.state == ConnectionState::Active && need.is_met_by(&record, now) {
-            return self.view(app, &record, None).await;
-        }
-        match self.renew(record, app, &need, now).await? {
+        match self.usable(record, app, &need, now).await? {
             Renewal::Fresh(record) => self.view(app, &record, None).await,
             Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
             Renewal::NotYet(seconds) => Err(not_yet(seconds).into()),
@@ -130,6 +129,31 @@ impl Token {
             }
             Renewal::Gone => Err(Problem::not_found("connection").into()),
         }
+    }
+
+    /// A record whose token will do: as it is stored or, where that is not fresh, renewed.
+    pub(crate) async fn usable(
+        &self,
+        record: ConnectionRecord,
+        app: &App,
+        need: &Need,
+        now: Timestamp,
+    ) -> Result<Renewal, Failed> {
+        if let Some(refused) = Self::refused(&record) {
+            return Err(refused.into());
+        }
+        if record.connection.state == ConnectionState::Active && need.is_met_by(&record, now) {
+            return Ok(Renewal::Fresh(Box::new(record)));
+        }
+        self.renew(record, app, need, now).await
+    }
+
+    /// The access token itself.
+    pub(crate) async fn open(&self, record: &ConnectionRecord) -> Result<AccessToken, Failed> {
+        let Connection { product, id, .. } = &record.connection;
+        let owner = Owner { product, connection: id };
+        let token = self.vault.open(owner, Field::AccessToken, &record.access_token).await?;
+        Ok(AccessToken::new(token.expose_secret()))
     }
 
     /// The answer for a connection that was not redeemed, or is on its way out.
@@ -156,9 +180,7 @@ impl Token {
         warning: Option<&'static str>,
     ) -> Result<Response, Failed> {
         let connection = &record.connection;
-        let owner = Owner { product: &connection.product, connection: &connection.id };
-        let token = self.vault.open(owner, Field::AccessToken, &record.access_token).await?;
-        let token = AccessToken::new(token.expose_secret());
+        let token = self.open(record).await?;
         let view = TokenView {
             connection_id: connection.id.as_str(),
             access_token: token.expose(),

@@ -5,15 +5,20 @@
 //! | `GET /v1/connections/{id}/token` | one read while the token is fresh; else one refresh, over all functions |
 //! | `POST /v1/connections/{id}/token` | the same, for a caller whose token Salesforce rejected, or who needs a minimum lifetime |
 //! | `GET /v1/connections`, `GET /v1/connections/{id}` | list, show |
+//! | `POST /v1/connections` | a refresh token that the product holds becomes a connection |
+//! | `POST /v1/connections/{id}/check` | a connection, proved against Salesforce: what is wrong with it, or soon will be |
 //! | `DELETE /v1/connections/{id}` | revoke at Salesforce, then delete |
 //!
-//! [`hand_out`] decides what a caller gets; [`renew`] is the refresh protocol.
+//! [`hand_out`] decides what a caller gets; [`renew`] is the refresh protocol; [`import`] is the same care for a
+//! token that comes from outside.
 
 #![warn(missing_docs)]
 
+mod check;
 mod connections;
 mod error;
 mod hand_out;
+mod import;
 mod renew;
 
 use jiff::Timestamp;
@@ -40,6 +45,8 @@ impl Token {
         let route = Route::of(&request);
         let answer = match route.parts() {
             ("GET", ["v1", "connections"]) => self.list(&request, now).await,
+            ("POST", ["v1", "connections"]) => self.import(&request, now).await,
+            ("POST", ["v1", "connections", id, "check"]) => self.check(&request, id, now).await,
             ("GET", ["v1", "connections", id]) => self.show(&request, id, now).await,
             ("DELETE", ["v1", "connections", id]) => self.revoke(&request, id, now).await,
             ("GET" | "POST", ["v1", "connections", id, "token"]) => self.hand_out(&request, id, now).await,

@@ -61,7 +61,7 @@ const WAITS: [Duration; 4] = [
 ];
 
 /// How often the write of a refreshed token is tried beyond the SDK's own tries: the answer is nowhere else.
-const SAVES: u32 = 4;
+pub(crate) const SAVES: u32 = 4;
 
 /// After this long a refused connection is tried again: the admin may have acted.
 const RETRY_BLOCKED: SignedDuration = SignedDuration::from_mins(1);
@@ -169,7 +169,7 @@ impl Token {
 
     /// Sends the refresh token; once more if, and only if, Salesforce refused the consumer secret and there is
     /// another by now.
-    async fn send(
+    pub(crate) async fn send(
         &self,
         host: &LoginHost,
         app: &App,

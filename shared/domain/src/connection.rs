@@ -22,8 +22,8 @@ pub struct Connection {
     pub customer: Customer,
     /// The product's user who made it.
     pub user: String,
-    /// The session that it was made in.
-    pub session: SessionId,
+    /// The session that it was made in; none where the product brought its token (import).
+    pub session: Option<SessionId>,
     /// Who it is at Salesforce.
     pub identity: Identity,
     /// The origin that the grant was given at, and where it is refreshed.

@@ -35,6 +35,29 @@ pub enum Confidence {
     Sure,
 }
 
+impl Actor {
+    /// The word for it in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::EndUser => "end_user",
+            Self::Admin => "admin",
+            Self::Vendor => "vendor",
+            Self::Wait => "wait",
+        }
+    }
+}
+
+impl Confidence {
+    /// The word for it in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Possible => "possible",
+            Self::Likely => "likely",
+            Self::Sure => "sure",
+        }
+    }
+}
+
 /// What the evidence means.
 #[derive(Debug)]
 pub struct Cause {

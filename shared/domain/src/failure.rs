@@ -91,7 +91,7 @@ pub struct Evidence {
 pub const MAX_EVIDENCE: usize = 500;
 
 /// Codes that Salesforce never sends: what we find ourselves. The catalogue has a cause for each.
-pub const OUR_OWN: [&str; 10] = [
+pub const OUR_OWN: [&str; 11] = [
     "answer_lost",
     "attempt_expired",
     "attempt_used",
@@ -100,6 +100,7 @@ pub const OUR_OWN: [&str; 10] = [
     "internal",
     "receipt_refused",
     "refresh_token_missing",
+    "scope_missing",
     "signature_mismatch",
     "unexpected_answer",
 ];
@@ -108,8 +109,13 @@ impl Evidence {
     /// What a callback's query said. Whoever sits at the browser can write it, so it cannot claim one of our
     /// own codes: those are set by [`Evidence::our_own`] alone.
     pub fn callback(code: &str, description: Option<&str>) -> Self {
-        let code = if OUR_OWN.contains(&code) { "unexpected_answer" } else { code };
-        Self::observed(Surface::Callback, Some(code), description, None)
+        Self::observed(Surface::Callback, Some(theirs(code)), description, None)
+    }
+
+    /// What a product says that Salesforce's API answered. Like a callback it cannot claim one of our own codes.
+    pub fn reported(code: Option<&str>, description: Option<&str>, status: Option<u16>) -> Self {
+        let said = Self::observed(Surface::Api, code.map(theirs), description, status);
+        Self { provenance: Provenance::Reported, ..said }
     }
 
     /// What we found ourselves, in one of the catalogue's codes for it.
@@ -142,6 +148,11 @@ impl Evidence {
             host: None,
         }
     }
+}
+
+/// A code that somebody else wrote: never one of our own.
+fn theirs(code: &str) -> &str {
+    if OUR_OWN.contains(&code) { "unexpected_answer" } else { code }
 }
 
 /// A failure as it is stored.

@@ -145,6 +145,12 @@ impl RefreshToken {
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::of(self.expose())
     }
+
+    /// By what a product's import of it is known again, for as long as the product may bring it: an HMAC under the
+    /// token itself (HKDF, RFC 5869), which nothing else in the table is alike to, and no rotated key changes.
+    pub fn import_mark(&self, product: &ProductId) -> Hash {
+        Hash(URL_SAFE_NO_PAD.encode(derive(self.expose(), &["import", product.as_str()])))
+    }
 }
 
 impl ConnectKey {

@@ -1,6 +1,6 @@
 //! What can go wrong at Salesforce, split by who failed: that is the first question of whoever reads it.
 
-use domain::Evidence;
+use domain::{Evidence, Surface};
 
 use crate::http::NoAnswer;
 
@@ -68,7 +68,21 @@ impl SalesforceError {
         }
     }
 
-    /// What the error tells a diagnosis.
+    /// Whether Salesforce did not answer, or with nothing that says anything of the request: it passes.
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unreadable { .. } => true,
+            Self::Refused { status, .. } => *status >= 500,
+            Self::Untrusted(_) => false,
+        }
+    }
+
+    /// What an API's error tells a diagnosis.
+    pub fn api_evidence(&self) -> Evidence {
+        Evidence { surface: Surface::Api, ..self.evidence() }
+    }
+
+    /// What the token endpoint's error tells a diagnosis.
     pub fn evidence(&self) -> Evidence {
         match self {
             Self::Refused { status, code, description } => {

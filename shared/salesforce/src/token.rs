@@ -22,7 +22,9 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
-use crate::{Distrust, Hosts, Http, LoginHost, Salesforce, SalesforceError, http::NoAnswer};
+use crate::{
+    Distrust, Hosts, Http, LoginHost, Salesforce, SalesforceError, http::NoAnswer, probe::for_people,
+};
 
 /// An app's credentials.
 #[derive(Debug, Clone, Copy)]
@@ -123,7 +125,8 @@ impl Salesforce {
 
     /// Refreshes (RFC 6749 §6). No `scope` is sent: Salesforce refuses it (fact base 1.4).
     ///
-    /// Who calls this holds the connection's lease: the store opens a refresh token for nobody else.
+    /// Who calls this holds the connection's lease, or an import's right to send: the store opens a refresh token
+    /// for nobody else, and a product's own is journalled first.
     pub async fn refresh(
         &self,
         host: &LoginHost,
@@ -177,7 +180,7 @@ impl Salesforce {
             .ok()?;
         let answer = self.http.send(request).await.ok()?;
         let who: Who = serde_json::from_slice(answer.body()).ok()?;
-        Some(who.username.chars().filter(|c| !c.is_control()).take(200).collect())
+        Some(for_people(&who.username))
     }
 }
 
@@ -229,7 +232,7 @@ fn endpoint(host: &LoginHost, app: Registration<'_>) -> Result<Endpoint, Salesfo
         .set_token_uri(address))
 }
 
-fn not_an_address() -> SalesforceError {
+pub(crate) fn not_an_address() -> SalesforceError {
     NoAnswer { what: "the request's address is not valid".into(), sent: false, oversized: false }.into()
 }
 
@@ -247,7 +250,7 @@ fn read_error(error: RequestTokenError<NoAnswer, Refusal>, Came { status, what }
     }
 }
 
-fn shape(body: &[u8]) -> &'static str {
+pub(crate) fn shape(body: &[u8]) -> &'static str {
     let start = body.trim_ascii_start();
     match start.first() {
         None => "an empty body",

@@ -1,11 +1,22 @@
 //! Evidence → a failure: diagnosed, logged once, and with an address for its help page.
 
 use domain::{
-    App, Attempt, ConnectSession, Connection, Evidence, Failure, FailureId, OrgId, Stage,
+    App, Attempt, ConnectSession, Connection, ConnectionId, Customer, Environment, Evidence, Failure,
+    FailureId, OrgId, ProductId, Stage,
     diagnosis::{self, Actor, Context, Diagnosis},
+    secret::Hash,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use lambda_http::tracing;
+use store::{Noted, StoreError, connections::Listed};
+
+use crate::Platform;
+
+/// The same thing that is met at a connection again within this time is one failure.
+const SAME: SignedDuration = SignedDuration::from_mins(10);
+
+/// So many failures are recorded a day of one connection that may be met again and again.
+const A_DAY: u32 = 50;
 
 /// What a failure happened to.
 #[derive(Debug, Clone, Copy)]
@@ -16,6 +27,50 @@ pub enum Of<'a> {
     Session(&'a ConnectSession),
     /// A connection.
     Connection(&'a Connection),
+    /// A connection of a product's as a list shows it, for functions that may not read tokens.
+    Listed(&'a ProductId, &'a Listed),
+    /// A refresh token that a product brought, which is no connection yet.
+    Import {
+        /// The product.
+        product: &'a ProductId,
+        /// The customer.
+        customer: &'a Customer,
+        /// The origin where the token is refreshed.
+        login_host: &'a str,
+        /// Which kind of host that is.
+        environment: Environment,
+    },
+}
+
+/// What became of recording what may be met again and again.
+#[derive(Debug)]
+pub enum Recorded {
+    /// It has a help page, made now.
+    Now(FailureId),
+    /// The same was recorded a moment ago: this is its page.
+    Before(FailureId),
+    /// The connection has had too many today.
+    TooMany,
+}
+
+impl Of<'_> {
+    fn environment(&self) -> Option<Environment> {
+        match self {
+            Of::Attempt(attempt) => Some(attempt.environment),
+            Of::Connection(connection) => Some(connection.environment),
+            Of::Listed(_, listed) => Some(listed.environment),
+            Of::Import { environment, .. } => Some(*environment),
+            Of::Session(_) => None,
+        }
+    }
+
+    fn connection(&self) -> Option<&ConnectionId> {
+        match self {
+            Of::Connection(connection) => Some(&connection.id),
+            Of::Listed(_, listed) => Some(&listed.id),
+            Of::Attempt(_) | Of::Session(_) | Of::Import { .. } => None,
+        }
+    }
 }
 
 /// What was met, and on what way.
@@ -32,7 +87,7 @@ pub struct Met<'a> {
 impl<'a> Met<'a> {
     /// Evidence, met at a stage of what it happened to.
     pub fn new(of: Of<'a>, app: &'a App, stage: Stage, evidence: Evidence) -> Self {
-        let connected_before = matches!(of, Of::Connection(_)).then_some(true);
+        let connected_before = of.connection().is_some().then_some(true);
         Self { of, app, stage, evidence, connected_before, error: None }
     }
 
@@ -40,6 +95,26 @@ impl<'a> Met<'a> {
     #[must_use]
     pub fn in_an_org(self, connected_before: Option<bool>) -> Self {
         Self { connected_before, ..self }
+    }
+
+    /// What it means.
+    pub fn diagnosis(&self) -> Diagnosis {
+        let context = Context {
+            stage: self.stage,
+            app_kind: self.app.kind,
+            environment: self.of.environment(),
+            connected_before: self.connected_before,
+        };
+        diagnosis::diagnose(&self.evidence, &context)
+    }
+
+    /// What tells it from whatever else is met at the same connection.
+    fn digest(&self) -> Hash {
+        let Evidence { surface, provenance, code, description, http_status, .. } = &self.evidence;
+        Hash::of(&format!(
+            "{:?} {surface:?} {provenance:?} {http_status:?} {code:?} {description:?}",
+            self.stage
+        ))
     }
 
     /// Because of this error: for the log alone.
@@ -52,34 +127,33 @@ impl<'a> Met<'a> {
 /// Diagnoses what was met and makes the failure to be recorded. It is logged here, once, with the error
 /// behind it: an operator finds it by the reference that a person reads out.
 pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
+    let diagnosis = met.diagnosis();
     let Met { of, app, stage, evidence, connected_before, error } = met;
-    let environment = match of {
-        Of::Attempt(attempt) => Some(attempt.environment),
-        Of::Connection(connection) => Some(connection.environment),
-        Of::Session(_) => None,
-    };
-    let diagnosis =
-        diagnosis::diagnose(&evidence, &Context { stage, app_kind: app.kind, environment, connected_before });
-    let (product, customer, session, connection, login_host) = match of {
+    let environment = of.environment();
+    let connection = of.connection().cloned();
+    let (product, customer, session, login_host) = match of {
         Of::Attempt(attempt) => (
             &attempt.product,
             &attempt.customer,
             Some(attempt.session.clone()),
-            None,
             Some(attempt.login_host.clone()),
         ),
-        Of::Session(session) => (&session.product, &session.customer, Some(session.id.clone()), None, None),
+        Of::Session(session) => (&session.product, &session.customer, Some(session.id.clone()), None),
         Of::Connection(connection) => (
             &connection.product,
             &connection.customer,
-            Some(connection.session.clone()),
-            Some(connection.id.clone()),
+            connection.session.clone(),
             Some(connection.login_host.clone()),
         ),
+        Of::Listed(product, listed) => (product, &listed.customer, None, None),
+        Of::Import { product, customer, login_host, .. } => {
+            (product, customer, None, Some(login_host.to_owned()))
+        }
     };
     let org: Option<OrgId> = match of {
         Of::Connection(connection) => Some(connection.identity.org.clone()),
-        Of::Attempt(_) | Of::Session(_) => None,
+        Of::Listed(_, listed) => Some(listed.identity.org.clone()),
+        Of::Attempt(_) | Of::Session(_) | Of::Import { .. } => None,
     };
     let failure = Failure {
         id: FailureId::mint(now),
@@ -99,6 +173,28 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
     };
     log(&failure, diagnosis.cause().actor, error);
     (failure, diagnosis)
+}
+
+impl Platform {
+    /// Records what was met at a connection and may be met again and again: a repeated check, a product that
+    /// reports each call. The same within ten minutes is one failure, and a day has a limit.
+    pub async fn record_once(&self, met: Met<'_>, now: Timestamp) -> Result<Recorded, StoreError> {
+        let (what, since) = (met.digest(), now - SAME);
+        let Some(connection) = met.of.connection().cloned() else {
+            let (failure, _) = diagnose(met, now);
+            self.store.record_failure(&failure).await?;
+            return Ok(Recorded::Now(failure.id));
+        };
+        if let Some(before) = self.store.noted(&connection, &what, since).await? {
+            return Ok(Recorded::Before(before));
+        }
+        let (failure, _) = diagnose(met, now);
+        Ok(match self.store.note_failure(&connection, &what, &failure, since, A_DAY).await? {
+            Noted::New => Recorded::Now(failure.id),
+            Noted::Before(before) => Recorded::Before(before),
+            Noted::TooMany => Recorded::TooMany,
+        })
+    }
 }
 
 /// Logs what failed on our own side, once, and gives the reference under which the log has it.

@@ -7,8 +7,9 @@
 //! | [`serve`] | the Lambda loop, the one reading of the clock, the one log line a request |
 //! | [`request`] | paths, queries, cookies, bodies: read strictly, with limits |
 //! | [`respond`] | pages, redirects, JSON, problem documents: every answer's headers |
+//! | [`asked`] | which app, which host, whose: what calls that lead to a connection ask for |
 //! | [`caller`] | the API key → the product that calls |
-//! | [`views`] | connections as the API shows them |
+//! | [`views`] | connections and causes as the API shows them |
 //! | [`revoke`] | taking a grant back: at Salesforce, then here |
 //! | [`failures`] | evidence → a recorded failure with its help page |
 //!
@@ -16,6 +17,7 @@
 
 #![warn(missing_docs)]
 
+pub mod asked;
 pub mod caller;
 pub mod failures;
 pub mod platform;

@@ -1,6 +1,10 @@
-//! Connections as the API shows them. Times are RFC 3339 in UTC; no token is ever part of a view.
+//! Connections and causes as the API shows them. Times are RFC 3339 in UTC; no token is ever part of a view.
 
-use domain::{Connection, ConnectionState, Customer, Environment};
+use domain::{
+    App, Connection, ConnectionState, Customer, Environment, Product,
+    diagnosis::{Candidate, Cause},
+};
+use pages::{Names, fill};
 use serde::Serialize;
 
 /// A connection.
@@ -49,4 +53,35 @@ impl<'a> From<&'a Connection> for ConnectionView<'a> {
             },
         }
     }
+}
+
+/// A cause, read from evidence.
+#[derive(Debug, Clone, Serialize)]
+pub struct CauseView {
+    /// Its id in the catalogue.
+    pub cause: &'static str,
+    /// What happened, in a sentence for people.
+    pub title: String,
+    /// Who acts: `end_user`, `admin`, `vendor` or `wait`.
+    pub actor: &'static str,
+    /// How sure the reading is: `sure`, `likely` or `possible`.
+    pub confidence: &'static str,
+}
+
+impl CauseView {
+    /// One reading, in the words of this product and app.
+    pub fn new(candidate: &Candidate, product: &Product, app: &App, customer: &Customer) -> Self {
+        let Candidate { cause, confidence, .. } = candidate;
+        Self {
+            cause: cause.id,
+            title: title(cause, product, app, customer),
+            actor: cause.actor.word(),
+            confidence: confidence.word(),
+        }
+    }
+}
+
+/// What happened, in the words of this product and app.
+pub fn title(cause: &Cause, product: &Product, app: &App, customer: &Customer) -> String {
+    fill(cause.title, &Names::of(&product.brand).app(app, None).customer(customer))
 }

@@ -59,6 +59,8 @@ pub struct Tokens<'a> {
 pub struct NewConnection<'a> {
     /// The connection.
     pub record: &'a ConnectionRecord,
+    /// The session that it was made in.
+    pub session: &'a SessionId,
     /// The digest of the receipt that redeems it and until when; `None` where the product has switched
     /// redeeming off.
     pub receipt: Option<(Hash, Timestamp)>,
@@ -138,14 +140,21 @@ impl ConnectionRecord {
             connection,
         })
     }
+
+    /// The item of a new connection, listed among its product's.
+    pub(crate) fn item(&self) -> Result<Item, StoreError> {
+        let connection = &self.connection;
+        let mut item = to_item(&keys::connection(&connection.id), &ConnectionRow::new(self))?;
+        item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
+        item.insert("listing_sk".into(), S(connection.id.as_str()));
+        Ok(item)
+    }
 }
 
 impl NewConnection<'_> {
     pub(crate) fn item(&self) -> Result<Item, StoreError> {
         let connection = &self.record.connection;
-        let mut item = to_item(&keys::connection(&connection.id), &ConnectionRow::new(self.record))?;
-        item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
-        item.insert("listing_sk".into(), S(connection.id.as_str()));
+        let mut item = self.record.item()?;
         if let Some((_, redeem_by)) = &self.receipt {
             item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
             item.insert("due_at".into(), millis(*redeem_by));
@@ -211,6 +220,55 @@ impl Store {
         let found = page.items.unwrap_or_default().into_iter().next();
         let pk = keys::connection(id).pk;
         found.map(|item| from_item::<ListedRow>(&pk, item)?.read(&pk)).transpose()
+    }
+
+    /// What a list shows of a customer's connections with one app, in any state.
+    pub async fn connections_of(
+        &self,
+        product: &ProductId,
+        app: &AppId,
+        customer: &str,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let mut found = Vec::new();
+        let mut start = None;
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(LISTING)
+                .key_condition_expression("listing_pk = :product")
+                .filter_expression("app = :app AND #customer.#id = :customer")
+                .expression_attribute_names("#customer", "customer")
+                .expression_attribute_names("#id", "id")
+                .expression_attribute_values(":product", S(keys::listing(product)))
+                .expression_attribute_values(":app", S(app.as_str()))
+                .expression_attribute_values(":customer", S(customer))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| StoreError::unavailable("Query", &error))?;
+            for item in page.items.unwrap_or_default() {
+                let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+                found.push(from_item::<ListedRow>(&pk, item)?.read(&pk)?);
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Notes by what name a connection's user signs in. It is for people to read.
+    pub async fn name_user(&self, id: &ConnectionId, username: &str) -> Result<(), StoreError> {
+        let named = self
+            .update(&keys::connection(id))
+            .update_expression("SET username = :username")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":username", S(username))
+            .send()
+            .await;
+        conditional("UpdateItem", named).map(drop)
     }
 
     async fn listing_page(

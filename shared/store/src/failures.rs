@@ -1,16 +1,42 @@
 //! Failures, and the counter of callbacks that belong to nobody.
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
-use domain::{Failure, FailureId};
+use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem};
+use domain::{ConnectionId, Failure, FailureId, secret::Hash};
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
-use crate::{Item, N, S, Store, StoreError, conditional, keys, sessions::built, ttl};
+use crate::{
+    Item, N, S, Store, StoreError, conditional, keys, millis,
+    rows::{from_item, to_item},
+    sessions::built,
+    ttl,
+};
 
 /// How long a failure and its help page are kept.
 pub const FAILURE_KEPT: SignedDuration = SignedDuration::from_hours(24 * 90);
 
 /// A day's stray callbacks are counted up to here: strangers cannot make the counter cost more.
 const MAX_STRAYS: u32 = 10_000;
+
+/// How long it is known that something was met before.
+const NOTED_KEPT: SignedDuration = SignedDuration::from_hours(48);
+
+/// What became of noting a failure.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Noted {
+    /// It is recorded.
+    New,
+    /// The same was recorded a moment ago, as this failure.
+    Before(FailureId),
+    /// This connection has had too many today.
+    TooMany,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct NotedRow {
+    failure: FailureId,
+    at: i64,
+}
 
 impl Store {
     /// The failure of that id, while it is kept.
@@ -38,6 +64,58 @@ impl Store {
     /// A failure's record as part of a transaction, with the change that it causes.
     pub(crate) fn failure_write(&self, failure: &Failure) -> Result<TransactWriteItem, StoreError> {
         built(Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build())
+    }
+
+    /// The failure that the same thing, met at the same connection since then, has made.
+    pub async fn noted(
+        &self,
+        connection: &ConnectionId,
+        what: &Hash,
+        since: Timestamp,
+    ) -> Result<Option<FailureId>, StoreError> {
+        let key = keys::noted(connection, what);
+        let Some(item) = self.get(&key, true).await? else { return Ok(None) };
+        let noted: NotedRow = from_item(&key.pk, item)?;
+        Ok((since.as_millisecond() < noted.at).then_some(noted.failure))
+    }
+
+    /// Records a failure of a connection that may be met again and again: the same one is recorded once, and
+    /// again only if the last time was before `since`; and of one connection no more than `most` a day.
+    pub async fn note_failure(
+        &self,
+        connection: &ConnectionId,
+        what: &Hash,
+        failure: &Failure,
+        since: Timestamp,
+        most: u32,
+    ) -> Result<Noted, StoreError> {
+        let key = keys::noted(connection, what);
+        let row = NotedRow { failure: failure.id.clone(), at: failure.at.as_millisecond() };
+        let mut item = to_item(&key, &row)?;
+        item.insert("ttl".into(), ttl(failure.at + NOTED_KEPT));
+        let mark = Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk) OR #at <= :since")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_values(":since", millis(since))
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+            .build();
+        let count = self
+            .update_together(&keys::noted_today(connection, failure.at))
+            .update_expression("SET #ttl = :ttl ADD met :one")
+            .condition_expression("attribute_not_exists(met) OR met < :most")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", ttl(failure.at + NOTED_KEPT))
+            .expression_attribute_values(":one", N(1))
+            .expression_attribute_values(":most", N(most))
+            .build();
+        let writes = vec![built(mark)?, self.failure_write(failure)?, built(count)?];
+        let Err(reasons) = self.transact(writes).await? else { return Ok(Noted::New) };
+        match reasons.into_iter().next().and_then(|reason| reason.item) {
+            Some(before) => Ok(Noted::Before(from_item::<NotedRow>(&key.pk, before)?.failure)),
+            None => Ok(Noted::TooMany),
+        }
     }
 
     /// Counts a callback without a known attempt and browser. Nothing of it is kept.

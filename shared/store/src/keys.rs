@@ -1,6 +1,6 @@
 //! The one place that knows the keys. The item table is in this crate's README.
 
-use domain::{AppId, AttemptId, ConnectionId, FailureId, ProductId, SessionId};
+use domain::{AppId, AttemptId, ConnectionId, FailureId, ProductId, SessionId, secret::Hash};
 use jiff::Timestamp;
 
 /// An item's partition key and sort key.
@@ -38,6 +38,21 @@ pub fn connection(id: &ConnectionId) -> Key {
 /// A failure.
 pub fn failure(id: &FailureId) -> Key {
     Key { pk: format!("FAILURE#{id}"), sk: "FAILURE" }
+}
+
+/// That a product brought a refresh token of its own, by the token's mark.
+pub fn import(product: &ProductId, mark: &Hash) -> Key {
+    Key { pk: format!("IMPORT#{product}#{}", mark.as_str()), sk: "IMPORT" }
+}
+
+/// That something was met at a connection a moment ago, by the digest of what it was.
+pub fn noted(connection: &ConnectionId, what: &Hash) -> Key {
+    Key { pk: format!("REPORT#{connection}#{}", what.as_str()), sk: "REPORT" }
+}
+
+/// The day's counter of what was noted of a connection.
+pub fn noted_today(connection: &ConnectionId, now: Timestamp) -> Key {
+    Key { pk: format!("REPORT#{connection}#{}", now.strftime("%Y-%m-%d")), sk: "REPORT" }
 }
 
 /// The day's counter of callbacks that belong to no attempt.

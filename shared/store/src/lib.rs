@@ -5,6 +5,7 @@ mod expression;
 
 pub mod connections;
 pub mod failures;
+pub mod imports;
 pub mod keys;
 pub mod leases;
 pub mod products;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use keys::Key;
 
 pub use connections::{ConnectionRecord, Due, NewConnection, Tokens};
+pub use failures::Noted;
 pub use leases::{Lease, Leased, Saved};
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};

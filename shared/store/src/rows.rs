@@ -200,7 +200,7 @@ pub(crate) struct ConnectionRow {
     id: ConnectionId,
     product: ProductId,
     product_user: String,
-    session: SessionId,
+    session: Option<SessionId>,
     login_host: String,
     instance_url: String,
     scopes: String,

@@ -82,6 +82,11 @@ impl Vault {
         Self { secrets, keyring: keyring.into() }
     }
 
+    /// Whether there is a keyring to seal with: asked before something is spent whose answer must be sealed.
+    pub async fn ready(&self) -> Result<(), SecretError> {
+        self.keyring().await.map(drop)
+    }
+
     /// Seals a secret for one field of one connection.
     pub async fn seal(&self, owner: Owner<'_>, field: Field, secret: &str) -> Result<Sealed, SecretError> {
         let keyring = self.keyring().await?;

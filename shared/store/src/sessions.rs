@@ -208,7 +208,7 @@ impl Store {
             .condition_expression("attribute_not_exists(pk)")
             .build();
         let update = self
-            .session_update(&connection.session)
+            .session_update(new.session)
             .condition_expression(OPEN)
             .open_states()
             .expression_attribute_values(":id", S(connection.id.as_str()));

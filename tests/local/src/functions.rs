@@ -41,7 +41,7 @@ pub enum Owner {
 }
 
 /// The template's routes.
-pub const ROUTES: [(&str, &str, Owner); 18] = [
+pub const ROUTES: [(&str, &str, Owner); 21] = [
     ("POST", "/v1/connect-sessions", Owner::Authorize),
     ("GET", "/v1/connect-sessions/{id}", Owner::Authorize),
     ("GET", "/connect/{key}", Owner::Authorize),
@@ -49,14 +49,17 @@ pub const ROUTES: [(&str, &str, Owner); 18] = [
     ("GET", "/oauth/callback", Owner::Callback),
     ("POST", "/v1/connect-sessions/{id}/redeem", Owner::Callback),
     ("GET", "/v1/connections", Owner::Token),
+    ("POST", "/v1/connections", Owner::Token),
     ("GET", "/v1/connections/{id}", Owner::Token),
     ("DELETE", "/v1/connections/{id}", Owner::Token),
     ("GET", "/v1/connections/{id}/token", Owner::Token),
     ("POST", "/v1/connections/{id}/token", Owner::Token),
+    ("POST", "/v1/connections/{id}/check", Owner::Token),
     ("GET", "/connect/{key}/trouble", Owner::Errors),
     ("POST", "/connect/{key}/trouble", Owner::Errors),
     ("GET", "/help/{id}", Owner::Errors),
     ("GET", "/help/{id}/status", Owner::Errors),
+    ("POST", "/v1/connections/{id}/failures", Owner::Errors),
     ("GET", "/guides/{product}/{app}", Owner::Errors),
     ("GET", "/guides/{product}/{app}/vendor", Owner::Errors),
     ("GET", "/healthz", Owner::Errors),

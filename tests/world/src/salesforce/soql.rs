@@ -1,22 +1,28 @@
-//! The little SOQL that a client needs to show that a token works:
-//! `SELECT Id, Name FROM Account [ORDER BY Name [ASC|DESC]] [LIMIT n]`, and `SELECT COUNT() FROM …`.
+//! The little SOQL that a client needs to show that a token works, and to ask about an app (salesforce.md P7):
+//! `SELECT Id, Name FROM Account [WHERE Name IN ('a', 'b')] [ORDER BY Name [ASC|DESC]] [LIMIT n]`, and
+//! `SELECT COUNT() FROM …`.
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::org::Org;
+/// The records of each object that the caller may see.
+pub(super) type Objects = BTreeMap<String, Vec<Map<String, Value>>>;
 
 /// Error code and message, answered with 400.
 pub(super) type QueryError = (&'static str, String);
 
 /// Runs a query and makes the answer of `/services/data/vXX.0/query`.
-pub(super) fn run(org: &Org, soql: &str, version: &str) -> Result<Value, QueryError> {
+pub(super) fn run(objects: &Objects, soql: &str, version: &str) -> Result<Value, QueryError> {
     let query = Query::read(soql)?;
-    let (object, records) = org
-        .records
+    let (object, records) = objects
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case(&query.object))
         .ok_or_else(|| ("INVALID_TYPE", format!("sObject type '{}' is not supported.", query.object)))?;
     let known = |field: &str| {
+        if records.is_empty() {
+            return Ok(field.to_owned());
+        }
         let mut names = records.iter().flat_map(Map::keys);
         names
             .find(|name| name.eq_ignore_ascii_case(field))
@@ -29,6 +35,11 @@ pub(super) fn run(org: &Org, soql: &str, version: &str) -> Result<Value, QueryEr
     };
     let fields = fields.iter().map(|field| known(field)).collect::<Result<Vec<_>, _>>()?;
     let mut chosen: Vec<_> = records.iter().collect();
+    if let Some((field, wanted)) = &query.only {
+        let field = known(field)?;
+        chosen
+            .retain(|record| record[&field].as_str().is_some_and(|is| wanted.iter().any(|name| name == is)));
+    }
     if let Some((field, descending)) = &query.order {
         let field = known(field)?;
         chosen.sort_by_key(|record| record[&field].to_string());
@@ -67,6 +78,8 @@ struct Query {
     /// `None` counts.
     fields: Option<Vec<String>>,
     object: String,
+    /// A field, and the texts that it may have.
+    only: Option<(String, Vec<String>)>,
     /// Field, and whether descending.
     order: Option<(String, bool)>,
     limit: usize,
@@ -74,8 +87,9 @@ struct Query {
 
 impl Query {
     fn read(soql: &str) -> Result<Self, QueryError> {
-        let spaced = soql.replace(',', " , ");
-        let mut words = spaced.split_whitespace().peekable();
+        let words = tokens(soql)
+            .ok_or(("MALFORMED_QUERY", "line breaks not allowed in string literals".to_owned()))?;
+        let mut words = words.iter().map(String::as_str).peekable();
         let malformed = |near: Option<&str>| {
             ("MALFORMED_QUERY", format!("unexpected token: '{}'", near.unwrap_or("<EOF>")))
         };
@@ -96,8 +110,30 @@ impl Query {
         }
         let object = words.next().ok_or_else(|| malformed(None))?.to_owned();
         let counts = fields.len() == 1 && fields[0].eq_ignore_ascii_case("COUNT()");
-        let mut query = Self { fields: (!counts).then_some(fields), object, order: None, limit: 2000 };
+        let mut query =
+            Self { fields: (!counts).then_some(fields), object, only: None, order: None, limit: 2000 };
         let mut word = words.next();
+        if is(word, "WHERE") {
+            let field = words.next().ok_or_else(|| malformed(None))?.to_owned();
+            let mut wanted = Vec::new();
+            let in_list = words.next();
+            if !is(in_list, "IN") || words.next() != Some("(") {
+                return Err(malformed(in_list));
+            }
+            loop {
+                let text = words.next();
+                wanted.push(
+                    text.and_then(|text| text.strip_prefix('\'')).ok_or_else(|| malformed(text))?.to_owned(),
+                );
+                match words.next() {
+                    Some(",") => {}
+                    Some(")") => break,
+                    other => return Err(malformed(other)),
+                }
+            }
+            query.only = Some((field, wanted));
+            word = words.next();
+        }
         if is(word, "ORDER") && is(words.peek().copied(), "BY") {
             words.next();
             let field = words.next().ok_or_else(|| malformed(None))?.to_owned();
@@ -115,4 +151,41 @@ impl Query {
         }
         if word.is_some() { Err(malformed(word)) } else { Ok(query) }
     }
+}
+
+/// The words of a query; a text literal is one word behind a `'`, without its escapes. `None`: one has no end.
+fn tokens(soql: &str) -> Option<Vec<String>> {
+    let mut tokens = Vec::new();
+    let mut rest = soql.chars().peekable();
+    while let Some(first) = rest.next() {
+        match first {
+            '\'' => {
+                let mut literal = String::from('\'');
+                loop {
+                    match rest.next()? {
+                        '\'' => break,
+                        '\\' => literal.push(rest.next()?),
+                        other => literal.push(other),
+                    }
+                }
+                tokens.push(literal);
+            }
+            ',' => tokens.push(",".to_owned()),
+            // `COUNT()` is one word.
+            '(' | ')' => tokens.push(first.to_string()),
+            space if space.is_whitespace() => {}
+            other => {
+                let mut word = String::from(other);
+                while let Some(next) = rest.next_if(|next| !next.is_whitespace() && !",'()".contains(*next)) {
+                    word.push(next);
+                }
+                if word.eq_ignore_ascii_case("COUNT") && rest.next_if_eq(&'(').is_some() {
+                    word.push('(');
+                    word.extend(rest.next_if_eq(&')'));
+                }
+                tokens.push(word);
+            }
+        }
+    }
+    Some(tokens)
 }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json, Router,
-    extract::{FromRequestParts, Path, RawQuery},
+    extract::{FromRequestParts, Path, RawQuery, State},
     http::{StatusCode, request::Parts},
     response::IntoResponse,
     routing::get,
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         Salesforce,
+        app::PermittedUsers,
         org::{Org, Permission},
         params::Params,
         soql,
@@ -53,6 +54,8 @@ fn not_found() -> Refusal {
 /// A caller whose token is good for the REST API of this org.
 struct ApiSession {
     org: Org,
+    /// The id of the token's user.
+    user: String,
     /// The identity URL of the token's user.
     identity: String,
 }
@@ -76,13 +79,13 @@ impl FromRequestParts<Salesforce> for ApiSession {
         if !has_api {
             return Err(invalid("This session is not valid for use with the REST API"));
         }
-        let user = org.user(&user).filter(|user| org.may(user, Permission::ApiEnabled));
-        let identity = user.map(|user| salesforce.read(|state| state.identity_url(&org, user)));
+        let found = org.user(&user).filter(|user| org.may(user, Permission::ApiEnabled));
+        let identity = found.map(|user| salesforce.read(|state| state.identity_url(&org, user)));
         let Some(identity) = identity else {
             let told = "The REST API is not enabled for this Organization.";
             return Err(refuse(StatusCode::FORBIDDEN, "API_DISABLED_FOR_ORG", told));
         };
-        Ok(Self { org, identity })
+        Ok(Self { org, user, identity })
     }
 }
 
@@ -117,14 +120,46 @@ async fn resources(session: ApiSession, Path(version): Path<String>) -> Result<J
     })))
 }
 
+/// What a user may query: the org's records, the tokens (the own ones, or everybody's with Customize Application),
+/// and, for whoever may see Setup, the apps.
+fn objects(salesforce: &Salesforce, org: &Org, user: &str) -> soql::Objects {
+    let sees_setup = org.user(user).is_some_and(|user| org.may(user, Permission::CustomizeApplication));
+    let record = |fields: Value| fields.as_object().cloned().unwrap_or_default();
+    let mut objects = org.records.clone();
+    salesforce.read(|state| {
+        let tokens = state
+            .grants
+            .iter()
+            .filter(|grant| grant.is_live() && grant.org == org.name && (sees_setup || grant.user == user));
+        let tokens = tokens.filter_map(|grant| {
+            let app = state.app(&grant.consumer_key)?;
+            let installed = org.standing(app).policy().is_some();
+            let menu_item = installed.then(|| format!("0DS{:015}", grant.id));
+            Some(record(json!({ "AppName": app.label, "AppMenuItemId": menu_item })))
+        });
+        objects.insert("OauthToken".to_owned(), tokens.collect());
+        if sees_setup {
+            let apps = state.apps.iter().filter_map(|app| {
+                let standing = org.standing(app);
+                let approved =
+                    standing.policy()?.permitted_users == PermittedUsers::AdminApprovedPreAuthorized;
+                Some(record(json!({ "Name": app.label, "OptionsAllowAdminApprovedUsersOnly": approved })))
+            });
+            objects.insert("ConnectedApplication".to_owned(), apps.collect());
+        }
+    });
+    objects
+}
+
 async fn query(
-    ApiSession { org, .. }: ApiSession,
+    State(salesforce): State<Salesforce>,
+    ApiSession { org, user, .. }: ApiSession,
     Path(version): Path<String>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<Value>, Refusal> {
     known_version(&version)?;
     let params = Params::read(query.unwrap_or_default().as_bytes());
-    let answer = soql::run(&org, params.get("q").unwrap_or_default(), &version);
+    let answer = soql::run(&objects(&salesforce, &org, &user), params.get("q").unwrap_or_default(), &version);
     answer.map(Json).map_err(|(code, told)| refuse(StatusCode::BAD_REQUEST, code, &told))
 }
 

@@ -54,6 +54,8 @@ async fn a_token_queries_its_own_org_until_it_expires() {
         ("DELETE FROM Account", "MALFORMED_QUERY"),
         ("SELECT Id FROM Account LIMIT many", "MALFORMED_QUERY"),
         ("SELECT Id FROM Account WHERE x", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Account WHERE Name IN (Acme)", "MALFORMED_QUERY"),
+        ("SELECT Id FROM ConnectedApplication", "INVALID_TYPE"),
     ] {
         let (status, answer) = stage.api(&query("acme", soql), access_token).await;
         assert_eq!((status, text(&answer[0], "errorCode")), (StatusCode::BAD_REQUEST, code), "{soql}");

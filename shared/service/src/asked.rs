@@ -1,0 +1,74 @@
+//! What the calls that lead to a connection have in common: which app, which host, whose.
+
+use domain::{App, AppId, Customer, Environment, HostChoice, Product};
+use http::StatusCode;
+use salesforce::Hosts;
+
+use crate::Problem;
+
+/// Ids and names of the product's own are kept up to this many bytes.
+const MAX_TEXT: usize = 200;
+
+/// The app that is meant: the one that is named, or the only one.
+pub fn app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App, Problem> {
+    match (asked, product.apps.as_slice()) {
+        (Some(id), _) => {
+            product.app(id).ok_or_else(|| Problem::bad_request("the product has no app of that id"))
+        }
+        (None, [only]) => Ok(only),
+        (None, _) => Err(Problem::bad_request("app is needed: the product has several apps")),
+    }
+}
+
+/// Where the user signs in: fixed by the call, or open.
+pub fn host(
+    hosts: &Hosts,
+    app: &App,
+    environment: Option<Environment>,
+    my_domain: Option<&str>,
+) -> Result<HostChoice, Problem> {
+    let choice = match (environment, my_domain) {
+        (None | Some(Environment::MyDomain), Some(typed)) => {
+            let host = hosts.my_domain(typed).map_err(|refused| {
+                Problem::new(
+                    StatusCode::BAD_REQUEST,
+                    "not-a-salesforce-host",
+                    "my_domain is not a Salesforce sign-in host",
+                    refused.to_string(),
+                )
+            })?;
+            HostChoice::MyDomain(host.host().to_owned())
+        }
+        (Some(Environment::Production), None) => HostChoice::Production,
+        (Some(Environment::Sandbox), None) => HostChoice::Sandbox,
+        (None | Some(Environment::MyDomain), None) => HostChoice::Open,
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request(
+                "give my_domain, or environment production or sandbox, not both",
+            ));
+        }
+    };
+    let needs = match &choice {
+        HostChoice::Open => return Ok(choice),
+        HostChoice::Production => Environment::Production,
+        HostChoice::Sandbox => Environment::Sandbox,
+        HostChoice::MyDomain(_) => Environment::MyDomain,
+    };
+    if app.login_hosts.contains(&needs) {
+        Ok(choice)
+    } else {
+        Err(Problem::bad_request("the app's login_hosts do not include that environment"))
+    }
+}
+
+/// Whether the product's own ids and names can be kept.
+pub fn names(customer: &Customer, user: &str) -> Result<(), Problem> {
+    let texts = [("customer.id", customer.id.as_str()), ("user", user)];
+    if let Some((name, _)) = texts.iter().find(|(_, text)| text.is_empty() || text.len() > MAX_TEXT) {
+        return Err(Problem::bad_request(format!("{name} must have 1 to {MAX_TEXT} bytes")));
+    }
+    if customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
+        return Err(Problem::bad_request(format!("customer.name must have at most {MAX_TEXT} bytes")));
+    }
+    Ok(())
+}
