@@ -14,6 +14,7 @@ use salesforce::{
 use service::{
     Request, Response,
     failures::refused,
+    notices::used_link,
     request::{Form, attempt_cookie, is_same_origin, session_cookie},
     respond::{redirect, set_cookie},
 };
@@ -88,7 +89,9 @@ impl Authorize {
         if self.platform.store.begin_attempt(&attempt).await? == Begun::No {
             // Between the read above and this write the session ended: its page says how.
             let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
-            return Ok(over(&session, &product, now).unwrap_or_else(|| too_many(&product.brand)));
+            return Ok(over(&session, &product, now).unwrap_or_else(|| {
+                used_link("the connect session has had too many attempts", &product.brand, &session.return_to)
+            }));
         }
         let to = authorize_url(
             &host,
@@ -172,11 +175,4 @@ fn why(refusal: HostRefusal) -> &'static str {
         HostRefusal::MyDomainMissing => "no My Domain was entered",
         HostRefusal::NotMyDomain => "the My Domain is not one of Salesforce's",
     }
-}
-
-fn too_many(brand: &domain::Brand) -> Response {
-    use pages::{NoticePage, Page};
-    service::respond::page(StatusCode::CONFLICT, service::respond::Forms::Ours, |nonce| {
-        NoticePage::used_link(nonce, brand).html()
-    })
 }

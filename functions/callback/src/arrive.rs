@@ -1,7 +1,7 @@
 //! `GET /oauth/callback`: the story of a browser's return.
 
 use domain::{
-    Attempt, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface,
+    App, Attempt, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface,
     secret::{BrowserSecret, Receipt},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -55,7 +55,7 @@ impl Callback {
             }
         };
         let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
-        match self.save(&record, receipt.as_ref(), now).await {
+        match self.save(&record, receipt.as_ref(), &app, now).await {
             Ok(true) => {}
             Ok(false) => {
                 self.give_back(&attempt, &grant).await;
@@ -94,7 +94,7 @@ impl Callback {
     async fn record(
         &self,
         attempt: &Attempt,
-        app: &domain::App,
+        app: &App,
         grant: &Grant,
         redeem: bool,
         now: Timestamp,
@@ -128,9 +128,11 @@ impl Callback {
         &self,
         record: &ConnectionRecord,
         receipt: Option<&Receipt>,
+        app: &App,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let new = NewConnection { record, receipt: receipt.map(|receipt| (receipt.hash(), now + REDEEM)) };
+        let receipt = receipt.map(|receipt| (receipt.hash(), now + REDEEM));
+        let new = NewConnection { record, receipt, keep_alive: now + app.keep_alive() };
         let mut tries = 1;
         loop {
             match self.platform.store.save_connection(&new).await {

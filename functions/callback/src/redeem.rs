@@ -2,9 +2,11 @@
 //! session in that browser. Only together do they make the connection active, so neither a link sent to a
 //! victim nor a stolen receipt attaches an org.
 
-use domain::{Connection, Evidence, SessionId, Stage, Surface, secret::Receipt, session::Redemption};
+use domain::{
+    App, Connection, Evidence, Product, SessionId, Stage, Surface, secret::Receipt, session::Redemption,
+};
 use http::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use service::{
     Problem, Refused, Request, Response,
@@ -56,6 +58,12 @@ impl From<Unredeemed> for Response {
     }
 }
 
+/// How long a new connection may lie unused. Which app it is of is known only once it is redeemed: the strictest
+/// of the product's counts, and the sweep that comes early looks at the right one.
+fn keep_alive(product: &Product) -> SignedDuration {
+    product.apps.iter().map(App::keep_alive).min().unwrap_or_default()
+}
+
 impl Callback {
     pub(crate) async fn redeem(
         &self,
@@ -71,6 +79,7 @@ impl Callback {
             product: caller.product.id.clone(),
             receipt: Receipt::new(call.receipt),
             user: call.user,
+            keep_alive: now + keep_alive(&caller.product),
         };
         let store = &self.platform.store;
         match store.redeem(&redemption, now).await? {

@@ -7,16 +7,16 @@
 //! | `GET /v1/connections`, `GET /v1/connections/{id}` | list, show |
 //! | `DELETE /v1/connections/{id}` | revoke at Salesforce, then delete |
 //!
-//! [`hand_out`] decides what a caller gets; [`renew`] is the refresh protocol.
+//! [`hand_out`] decides what a caller gets; the refresh protocol is the crate `refresh`.
 
 #![warn(missing_docs)]
 
 mod connections;
 mod error;
 mod hand_out;
-mod renew;
 
 use jiff::Timestamp;
+use refresh::Refresher;
 use service::{Platform, Problem, Request, Response, Route, SettingError, failures::internal};
 use store::Vault;
 
@@ -27,12 +27,13 @@ use error::Failed;
 pub struct Token {
     platform: Platform,
     vault: Vault,
+    refresher: Refresher,
 }
 
 impl Token {
     /// The function on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, platform })
+        Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
     }
 
     /// Every call ends in a document, so this cannot fail.

@@ -91,7 +91,7 @@ pub struct Evidence {
 pub const MAX_EVIDENCE: usize = 500;
 
 /// Codes that Salesforce never sends: what we find ourselves. The catalogue has a cause for each.
-pub const OUR_OWN: [&str; 10] = [
+pub const OUR_OWN: [&str; 11] = [
     "answer_lost",
     "attempt_expired",
     "attempt_used",
@@ -101,6 +101,7 @@ pub const OUR_OWN: [&str; 10] = [
     "receipt_refused",
     "refresh_token_missing",
     "signature_mismatch",
+    "tokens_rejected",
     "unexpected_answer",
 ];
 

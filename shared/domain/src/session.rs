@@ -165,4 +165,6 @@ pub struct Redemption {
     pub receipt: Receipt,
     /// The user of the product's own login session in that browser.
     pub user: String,
+    /// When the connection is refreshed for the first time if nobody uses it.
+    pub keep_alive: Timestamp,
 }

@@ -14,7 +14,7 @@ use aws_types::{SdkConfig, region::Region};
 use domain::{App, AppId, Environment, Product, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use salesforce::{Hosts, Http, Salesforce};
-use store::{Secrets, Store, StoreError, Vault};
+use store::{Fallback, Secrets, Store, StoreError, Vault};
 
 use crate::{SettingError, Settings, failures::internal};
 
@@ -90,6 +90,11 @@ impl Platform {
                 None
             }
         }
+    }
+
+    /// Where a refresh's answer waits when the table does not take it, for the functions that refresh.
+    pub fn fallback(&self) -> Result<Fallback, SettingError> {
+        Ok(Fallback::new(self.store.client().clone(), self.settings.fallback()?))
     }
 
     /// Seals and opens tokens, for the functions that do.

@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
-    AppId, Connection, ConnectionId, Customer, Environment, Failure, Identity, ProductId, SessionId,
+    AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
+    LearntLife, ProductId, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -41,6 +42,25 @@ pub struct ConnectionRecord {
     pub began_at: Option<Timestamp>,
     /// When the one recovery of an unanswered refresh was begun.
     pub recovered_at: Option<Timestamp>,
+    /// On what `expires_at` rests.
+    pub expiry_basis: ExpiryBasis,
+    /// How long this connection's access tokens live, where it was learnt.
+    pub learnt: Option<LearntLife>,
+    /// How many tokens in a row Salesforce rejected while they were fresh.
+    pub rejections: u32,
+    /// Set where refreshing was no cure: until when it is not tried, and the failure that tells why.
+    pub paused: Option<Paused>,
+    /// Whether the sweep fetched this token and nobody has asked for it yet.
+    pub unasked: bool,
+}
+
+/// Refreshing is paused: fresh tokens are rejected too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Until when.
+    pub until: Timestamp,
+    /// The failure that tells why.
+    pub failure: FailureId,
 }
 
 /// The tokens of a grant, before they are sealed.
@@ -62,6 +82,8 @@ pub struct NewConnection<'a> {
     /// The digest of the receipt that redeems it and until when; `None` where the product has switched
     /// redeeming off.
     pub receipt: Option<(Hash, Timestamp)>,
+    /// When an active connection that nobody uses is refreshed for the first time.
+    pub keep_alive: Timestamp,
 }
 
 /// A connection as a list shows it.
@@ -83,8 +105,15 @@ pub struct Listed {
     pub created_at: Timestamp,
 }
 
+/// What [`Store::stop_connection`] changes, and what it ends.
+const STOP: &str = "SET #state = :to, since = :at, failure = :failure";
+const NO_REFRESH: &str = "REMOVE lease_until, began_at, began_epoch, recovered_at, paused_until, paused_for";
+
+/// How often the sweep sees whether an admin has lifted what blocks a connection.
+const LOOK_AT_BLOCKED: SignedDuration = SignedDuration::from_hours(6);
+
 /// What has come due.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Due {
     /// A connection: unredeemed, or to be revoked.
     Connection(ConnectionId),
@@ -135,6 +164,11 @@ impl ConnectionRecord {
             lease_until: None,
             began_at: None,
             recovered_at: None,
+            expiry_basis: ExpiryBasis::AppPolicy,
+            learnt: None,
+            rejections: 0,
+            paused: None,
+            unasked: false,
             connection,
         })
     }
@@ -146,10 +180,10 @@ impl NewConnection<'_> {
         let mut item = to_item(&keys::connection(&connection.id), &ConnectionRow::new(self.record))?;
         item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
         item.insert("listing_sk".into(), S(connection.id.as_str()));
-        if let Some((_, redeem_by)) = &self.receipt {
-            item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
-            item.insert("due_at".into(), millis(*redeem_by));
-        }
+        // Unredeemed, it is revoked then; redeemed at once, it is kept alive from then on.
+        let due = self.receipt.as_ref().map_or(self.keep_alive, |(_, redeem_by)| *redeem_by);
+        item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
+        item.insert("due_at".into(), millis(due));
         Ok(item)
     }
 }
@@ -289,6 +323,19 @@ impl Store {
         conditional("UpdateItem", put_off).map(drop)
     }
 
+    /// Takes a connection off the sweep's list: there is nothing that it could do for it.
+    pub async fn not_due(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let removed = self
+            .update(&keys::connection(id))
+            .update_expression("REMOVE due_shard, due_at")
+            .condition_expression("#state = :needs_reauth OR attribute_not_exists(refresh_token)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":needs_reauth", S("needs_reauth"))
+            .send()
+            .await;
+        conditional("UpdateItem", removed).map(drop)
+    }
+
     /// Deletes a connection whose grant was revoked. Only a connection that is being revoked is deleted: a
     /// grant that lives keeps its item.
     pub async fn delete_revoked(&self, id: &ConnectionId) -> Result<(), StoreError> {
@@ -318,14 +365,19 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut update = self
             .update_together(&keys::connection(&record.connection.id))
-            .update_expression(
-                "SET #state = :to, since = :at, failure = :failure \
-                 REMOVE lease_until, began_at, began_epoch, recovered_at, due_shard, due_at",
-            )
             .living_states()
             .expression_attribute_values(":to", S(to.word()))
             .expression_attribute_values(":at", millis(failure.at))
             .expression_attribute_values(":failure", S(failure.id.as_str()));
+        // Only what can come back by itself is looked at again.
+        update = if matches!(to, domain::ConnectionState::Blocked { .. }) {
+            update
+                .update_expression(format!("{STOP}, due_shard = :shard, due_at = :due {NO_REFRESH}"))
+                .expression_attribute_values(":shard", S(keys::due_shard(record.connection.id.as_str())))
+                .expression_attribute_values(":due", millis(failure.at + LOOK_AT_BLOCKED))
+        } else {
+            update.update_expression(format!("{STOP} {NO_REFRESH}, due_shard, due_at"))
+        };
         update = match &record.refresh_fingerprint {
             Some(fingerprint) => update
                 .condition_expression(

@@ -5,6 +5,7 @@ mod expression;
 
 pub mod connections;
 pub mod failures;
+pub mod fallback;
 pub mod keys;
 pub mod leases;
 pub mod products;
@@ -24,8 +25,9 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use keys::Key;
 
-pub use connections::{ConnectionRecord, Due, NewConnection, Tokens};
-pub use leases::{Lease, Leased, Saved};
+pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
+pub use fallback::{Fallback, Waiting};
+pub use leases::{Lease, Leased, Renewed, Saved};
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
 pub use sessions::{Begun, Claim, Created, Redeemed};

@@ -2,16 +2,21 @@
 
 use domain::{
     AppId, Attempt, AttemptId, ConnectSession, Connection, ConnectionId, ConnectionState, Customer,
-    Environment, FailureId, HostChoice, Identity, OrgId, ProductId, SalesforceUserId, Scopes, SessionId,
-    SessionState,
+    Environment, ExpiryBasis, FailureId, HostChoice, Identity, LearntLife, OrgId, ProductId,
+    SalesforceUserId, Scopes, SessionId, SessionState,
     secret::{Fingerprint, Hash},
     session::LastFailure,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use url::Url;
 
-use crate::{Item, N, S, StoreError, connections::ConnectionRecord, keys::Key, seal::Sealed};
+use crate::{
+    Item, N, S, StoreError,
+    connections::{ConnectionRecord, Paused},
+    keys::Key,
+    seal::Sealed,
+};
 
 /// The version of the items that this code writes; it reads this and all before it.
 const VERSION: u8 = 1;
@@ -218,6 +223,18 @@ pub(crate) struct ConnectionRow {
     began_at: Option<i64>,
     began_epoch: Option<u64>,
     recovered_at: Option<i64>,
+    // Since v1 was first written, so absent from older items.
+    #[serde(default)]
+    expiry_basis: ExpiryBasis,
+    /// Milliseconds.
+    learnt_life: Option<i64>,
+    learnt_from: Option<ExpiryBasis>,
+    #[serde(default)]
+    rejections: u32,
+    paused_until: Option<i64>,
+    paused_for: Option<FailureId>,
+    #[serde(default)]
+    unasked: bool,
 }
 
 impl ConnectionRow {
@@ -265,6 +282,13 @@ impl ConnectionRow {
             began_at: record.began_at.map(Timestamp::as_millisecond),
             began_epoch: None,
             recovered_at: record.recovered_at.map(Timestamp::as_millisecond),
+            expiry_basis: record.expiry_basis,
+            learnt_life: record.learnt.map(|learnt| duration(learnt.life)),
+            learnt_from: record.learnt.map(|learnt| learnt.basis),
+            rejections: record.rejections,
+            paused_until: record.paused.as_ref().map(|paused| paused.until.as_millisecond()),
+            paused_for: record.paused.as_ref().map(|paused| paused.failure.clone()),
+            unasked: record.unasked,
         }
     }
 
@@ -313,8 +337,25 @@ impl ConnectionRow {
             lease_until: time(self.lease_until),
             began_at: time(self.began_at),
             recovered_at: time(self.recovered_at),
+            expiry_basis: self.expiry_basis,
+            learnt: learnt(self.learnt_life, self.learnt_from),
+            rejections: self.rejections,
+            paused: time(self.paused_until)
+                .zip(self.paused_for)
+                .map(|(until, failure)| Paused { until, failure }),
+            unasked: self.unasked,
         })
     }
+}
+
+fn learnt(millis: Option<i64>, basis: Option<ExpiryBasis>) -> Option<LearntLife> {
+    let (millis, basis) = millis.zip(basis)?;
+    Some(LearntLife { life: SignedDuration::from_millis(millis), basis })
+}
+
+/// In whole milliseconds: no session lasts longer than an `i64` of them.
+pub(crate) fn duration(life: SignedDuration) -> i64 {
+    i64::try_from(life.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn time(millis: Option<i64>) -> Option<Timestamp> {

@@ -255,9 +255,10 @@ impl Store {
         let key = keys::connection(&connection);
         let activate = self
             .update_together(&key)
-            .update_expression("SET #state = :active REMOVE redeem_by, due_shard, due_at")
-            .condition_expression("#state = :pending")
+            .update_expression("SET #state = :active, due_at = :keep_alive REMOVE redeem_by")
+            .condition_expression("#state = :pending AND attribute_exists(due_shard)")
             .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":keep_alive", millis(redemption.keep_alive))
             .expression_attribute_values(":active", S("active"))
             .expression_attribute_values(":pending", S("pending"));
         let Err(reasons) = self.transact(vec![built(session.build())?, built(activate.build())?]).await?

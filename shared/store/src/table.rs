@@ -1,11 +1,11 @@
 //! The table itself: created by `infra/template.yaml` in AWS and by [`Store::create_table`] in the local
 //! stack. A test keeps the two alike.
 
-use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
+use aws_sdk_dynamodb::{error::SdkError, operation::create_table::CreateTableError};
 
 use crate::{Store, StoreError};
 
@@ -70,14 +70,19 @@ impl Store {
             .global_secondary_indexes(index(DUE, "due_shard", "due_at", keys_only))
             .send()
             .await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::unavailable("CreateTable", &error)),
+        self::created(created)
+    }
+}
+
+/// What became of creating a table: one that is there already will do.
+pub(crate) fn created<T>(created: Result<T, SdkError<CreateTableError>>) -> Result<(), StoreError> {
+    match created {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
+        {
+            Ok(())
         }
+        Err(error) => Err(StoreError::unavailable("CreateTable", &error)),
     }
 }

@@ -15,7 +15,7 @@ use errors::Errors;
 pub use lambda_http::Body;
 use salesforce::{Hosts, Http, Salesforce};
 use serde::{Deserialize, Serialize};
-use service::{Platform, Settings, platform::Aws, settings::PublicUrl};
+use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
 use sweep::{Sweep, Swept};
 pub use token::Token;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -28,6 +28,9 @@ use crate::{functions::Functions, product};
 
 /// The local table.
 pub const TABLE: &str = "latchkey";
+
+/// The local fallback table.
+pub const FALLBACK: &str = "latchkey-fallback";
 
 /// The local keyring.
 pub const KEYRING: &str = "latchkey/local/keyring";
@@ -163,9 +166,16 @@ impl Stack {
             dynamodb: Some(dynamodb.endpoint().to_owned()),
             secrets_manager: Some(secrets.endpoint().to_owned()),
         };
-        let settings = Settings { table: TABLE.into(), public_url, keyring: Some(KEYRING.into()) };
+        let settings = Settings {
+            table: TABLE.into(),
+            public_url,
+            keyring: Some(KEYRING.into()),
+            fallback: Some(FALLBACK.into()),
+        };
         let parts = Parts { settings, aws, hosts };
-        let store = parts.platform().store;
+        let platform = parts.platform();
+        platform.fallback()?.create_table().await?;
+        let store = platform.store;
         store.create_table().await?;
         for found in &products {
             store.put_product(found).await?;
@@ -207,7 +217,7 @@ impl Stack {
 
     /// One scheduled run of the sweep, now.
     pub async fn sweep(&self) -> Swept {
-        self.sweep.run(self.clock.now()).await.expect("the sweep runs")
+        self.sweep.run(Invocation::until(0, self.clock.now())).await.expect("the sweep runs")
     }
 
     /// The sweep, for whoever schedules it.

@@ -57,6 +57,8 @@ pub(crate) fn app(kind: AppKind) -> App {
         },
         login_hosts: vec![Environment::Production, Environment::Sandbox, Environment::MyDomain],
         access_token_minutes: 15,
+        introspect: false,
+        refresh_token_idle_days: 30,
     }
 }
 
