@@ -91,11 +91,11 @@ pub struct Stack {
     /// An API key of each product.
     pub api_keys: BTreeMap<ProductId, ApiKey>,
     /// What the functions are made of.
-    pub functions: Functions,
+    pub functions: Box<Functions>,
     /// The table as a function sees it, for what only an operator does.
     pub store: store::Store,
     parts: Parts,
-    sweep: Sweep,
+    sweep: Box<Sweep>,
     servers: Vec<JoinHandle<()>>,
     _world: world_salesforce::Running,
 }
@@ -183,15 +183,15 @@ impl Stack {
         dynamodb.reset_counts();
         secrets.reset_calls();
 
-        let functions = Functions {
+        let functions = Box::new(Functions {
             authorize: Authorize::new(parts.platform()),
             callback: Callback::new(parts.platform())?,
             token: Token::new(parts.platform())?,
             errors: Errors::new(parts.platform()),
             clock: clock.clone(),
-        };
-        let sweep = Sweep::new(parts.platform())?;
-        let mut servers = vec![serve(listener, functions.clone().router())];
+        });
+        let sweep = Box::new(Sweep::new(parts.platform())?);
+        let mut servers = vec![serve(listener, Functions::clone(&functions).router())];
         if let Some((id, key)) = api_keys.iter().next() {
             let example = product::Example::new(&latchkey, &product, id, key);
             servers.push(serve(product_listener, example.router()));
@@ -222,7 +222,7 @@ impl Stack {
 
     /// The sweep, for whoever schedules it.
     pub fn sweeper(&self) -> Sweep {
-        self.sweep.clone()
+        Sweep::clone(&self.sweep)
     }
 
     /// A token function in a sandbox of its own, cold.
