@@ -12,13 +12,13 @@ use service::failures::{diagnose, internal};
 use store::{ConnectionRecord, Field, Lease, Renewed, Saved};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, Stop, life, met};
+use crate::{Ask, RefreshError, Refresher, Renewal, SEND, Stop, life, met};
 
 /// How long a refusal that passes is met by trying again, where the caller has nothing else.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What one more try of a write may take: the SDK's own tries end within this.
-const WRITE: Duration = Duration::from_secs(4);
+/// What the write into the fallback may take. So much of an invocation is kept for it.
+const FALLBACK: Duration = Duration::from_secs(3);
 
 /// How long Salesforce may take to say how long a token lives. The token itself is safe by then.
 const INTROSPECTION: Duration = Duration::from_secs(2);
@@ -49,6 +49,10 @@ impl Refresher {
         let Some(token) = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now()).await? else {
             return Ok(Renewal::NotYet(1));
         };
+        if !ask.time.has(SEND) {
+            self.platform.store.release(lease).await?;
+            return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
+        }
         match self.send(&prepared, lease, ask, &token).await {
             Ok(grant) => self.keep(lease, ask, &prepared, grant).await,
             Err(error) if error.may_have_spent() => {
@@ -109,7 +113,7 @@ impl Refresher {
                     }
                 }
             }
-            let patient = began.elapsed() + wait < PATIENCE && ask.time.has(wait + REFRESH);
+            let patient = began.elapsed() + wait < PATIENCE && ask.time.has(wait + SEND);
             if !error.passes() || !patient || ask.need.can_use(lease.record(), ask.time.now()) {
                 return Err(error);
             }
@@ -164,18 +168,19 @@ impl Refresher {
     /// Writes an answer until the table takes it, or there is just time left to put it into the fallback.
     async fn save(&self, lease: &Lease, renewed: &Renewed, ask: Ask<'_>) -> Result<Kept, RefreshError> {
         let mut wait = Duration::from_millis(100);
-        loop {
-            let error = match self.platform.store.save_renewed(lease, renewed).await {
-                Ok(Saved::Yes(record)) => return Ok(Kept::Stored(record)),
-                Ok(Saved::Superseded) => return Ok(Kept::Superseded),
-                Err(error) => error,
-            };
-            internal(&error);
-            if !ask.time.has(wait + WRITE + WRITE) {
-                break;
+        while ask.time.has(wait + FALLBACK) {
+            // A write that is given up may still be carried out: its condition lets it do no harm.
+            let write = self.platform.store.save_renewed(lease, renewed);
+            match timeout(ask.time.left().saturating_sub(FALLBACK), write).await {
+                Ok(Ok(Saved::Yes(record))) => return Ok(Kept::Stored(record)),
+                Ok(Ok(Saved::Superseded)) => return Ok(Kept::Superseded),
+                Ok(Err(error)) => {
+                    internal(&error);
+                    sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
+                Err(_) => break,
             }
-            sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(1));
         }
         self.fallback.keep(lease, renewed).await?;
         Ok(Kept::Waiting)

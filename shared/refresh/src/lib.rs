@@ -129,9 +129,12 @@ const WAITS: [Duration; 4] = [
     Duration::from_millis(1100),
 ];
 
-/// What a refresh may take: an answer that comes at the last moment (8 s), and its way into table or fallback.
-/// With less time left none is begun.
-const REFRESH: Duration = Duration::from_secs(13);
+/// What a send may take: an answer that comes at the last moment (8 s), and its way into table or fallback. With
+/// less time left nothing is sent: Lambda would end the only process that has the answer.
+const SEND: Duration = Duration::from_secs(14);
+
+/// What a refresh may take, with the writes that come before its send. With less time left none is begun.
+const REFRESH: Duration = Duration::from_secs(16);
 
 /// After this long a refused connection is tried again: the admin may have acted.
 const RETRY_BLOCKED: SignedDuration = SignedDuration::from_mins(1);
@@ -208,8 +211,7 @@ impl Refresher {
             }
             if record.may_still_answer(time.now()) {
                 // Spread out: a thousand callers of one token must not read in step.
-                let spread = u64::from(domain::secret::random::<1>()[0]);
-                sleep(wait * 3 / 4 + Duration::from_millis(spread)).await;
+                sleep(wait * 3 / 4 + Duration::from_millis(fastrand::u64(..256))).await;
             } else {
                 self.platform.store.mark_refresh_unknown(&record, time.now()).await?;
             }

@@ -38,7 +38,7 @@ pub use self::{
         GRANTS_PER_USER_AND_APP, Grant, LoginSession, PendingApproval,
     },
     host::Host,
-    http::Running,
+    http::{Closed, Desk, Running},
     org::{Org, OrgKind, Permission, PermissionSet, User},
     state::{CannotInstall, State},
 };
@@ -160,6 +160,17 @@ impl Salesforce {
     pub fn set_policy(&self, org: &str, consumer_key: &str, change: impl FnOnce(&mut Policy)) {
         let (org, app) = (self.org_name(org), self.app(consumer_key));
         self.change(|state| state.set_policy(&org, &app, change));
+    }
+
+    /// A user's grant as it is once its code was exchanged: what the token endpoint answered.
+    pub fn granted(&self, org: &str, user: &str, consumer_key: &str) -> serde_json::Value {
+        let (org, app, now) = (self.org(org), self.app(consumer_key), self.now());
+        let user = org.user(user).unwrap_or_else(|| panic!("{} has no user {user}", org.name)).id.clone();
+        let answer = self.change(|state| {
+            let grant = state.approve(&org.name, &user, consumer_key, &app.scopes, now);
+            state.issue_first(grant, None, &Host::Login, now)
+        });
+        serde_json::to_value(answer).expect("an answer is JSON")
     }
 
     /// Ends every access token of every org; refresh tokens go on working.
