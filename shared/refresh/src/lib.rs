@@ -121,13 +121,10 @@ impl Ask<'_> {
     }
 }
 
-/// How long a caller waits for another's refresh, and how often it looks: four reads and 3 s at most.
-const WAITS: [Duration; 4] = [
-    Duration::from_millis(300),
-    Duration::from_millis(600),
-    Duration::from_millis(900),
-    Duration::from_millis(1100),
-];
+/// How long a caller waits for another's refresh, and how often it looks: with the read before, four reads and
+/// 3 s at most.
+const WAITS: [Duration; 3] =
+    [Duration::from_millis(400), Duration::from_millis(900), Duration::from_millis(1500)];
 
 /// What a send may take: an answer that comes at the last moment (8 s), and its way into table or fallback. With
 /// less time left nothing is sent: Lambda would end the only process that has the answer.
@@ -198,10 +195,12 @@ impl Refresher {
             if !time.has(REFRESH) {
                 return Ok(Self::meanwhile(record, ask, "there is no time for a refresh"));
             }
-            match self.platform.store.lease(&record, now).await? {
-                Leased::Yes(lease) => return self.refresh(&lease, ask).await,
-                Leased::Gone => return Ok(Renewal::Gone),
-                Leased::No(current) => record = current,
+            if !record.is_leased(now) {
+                match self.platform.store.lease(&record, now).await? {
+                    Leased::Yes(lease) => return self.refresh(&lease, ask).await,
+                    Leased::Gone => return Ok(Renewal::Gone),
+                    Leased::No(current) => record = current,
+                }
             }
             if need.is_met_by(&record, now) {
                 return Ok(Renewal::Fresh(record));

@@ -68,10 +68,10 @@ impl Platform {
     /// A platform that reaches AWS through this HTTP client, with everything else as deployed: tries, time-outs.
     pub fn through(http: SharedHttpClient, settings: Settings, aws: &Aws, salesforce: Salesforce) -> Self {
         let config = aws.config(http);
-        let store = Store::new(aws.dynamodb_client(&config), settings.table.clone());
+        let store = Store::new(aws.dynamodb_client_of(&config), settings.table.clone());
         Self {
             products: Products { store: store.clone(), held: Arc::default() },
-            secrets: Secrets::new(aws.secrets_client(&config)),
+            secrets: Secrets::new(aws.secrets_client_of(&config)),
             store,
             salesforce,
             settings,
@@ -176,13 +176,18 @@ impl Aws {
         })
     }
 
-    fn dynamodb_client(&self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {
+    /// A DynamoDB client, for the operator's command.
+    pub fn dynamodb_client(&self) -> aws_sdk_dynamodb::Client {
+        self.dynamodb_client_of(&self.config(Self::https()))
+    }
+
+    fn dynamodb_client_of(&self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(config);
         config.set_endpoint_url(self.dynamodb.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    fn secrets_client(&self, config: &SdkConfig) -> aws_sdk_secretsmanager::Client {
+    fn secrets_client_of(&self, config: &SdkConfig) -> aws_sdk_secretsmanager::Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(config);
         config.set_endpoint_url(self.secrets_manager.clone());
         aws_sdk_secretsmanager::Client::from_conf(config.build())

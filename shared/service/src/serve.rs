@@ -11,16 +11,16 @@ use lambda_http::{
 
 use crate::{Request, Response, tame::Tamed};
 
-/// Answers requests until Lambda stops the sandbox. Logs are JSON, one line a request: what was asked for
-/// (method and first path segment, never a key or a query) and what was answered.
+/// Answers requests until Lambda stops the sandbox: one at a time or, where Lambda says so
+/// (`AWS_LAMBDA_MAX_CONCURRENCY`, Managed Instances), several. Logs are JSON, one line a request: what was asked
+/// for (method and first path segment, never a key or a query) and what was answered.
 pub async fn serve<F, A>(respond: F) -> Result<(), lambda_http::Error>
 where
-    F: Fn(Request, Timestamp) -> A,
-    A: Future<Output = Response> + Send,
+    F: Fn(Request, Timestamp) -> A + Clone + Send + 'static,
+    A: Future<Output = Response> + Send + 'static,
 {
     init_logs();
-    let respond = &respond;
-    let answers = Adapter::from(service_fn(|request: Request| {
+    let answers = Adapter::from(service_fn(move |request: Request| {
         let asked = (request.method().clone(), section(request.uri().path()).to_owned());
         let answer = respond(request, now());
         async move {
@@ -30,7 +30,7 @@ where
         }
     }));
     let tamed = |event: LambdaEvent<Tamed>| LambdaEvent::new(event.payload.0, event.context);
-    lambda_runtime::run(answers.map_request(tamed)).await
+    lambda_runtime::run_concurrent(answers.map_request(tamed)).await
 }
 
 /// The time, read where a request or a scheduled run enters.

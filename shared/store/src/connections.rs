@@ -133,10 +133,15 @@ pub struct ListQuery {
 }
 
 impl ConnectionRecord {
+    /// Whether somebody holds the lease.
+    pub fn is_leased(&self, now: Timestamp) -> bool {
+        self.lease_until.is_some_and(|until| now < until)
+    }
+
     /// Whether somebody who holds the lease may still save an answer. If not, and *began* stands, nobody
     /// knows what became of it.
     pub fn may_still_answer(&self, now: Timestamp) -> bool {
-        self.began_at.is_none() || self.lease_until.is_some_and(|until| now < until)
+        self.began_at.is_none() || self.is_leased(now)
     }
 
     /// A connection with the tokens of a fresh grant, sealed for it alone. An access token is taken to live

@@ -82,6 +82,7 @@ pub trait Fates: Send {
 }
 
 /// One sending of a refresh token, as it was seen from outside.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen or was not")]
 #[derive(Debug, Clone)]
 pub struct Sent {
     /// Which refresh token.
@@ -452,10 +453,9 @@ impl Ether {
         let mut state = self.state();
         let Some((pk, sk)) = state.watched.clone() else { return };
         let item = self.table.item(crate::rig::TABLE, &pk, sk);
-        if let Some(token) = item.as_ref().and_then(|item| item["refresh_fingerprint"]["S"].as_str()) {
-            if state.stored.last().is_none_or(|(_, last)| last != token) {
-                state.stored.push((at, token.to_owned()));
-            }
+        let token = item.as_ref().and_then(|item| item["refresh_fingerprint"]["S"].as_str());
+        if let Some(token) = token.filter(|token| state.stored.last().is_none_or(|(_, last)| last != token)) {
+            state.stored.push((at, token.to_owned()));
         }
     }
 

@@ -56,7 +56,7 @@ pub fn answer_is_durable(rig: &Rig, answer: &Answer) -> Result<(), String> {
     let place = |token: &str| chain.iter().position(|known| known.as_str() == token);
     let held = rig.item()["refresh_fingerprint"]["S"].as_str().and_then(place);
     let waiting = rig.waiting();
-    let waiting = waiting.as_ref().and_then(|item| waiting_refresh(item)).and_then(|token| place(&token));
+    let waiting = waiting.as_ref().and_then(waiting_refresh).and_then(|token| place(&token));
     if held.max(waiting) >= place(refresh.as_str()) {
         Ok(())
     } else {

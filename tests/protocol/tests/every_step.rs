@@ -1,5 +1,4 @@
 //! Every single thing that can go wrong at every single step of a refresh, while somebody else asks too.
-
 use std::time::Duration;
 
 use protocol::{
@@ -48,7 +47,7 @@ fn befalls() -> Vec<(Effect, Duration)> {
 async fn schedule(rotation: bool, one: One, second: Duration) -> Result<(End, Tally), String> {
     fastrand::seed(7);
     let mut rig = Rig::new(rotation).await;
-    sleep(Duration::from_secs(16 * 60)).await;
+    sleep(Duration::from_mins(16)).await;
     let (first, other) = (rig.process(), rig.process());
     rig.ether.set(one);
     let calls = [(first, Duration::ZERO), (other, second)].map(|(process, wait)| {

@@ -1,5 +1,6 @@
 //! Ten thousand schedules, each drawn from its seed: callers, processes, crashes, sweeps, a faulty table and a faulty
 //! Salesforce, with and without rotation. `SEED=<n>` replays one and tells it, request by request.
+#![expect(clippy::print_stdout, reason = "the figures are what the test is for")]
 
 use std::time::Duration;
 
