@@ -103,15 +103,17 @@ pub struct Sent {
     pub call: Option<u64>,
     /// Whether its sender died before it was done.
     pub orphaned: bool,
+    /// Whether the access token that it brought stood in the table.
+    pub kept: bool,
     done: bool,
     /// Whether Salesforce said that the same token was being used at that very moment.
     pub met_itself: bool,
 }
 
 impl Sent {
-    /// Whether its answer reached a process that lived to keep it.
+    /// Whether its answer reached a process that kept it, or lived to keep it.
     pub fn heard(&self) -> bool {
-        self.delivered && !self.orphaned
+        self.delivered && (self.kept || !self.orphaned)
     }
 }
 
@@ -397,6 +399,7 @@ impl Ether {
             delivered: false,
             call: CALL.try_with(|call| *call).ok(),
             orphaned: false,
+            kept: false,
             done: false,
             met_itself: false,
         });
@@ -456,6 +459,11 @@ impl Ether {
         let token = item.as_ref().and_then(|item| item["refresh_fingerprint"]["S"].as_str());
         if let Some(token) = token.filter(|token| state.stored.last().is_none_or(|(_, last)| last != token)) {
             state.stored.push((at, token.to_owned()));
+        }
+        let access = item.as_ref().and_then(|item| item["access_fingerprint"]["S"].as_str());
+        for sent in &mut state.sent {
+            let granted = sent.granted.as_ref().map(|granted| granted.access.as_str());
+            sent.kept |= granted.is_some() && granted == access;
         }
     }
 

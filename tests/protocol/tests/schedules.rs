@@ -14,7 +14,7 @@ use protocol::{
 use serde_json::json;
 use tokio::time::sleep;
 
-const SCHEDULES: u64 = 300;
+const SCHEDULES: u64 = 10_000;
 
 /// What goes wrong, how often.
 struct Weather {
