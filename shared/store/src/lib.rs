@@ -8,6 +8,7 @@ pub mod failures;
 pub mod keys;
 pub mod leases;
 pub mod products;
+pub mod reconnects;
 pub mod seal;
 pub mod secrets;
 pub mod sessions;
@@ -26,6 +27,7 @@ use keys::Key;
 
 pub use connections::{ConnectionRecord, Due, NewConnection, Tokens};
 pub use leases::{Lease, Leased, Saved};
+pub use reconnects::{Reconnect, Settled, TakenOver, Takeover};
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
 pub use sessions::{Begun, Claim, Created, Redeemed};
