@@ -177,7 +177,7 @@ impl Callback {
 }
 
 /// Something of ours failed: the person gets a reference, the log the reason.
-fn unavailable(error: &dyn std::error::Error) -> Response {
+pub(crate) fn unavailable(error: &dyn std::error::Error) -> Response {
     let reference = internal(error);
     page(StatusCode::SERVICE_UNAVAILABLE, Forms::Ours, |nonce| {
         NoticePage::internal_error(nonce, &reference).html()

@@ -121,13 +121,12 @@ impl Store {
         let session = self
             .session_update(&connection.session)
             .update_expression(
-                "SET #state = :parked, #connection = :id, parked_until = :until, #change = :change \
+                "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change \
                  REMOVE last_failure, due_shard, due_at",
             )
             .condition_expression(OPEN)
             .open_states()
             .name("#connection", "connection")
-            .name("#change", "change")
             .value(":parked", S("parked"))
             .value(":id", S(connection.id.as_str()))
             .value(":until", millis(until))
@@ -152,11 +151,10 @@ impl Store {
             )
             .condition_expression(
                 "#connection = :id AND ((#state = :parked AND parked_until > :now) \
-                 OR (#state = :returned AND attribute_exists(#change)))",
+                 OR (#state = :returned AND attribute_exists(identity_change)))",
             )
             .name("#state", "state")
             .name("#connection", "connection")
-            .name("#change", "change")
             .value(":parked", S("parked"))
             .value(":returned", S("returned"))
             .value(":id", S(connection.as_str()))
@@ -246,7 +244,7 @@ impl Store {
         let session = self
             .session_update(&connection.session)
             .update_expression(
-                "SET #state = :connected, #connection = :id REMOVE last_failure, parked_until, due_shard, due_at",
+                "SET #state = :connected, #connection = :id REMOVE last_failure, due_shard, due_at, parked_until",
             )
             .name("#connection", "connection")
             .value(":connected", S("connected"))

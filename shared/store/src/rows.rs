@@ -54,7 +54,7 @@ pub(crate) struct SessionRow {
     last_failure: Option<LastFailure>,
     reconnects: Option<ConnectionId>,
     parked_until: Option<i64>,
-    change: Option<Change>,
+    identity_change: Option<Change>,
 }
 
 impl SessionRow {
@@ -79,7 +79,7 @@ impl SessionRow {
             last_failure: None,
             reconnects: session.reconnects.clone(),
             parked_until: None,
-            change: None,
+            identity_change: None,
         }
     }
 
@@ -121,7 +121,7 @@ impl SessionRow {
             attempts: self.attempts,
             last_failure: self.last_failure,
             reconnects: self.reconnects,
-            change: self.change,
+            change: self.identity_change,
         })
     }
 }

@@ -216,14 +216,14 @@ impl Store {
             Some((receipt, redeem_by)) => update
                 .update_expression(
                     "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by \
-                     REMOVE last_failure, due_shard, due_at",
+                     REMOVE last_failure, identity_change, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("returned"))
                 .expression_attribute_values(":receipt", S(receipt.as_str()))
                 .expression_attribute_values(":by", millis(*redeem_by)),
             None => update
                 .update_expression(
-                    "SET #state = :next, #connection = :id REMOVE last_failure, due_shard, due_at",
+                    "SET #state = :next, #connection = :id REMOVE last_failure, identity_change, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("connected")),
         };
