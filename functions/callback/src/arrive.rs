@@ -56,9 +56,8 @@ impl Callback {
             }
         };
         if let Some(of) = attempt.reconnects.clone() {
-            return self
-                .reconnect(request, Return { attempt, product: &product, grant: &grant }, of, record, now)
-                .await;
+            let back = Return { attempt, product: &product, grant: &grant };
+            return Box::pin(self.reconnect(request, back, of, record, now)).await;
         }
         let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
         match self.save(&record, receipt.as_ref(), now).await {

@@ -49,7 +49,7 @@ impl Callback {
                 self.ask_which(&request, key, now).await.unwrap_or_else(Response::from)
             }
             ("POST", ["connect", key, "confirm"]) => {
-                self.decide(&request, key, now).await.unwrap_or_else(Response::from)
+                Box::pin(self.decide(&request, key, now)).await.unwrap_or_else(Response::from)
             }
             ("POST", ["v1", "connect-sessions", id, "redeem"]) => {
                 match self.redeem(&request, id, now).await {

@@ -58,6 +58,7 @@ pub(crate) struct Taken {
     pub(crate) after: Connection,
     /// The connection as it was.
     pub(crate) before: Connection,
+    beside: ConnectionId,
     old: Option<ConnectionRecord>,
 }
 
@@ -223,7 +224,8 @@ impl Callback {
             let takeover =
                 Takeover { before: &before, after: &after, beside: &new.connection.id, old: old.as_ref() };
             let taken = self.platform.store.take_over(&takeover, settled, now).await;
-            let these = Box::new(Taken { after: after.connection, before: before.connection, old });
+            let beside = new.connection.id.clone();
+            let these = Box::new(Taken { after: after.connection, before: before.connection, beside, old });
             match taken {
                 Ok(TakenOver::Yes) => return Ok(Took::Yes(these)),
                 Ok(TakenOver::Changed) => {}
@@ -287,8 +289,12 @@ impl Callback {
 
     /// Revokes the old grant, and looks whether the new one still stands. What fails is the sweep's.
     pub(crate) async fn retire(&self, taken: &Taken, now: Timestamp) {
-        let Some(old) = &taken.old else { return };
-        let revoked = self.platform.revoke_and_delete(&self.vault, old, now);
+        let revoked = async {
+            match &taken.old {
+                Some(old) => self.platform.revoke_and_delete(&self.vault, old, now).await,
+                None => Ok(self.platform.store.delete_revoked(&taken.beside).await?),
+            }
+        };
         match tokio::time::timeout(PATIENCE, revoked).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {

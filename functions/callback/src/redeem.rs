@@ -112,7 +112,7 @@ impl Callback {
         let record = record.filter(|record| record.connection.product == redemption.product);
         match record {
             Some(new) if matches!(new.reconnect, Some(Reconnect::New { .. })) => {
-                self.redeem_reconnect(&redemption, &new, now).await
+                Box::pin(self.redeem_reconnect(&redemption, &new, now)).await
             }
             record => self.redeem_connection(&redemption, record, now).await,
         }

@@ -3,6 +3,7 @@
 //! * A session whose browser went to Salesforce and did not come back is *lost*: its likely cause is guessed
 //!   from the app's kind and its history in that org, and it has a help page.
 //! * A pending connection whose receipt was never redeemed is revoked at Salesforce, then deleted.
+//! * A parked grant that nobody confirmed goes the same way, and its session has failed.
 //! * A connection that is being revoked, and could not be, is tried again.
 //!
 //! Each run looks at what is due and no more, is bounded, and may run twice at once: every step is a
@@ -10,7 +11,7 @@
 
 #![warn(missing_docs)]
 
-use domain::{ConnectionId, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface};
+use domain::{Connection, ConnectionId, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use service::{
@@ -39,6 +40,8 @@ pub struct Swept {
     pub lost: u32,
     /// Pending connections whose receipt was never redeemed.
     pub unredeemed: u32,
+    /// Parked grants of another org or user that nobody confirmed.
+    pub unconfirmed: u32,
     /// Connections revoked at Salesforce and deleted.
     pub revoked: u32,
     /// What could not be dealt with; it stays due.
@@ -98,10 +101,16 @@ impl Sweep {
                 }
                 swept.unredeemed += 1;
             }
+            ConnectionState::Parked { until } if until <= now => {
+                if !self.leave_unconfirmed(&record.connection, now).await? {
+                    return Ok(());
+                }
+                swept.unconfirmed += 1;
+            }
             ConnectionState::Revoking { .. } => {}
             _ => return Ok(()),
         }
-        match self.platform.revoke_and_delete(&self.vault, &record).await {
+        match self.platform.revoke_and_delete(&self.vault, &record, now).await {
             Ok(()) => swept.revoked += 1,
             Err(error) => {
                 internal(&error);
@@ -110,5 +119,18 @@ impl Sweep {
             }
         }
         Ok(())
+    }
+    /// A parked grant that nobody confirmed in time is to be revoked, and its session has failed; `false`: somebody
+    /// decided after all.
+    async fn leave_unconfirmed(&self, parked: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.platform.store;
+        let Some((_, app)) = self.platform.products.with_app(&parked.product, &parked.app, now).await? else {
+            // Its product is gone, and with it whoever would read of a failure.
+            return store.begin_revoking(&parked.product, &parked.id, now).await;
+        };
+        let evidence = Evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
+        let met = Met::new(Of::Connection(parked), &app, Stage::Callback, evidence);
+        let (failure, _) = diagnose(met, now);
+        store.refuse_parked(&parked.session, &parked.id, &failure, now).await
     }
 }

@@ -46,13 +46,17 @@ impl Platform {
         now: Timestamp,
     ) -> Result<(), RevokeError> {
         let Connection { id, product, .. } = &record.connection;
-        if record.reconnect.is_some() && self.store.is_held_elsewhere(record).await? {
-            tracing::info!(connection = %id, "the refresh token of {id} is another connection's too: not revoked");
-        } else {
-            self.revoke(vault, record).await?;
-            if let Some(Reconnect::Old { of }) = &record.reconnect {
+        let shared = record.reconnect.is_some() && self.store.is_held_elsewhere(record).await?;
+        match &record.reconnect {
+            _ if shared => {
+                tracing::info!(connection = %id, "not revoked: {id} is held by another connection too");
+            }
+            Some(Reconnect::Old { .. }) if record.refresh_token.is_none() => {}
+            Some(Reconnect::Old { of }) => {
+                self.revoke(vault, record).await?;
                 self.look_after(vault, of, now).await?;
             }
+            Some(Reconnect::New { .. }) | None => self.revoke(vault, record).await?,
         }
         self.store.delete_revoked(id).await?;
         tracing::info!(connection = %id, product = %product, "revoked and deleted {id}");
@@ -62,10 +66,9 @@ impl Platform {
     async fn revoke(&self, vault: &Vault, record: &ConnectionRecord) -> Result<(), RevokeError> {
         let Connection { id, product, login_host, .. } = &record.connection;
         let owner = Owner { product, connection: id };
-        let token = match (&record.refresh_token, &record.reconnect) {
-            (Some(sealed), _) => vault.open(owner, Field::RefreshToken, sealed).await?,
-            (None, Some(Reconnect::Old { .. })) => return Ok(()),
-            (None, _) => vault.open(owner, Field::AccessToken, &record.access_token).await?,
+        let token = match &record.refresh_token {
+            Some(sealed) => vault.open(owner, Field::RefreshToken, sealed).await?,
+            None => vault.open(owner, Field::AccessToken, &record.access_token).await?,
         };
         let host = self.salesforce.hosts().readmit(login_host)?;
         Ok(self.salesforce.revoke(&host, token.expose_secret()).await?)

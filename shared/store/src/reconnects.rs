@@ -6,7 +6,7 @@
 //! revoked like any other. Tokens are sealed for the item that they stand in.
 
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, Delete, Put, TransactWriteItem, builders::PutBuilder,
+    AttributeValue, CancellationReason, Put, TransactWriteItem, builders::PutBuilder,
 };
 use domain::{
     Connection, ConnectionId, Failure, Identity, SalesforceUserId, SessionId,
@@ -51,7 +51,7 @@ pub struct Takeover<'a> {
     pub after: &'a ConnectionRecord,
     /// The item beside it, in which the new grant was, if it was stored.
     pub beside: &'a ConnectionId,
-    /// What is in that item from now on: the old grant; `None`: nothing is left to be revoked.
+    /// The old grant, as it is in that item from now on; `None`: nothing is left to be revoked.
     pub old: Option<&'a ConnectionRecord>,
 }
 
@@ -130,7 +130,7 @@ impl Store {
             .value(":parked", S("parked"))
             .value(":id", S(connection.id.as_str()))
             .value(":until", millis(until))
-            .value(":change", change_value(change)?);
+            .value(":change", to_value(change)?);
         let writes = vec![built(put.build())?, built(session.build())?, self.history_write(connection)?];
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -211,11 +211,11 @@ impl Store {
         settled: Settled<'_>,
         now: Timestamp,
     ) -> Result<TakenOver, StoreError> {
-        let Takeover { before, after, beside, old } = takeover;
+        let Takeover { before, after, beside, .. } = takeover;
         let mut writes = vec![self.settle_write(settled, &after.connection, beside, now)?];
         let put = self.put_together(NewConnection { record: after, receipt: None }.item()?);
         writes.push(built(unchanged(put, before).build())?);
-        writes.extend(self.beside_write(settled, beside, *old, now)?);
+        writes.extend(self.beside_write(settled, takeover, now)?);
         if let Settled::Returned = settled {
             writes.push(self.history_write(&after.connection)?);
         }
@@ -264,20 +264,20 @@ impl Store {
         built(session.build())
     }
 
-    /// The part of the item beside the connection: the old grant, due to be revoked, or nothing.
+    /// The part of the item beside the connection: it holds the old grant from now on, due to be revoked; where nothing
+    /// is to be revoked, no token that could be, and is due to be deleted.
     fn beside_write(
         &self,
         settled: Settled<'_>,
-        beside: &ConnectionId,
-        old: Option<&ConnectionRecord>,
+        Takeover { after, beside, old, .. }: &Takeover<'_>,
         now: Timestamp,
     ) -> Result<Option<TransactWriteItem>, StoreError> {
+        let of = &after.connection.id;
         let state = match settled {
             Settled::Redeemed(_) => Some("pending"),
             Settled::Confirmed => Some("parked"),
             Settled::Returned => None,
         };
-        let key = keys::connection(beside);
         let write = match (old, state) {
             (Some(old), state) => {
                 let mut item = NewConnection { record: old, receipt: None }.item()?;
@@ -293,16 +293,19 @@ impl Store {
                 };
                 built(put.build())?
             }
-            (None, Some(state)) => built(
-                Delete::builder()
-                    .table_name(&self.table)
-                    .key("pk", S(key.pk))
-                    .key("sk", S(key.sk))
+            (None, Some(state)) => {
+                let update = self
+                    .update_together(&keys::connection(beside))
+                    .revoking(beside, now)
+                    .update_expression(
+                        "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old \
+                         REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until",
+                    )
                     .condition_expression("#state = :state")
-                    .expression_attribute_names("#state", "state")
-                    .expression_attribute_values(":state", S(state))
-                    .build(),
-            )?,
+                    .value(":old", to_value(&Reconnect::Old { of: of.clone() })?)
+                    .value(":state", S(state));
+                built(update.build())?
+            }
             (None, None) => return Ok(None),
         };
         Ok(Some(write))
@@ -383,7 +386,7 @@ fn unchanged(put: PutBuilder, before: &ConnectionRecord) -> PutBuilder {
     }
 }
 
-fn change_value(change: &Change) -> Result<AttributeValue, StoreError> {
-    serde_dynamo::to_attribute_value(change)
-        .map_err(|error| StoreError::Corrupt { pk: "a change".into(), what: error.to_string() })
+fn to_value(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value)
+        .map_err(|error| StoreError::Corrupt { pk: "a reconnect".into(), what: error.to_string() })
 }
