@@ -127,6 +127,11 @@ impl<'a> ConfirmPage<'a> {
         texts.iter().map(|text| rich_with(text, &self.names(), &more)).collect()
     }
 
+    /// Whether yes is the likely answer: otherwise neither button is put first.
+    fn is_expected(&self) -> bool {
+        self.kind() == Kind::SandboxRefresh
+    }
+
     fn keep_note(&self) -> String {
         fill_with(WORDS.keep_note, &self.names(), &[("minutes", &self.minutes.to_string())])
     }

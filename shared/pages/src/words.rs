@@ -48,7 +48,8 @@ words! {
         failure_button: "See what to do",
         renews: "This renews the connection of **{username}**. Sign in to Salesforce as that user. If you come back as another one, we ask you before anything changes.",
         crowded_title: "Salesforce may end an older connection",
-        crowded: "**{username}** has allowed **{app}** {grants} times already. Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
+        crowded: "**{username}** has allowed **{app}** {grants} times already.",
+        crowded_why: "Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
         crowded_user: "**Best:** sign in as a Salesforce user that is there for this connection alone. Your Salesforce admin can make such an integration user.",
         crowded_less: "**Or first:** disconnect one that is no longer needed, where it was connected.",
         crowded_on: "**Or go on,** and connect again whatever stops.",
@@ -81,8 +82,8 @@ words! {
         revoke: "You can take the access away in Salesforce at any time.",
     }
 
-    /// The page that asks whether another org or user is meant. `lead_*` and `keep_note` have what their names say:
-    /// `{username}`, `{minutes}`; `change_*` have `{username}` and `{host}` of the new.
+    /// The page that asks whether another org or user is meant. `sandbox_lead` has `{username}`, `keep_note` has
+    /// `{minutes}`, and `change_*` have `{username}` and `{host}` of the new.
     Confirm {
         user_title: "Another Salesforce user came back. Is that right?",
         org_title: "Another Salesforce org came back. Is that right?",
