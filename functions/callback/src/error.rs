@@ -1,6 +1,6 @@
 //! How a callback can end without a connection, and where the browser goes then.
 
-use domain::{App, Attempt, Evidence, Product, Stage, Surface};
+use domain::{App, Attempt, Evidence, Product, SessionState, Stage, Surface};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
@@ -135,7 +135,7 @@ impl Callback {
             return redirect(&format!("/help/{}", failure.id));
         }
         let back = WayOn::Product(attempt.return_to.as_str());
-        if session.is_open(now) {
+        if session.is_open(now) || matches!(session.state, SessionState::Parked { .. }) {
             return page(StatusCode::CONFLICT, Forms::Ours, |nonce| {
                 NoticePage::used_link(nonce, &product.brand).with_way_on(back).html()
             });

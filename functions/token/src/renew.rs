@@ -230,13 +230,23 @@ impl Token {
                 {
                     internal(&error);
                 }
-                Ok(match self.platform.store.connection(&lease.record().connection.id).await? {
-                    Some(record) if need.can_use(&record, now) => Renewal::Fresh(Box::new(record)),
-                    Some(_) => Renewal::NotYet(1),
-                    None => Renewal::Gone,
-                })
+                self.as_it_is(lease.record(), need, now).await
             }
         }
+    }
+
+    /// What a caller gets of a connection that a reconnect has changed meanwhile.
+    async fn as_it_is(
+        &self,
+        before: &ConnectionRecord,
+        need: &Need,
+        now: Timestamp,
+    ) -> Result<Renewal, Failed> {
+        Ok(match self.platform.store.connection(&before.connection.id).await? {
+            Some(record) if need.can_use(&record, now) => Renewal::Fresh(Box::new(record)),
+            Some(_) => Renewal::NotYet(1),
+            None => Renewal::Gone,
+        })
     }
 
     async fn seal(&self, lease: &Lease, app: &App, grant: &Grant) -> Result<Renewed, Failed> {
@@ -282,8 +292,12 @@ impl Token {
         match cause.actor {
             Actor::EndUser => {
                 let state = ConnectionState::NeedsReauth { since, failure: failure.id.clone() };
-                self.platform.store.stop_connection(record, &state, &failure).await?;
-                Ok(Renewal::Stopped(Stop::Reauthorize, cause, failure.id))
+                if self.platform.store.stop_connection(record, &state, &failure).await? {
+                    Ok(Renewal::Stopped(Stop::Reauthorize, cause, failure.id))
+                } else {
+                    // A reconnect came between and has revoked what was sent.
+                    self.as_it_is(record, need, now).await
+                }
             }
             Actor::Admin => {
                 let state = ConnectionState::Blocked { since, failure: failure.id.clone() };

@@ -425,6 +425,27 @@ async fn a_refresh_that_ends_after_the_reconnect_overwrites_nothing_and_is_revok
 }
 
 #[tokio::test]
+async fn a_refresh_that_finds_the_old_grant_revoked_gets_the_new_ones_token() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let receipt = Receipt::of(&again).await;
+    story.stack.salesforce.queue_token_fault(Fault::Slow(Duration::from_millis(900)));
+    let path = format!("/v1/connections/{}/token", again.earlier);
+
+    let late = story.call("POST", &path, Some(json!({ "minimum_lifetime": 3600 })));
+    let redemption = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        receipt.redeemed(story).await
+    };
+    let (late, redeemed) = tokio::join!(late, redemption);
+
+    assert_eq!(redeemed.text("state"), "active");
+    assert_eq!(late.status, 200, "nobody has to connect again: {}", late.body);
+    assert_eq!(endings(story), [Some(Ending::Revoked), None]);
+    holds_the_newest_grant(&again).await;
+}
+
+#[tokio::test]
 async fn a_revocation_that_fails_is_tried_again_by_the_sweep() {
     let again = Returning::begin().await;
     let story = &again.story;
