@@ -147,8 +147,19 @@ impl Callback {
             }
             Ok(Took::Overtaken) => self.not_taken(back, "reconnect_overtaken").await,
             Ok(Took::Refused(_)) => self.or_give_back(back, before, Ok(None)).await,
-            // It may have been carried out all the same: giving the grant back would end the connection.
-            Err(TakeoverError::Store(error)) => Err(error.into()),
+            // It may have been carried out all the same: then giving the grant back would end the connection.
+            Err(TakeoverError::Store(error)) => {
+                match self.platform.store.connection(&before.connection.id).await {
+                    Ok(Some(stands)) if stands.access_fingerprint == new.access_fingerprint => {
+                        Ok(back_to_product(&back.attempt.return_to, &stands.connection, None))
+                    }
+                    Ok(_) => self.or_give_back(back, before, Err(error)).await,
+                    Err(unread) => {
+                        internal(&error);
+                        Err(unread.into())
+                    }
+                }
+            }
             Err(error) => {
                 internal(&error);
                 self.not_taken(back, "internal").await

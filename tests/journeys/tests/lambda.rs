@@ -166,7 +166,7 @@ async fn sweep_runs_on_its_schedule() {
 
     let swept = sweep.invoke(event("sweep", &[])).await.expect("an answer");
 
-    assert_eq!(swept, json!({ "lost": 0, "unredeemed": 0, "revoked": 0, "put_off": 0 }));
+    assert_eq!(swept, json!({ "lost": 0, "unredeemed": 0, "unconfirmed": 0, "revoked": 0, "put_off": 0 }));
 }
 
 #[tokio::test]

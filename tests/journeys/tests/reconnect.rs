@@ -530,16 +530,20 @@ async fn with_products(name: &str, change: impl Fn(&str) -> String) -> Story {
     story
 }
 
-#[tokio::test]
-async fn without_receipts_the_same_user_is_taken_at_once_and_another_when_confirmed() {
-    let story = with_products("reconnect-without-receipts", |text| {
-        text.replace("id = \"fernway\"\n", "id = \"fernway\"\nredeem = false\n")
-    })
-    .await;
+/// Alice has connected a product that redeems nothing.
+async fn without_receipts(name: &str) -> Returning {
+    let story =
+        with_products(name, |text| text.replace("id = \"fernway\"\n", "id = \"fernway\"\nredeem = false\n"))
+            .await;
     let alice = story.stack.browser();
     let back = comes_back_as(&alice, &story.invite().await, "Production", UMA).await;
     let earlier = part(&back.location().expect("on the way"), "connection");
-    let again = Returning { story, alice, earlier };
+    Returning { story, alice, earlier }
+}
+
+#[tokio::test]
+async fn without_receipts_the_same_user_is_taken_at_once_and_another_when_confirmed() {
+    let again = without_receipts("reconnect-without-receipts").await;
     let story = &again.story;
 
     let same = session(&again, json!({})).await;
@@ -557,6 +561,34 @@ async fn without_receipts_the_same_user_is_taken_at_once_and_another_when_confir
     assert_eq!(status(story, &session).await["status"], "connected");
     assert_eq!(shown(story, &again.earlier).await["username"], ADA);
     assert_eq!(endings(story), [Some(Ending::Revoked), Some(Ending::Revoked), None]);
+    holds_the_newest_grant(&again).await;
+}
+
+#[tokio::test]
+async fn without_receipts_a_table_that_fails_leaves_no_grant_that_nobody_holds() {
+    let again = without_receipts("reconnect-without-receipts-or-table").await;
+    let story = &again.story;
+    let transactions = Which::Operation("TransactWriteItems");
+    let away = async || {
+        let session = session(&again, json!({})).await;
+        let connect = again.alice.get(session.text("connect_url")).await.choose("Production");
+        again.alice.stop_before("/oauth/callback");
+        connect.click("Continue to Salesforce").await
+    };
+
+    let back = away().await;
+    story.stack.dynamodb.inject(TableFault::refuse("AccessDeniedException").on(transactions).times(99));
+    says(&back.follow().await, 503, "Something went wrong on our side");
+    story.stack.dynamodb.mend();
+    assert_eq!(endings(story), [None, Some(Ending::Revoked)]);
+    is_untouched(&again).await;
+
+    // Every answer lost, though it was carried out.
+    let back = away().await;
+    story.stack.dynamodb.inject(TableFault::lose_answer().on(transactions).times(3));
+    again.alice.stop_before("/salesforce/return");
+    let on = back.follow().await;
+    assert_eq!(part(&on.location().expect("on the way"), "connection"), again.earlier);
     holds_the_newest_grant(&again).await;
 }
 
