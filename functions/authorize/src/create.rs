@@ -1,14 +1,14 @@
 //! `POST /v1/connect-sessions`: a product wishes that one of its users connects an org.
 
 use domain::{
-    App, AppId, ConnectSession, Customer, Environment, HostChoice, Product, SessionState,
+    App, AppId, ConnectSession, ConnectionId, Customer, Environment, HostChoice, Product, SessionState,
     secret::{ConnectKey, Hash},
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use service::{Problem, Request, Response, request, respond};
-use store::Created;
+use store::{Created, connections::Listed};
 
 use crate::{Authorize, error::Failed, show::SessionView};
 
@@ -17,7 +17,8 @@ use crate::{Authorize, error::Failed, show::SessionView};
 #[serde(deny_unknown_fields)]
 struct Call {
     app: Option<AppId>,
-    customer: Customer,
+    connection_id: Option<String>,
+    customer: Option<Customer>,
     user: String,
     environment: Option<Environment>,
     my_domain: Option<String>,
@@ -43,7 +44,11 @@ impl Authorize {
             Some(idempotency) => ConnectKey::for_idempotency(&caller.key, idempotency),
             None => ConnectKey::mint(),
         };
-        let session = self.wish(&key, call, &caller.product, now)?;
+        let target = match &call.connection_id {
+            Some(id) => Some(self.target(&caller.product, id).await?),
+            None => None,
+        };
+        let session = self.wish(&key, call, &caller.product, target.as_ref(), now)?;
         let digest = Hash::of(&String::from_utf8_lossy(request.body().as_ref()));
         let (status, session) = match self.platform.store.create_session(&session, &digest).await? {
             Created::New => (StatusCode::CREATED, session),
@@ -65,15 +70,30 @@ impl Authorize {
         Ok(respond::json(status, &view))
     }
 
+    /// The connection that is to be authorized anew. Another product's is not found; one that was never redeemed
+    /// has a receipt to be brought.
+    async fn target(&self, product: &Product, id: &str) -> Result<Listed, Failed> {
+        let unknown = || Problem::not_found("connection");
+        let id: ConnectionId = id.parse().map_err(|_| unknown())?;
+        let target = self.platform.store.listed(&product.id, &id).await?.ok_or_else(unknown)?;
+        match target.state.as_str() {
+            "revoking" => Err(unknown().into()),
+            "pending" | "parked" => Err(Problem::not_redeemed().into()),
+            _ => Ok(target),
+        }
+    }
+
     /// Checks what was asked for against what the product has.
     fn wish(
         &self,
         key: &ConnectKey,
         call: Call,
         product: &Product,
+        target: Option<&Listed>,
         now: Timestamp,
     ) -> Result<ConnectSession, Problem> {
-        let app = choose_app(product, call.app.as_ref())?;
+        let app = choose_app(product, call.app.as_ref().or(target.map(|target| &target.app)))?;
+        let customer = choose_customer(call.customer, target)?;
         let host = self.choose_host(app, call.environment, call.my_domain.as_deref())?;
         let return_to = match (&call.return_to, product.return_addresses.as_slice()) {
             (Some(asked), _) => product.returns_to(asked).ok_or_else(|| {
@@ -91,11 +111,11 @@ impl Authorize {
                 ));
             }
         };
-        let texts = [("customer.id", &call.customer.id), ("user", &call.user)];
+        let texts = [("customer.id", &customer.id), ("user", &call.user)];
         if let Some((name, _)) = texts.iter().find(|(_, text)| text.is_empty() || text.len() > MAX_TEXT) {
             return Err(Problem::bad_request(format!("{name} must have 1 to {MAX_TEXT} bytes")));
         }
-        if call.customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
+        if customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
             return Err(Problem::bad_request(format!("customer.name must have at most {MAX_TEXT} bytes")));
         }
         let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
@@ -110,8 +130,9 @@ impl Authorize {
             id: key.session(),
             product: product.id.clone(),
             app: app.id.clone(),
-            customer: call.customer,
+            customer,
             user: call.user,
+            reconnects: target.map(|target| target.id.clone()),
             host,
             return_to: return_to.clone(),
             state: SessionState::Created,
@@ -119,6 +140,7 @@ impl Authorize {
             expires_at: now + lifetime,
             attempts: 0,
             last_failure: None,
+            change: None,
         })
     }
 
@@ -170,6 +192,21 @@ fn choose_app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App
         }
         (None, [only]) => Ok(only),
         (None, _) => Err(Problem::bad_request("app is needed: the product has several apps")),
+    }
+}
+
+/// A connection stays with its customer, whose name may have changed.
+fn choose_customer(asked: Option<Customer>, target: Option<&Listed>) -> Result<Customer, Problem> {
+    match (asked, target.map(|target| &target.customer)) {
+        (Some(asked), Some(its)) if asked.id != its.id => {
+            Err(Problem::bad_request("customer.id is not the connection's; it can be left out"))
+        }
+        (Some(asked), its) => {
+            let name = asked.name.or_else(|| its.and_then(|its| its.name.clone()));
+            Ok(Customer { name, ..asked })
+        }
+        (None, Some(its)) => Ok(its.clone()),
+        (None, None) => Err(Problem::bad_request("customer is needed")),
     }
 }
 

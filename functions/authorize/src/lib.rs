@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod around;
 mod create;
 mod depart;
 mod error;

@@ -1,6 +1,6 @@
 //! How a callback can end without a connection, and where the browser goes then.
 
-use domain::{App, Attempt, Evidence, Product, Stage, Surface};
+use domain::{App, Attempt, Evidence, Product, SessionState, Stage, Surface};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
@@ -14,8 +14,6 @@ use service::{
 use store::{SecretError, StoreError};
 
 use crate::Callback;
-
-pub(crate) use service::notices::not_found;
 
 /// Why a callback ended without a connection.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +131,8 @@ impl Callback {
         let (Some(product), Some(session)) = (product, session) else {
             return unknown_link(ended);
         };
-        if session.last_failure.is_none() && session.is_open(now) {
+        let goes_on = session.is_open(now) || matches!(session.state, SessionState::Parked { .. });
+        if session.last_failure.is_none() && goes_on {
             return used_link(ended, &product.brand, &attempt.return_to);
         }
         refused(ended);

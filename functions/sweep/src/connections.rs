@@ -1,10 +1,13 @@
 //! What is due of a connection.
 
-use domain::{App, ConnectionId, ConnectionState};
+use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface};
 use jiff::{SignedDuration, Timestamp};
 use refresh::{Need, Renewal, Stop, life};
-use service::{Invocation, failures::internal};
-use store::ConnectionRecord;
+use service::{
+    Invocation,
+    failures::{Met, Of, diagnose, internal},
+};
+use store::{ConnectionRecord, StoreError};
 
 use crate::{Failed, Outcome, Sweep};
 
@@ -30,6 +33,13 @@ impl Sweep {
                     Ok(Outcome::Nothing)
                 }
             }
+            ConnectionState::Parked { until } => {
+                if until <= time.now() && self.leave_unconfirmed(&record.connection, time.now()).await? {
+                    self.revoke(&record, Outcome::Unconfirmed, time).await
+                } else {
+                    Ok(Outcome::Nothing)
+                }
+            }
             ConnectionState::Revoking { .. } => self.revoke(&record, Outcome::Revoked, time).await,
             ConnectionState::NeedsReauth { .. } => {
                 store.not_due(id).await?;
@@ -47,7 +57,7 @@ impl Sweep {
         done: Outcome,
         time: &Invocation,
     ) -> Result<Outcome, Failed> {
-        match self.platform.revoke_and_delete(&self.vault, record).await {
+        match self.platform.revoke_and_delete(&self.vault, record, time.now()).await {
             Ok(()) => Ok(done),
             Err(error) => {
                 internal(&error);
@@ -55,6 +65,20 @@ impl Sweep {
                 Ok(Outcome::PutOff)
             }
         }
+    }
+
+    /// A parked grant that nobody confirmed in time is to be revoked, and its session has failed; `false`: somebody
+    /// decided after all.
+    async fn leave_unconfirmed(&self, parked: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.platform.store;
+        let Some((_, app)) = self.platform.products.with_app(&parked.product, &parked.app, now).await? else {
+            // Its product is gone, and with it whoever would read of a failure.
+            return store.begin_revoking(&parked.product, &parked.id, now).await;
+        };
+        let evidence = Evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
+        let met = Met::new(Of::Connection(parked), &app, Stage::Callback, evidence);
+        let (failure, _) = diagnose(met, now);
+        store.refuse_parked(&parked.session, &parked.id, &failure, now).await
     }
 
     /// Refreshes what is in use ahead of its end, and what is not to keep it alive.

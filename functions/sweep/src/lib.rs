@@ -3,6 +3,7 @@
 //! * A session whose browser went to Salesforce and did not come back is *lost*: its likely cause is guessed
 //!   from the app's kind and its history in that org, and it has a help page.
 //! * A pending connection whose receipt was never redeemed is revoked at Salesforce, then deleted.
+//! * A parked grant that nobody confirmed goes the same way, and its session has failed.
 //! * A connection that is being revoked, and could not be, is tried again.
 //! * A token in use is replaced ahead of its end; a refresh token that lies unused is kept alive; a refresh that
 //!   was not answered is recovered; a blocked connection is tried again.
@@ -53,6 +54,8 @@ pub struct Swept {
     pub lost: u32,
     /// Pending connections whose receipt was never redeemed.
     pub unredeemed: u32,
+    /// Parked grants of another org or user that nobody confirmed.
+    pub unconfirmed: u32,
     /// Connections revoked at Salesforce and deleted.
     pub revoked: u32,
     /// Connections that were refreshed: ahead, to keep them alive, after a lost answer, or unblocked.
@@ -73,6 +76,7 @@ enum Outcome {
     Nothing,
     Lost,
     Unredeemed,
+    Unconfirmed,
     Revoked,
     Refreshed,
     Stopped,
@@ -180,6 +184,10 @@ impl Swept {
             Outcome::Lost => self.lost += 1,
             Outcome::Unredeemed => {
                 self.unredeemed += 1;
+                self.revoked += 1;
+            }
+            Outcome::Unconfirmed => {
+                self.unconfirmed += 1;
                 self.revoked += 1;
             }
             Outcome::Revoked => self.revoked += 1,

@@ -119,12 +119,7 @@ impl Token {
             | ConnectionState::RefreshUnknown { .. }
             | ConnectionState::NeedsReauth { .. }
             | ConnectionState::Blocked { .. } => None,
-            ConnectionState::Pending { .. } => Some(Problem::new(
-                StatusCode::CONFLICT,
-                "not-redeemed",
-                "The connection is not redeemed yet",
-                "Redeem the receipt that the browser brought to the product's return address.",
-            )),
+            ConnectionState::Pending { .. } | ConnectionState::Parked { .. } => Some(Problem::not_redeemed()),
             ConnectionState::Revoking { .. } => Some(Problem::not_found("connection")),
         }
     }

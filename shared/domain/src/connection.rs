@@ -51,6 +51,13 @@ pub struct Identity {
     pub username: Option<String>,
 }
 
+impl Identity {
+    /// Whether both are one user of one org.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.org.same_as(&other.org) && self.user.same_as(&other.user)
+    }
+}
+
 /// Whether a connection works, and what stands in the way when it does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionState {
@@ -58,6 +65,11 @@ pub enum ConnectionState {
     Pending {
         /// After this it is revoked at Salesforce and deleted.
         redeem_by: Timestamp,
+    },
+    /// A reconnect came back as another org or user, and nobody has confirmed it: it hands out nothing.
+    Parked {
+        /// After this it is revoked at Salesforce and deleted.
+        until: Timestamp,
     },
     /// Works.
     Active,
@@ -92,6 +104,7 @@ impl ConnectionState {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
+            Self::Parked { .. } => "parked",
             Self::Active => "active",
             Self::RefreshUnknown { .. } => "refresh_unknown",
             Self::NeedsReauth { .. } => "needs_reauth",

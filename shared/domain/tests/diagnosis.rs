@@ -276,6 +276,8 @@ fn our_own_causes_are_named_by_their_ids() {
         "unexpected_answer",
         "internal",
         "receipt_refused",
+        "reconnect_overtaken",
+        "ended_by_revoke",
         "answer_lost",
     ] {
         for stage in [Stage::Callback, Stage::Exchange, Stage::Refresh] {
@@ -284,5 +286,15 @@ fn our_own_causes_are_named_by_their_ids() {
             assert_eq!(diagnosis.cause().id, id);
             assert_eq!(diagnosis.ranked[0].confidence, Confidence::Sure);
         }
+    }
+}
+
+#[test]
+fn another_identity_is_one_cause_whether_it_was_refused_or_nobody_answered() {
+    for code in ["other_identity_refused", "other_identity_unanswered"] {
+        let evidence = Evidence::our_own(Surface::Callback, code, None);
+        let diagnosis = diagnose(&evidence, &context(Stage::Callback, AppKind::ConnectedApp));
+        assert_eq!(diagnosis.cause().id, "other_identity");
+        assert_eq!(diagnosis.ranked[0].confidence, Confidence::Sure);
     }
 }

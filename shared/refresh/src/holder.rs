@@ -155,14 +155,18 @@ impl Refresher {
                 {
                     internal(&error);
                 }
-                let now = ask.time.now();
-                Ok(match self.platform.store.connection(&lease.record().connection.id).await? {
-                    Some(record) if ask.need.can_use(&record, now) => Renewal::Fresh(Box::new(record)),
-                    Some(_) => Renewal::NotYet(1),
-                    None => Renewal::Gone,
-                })
+                self.as_it_is(lease.record(), ask).await
             }
         }
+    }
+
+    /// What a caller gets of a connection that a reconnect has changed meanwhile.
+    async fn as_it_is(&self, before: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
+        Ok(match self.platform.store.connection(&before.connection.id).await? {
+            Some(record) if ask.need.can_use(&record, ask.time.now()) => Renewal::Fresh(Box::new(record)),
+            Some(_) => Renewal::NotYet(1),
+            None => Renewal::Gone,
+        })
     }
 
     /// Writes an answer until the table takes it, or there is just time left to put it into the fallback.
@@ -267,17 +271,21 @@ impl Refresher {
     ) -> Result<Renewal, RefreshError> {
         let (record, now) = (lease.record(), ask.time.now());
         let (failure, diagnosis) = diagnose(met(record, ask.app, error.evidence()).because(error), now);
-        let (cause, since) = (diagnosis.cause(), now);
+        let cause = diagnosis.cause();
         match cause.actor {
-            Actor::EndUser => {
-                let state = ConnectionState::NeedsReauth { since, failure: failure.id.clone() };
-                self.platform.store.stop_connection(record, &state, &failure).await?;
-                Ok(Renewal::Stopped(Stop::Reauthorize, cause, failure.id))
-            }
-            Actor::Admin => {
-                let state = ConnectionState::Blocked { since, failure: failure.id.clone() };
-                self.platform.store.stop_connection(record, &state, &failure).await?;
-                Ok(Renewal::Stopped(Stop::Blocked, cause, failure.id))
+            Actor::EndUser | Actor::Admin => {
+                let failure_id = failure.id.clone();
+                let (stop, state) = if cause.actor == Actor::EndUser {
+                    (Stop::Reauthorize, ConnectionState::NeedsReauth { since: now, failure: failure_id })
+                } else {
+                    (Stop::Blocked, ConnectionState::Blocked { since: now, failure: failure_id })
+                };
+                if self.platform.store.stop_connection(record, &state, &failure).await? {
+                    Ok(Renewal::Stopped(stop, cause, failure.id))
+                } else {
+                    // A reconnect came between, and may have revoked what was sent.
+                    self.as_it_is(record, ask).await
+                }
             }
             Actor::Wait => {
                 self.platform.store.release(lease).await?;

@@ -171,7 +171,9 @@ impl Refresher {
                     let since = *since;
                     return self.recover(record, ask, since).await;
                 }
-                ConnectionState::Pending { .. } | ConnectionState::Revoking { .. } => {
+                ConnectionState::Pending { .. }
+                | ConnectionState::Parked { .. }
+                | ConnectionState::Revoking { .. } => {
                     return Ok(Renewal::Gone);
                 }
                 ConnectionState::Active | ConnectionState::Blocked { .. } => {}

@@ -6,6 +6,7 @@
 //! | [`http`] | the one HTTP client: no redirects, bounded bodies, time-outs |
 //! | [`authorize`] | the address that a browser is sent to |
 //! | [`token`] | the token endpoint: exchange and refresh, and the checks of its answer |
+//! | [`standing`] | whether a grant still stands |
 //! | [`id_token`] | OpenID Connect: the id_token against the host's JWKS |
 //! | [`error`] | what can go wrong, split by who failed |
 //!
@@ -18,6 +19,7 @@ pub mod error;
 pub mod hosts;
 pub mod http;
 pub mod id_token;
+pub mod standing;
 pub mod token;
 
 pub use error::{Distrust, SalesforceError};

@@ -264,7 +264,7 @@ fn endpoint(host: &LoginHost, app: Registration<'_>) -> Result<Endpoint, Salesfo
         .set_token_uri(address))
 }
 
-fn not_an_address() -> SalesforceError {
+pub(crate) fn not_an_address() -> SalesforceError {
     NoAnswer { what: "the request's address is not valid".into(), sent: false, oversized: false }.into()
 }
 
@@ -280,6 +280,11 @@ fn read_error(error: RequestTokenError<NoAnswer, Refusal>, Came { status, what }
             SalesforceError::Unreadable { status, what }
         }
     }
+}
+
+/// An answer that is none of those that its endpoint gives.
+pub(crate) fn unreadable(answer: &HttpResponse) -> SalesforceError {
+    SalesforceError::Unreadable { status: answer.status().as_u16(), what: shape(answer.body()) }
 }
 
 fn shape(body: &[u8]) -> &'static str {

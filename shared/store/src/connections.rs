@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
-    AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
+    App, AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
     LearntLife, ProductId, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
 };
@@ -12,9 +12,10 @@ use crate::{
     Field, Item, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
     expression::Expression,
     keys, millis,
+    reconnects::Reconnect,
     rows::{ConnectionRow, ListedRow, from_item, to_item},
     sessions::built,
-    table::{DUE, LISTING},
+    table::{CUSTOMER, DUE, LISTING},
 };
 
 /// A connection with its sealed tokens and the state of its refreshes.
@@ -52,6 +53,10 @@ pub struct ConnectionRecord {
     pub paused: Option<Paused>,
     /// Whether the sweep fetched this token and nobody has asked for it yet.
     pub unasked: bool,
+    /// What it holds of another connection's reconnect, if it is no connection of its own.
+    pub reconnect: Option<Reconnect>,
+    /// The partition of index `grants` that counts it; items of before that index have none, and are not counted.
+    pub grants_key: Option<String>,
 }
 
 /// Refreshing is paused: fresh tokens are rejected too.
@@ -82,8 +87,9 @@ pub struct NewConnection<'a> {
     /// The digest of the receipt that redeems it and until when; `None` where the product has switched
     /// redeeming off.
     pub receipt: Option<(Hash, Timestamp)>,
-    /// When an active connection that nobody uses is refreshed for the first time.
-    pub keep_alive: Timestamp,
+    /// When the sweep has to look at it: to revoke what was not redeemed or confirmed, to keep alive what is not
+    /// used.
+    pub due: Timestamp,
 }
 
 /// A connection as a list shows it.
@@ -144,13 +150,13 @@ impl ConnectionRecord {
         self.began_at.is_none() || self.is_leased(now)
     }
 
-    /// A connection with the tokens of a fresh grant, sealed for it alone. An access token is taken to live
-    /// for `life`: Salesforce does not say (fact base 3.7).
+    /// A connection with the tokens of a fresh grant to `app`, sealed for it alone. An access token is taken to
+    /// live as long as the app says: Salesforce does not (fact base 3.7).
     pub async fn seal(
         vault: &Vault,
         connection: Connection,
         tokens: Tokens<'_>,
-        life: SignedDuration,
+        app: &App,
     ) -> Result<Self, SecretError> {
         let owner = Owner { product: &connection.product, connection: &connection.id };
         let access_token = vault.seal(owner, Field::AccessToken, tokens.access.expose()).await?;
@@ -164,7 +170,7 @@ impl ConnectionRecord {
             refresh_token,
             refresh_fingerprint: tokens.refresh.map(RefreshToken::fingerprint),
             issued_at: tokens.issued_at,
-            expires_at: tokens.issued_at + life,
+            expires_at: tokens.issued_at + app.access_token_life(),
             epoch: 0,
             lease_until: None,
             began_at: None,
@@ -174,6 +180,8 @@ impl ConnectionRecord {
             rejections: 0,
             paused: None,
             unasked: false,
+            reconnect: None,
+            grants_key: Some(keys::grants(&app.consumer_key, &connection.identity.user)),
             connection,
         })
     }
@@ -185,10 +193,9 @@ impl NewConnection<'_> {
         let mut item = to_item(&keys::connection(&connection.id), &ConnectionRow::new(self.record))?;
         item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
         item.insert("listing_sk".into(), S(connection.id.as_str()));
-        // Unredeemed, it is revoked then; redeemed at once, it is kept alive from then on.
-        let due = self.receipt.as_ref().map_or(self.keep_alive, |(_, redeem_by)| *redeem_by);
+        item.insert("customer_pk".into(), S(keys::customer(&connection.product, &connection.customer.id)));
         item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
-        item.insert("due_at".into(), millis(due));
+        item.insert("due_at".into(), millis(self.due));
         Ok(item)
     }
 }
@@ -258,32 +265,31 @@ impl Store {
         query: &ListQuery,
         after: Option<&ConnectionId>,
     ) -> Result<aws_sdk_dynamodb::operation::query::QueryOutput, StoreError> {
+        let (index, hash, partition) = match &query.customer {
+            Some(customer) => (CUSTOMER, "customer_pk", keys::customer(product, customer)),
+            None => (LISTING, "listing_pk", keys::listing(product)),
+        };
         let start = after.map(|id| {
             let key = keys::connection(id);
             Item::from([
                 ("pk".into(), S(key.pk)),
                 ("sk".into(), S(key.sk)),
-                ("listing_pk".into(), S(keys::listing(product))),
+                (hash.into(), S(&partition)),
                 ("listing_sk".into(), S(id.as_str())),
             ])
         });
-        let mut request = self
-            .client
+        self.client
             .query()
             .table_name(&self.table)
-            .index_name(LISTING)
-            .key_condition_expression("listing_pk = :product")
-            .expression_attribute_values(":product", S(keys::listing(product)))
+            .index_name(index)
+            .key_condition_expression("#hash = :partition")
+            .expression_attribute_names("#hash", hash)
+            .expression_attribute_values(":partition", S(&partition))
             .limit(i32::from(query.limit.clamp(1, 100)) + 1)
-            .set_exclusive_start_key(start);
-        if let Some(customer) = &query.customer {
-            request = request
-                .filter_expression("#customer.#id = :customer")
-                .expression_attribute_names("#customer", "customer")
-                .expression_attribute_names("#id", "id")
-                .expression_attribute_values(":customer", S(customer));
-        }
-        request.send().await.map_err(|error| StoreError::unavailable("Query", &error))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))
     }
 
     /// Marks a connection as to be revoked: from now on it hands out nothing, and the sweep sees to it if

@@ -15,7 +15,17 @@ pub const LISTING: &str = "listing";
 /// Index over what the sweep has to look at, by time.
 pub const DUE: &str = "due";
 
-/// The attributes that `listing` carries.
+/// Index over the connections of one of a product's customers, in the order they were made. It carries what
+/// `listing` does.
+pub const CUSTOMER: &str = "customer";
+
+/// Index over what one Salesforce user has granted to one app, over all products.
+pub const GRANTS: &str = "grants";
+
+/// The attribute that `grants` carries.
+pub const COUNTED: [&str; 1] = ["state"];
+
+/// The attributes that `listing` and `customer` carry.
 pub const LISTED: [&str; 8] =
     ["app", "customer", "org_id", "user_id", "username", "state", "environment", "created_at"];
 
@@ -45,10 +55,12 @@ impl Store {
                 .build()
                 .expect("complete")
         };
-        let listed = Projection::builder()
-            .projection_type(ProjectionType::Include)
-            .set_non_key_attributes(Some(LISTED.map(str::to_owned).to_vec()))
-            .build();
+        let with = |attributes: &[&str]| {
+            Projection::builder()
+                .projection_type(ProjectionType::Include)
+                .set_non_key_attributes(Some(attributes.iter().map(|name| (*name).to_owned()).collect()))
+                .build()
+        };
         let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
 
         let created = self
@@ -61,12 +73,16 @@ impl Store {
                 attribute("sk", S),
                 attribute("listing_pk", S),
                 attribute("listing_sk", S),
+                attribute("customer_pk", S),
+                attribute("grants_pk", S),
                 attribute("due_shard", S),
                 attribute("due_at", N),
             ]))
             .key_schema(key("pk", KeyType::Hash))
             .key_schema(key("sk", KeyType::Range))
-            .global_secondary_indexes(index(LISTING, "listing_pk", "listing_sk", listed))
+            .global_secondary_indexes(index(LISTING, "listing_pk", "listing_sk", with(&LISTED)))
+            .global_secondary_indexes(index(CUSTOMER, "customer_pk", "listing_sk", with(&LISTED)))
+            .global_secondary_indexes(index(GRANTS, "grants_pk", "listing_sk", with(&COUNTED)))
             .global_secondary_indexes(index(DUE, "due_shard", "due_at", keys_only))
             .send()
             .await;

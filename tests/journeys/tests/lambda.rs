@@ -237,8 +237,8 @@ async fn sweep_runs_on_its_schedule() {
     let swept = sweep.invoke(event("sweep", &[])).await.expect("an answer");
 
     let nothing = json!({
-        "lost": 0, "unredeemed": 0, "revoked": 0, "restored": 0, "refreshed": 0, "stopped": 0, "put_off": 0,
-        "cut_short": false,
+        "lost": 0, "unredeemed": 0, "unconfirmed": 0, "revoked": 0, "restored": 0, "refreshed": 0, "stopped": 0,
+        "put_off": 0, "cut_short": false,
     });
     assert_eq!(swept, nothing);
 }

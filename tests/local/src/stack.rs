@@ -249,6 +249,21 @@ impl Stack {
             .expect("the table can be written");
     }
 
+    /// Removes an attribute of a connection's item, as whoever can write the table could.
+    pub async fn remove_attribute(&self, of: &str, attribute: &str) {
+        self.store
+            .client()
+            .update_item()
+            .table_name(TABLE)
+            .key("pk", AttributeValue::S(of.to_owned()))
+            .key("sk", AttributeValue::S("CONNECTION".to_owned()))
+            .update_expression("REMOVE #name")
+            .expression_attribute_names("#name", attribute)
+            .send()
+            .await
+            .expect("the table can be written");
+    }
+
     /// A new browser, with nothing in it.
     pub fn browser(&self) -> Browser {
         Browser::new(&self.clock)

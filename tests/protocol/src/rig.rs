@@ -40,9 +40,6 @@ const CONSUMER_SECRET: &str = "consumer-secret";
 /// When Lambda ends the token function.
 pub const TIME_OUT: Duration = Duration::from_secs(20);
 
-/// How long an access token is taken to live.
-pub const LIFE: SignedDuration = SignedDuration::from_mins(15);
-
 /// One connection, its Salesforce, and the way between.
 #[derive(Debug)]
 pub struct Rig {
@@ -166,8 +163,8 @@ impl Rig {
             (AccessToken::new(text("access_token")), RefreshToken::new(text("refresh_token")));
         let tokens = Tokens { access: &access, refresh: Some(&refresh), issued_at: now };
         let vault = platform.vault().expect("a keyring");
-        let record = ConnectionRecord::seal(&vault, connection, tokens, LIFE).await.expect("sealed");
-        let new = NewConnection { record: &record, receipt: None, keep_alive: now + app.keep_alive() };
+        let record = ConnectionRecord::seal(&vault, connection, tokens, app).await.expect("sealed");
+        let new = NewConnection { record: &record, receipt: None, due: now + app.keep_alive() };
         assert!(platform.store.save_connection(&new).await.expect("the connection is stored"));
         self.ether.watch(format!("CONNECTION#{}", self.connection));
     }
@@ -347,5 +344,7 @@ fn session(product: &Product, now: Timestamp) -> ConnectSession {
         expires_at: now + SignedDuration::from_hours(1),
         attempts: 0,
         last_failure: None,
+        reconnects: None,
+        change: None,
     }
 }

@@ -185,6 +185,25 @@ impl Salesforce {
         self.change(|state| state.end_all(Ending::Revoked, |grant| grant.user == user));
     }
 
+    /// Whether revoking a refresh token ends all that its user has granted to the app, newer grants too.
+    pub fn set_revoking_ends_all(&self, ends_all: bool) {
+        self.change(|state| state.revoking_ends_all = ends_all);
+    }
+
+    /// An admin refreshes a sandbox from production: it keeps its name, its users and their usernames, and has a new
+    /// org id; every grant and login in the old copy is gone.
+    pub fn refresh_sandbox(&self, org: &str) {
+        let org = self.org(org);
+        assert!(org.is_sandbox(), "{} is no sandbox", org.name);
+        self.change(|state| {
+            state.end_all(Ending::Replaced, |grant| grant.org == org.name);
+            state.logins.retain(|_, login| login.org != org.name);
+            let copies = state.orgs.len() as u64;
+            let id = ids::record_id("00D", 1000 + copies + state.grants.len() as u64);
+            state.org_mut(&org.name).expect("found above").id = id;
+        });
+    }
+
     /// Every grant ever given, oldest first, the ended ones too.
     pub fn grants(&self) -> Vec<Grant> {
         self.read(|state| state.grants.clone())

@@ -323,8 +323,13 @@ impl State {
         }
         let mut grants = self.grants.iter().filter(|grant| grant.is_live());
         let grant =
-            grants.find(|grant| grant.refresh_token.as_deref() == Some(token)).ok_or(TOKEN_INVALID)?.id;
-        self.end(grant, Ending::Revoked);
+            grants.find(|grant| grant.refresh_token.as_deref() == Some(token)).ok_or(TOKEN_INVALID)?.clone();
+        self.end(grant.id, Ending::Revoked);
+        if self.revoking_ends_all {
+            self.end_all(Ending::Revoked, |other| {
+                other.user == grant.user && other.consumer_key == grant.consumer_key
+            });
+        }
         Ok(())
     }
 }
