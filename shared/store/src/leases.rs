@@ -180,8 +180,9 @@ impl Store {
             .holder_update(lease)
             .update_expression("SET began_at = :now, began_epoch = :epoch")
             .condition_expression(
-                // The epoch is this lease's alone: a refresh that it began is this one.
-                "epoch = :epoch AND refresh_fingerprint = :sent \
+                // The epoch is this lease's alone: a refresh that it began is this one. A lease that was given back
+                // begins nothing: this write may arrive long after its sender has given it up.
+                "epoch = :epoch AND attribute_exists(lease_until) AND refresh_fingerprint = :sent \
                  AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
             )
             .expression_attribute_values(":now", millis(now))
@@ -372,7 +373,7 @@ impl Store {
             .unanswered(record)
             .condition_expression(
                 "#state IN (:active, :blocked) AND attribute_exists(began_at) AND epoch = :epoch \
-                 AND lease_until <= :now",
+                 AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
             )
             .value(":active", S("active"))
             .value(":blocked", S("blocked"))

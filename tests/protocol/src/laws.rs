@@ -15,6 +15,9 @@ pub enum End {
     Token,
     /// The grant is lost: its last answer died with its process, or never reached one.
     AnswerLost,
+    /// The grant is taken to be lost: a process wrote that it was about to send, and then the one that was to recover
+    /// it did, and neither was heard of again. That neither had sent, nobody can know.
+    PresumedLost,
 }
 
 /// How many answers of Salesforce's there were, and what became of them.
@@ -153,8 +156,8 @@ fn end(rig: &Rig, last: &Answer, tally: &Tally) -> Result<End, String> {
                 Err("the last token is none that Salesforce takes".into())
             }
         }
-        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" && tally.unheard > 0 => {
-            Ok(End::AnswerLost)
+        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => {
+            Ok(if tally.unheard > 0 { End::AnswerLost } else { End::PresumedLost })
         }
         _ => Err(format!("the last caller got {} {}", last.status, last.body)),
     }
