@@ -32,6 +32,7 @@ class Function:
     statements: list[dict]
     items: dict[tuple[str, ...], set[str]] = field(default_factory=dict)  # leading keys → actions
     queries: list[str] = field(default_factory=list)  # indexes
+    fallback: set[str] = field(default_factory=set)  # actions
     secrets: list[str] = field(default_factory=list)
 
 
@@ -75,6 +76,9 @@ def sort_rights(function):
             prefix, index = statement["Resource"]["Fn::Sub"].split("/index/")
             require(prefix == "${Table.Arn}" and "*" not in index, f"{where}: Query on more than one index")
             function.queries.append(index)
+        elif services == {"dynamodb"} and logical_id(statement["Resource"]) == "FallbackTable":
+            require(verbs <= READS | {"PutItem", "DeleteItem", "Scan"}, f"{where}: {sorted(verbs)}")
+            function.fallback = verbs
         elif services == {"dynamodb"}:
             require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem"}, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}, f"{where}: not the table alone")
@@ -98,6 +102,7 @@ def check(functions):
             require("CONNECTION#*" not in keys or f.secrets, f"{f.name} may read connections, but opens none")
         variables = f.properties.get("Environment", {}).get("Variables", {})
         require(("KEYRING_SECRET_ID" in variables) == ("keyring" in f.secrets), f"{f.name}: keyring and its setting disagree")
+        require(("FALLBACK_TABLE_NAME" in variables) == bool(f.fallback), f"{f.name}: fallback and its setting disagree")
         require(f.permitted == bool(f.routes), f"{f.name}: routes and the gateway's permission disagree")
         require("RetentionInDays" in RESOURCES[logical_id(f.properties["LoggingConfig"]["LogGroup"])]["Properties"],
                 f"{f.name}: logs kept for ever")
@@ -109,14 +114,14 @@ def check(functions):
 
 
 def table(functions):
-    lines = ["| function | invoked by | in the table | indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- |"]
+    lines = ["| function | invoked by | in the table | in the fallback | indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for f in functions:
         by = "<br>".join(f"`{route}`" for route in f.routes) or "its schedule, every 5 minutes"
         items = "<br>".join(f"{', '.join(sorted(v))}: {', '.join(f'`{k}`' for k in keys)}" for keys, v in f.items.items())
         indexes = "<br>".join(f"Query: `{q}`" for q in f.queries) or "–"
         memory = f.properties.get("MemorySize", DEFAULTS["MemorySize"])
         size = f"{memory} MB, {f.properties['Timeout']} s"
-        lines.append(f"| **{f.name}** | {by} | {items} | {indexes} | {', '.join(f.secrets) or '–'} | {size} |")
+        lines.append(f"| **{f.name}** | {by} | {items} | {', '.join(sorted(f.fallback)) or '–'} | {indexes} | {', '.join(f.secrets) or '–'} | {size} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,14 +1,14 @@
 //! `POST /v1/connect-sessions`: a product wishes that one of its users connects an org.
 
 use domain::{
-    AppId, ConnectSession, Customer, Environment, Product, SessionState,
+    AppId, ConnectSession, ConnectionId, Customer, Environment, Product, SessionState,
     secret::{ConnectKey, Hash},
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use service::{Problem, Request, Response, asked, request, respond};
-use store::Created;
+use store::{Created, connections::Listed};
 
 use crate::{Authorize, error::Failed, show::SessionView};
 
@@ -17,7 +17,8 @@ use crate::{Authorize, error::Failed, show::SessionView};
 #[serde(deny_unknown_fields)]
 struct Call {
     app: Option<AppId>,
-    customer: Customer,
+    connection_id: Option<String>,
+    customer: Option<Customer>,
     user: String,
     environment: Option<Environment>,
     my_domain: Option<String>,
@@ -40,7 +41,11 @@ impl Authorize {
             Some(idempotency) => ConnectKey::for_idempotency(&caller.key, idempotency),
             None => ConnectKey::mint(),
         };
-        let session = self.wish(&key, call, &caller.product, now)?;
+        let target = match &call.connection_id {
+            Some(id) => Some(self.target(&caller.product, id).await?),
+            None => None,
+        };
+        let session = self.wish(&key, call, &caller.product, target.as_ref(), now)?;
         let digest = Hash::of(&String::from_utf8_lossy(request.body().as_ref()));
         let (status, session) = match self.platform.store.create_session(&session, &digest).await? {
             Created::New => (StatusCode::CREATED, session),
@@ -62,15 +67,30 @@ impl Authorize {
         Ok(respond::json(status, &view))
     }
 
+    /// The connection that is to be authorized anew. Another product's is not found; one that was never redeemed
+    /// has a receipt to be brought.
+    async fn target(&self, product: &Product, id: &str) -> Result<Listed, Failed> {
+        let unknown = || Problem::not_found("connection");
+        let id: ConnectionId = id.parse().map_err(|_| unknown())?;
+        let target = self.platform.store.listed(&product.id, &id).await?.ok_or_else(unknown)?;
+        match target.state.as_str() {
+            "revoking" => Err(unknown().into()),
+            "pending" | "parked" => Err(Problem::not_redeemed().into()),
+            _ => Ok(target),
+        }
+    }
+
     /// Checks what was asked for against what the product has.
     fn wish(
         &self,
         key: &ConnectKey,
         call: Call,
         product: &Product,
+        target: Option<&Listed>,
         now: Timestamp,
     ) -> Result<ConnectSession, Problem> {
-        let app = asked::app(product, call.app.as_ref())?;
+        let app = asked::app(product, call.app.as_ref().or(target.map(|target| &target.app)))?;
+        let customer = choose_customer(call.customer, target)?;
         let hosts = self.platform.salesforce.hosts();
         let host = asked::host(hosts, app, call.environment, call.my_domain.as_deref())?;
         let return_to = match (&call.return_to, product.return_addresses.as_slice()) {
@@ -89,7 +109,7 @@ impl Authorize {
                 ));
             }
         };
-        asked::names(&call.customer, &call.user)?;
+        asked::names(&customer, &call.user)?;
         let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
         if !(SHORTEST..=LONGEST).contains(&lifetime) {
             return Err(Problem::bad_request(format!(
@@ -102,8 +122,9 @@ impl Authorize {
             id: key.session(),
             product: product.id.clone(),
             app: app.id.clone(),
-            customer: call.customer,
+            customer,
             user: call.user,
+            reconnects: target.map(|target| target.id.clone()),
             host,
             return_to: return_to.clone(),
             state: SessionState::Created,
@@ -111,7 +132,23 @@ impl Authorize {
             expires_at: now + lifetime,
             attempts: 0,
             last_failure: None,
+            change: None,
         })
+    }
+}
+
+/// A connection stays with its customer, whose name may have changed.
+fn choose_customer(asked: Option<Customer>, target: Option<&Listed>) -> Result<Customer, Problem> {
+    match (asked, target.map(|target| &target.customer)) {
+        (Some(asked), Some(its)) if asked.id != its.id => {
+            Err(Problem::bad_request("customer.id is not the connection's; it can be left out"))
+        }
+        (Some(asked), its) => {
+            let name = asked.name.or_else(|| its.and_then(|its| its.name.clone()));
+            Ok(Customer { name, ..asked })
+        }
+        (None, Some(its)) => Ok(its.clone()),
+        (None, None) => Err(Problem::bad_request("customer is needed")),
     }
 }
 

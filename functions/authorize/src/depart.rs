@@ -14,6 +14,7 @@ use salesforce::{
 use service::{
     Request, Response,
     failures::refused,
+    notices::used_link,
     request::{Form, attempt_cookie, is_same_origin, session_cookie},
     respond::{redirect, set_cookie},
 };
@@ -28,8 +29,10 @@ use crate::{
 /// How long a trip to Salesforce may take: sign-in, a second factor, reading the consent.
 const TRIP: SignedDuration = SignedDuration::from_mins(30);
 
-/// How long this browser keeps what ties it to an attempt, and the way back to its connect page, at most.
+/// How long this browser keeps what ties it to an attempt, and the way back to its connect page, at most; and the
+/// latter at least, also where the link ends sooner: for the trip, and for confirming what came of it.
 const BOUND: SignedDuration = SignedDuration::from_hours(24);
+const RETURNING: SignedDuration = SignedDuration::from_hours(1);
 
 /// What the user chose on the page.
 struct Chosen<'a> {
@@ -54,7 +57,7 @@ impl Authorize {
         let key = ConnectKey::new(key);
         let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
         let (product, app) = self.parties(&session, now).await?;
-        if let Some(over) = over(&session, &product, now) {
+        if let Some(over) = over(&key, &session, &product, now) {
             return Ok(over);
         }
         let fixed = self.fixed_host(&session)?;
@@ -70,14 +73,14 @@ impl Authorize {
                         my_domain: chosen.my_domain,
                         refused: Some(refusal),
                     };
-                    let page = sign_in(None, again);
+                    let around = self.around(&session, &product, &app).await;
                     return Ok(Self::connect_page(
                         StatusCode::UNPROCESSABLE_ENTITY,
                         &key,
                         &session,
                         (&product, &app),
-                        page,
-                        None,
+                        sign_in(None, again),
+                        &around,
                     ));
                 }
             },
@@ -88,7 +91,9 @@ impl Authorize {
         if self.platform.store.begin_attempt(&attempt).await? == Begun::No {
             // Between the read above and this write the session ended: its page says how.
             let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
-            return Ok(over(&session, &product, now).unwrap_or_else(|| too_many(&product.brand)));
+            return Ok(over(&key, &session, &product, now).unwrap_or_else(|| {
+                used_link("the connect session has had too many attempts", &product.brand, &session.return_to)
+            }));
         }
         let to = authorize_url(
             &host,
@@ -104,7 +109,7 @@ impl Authorize {
         let mut response = redirect(to.as_str());
         // It outlives the trip: who comes back too late is known, and told so.
         set_cookie(&mut response, &attempt_cookie(&attempt.id), browser.expose(), BOUND.as_secs());
-        let left = (session.expires_at - now).get_seconds().clamp(0, BOUND.as_secs());
+        let left = (session.expires_at - now).get_seconds().clamp(RETURNING.as_secs(), BOUND.as_secs());
         set_cookie(&mut response, &session_cookie(&session.id), key.expose(), left);
         Ok(response)
     }
@@ -156,6 +161,7 @@ fn attempt(
         app: session.app.clone(),
         customer: session.customer.clone(),
         user: session.user.clone(),
+        reconnects: session.reconnects.clone(),
         login_host: host.origin().to_owned(),
         environment: host.environment(),
         return_to: session.return_to.clone(),
@@ -172,11 +178,4 @@ fn why(refusal: HostRefusal) -> &'static str {
         HostRefusal::MyDomainMissing => "no My Domain was entered",
         HostRefusal::NotMyDomain => "the My Domain is not one of Salesforce's",
     }
-}
-
-fn too_many(brand: &domain::Brand) -> Response {
-    use pages::{NoticePage, Page};
-    service::respond::page(StatusCode::CONFLICT, service::respond::Forms::Ours, |nonce| {
-        NoticePage::used_link(nonce, brand).html()
-    })
 }

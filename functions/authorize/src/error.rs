@@ -1,12 +1,6 @@
 //! How a visit can end early, and the page for each.
 
-use http::StatusCode;
-use pages::{NoticePage, Page};
-use service::{
-    Problem, Refused, Response,
-    failures::{internal, refused},
-    respond::{Forms, page as answer},
-};
+use service::{Problem, Refused, Response, notices};
 use store::StoreError;
 
 /// Why a visit ended early.
@@ -44,24 +38,8 @@ impl From<Refused> for Failed {
 /// The page for whoever clicked.
 pub(crate) fn page(failed: &Failed) -> Response {
     match failed {
-        Failed::UnknownLink => {
-            refused(failed);
-            answer(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html())
-        }
-        Failed::BadForm | Failed::Call(_) => {
-            refused(failed);
-            answer(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_request(nonce).html())
-        }
-        Failed::Unconfigured | Failed::Store(_) => {
-            let reference = internal(failed);
-            answer(StatusCode::SERVICE_UNAVAILABLE, Forms::Ours, |nonce| {
-                NoticePage::internal_error(nonce, &reference).html()
-            })
-        }
+        Failed::UnknownLink => notices::unknown_link(failed),
+        Failed::BadForm | Failed::Call(_) => notices::bad_request(failed),
+        Failed::Unconfigured | Failed::Store(_) => notices::unavailable(failed),
     }
-}
-
-/// An address that is none of ours.
-pub(crate) fn not_found() -> Response {
-    answer(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html())
 }

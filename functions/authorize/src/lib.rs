@@ -10,6 +10,7 @@
 
 #![warn(missing_docs)]
 
+mod around;
 mod create;
 mod depart;
 mod error;
@@ -18,7 +19,7 @@ mod show;
 
 use domain::{App, ConnectSession, Product};
 use jiff::Timestamp;
-use service::{Platform, Problem, Request, Response, Route, failures::internal};
+use service::{Platform, Problem, Request, Response, Route, failures::internal, notices};
 use std::sync::Arc;
 
 use error::Failed;
@@ -44,7 +45,7 @@ impl Authorize {
             ("GET", ["connect", key]) => or_page(self.page(key, now).await),
             ("POST", ["connect", key]) => or_page(self.depart(&request, key, now).await),
             (_, ["v1", ..]) => Problem::not_found("resource").into(),
-            _ => error::not_found(),
+            _ => notices::not_found(),
         }
     }
 

@@ -5,6 +5,7 @@ use service::Platform;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    let authorize = Authorize::new(Platform::from_env()?);
+    // It lives as long as the process.
+    let authorize: &'static Authorize = Box::leak(Box::new(Authorize::new(Platform::from_env()?)));
     service::serve(|request, now| authorize.respond(request, now)).await
 }

@@ -1,18 +1,18 @@
 //! `GET /connect/{key}`: what is being connected, and for whom. Mail scanners and previews open links too,
 //! so nothing but the first opening's time is noted.
 
-use domain::{App, ConnectSession, Product, SessionState, diagnosis, guide::Audience, secret::ConnectKey};
+use domain::{App, ConnectSession, Product, SessionState, diagnosis, secret::ConnectKey};
 use http::StatusCode;
 use jiff::Timestamp;
-use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn, guide};
+use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn};
 use salesforce::LoginHost;
 use service::{
     Response,
     failures::refused,
-    respond::{Forms, page},
+    respond::{Forms, page, redirect},
 };
 
-use crate::{Authorize, error::Failed};
+use crate::{Authorize, around::Around, error::Failed};
 
 impl Authorize {
     pub(crate) async fn page(&self, key: &str, now: Timestamp) -> Result<Response, Failed> {
@@ -20,28 +20,21 @@ impl Authorize {
         let session =
             self.platform.store.open_session(&key.session(), now).await?.ok_or(Failed::UnknownLink)?;
         let (product, app) = self.parties(&session, now).await?;
-        if let Some(over) = over(&session, &product, now) {
+        if let Some(over) = over(&key, &session, &product, now) {
             return Ok(over);
         }
         let fixed = self.fixed_host(&session)?;
-        let guide = self.guide(&session).await;
-        let form = HostForm { allowed: &app.login_hosts, chosen: None, my_domain: "", refused: None };
+        let around = self.around(&session, &product, &app).await;
+        let chosen = around.renews.as_ref().map(|target| target.environment);
+        let form = HostForm { allowed: &app.login_hosts, chosen, my_domain: "", refused: None };
         Ok(Self::connect_page(
             StatusCode::OK,
             &key,
             &session,
             (&product, &app),
             sign_in(fixed.as_ref(), form),
-            guide.as_deref(),
+            &around,
         ))
-    }
-
-    /// The admin's install-first guide, unless this app is known to have been connected from that org: an
-    /// admin who reads it first spares the user the error.
-    async fn guide(&self, session: &ConnectSession) -> Option<String> {
-        let (product, app) = (&session.product, &session.app);
-        let known = self.platform.connected_before(product, app, session.host.my_domain()).await;
-        (known != Some(true)).then(|| guide::path(product, app, Audience::Admin))
     }
 
     pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, Failed> {
@@ -54,7 +47,7 @@ impl Authorize {
         session: &ConnectSession,
         (product, app): (&Product, &App),
         sign_in: SignIn<'_>,
-        guide: Option<&str>,
+        around: &Around,
     ) -> Response {
         let action = format!("/connect/{}", key.expose());
         let trouble = format!("{action}/trouble");
@@ -74,7 +67,9 @@ impl Authorize {
                 fresh_login: false,
                 trouble: went_out.then_some(trouble.as_str()),
                 last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
-                guide,
+                guide: around.guide.as_deref(),
+                renews: around.renews_whom(),
+                crowded: &around.crowded(),
             }
             .html()
         })
@@ -82,7 +77,12 @@ impl Authorize {
 }
 
 /// The page for a session that begins nothing any more.
-pub(crate) fn over(session: &ConnectSession, product: &Product, now: Timestamp) -> Option<Response> {
+pub(crate) fn over(
+    key: &ConnectKey,
+    session: &ConnectSession,
+    product: &Product,
+    now: Timestamp,
+) -> Option<Response> {
     let brand = &product.brand;
     match &session.state {
         SessionState::Connected { .. } | SessionState::Returned { .. } => {
@@ -90,6 +90,9 @@ pub(crate) fn over(session: &ConnectSession, product: &Product, now: Timestamp) 
                 let back = WayOn::Product(session.return_to.as_str());
                 NoticePage::already_connected(nonce, brand, &session.customer, back).html()
             }))
+        }
+        SessionState::Parked { until, .. } if now < *until => {
+            Some(redirect(&format!("/connect/{}/confirm", key.expose())))
         }
         _ if !session.is_open(now) => {
             refused(format_args!("the connect session is over: {}", session.id));

@@ -1,9 +1,9 @@
 //! `GET /v1/connect-sessions/{id}`: how it stands.
 
-use domain::{ConnectSession, Customer, SessionId, SessionState};
+use domain::{ConnectSession, ConnectionId, Customer, SessionId, SessionState};
 use jiff::Timestamp;
 use serde::Serialize;
-use service::{Problem, Request, Response, respond, settings::PublicUrl};
+use service::{Problem, Request, Response, respond, settings::PublicUrl, views::ChangeView};
 
 use crate::{Authorize, error::Failed};
 
@@ -11,7 +11,7 @@ use crate::{Authorize, error::Failed};
 #[derive(Debug, Serialize)]
 pub(crate) struct SessionView<'a> {
     id: &'a str,
-    /// `created`, `opened`, `redirected`, `returned`, `connected`, `failed`, `lost` or `expired`.
+    /// `created`, `opened`, `redirected`, `returned`, `parked`, `connected`, `failed`, `lost` or `expired`.
     status: &'a str,
     /// The link for the user, in the answer to the creating call alone: the table holds no key.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,6 +25,15 @@ pub(crate) struct SessionView<'a> {
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     connection_id: Option<&'a str>,
+    /// The connection that is authorized anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reconnects: Option<&'a str>,
+    /// Until when the user can confirm that another org or user than before is meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked_until: Option<String>,
+    /// That another org or user than before came back, and which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity_change: Option<ChangeView<'a>>,
     /// What went wrong last, while nothing has gone right since.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView<'a>>,
@@ -40,11 +49,12 @@ struct FailureView<'a> {
 
 impl<'a> SessionView<'a> {
     pub(crate) fn of(session: &'a ConnectSession, public_url: &PublicUrl, now: Timestamp) -> Self {
-        let over = now >= session.expires_at;
-        let connection = match &session.state {
-            SessionState::Connected { connection } => Some(connection.as_str()),
-            _ => None,
+        let (connection, parked_until) = match &session.state {
+            SessionState::Connected { connection } => (Some(connection.as_str()), None),
+            SessionState::Parked { until, .. } => (None, Some(*until)),
+            _ => (None, None),
         };
+        let over = now >= parked_until.unwrap_or(session.expires_at);
         Self {
             id: session.id.as_str(),
             status: if over && connection.is_none() { "expired" } else { session.state.word() },
@@ -57,6 +67,9 @@ impl<'a> SessionView<'a> {
             expires_at: session.expires_at.to_string(),
             attempts: session.attempts,
             connection_id: connection,
+            reconnects: session.reconnects.as_ref().map(ConnectionId::as_str),
+            parked_until: parked_until.map(|until| until.to_string()),
+            identity_change: session.change.as_ref().map(ChangeView::from),
             failure: session.last_failure.as_ref().map(|failure| FailureView {
                 id: failure.id.as_str(),
                 cause: &failure.cause,

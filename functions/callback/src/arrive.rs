@@ -1,7 +1,7 @@
 //! `GET /oauth/callback`: the story of a browser's return.
 
 use domain::{
-    Attempt, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface,
+    App, Attempt, Connection, ConnectionId, ConnectionState, Evidence, SessionId, Stage, Surface,
     secret::{BrowserSecret, Receipt},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -19,13 +19,14 @@ use crate::{
     Callback,
     answer::{Answer, Outcome},
     error::{Ended, ExchangeError, Stray},
+    reconnect::Return,
 };
 
 /// How long the product has to redeem a receipt. The browser is on its way there.
-const REDEEM: SignedDuration = SignedDuration::from_mins(10);
+pub(crate) const REDEEM: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often the write of a new connection is tried: the tokens exist nowhere else yet.
-const SAVES: u32 = 3;
+pub(crate) const SAVES: u32 = 3;
 
 impl Callback {
     pub(crate) async fn arrive(&self, request: &Request, now: Timestamp) -> Result<Response, Ended> {
@@ -54,8 +55,12 @@ impl Callback {
                 return Err(exchange_failed(attempt, error));
             }
         };
+        if let Some(of) = attempt.reconnects.clone() {
+            let back = Return { attempt, product: &product, app: &app, grant: &grant };
+            return Box::pin(self.reconnect(request, back, of, record, now)).await;
+        }
         let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
-        match self.save(&attempt, &record, receipt.as_ref(), now).await {
+        match self.save(&attempt, &record, receipt.as_ref(), &app, now).await {
             Ok(true) => {}
             Ok(false) => {
                 self.give_back(&attempt, &grant).await;
@@ -66,7 +71,7 @@ impl Callback {
                 return Err(error.into());
             }
         }
-        Ok(redirect(return_address(&attempt, &record.connection.id, receipt.as_ref()).as_str()))
+        Ok(back_to_product(&attempt.return_to, &attempt.session, &record.connection.id, receipt.as_ref()))
     }
 
     /// Claims the attempt that the answer names, in the browser that began it.
@@ -94,7 +99,7 @@ impl Callback {
     async fn record(
         &self,
         attempt: &Attempt,
-        app: &domain::App,
+        app: &App,
         grant: &Grant,
         redeem: bool,
         now: Timestamp,
@@ -121,21 +126,32 @@ impl Callback {
             state,
             created_at: now,
         };
-        Ok(ConnectionRecord::seal(&self.vault, connection, tokens(grant), app.access_token_life()).await?)
+        Ok(ConnectionRecord::seal(&self.vault, connection, tokens(grant), app).await?)
     }
 
-    async fn save(
+    pub(crate) async fn save(
         &self,
         attempt: &Attempt,
         record: &ConnectionRecord,
         receipt: Option<&Receipt>,
+        app: &App,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let receipt = receipt.map(|receipt| (receipt.hash(), now + REDEEM));
-        let new = NewConnection { record, session: &attempt.session, receipt };
+        let redeem_by = now + REDEEM;
+        let due = if receipt.is_some() { redeem_by } else { now + app.keep_alive() };
+        let receipt = receipt.map(|receipt| (receipt.hash(), redeem_by));
+        let new = NewConnection { record, session: &attempt.session, receipt, due };
+        self.insist(&record.connection.id, || self.platform.store.save_connection(&new)).await
+    }
+
+    /// Tries a write of a new grant until it is known whether it was carried out.
+    pub(crate) async fn insist<W>(&self, id: &ConnectionId, write: impl Fn() -> W) -> Result<bool, StoreError>
+    where
+        W: Future<Output = Result<bool, StoreError>>,
+    {
         let mut tries = 1;
         loop {
-            match self.platform.store.save_connection(&new).await {
+            match write().await {
                 Err(error) if tries < SAVES => {
                     internal(&error);
                     tries += 1;
@@ -143,7 +159,7 @@ impl Callback {
                 }
                 // A try whose answer was lost may have stored it: then it is this very connection that stands.
                 Ok(false) if tries > 1 => {
-                    return Ok(self.platform.store.connection(&record.connection.id).await?.is_some());
+                    return Ok(self.platform.store.connection(id).await?.is_some());
                 }
                 result => return result,
             }
@@ -164,18 +180,23 @@ fn tokens(grant: &Grant) -> Tokens<'_> {
     Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at: grant.issued_at }
 }
 
-/// The registered return address, with what the product's backend needs to redeem.
-fn return_address(attempt: &Attempt, connection: &ConnectionId, receipt: Option<&Receipt>) -> Url {
-    let mut url = attempt.return_to.clone();
-    url.query_pairs_mut().append_pair("connect_session", attempt.session.as_str());
+/// On to the registered return address, with what the product's backend needs to redeem.
+pub(crate) fn back_to_product(
+    return_to: &Url,
+    session: &SessionId,
+    connection: &ConnectionId,
+    receipt: Option<&Receipt>,
+) -> Response {
+    let mut url = return_to.clone();
+    url.query_pairs_mut().append_pair("connect_session", session.as_str());
     match receipt {
         Some(receipt) => url.query_pairs_mut().append_pair("receipt", receipt.expose()),
         None => url.query_pairs_mut().append_pair("connection", connection.as_str()),
     };
-    url
+    redirect(url.as_str())
 }
 
-fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {
+pub(crate) fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {
     Ended::Failed { attempt, stage, evidence: Box::new(evidence), error: None }
 }
 

@@ -1,6 +1,6 @@
 //! How a callback can end without a connection, and where the browser goes then.
 
-use domain::{App, Attempt, Evidence, Product, Stage, Surface};
+use domain::{App, Attempt, Evidence, Product, SessionState, Stage, Surface};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
@@ -8,6 +8,7 @@ use salesforce::SalesforceError;
 use service::{
     Response,
     failures::{Met, Of, diagnose, internal, refused},
+    notices::{unavailable, unknown_link, used_link},
     respond::{Forms, page, redirect},
 };
 use store::{SecretError, StoreError};
@@ -105,8 +106,7 @@ impl Callback {
                 page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::stray_callback(nonce).html())
             }
             Ended::Used(ref attempt) | Ended::Connected(ref attempt) => {
-                refused(&ended);
-                self.already(attempt, now).await
+                self.already(&ended, attempt, now).await
             }
             Ended::Failed { attempt, stage, evidence, error } => {
                 match self.fail(&attempt, stage, *evidence, error.as_ref(), now).await {
@@ -119,7 +119,7 @@ impl Callback {
     }
 
     /// A second visit of one callback: the first one's result counts, and the way on is in the product.
-    async fn already(&self, attempt: &Attempt, now: Timestamp) -> Response {
+    async fn already(&self, ended: &Ended, attempt: &Attempt, now: Timestamp) -> Response {
         let product = match self.platform.products.get(&attempt.product, now).await {
             Ok(product) => product,
             Err(error) => return unavailable(&error),
@@ -129,17 +129,17 @@ impl Callback {
             Err(error) => return unavailable(&error),
         };
         let (Some(product), Some(session)) = (product, session) else {
-            return page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html());
+            return unknown_link(ended);
         };
+        let goes_on = session.is_open(now) || matches!(session.state, SessionState::Parked { .. });
+        if session.last_failure.is_none() && goes_on {
+            return used_link(ended, &product.brand, &attempt.return_to);
+        }
+        refused(ended);
         if let Some(failure) = &session.last_failure {
             return redirect(&format!("/help/{}", failure.id));
         }
         let back = WayOn::Product(attempt.return_to.as_str());
-        if session.is_open(now) {
-            return page(StatusCode::CONFLICT, Forms::Ours, |nonce| {
-                NoticePage::used_link(nonce, &product.brand).with_way_on(back).html()
-            });
-        }
         page(StatusCode::OK, Forms::Ours, |nonce| {
             NoticePage::already_connected(nonce, &product.brand, &attempt.customer, back).html()
         })
@@ -174,17 +174,4 @@ impl Callback {
         let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
         found.ok_or_else(|| Ended::Unconfigured(attempt.product.to_string()))
     }
-}
-
-/// Something of ours failed: the person gets a reference, the log the reason.
-fn unavailable(error: &dyn std::error::Error) -> Response {
-    let reference = internal(error);
-    page(StatusCode::SERVICE_UNAVAILABLE, Forms::Ours, |nonce| {
-        NoticePage::internal_error(nonce, &reference).html()
-    })
-}
-
-/// An address that is none of ours.
-pub(crate) fn not_found() -> Response {
-    page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html())
 }

@@ -3,6 +3,10 @@
 //! `GET /oauth/callback` → [`arrive`]: claim the attempt once, exchange the code, check the answer, seal the
 //! tokens, store a pending connection, send the browser to the product with a one-time receipt.
 //!
+//! Where the session authorizes a connection anew ([`reconnect`]), the new grant waits beside the connection, and takes
+//! the old one's place when it is redeemed. If it is another org's or user's, the browser goes to
+//! `/connect/{key}/confirm` first → [`confirm`]: both are shown, and the user says which is meant.
+//!
 //! `POST /v1/connect-sessions/{id}/redeem` → [`redeem`]: receipt and user together make it active; a right
 //! receipt with another user means an attack, and the grant goes.
 
@@ -10,8 +14,10 @@
 
 mod answer;
 mod arrive;
+mod confirm;
 mod error;
 mod exchange;
+mod reconnect;
 mod redeem;
 
 use jiff::Timestamp;
@@ -39,6 +45,12 @@ impl Callback {
                 Ok(response) => response,
                 Err(ended) => self.end(ended, now).await,
             },
+            ("GET", ["connect", key, "confirm"]) => {
+                self.ask_which(&request, key, now).await.unwrap_or_else(Response::from)
+            }
+            ("POST", ["connect", key, "confirm"]) => {
+                Box::pin(self.decide(&request, key, now)).await.unwrap_or_else(Response::from)
+            }
             ("POST", ["v1", "connect-sessions", id, "redeem"]) => {
                 match self.redeem(&request, id, now).await {
                     Ok(response) => response,
@@ -46,7 +58,7 @@ impl Callback {
                 }
             }
             (_, ["v1", ..]) => Problem::not_found("resource").into(),
-            _ => error::not_found(),
+            _ => service::notices::not_found(),
         }
     }
 }

@@ -5,6 +5,7 @@ use service::Platform;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    let callback = Callback::new(Platform::from_env()?)?;
+    // It lives as long as the process.
+    let callback: &'static Callback = Box::leak(Box::new(Callback::new(Platform::from_env()?)?));
     service::serve(|request, now| callback.respond(request, now)).await
 }

@@ -2,19 +2,25 @@
 //! session in that browser. Only together do they make the connection active, so neither a link sent to a
 //! victim nor a stolen receipt attaches an org.
 
-use domain::{Connection, Evidence, SessionId, Stage, Surface, secret::Receipt, session::Redemption};
+use domain::{
+    App, Connection, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface, secret::Receipt,
+    session::Redemption,
+};
 use http::StatusCode;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use service::{
     Problem, Refused, Request, Response,
     failures::{Met, Of, diagnose, internal},
     request, respond,
-    views::ConnectionView,
+    views::{ConnectionView, IdentityView},
 };
-use store::{Redeemed, StoreError};
+use store::{ConnectionRecord, Reconnect, Redeemed, Settled, StoreError};
 
-use crate::Callback;
+use crate::{
+    Callback,
+    reconnect::{TakeoverError, Took},
+};
 
 /// What the call takes.
 #[derive(Debug, Deserialize)]
@@ -33,6 +39,31 @@ pub(crate) enum Unredeemed {
     /// The table.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The new grant did not take the old one's place, or nobody knows: the receipt can be brought again.
+    #[error(transparent)]
+    Takeover(#[from] TakeoverError),
+}
+
+/// A connection that was authorized anew.
+#[derive(Debug, Serialize)]
+struct Reconnected<'a> {
+    #[serde(flatten)]
+    connection: ConnectionView<'a>,
+    reconnected: ReconnectedView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ReconnectedView<'a> {
+    /// Whether it is another org's or user's than before: the user has confirmed it.
+    identity_changed: bool,
+    previous: PreviousView<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct PreviousView<'a> {
+    app: &'a str,
+    #[serde(flatten)]
+    identity: IdentityView<'a>,
 }
 
 impl From<Problem> for Unredeemed {
@@ -51,7 +82,9 @@ impl From<Unredeemed> for Response {
     fn from(unredeemed: Unredeemed) -> Self {
         match unredeemed {
             Unredeemed::Refused(problem) => (*problem).into(),
-            Unredeemed::Store(_) => Problem::internal(&internal(&unredeemed)).into(),
+            Unredeemed::Store(_) | Unredeemed::Takeover(_) => {
+                Problem::internal(&internal(&unredeemed)).into()
+            }
         }
     }
 }
@@ -66,63 +99,165 @@ impl Callback {
         let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
         let session: SessionId = id.parse().map_err(|_| Problem::not_found("connect session"))?;
         let call: Call = request::json(request)?;
+        let receipt = Receipt::new(call.receipt);
+        let record = match receipt.connection() {
+            Some(id) => self.platform.store.connection(&id).await?,
+            None => None,
+        };
+        let record = record.filter(|record| record.connection.product == caller.product.id);
+        let app = record.as_ref().and_then(|record| caller.product.app(&record.connection.app));
         let redemption = Redemption {
             session,
             product: caller.product.id.clone(),
-            receipt: Receipt::new(call.receipt),
+            receipt,
             user: call.user,
+            keep_alive: now + app.map(App::keep_alive).unwrap_or_default(),
         };
-        let store = &self.platform.store;
-        match store.redeem(&redemption, now).await? {
-            Redeemed::Yes => {
-                let connection = match redemption.receipt.connection() {
-                    Some(id) => store.connection(&id).await?,
-                    None => None,
-                };
-                let record = connection.ok_or_else(|| Problem::not_found("connection"))?;
-                Ok(respond::json(StatusCode::OK, &ConnectionView::from(&record.connection)))
+        match record {
+            Some(new) if matches!(new.reconnect, Some(Reconnect::New { .. })) => {
+                Box::pin(self.redeem_reconnect(&redemption, &new, now)).await
             }
-            Redeemed::Before => Err(Problem::new(
+            record => self.redeem_connection(&redemption, record, now).await,
+        }
+    }
+
+    /// The receipt of a connection of its own.
+    async fn redeem_connection(
+        &self,
+        redemption: &Redemption,
+        record: Option<ConnectionRecord>,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
+        match (self.platform.store.redeem(redemption, now).await?, record) {
+            (Redeemed::Yes, Some(record)) => {
+                let connection = Connection { state: ConnectionState::Active, ..record.connection };
+                Ok(respond::json(StatusCode::OK, &ConnectionView::from(&connection)))
+            }
+            (Redeemed::Yes, None) => Err(Problem::not_found("connection").into()),
+            (why, record) => self.unredeemed(why, redemption, record.as_ref(), now).await,
+        }
+    }
+
+    /// The receipt of a grant that takes an old one's place.
+    async fn redeem_reconnect(
+        &self,
+        redemption: &Redemption,
+        new: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
+        let taken = match self.take_over(new, Settled::Redeemed(redemption), now).await? {
+            Took::Yes(taken) => taken,
+            Took::Refused(why) => return self.unredeemed(why, redemption, Some(new), now).await,
+            Took::Overtaken => return self.overtaken(redemption, new, now).await,
+        };
+        self.retire(&taken, now).await;
+        // Read again: the new grant may not have outlived the old one.
+        let stands = self.platform.store.connection(&taken.after.id).await?;
+        let after = stands.map_or(taken.after, |record| record.connection);
+        let view = Reconnected {
+            connection: ConnectionView::from(&after),
+            reconnected: ReconnectedView {
+                identity_changed: !taken.before.identity.same_as(&after.identity),
+                previous: PreviousView {
+                    app: taken.before.app.as_str(),
+                    identity: IdentityView::from(&taken.before.identity),
+                },
+            },
+        };
+        Ok(respond::json(StatusCode::OK, &view))
+    }
+
+    /// The connection went another way while the user was at Salesforce. Whoever brings receipt and user is told
+    /// so; anybody else what they would be told anyway.
+    async fn overtaken(
+        &self,
+        redemption: &Redemption,
+        new: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
+        let session = self.platform.store.session(&redemption.session).await?;
+        let session = session.filter(|session| {
+            session.product == redemption.product
+                && matches!(&session.state, SessionState::Returned { receipt, .. }
+                    if receipt.matches(&redemption.receipt.hash()))
+        });
+        match session {
+            None => self.unredeemed(Redeemed::NotThisReceipt, redemption, Some(new), now).await,
+            Some(session) if session.user != redemption.user => {
+                self.unredeemed(Redeemed::OtherUser, redemption, Some(new), now).await
+            }
+            Some(_) => {
+                let overtaken = Problem::new(
+                    StatusCode::CONFLICT,
+                    "reconnect-overtaken",
+                    "The connection was changed or deleted meanwhile",
+                    "The new grant was revoked. See how the connection stands, and let the user connect again.",
+                );
+                self.refuse(redemption, new, "reconnect_overtaken", overtaken, now).await
+            }
+        }
+    }
+
+    /// The answer for a receipt that was not redeemed.
+    async fn unredeemed(
+        &self,
+        why: Redeemed,
+        redemption: &Redemption,
+        record: Option<&ConnectionRecord>,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
+        match (why, record) {
+            (Redeemed::Before, _) => Err(Problem::new(
                 StatusCode::CONFLICT,
                 "receipt-used",
                 "This receipt was redeemed before",
                 "A receipt counts once. GET the connect session: it names the connection.",
             )
             .into()),
-            Redeemed::NotThisReceipt => Err(Problem::new(
+            (Redeemed::OtherUser, record) => {
+                let refused = Problem::new(
+                    StatusCode::CONFLICT,
+                    "other-user",
+                    "This connection was made for another user",
+                    "The receipt belongs to a connect session of another user, so the grant was revoked. If both are the \
+                     same person, send the same user id here and when creating the session.",
+                );
+                match record {
+                    Some(record) => self.refuse(redemption, record, "receipt_refused", refused, now).await,
+                    None => Err(refused.into()),
+                }
+            }
+            (Redeemed::Yes | Redeemed::NotThisReceipt, _) => Err(Problem::new(
                 StatusCode::CONFLICT,
                 "receipt-refused",
                 "This is not an open receipt of this session",
                 "It is unknown, too old, or another session's. Let the user connect again.",
             )
             .into()),
-            Redeemed::OtherUser => self.refuse(&redemption, now).await,
         }
     }
 
-    /// The receipt is right and the user is not: a link sent to a victim, or a stolen receipt. The try is on
-    /// record, the receipt is worth nothing any more, and the grant is revoked: now, or by the sweep if
-    /// Salesforce cannot be reached.
-    async fn refuse(&self, redemption: &Redemption, now: Timestamp) -> Result<Response, Unredeemed> {
+    /// The receipt is right, and must not be redeemed: it was brought by another user (a link sent to a victim, or
+    /// a stolen receipt), or its connection went another way. The try is on record, the receipt is worth nothing any
+    /// more, and the grant is revoked: now, or by the sweep if Salesforce cannot be reached.
+    async fn refuse(
+        &self,
+        redemption: &Redemption,
+        record: &ConnectionRecord,
+        code: &'static str,
+        refused: Problem,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
         let store = &self.platform.store;
-        let refused = Problem::new(
-            StatusCode::CONFLICT,
-            "other-user",
-            "This connection was made for another user",
-            "The receipt belongs to a connect session of another user, so the grant was revoked. If both are the same \
-             person, send the same user id here and when creating the session.",
-        );
-        let Some(id) = redemption.receipt.connection() else { return Err(refused.into()) };
-        let Some(record) = store.connection(&id).await? else { return Err(refused.into()) };
         let Connection { product, app, .. } = &record.connection;
         let found = self.platform.products.with_app(product, app, now).await?;
         let (_, app) = found.ok_or_else(|| Problem::not_found("app"))?;
-        let evidence = Evidence::our_own(Surface::Callback, "receipt_refused", None);
+        let evidence = Evidence::our_own(Surface::Callback, code, None);
         let met = Met::new(Of::Connection(&record.connection), &app, Stage::Callback, evidence);
         let (mut failure, _) = diagnose(met, now);
         failure.session = Some(redemption.session.clone());
         store.refuse_redemption(redemption, &failure, now).await?;
-        if let Err(error) = self.platform.revoke_and_delete(&self.vault, &record).await {
+        if let Err(error) = self.platform.revoke_and_delete(&self.vault, record, now).await {
             internal(&error);
         }
         Err(refused.with("reference", failure.id.reference()).into())

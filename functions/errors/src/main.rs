@@ -5,6 +5,7 @@ use service::Platform;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    let errors = Errors::new(Platform::from_env()?);
+    // It lives as long as the process.
+    let errors: &'static Errors = Box::leak(Box::new(Errors::new(Platform::from_env()?)));
     service::serve(|request, now| errors.respond(request, now)).await
 }

@@ -1,35 +1,50 @@
-//! **sweep**: on a schedule, what nobody came back for.
+//! **sweep**: on a schedule, what nobody came back for, and what must not wait for somebody to ask.
 //!
 //! * A session whose browser went to Salesforce and did not come back is *lost*: its likely cause is guessed
 //!   from the app's kind and its history in that org, and it has a help page.
 //! * A pending connection whose receipt was never redeemed is revoked at Salesforce, then deleted.
+//! * A parked grant that nobody confirmed goes the same way, and its session has failed.
 //! * A connection that is being revoked, and could not be, is tried again.
+//! * A token in use is replaced ahead of its end; a refresh token that lies unused is kept alive; a refresh that
+//!   was not answered is recovered; a blocked connection is tried again.
+//! * An answer that waits in the fallback goes where it belongs.
 //!
-//! Each run looks at what is due and no more, is bounded, and may run twice at once: every step is a
-//! conditional write, and revoking twice is revoking. What fails is logged and stays due; the rest goes on.
+//! Each run looks at what is due and no more, ends before Lambda ends it, and may run twice at once: every step
+//! is a conditional write, a refresh has its lease, and revoking twice is revoking. What fails is logged and stays
+//! due; the rest goes on, and the next run goes on from there, for the due index is all that a run knows.
 
 #![warn(missing_docs)]
 
-use domain::{ConnectionId, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface};
-use jiff::{SignedDuration, Timestamp};
+mod connections;
+
+use std::{collections::HashSet, time::Duration};
+
+use domain::{Evidence, SessionId, SessionState, Stage, Surface};
+use jiff::Timestamp;
+use refresh::{RefreshError, Refresher};
 use serde::Serialize;
 use service::{
-    Platform, SettingError,
+    Invocation, Platform, SettingError,
     failures::{Met, Of, diagnose, internal},
 };
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
+use tokio::task::JoinSet;
 
-/// How many items of a shard one run takes up.
-const BATCH: i32 = 25;
+/// How many items of a shard are looked up at once.
+const BATCH: i32 = 50;
 
-/// How long until a revocation that failed is tried again.
-const AGAIN: SignedDuration = SignedDuration::from_mins(15);
+/// How many are dealt with at once: most of the time is spent waiting for Salesforce.
+const AT_ONCE: usize = 16;
 
-/// The function.
+/// What the last of them may take. With less time left nothing is taken up.
+const LAST: Duration = Duration::from_secs(15);
+
+/// The function. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Sweep {
     platform: Platform,
     vault: Vault,
+    refresher: Refresher,
 }
 
 /// What a run did.
@@ -39,76 +54,146 @@ pub struct Swept {
     pub lost: u32,
     /// Pending connections whose receipt was never redeemed.
     pub unredeemed: u32,
+    /// Parked grants of another org or user that nobody confirmed.
+    pub unconfirmed: u32,
     /// Connections revoked at Salesforce and deleted.
     pub revoked: u32,
+    /// Connections that were refreshed: ahead, to keep them alive, after a lost answer, or unblocked.
+    pub refreshed: u32,
+    /// Connections that turned out to need somebody.
+    pub stopped: u32,
+    /// Answers that the fallback held, now where they belong.
+    pub restored: u32,
     /// What could not be dealt with; it stays due.
     pub put_off: u32,
+    /// Whether time ran out: the next run goes on.
+    pub cut_short: bool,
+}
+
+/// What became of one thing that was due.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Nothing,
+    Lost,
+    Unredeemed,
+    Unconfirmed,
+    Revoked,
+    Refreshed,
+    Stopped,
+    PutOff,
+}
+
+/// Something that is due could not be dealt with.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
 }
 
 impl Sweep {
     /// The function on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, platform })
+        Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
     }
 
     /// One run over everything that is due. An error means that nothing could be looked at.
-    pub async fn run(&self, now: Timestamp) -> Result<Swept, StoreError> {
+    pub async fn run(&self, time: Invocation) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        for shard in 0..DUE_SHARDS {
-            for due in self.platform.store.due(shard, now, BATCH).await? {
-                let done = match &due {
-                    Due::Connection(id) => self.take_up(id, &mut swept, now).await,
-                    Due::Session(id) => self.lose(id, &mut swept, now).await,
-                };
-                if let Err(error) = done {
-                    internal(&error);
-                    swept.put_off += 1;
-                }
+        match self.refresher.empty_fallback().await {
+            Ok((restored, put_off)) => (swept.restored, swept.put_off) = (restored, put_off),
+            Err(error) => {
+                internal(&error);
+                swept.put_off += 1;
             }
+        }
+        // From another shard each time: a run that is cut short must not always leave the same ones.
+        let first = domain::secret::random::<1>()[0] % DUE_SHARDS;
+        for shard in (first..DUE_SHARDS).chain(0..first) {
+            self.run_shard(shard, &mut swept, time).await?;
         }
         Ok(swept)
     }
 
+    async fn run_shard(&self, shard: u8, swept: &mut Swept, time: Invocation) -> Result<(), StoreError> {
+        // The index follows a write within moments: what was dealt with may still be listed.
+        let mut seen = HashSet::new();
+        loop {
+            let due = self.platform.store.due(shard, time.now(), BATCH).await?;
+            let new: Vec<Due> = due.into_iter().filter(|due| seen.insert(due.clone())).collect();
+            if new.is_empty() {
+                return Ok(());
+            }
+            let mut running = JoinSet::new();
+            for due in new {
+                if !time.has(LAST) {
+                    swept.cut_short = true;
+                    break;
+                }
+                if running.len() == AT_ONCE
+                    && let Some(Ok(outcome)) = running.join_next().await
+                {
+                    swept.count(outcome);
+                }
+                running.spawn(self.clone().deal_with(due, time));
+            }
+            while let Some(done) = running.join_next().await {
+                if let Ok(outcome) = done {
+                    swept.count(outcome);
+                }
+            }
+            if swept.cut_short {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn deal_with(self, due: Due, time: Invocation) -> Outcome {
+        let done = match &due {
+            Due::Connection(id) => self.take_up(id, &time).await,
+            Due::Session(id) => self.lose(id, time.now()).await.map_err(Failed::from),
+        };
+        done.unwrap_or_else(|error| {
+            internal(&error);
+            Outcome::PutOff
+        })
+    }
+
     /// A session whose browser is still out when its attempt has run out.
-    async fn lose(&self, id: &SessionId, swept: &mut Swept, now: Timestamp) -> Result<(), StoreError> {
+    async fn lose(&self, id: &SessionId, now: Timestamp) -> Result<Outcome, StoreError> {
         let store = &self.platform.store;
-        let Some(session) = store.session(id).await? else { return Ok(()) };
-        let SessionState::Redirected { .. } = session.state else { return Ok(()) };
+        let Some(session) = store.session(id).await? else { return Ok(Outcome::Nothing) };
+        let SessionState::Redirected { .. } = session.state else { return Ok(Outcome::Nothing) };
         let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
-        let Some((_, app)) = found else { return Ok(()) };
+        let Some((_, app)) = found else { return Ok(Outcome::Nothing) };
         let connected_before =
             self.platform.connected_before(&session.product, &session.app, session.host.my_domain()).await;
         let nothing = Evidence::observed(Surface::Unknown, None, None, None);
         let met = Met::new(Of::Session(&session), &app, Stage::Lost, nothing).in_an_org(connected_before);
         let (failure, _) = diagnose(met, now);
-        if store.lose_session(id, &failure, now).await? {
-            swept.lost += 1;
-        }
-        Ok(())
+        let lost = store.lose_session(id, &failure, now).await?;
+        Ok(if lost { Outcome::Lost } else { Outcome::Nothing })
     }
+}
 
-    /// A connection that was not redeemed in time, or is to be revoked.
-    async fn take_up(&self, id: &ConnectionId, swept: &mut Swept, now: Timestamp) -> Result<(), StoreError> {
-        let store = &self.platform.store;
-        let Some(record) = store.connection(id).await? else { return Ok(()) };
-        match record.connection.state {
-            ConnectionState::Pending { .. } => {
-                if !store.expire_pending(id, now).await? {
-                    return Ok(());
-                }
-                swept.unredeemed += 1;
+impl Swept {
+    fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Nothing => {}
+            Outcome::Lost => self.lost += 1,
+            Outcome::Unredeemed => {
+                self.unredeemed += 1;
+                self.revoked += 1;
             }
-            ConnectionState::Revoking { .. } => {}
-            _ => return Ok(()),
-        }
-        match self.platform.revoke_and_delete(&self.vault, &record).await {
-            Ok(()) => swept.revoked += 1,
-            Err(error) => {
-                internal(&error);
-                swept.put_off += 1;
-                store.put_off(id, now + AGAIN).await?;
+            Outcome::Unconfirmed => {
+                self.unconfirmed += 1;
+                self.revoked += 1;
             }
+            Outcome::Revoked => self.revoked += 1,
+            Outcome::Refreshed => self.refreshed += 1,
+            Outcome::Stopped => self.stopped += 1,
+            Outcome::PutOff => self.put_off += 1,
         }
-        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use service::{
-    Platform,
+    Invocation, Platform,
     serve::{init_logs, now},
 };
 use sweep::{Sweep, Swept};
@@ -11,13 +11,18 @@ use sweep::{Sweep, Swept};
 async fn main() -> Result<(), Error> {
     init_logs();
     let sweep = &Sweep::new(Platform::from_env()?)?;
-    lambda_runtime::run(service_fn(|_: LambdaEvent<serde_json::Value>| async move {
-        let swept: Swept = sweep.run(now()).await?;
+    lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
+        let time = Invocation::until(event.context.deadline, now());
+        let swept: Swept = sweep.run(time).await?;
         tracing::info!(
             lost = swept.lost,
             unredeemed = swept.unredeemed,
             revoked = swept.revoked,
+            refreshed = swept.refreshed,
+            stopped = swept.stopped,
+            restored = swept.restored,
             put_off = swept.put_off,
+            cut_short = swept.cut_short,
             "swept"
         );
         Ok::<_, Error>(swept)

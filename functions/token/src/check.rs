@@ -11,13 +11,14 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
+use refresh::{Need, Renewal};
 use salesforce::{
     SalesforceError,
     probe::{Told, Unknown, Who},
 };
 use serde::Serialize;
 use service::{
-    Problem, Request, Response,
+    Invocation, Problem, Request, Response,
     failures::{Met, Of, Recorded},
     respond,
     views::{CauseView, title},
@@ -28,15 +29,10 @@ use tokio::time::{Instant, timeout_at};
 use crate::{
     Token,
     error::{Failed, not_yet, salesforce_is_away},
-    hand_out::Need,
-    renew::Renewal,
 };
 
 /// How long Salesforce is asked, all in all: inside the function's 15 s with room for the table.
 const PATIENCE: Duration = Duration::from_secs(12);
-
-/// Salesforce ends a refresh token that was not used for so long, where the app keeps the partner rules (fact base 3.8).
-const IDLE: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// What a check says that got no answer.
 const NOTHING_FOUND: &str = "Nothing was found out, and the connection is as it was: ask again.";
@@ -158,13 +154,14 @@ impl Token {
         now: Timestamp,
     ) -> Result<Response, Failed> {
         let until = Instant::now() + PATIENCE;
+        let time = Invocation::of(request, now);
         let caller = self.caller(request, now).await?;
         let record = self.own(&caller, id).await?;
         let id = record.connection.id.clone();
         let product = &caller.product;
         let app = product.app(&record.connection.app).ok_or_else(|| Failed::Unconfigured(id.to_string()))?;
         let mut check = Check { product, app, now, findings: Vec::new() };
-        let (record, answers) = match self.prove(record, app, until, now).await? {
+        let (record, answers) = match self.prove(record, app, until, &time).await? {
             Proof::Answered(record, answers) => (record, answers),
             Proof::Stopped(cause, failure) => return self.stopped(check, &id, cause, &failure).await,
         };
@@ -186,13 +183,13 @@ impl Token {
         record: ConnectionRecord,
         app: &App,
         until: Instant,
-        now: Timestamp,
+        time: &Invocation,
     ) -> Result<Proof, Failed> {
         let mut held = record;
         let mut rejected = None;
         loop {
-            let need = Need::other_than(rejected.clone());
-            let usable = match self.usable(held, app, &need, now).await? {
+            let need = Need::of_product(rejected.clone(), SignedDuration::ZERO);
+            let usable = match self.usable(held, app, &need, time).await? {
                 Renewal::Fresh(record) | Renewal::StillWorks(record, _) => record,
                 Renewal::NotYet(seconds) => return Err(not_yet(seconds).into()),
                 Renewal::Gone => return Err(Problem::not_found("connection").into()),
@@ -429,7 +426,7 @@ impl Check<'_> {
             app: AppView { installed, installed_why, admin_approved_only, admin_approved_only_why },
             refresh: record.refresh_token.is_some().then(|| RefreshView {
                 last_at: record.issued_at.to_string(),
-                idle_ends_at: (record.issued_at + IDLE).to_string(),
+                idle_ends_at: (record.issued_at + self.app.idle_life()).to_string(),
             }),
             findings: self.findings,
         };

@@ -112,7 +112,7 @@ impl Token {
         let Some(record) = self.platform.store.connection(id).await? else {
             return Ok(respond::no_content());
         };
-        match self.platform.revoke_and_delete(&self.vault, &record).await {
+        match self.platform.revoke_and_delete(&self.vault, &record, now).await {
             Ok(()) => Ok(respond::no_content()),
             Err(error) => {
                 internal(&error);

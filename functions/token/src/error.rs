@@ -1,11 +1,11 @@
 //! Why a call got no token.
 
-use domain::{FailureId, diagnosis::Cause};
+use domain::{ConnectionId, FailureId, diagnosis::Cause};
 use http::StatusCode;
+use refresh::{RefreshError, Stop};
+use serde_json::json;
 use service::{Problem, settings::PublicUrl};
-use store::{SecretError, StoreError, leases::BeginError};
-
-use crate::renew::Stop;
+use store::{SecretError, StoreError};
 
 /// Why a call ended without what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +19,9 @@ pub(crate) enum Failed {
     /// A secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// A refresh could not be tried.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
     /// The connection names an app that its product has not.
     #[error("connection {0}: its app is not configured")]
     Unconfigured(String),
@@ -33,15 +36,6 @@ impl From<Problem> for Failed {
 impl From<service::Refused> for Failed {
     fn from(refused: service::Refused) -> Self {
         Problem::bad_request(refused.to_string()).into()
-    }
-}
-
-impl From<BeginError> for Failed {
-    fn from(error: BeginError) -> Self {
-        match error {
-            BeginError::Secret(error) => error.into(),
-            BeginError::Store(error) => error.into(),
-        }
     }
 }
 
@@ -68,7 +62,13 @@ pub(crate) fn salesforce_is_away(what: &str) -> Problem {
 }
 
 /// Only a person helps: the cause, who acts, and the page that tells them how.
-pub(crate) fn stopped(stop: Stop, cause: &Cause, failure: &FailureId, public_url: &PublicUrl) -> Problem {
+pub(crate) fn stopped(
+    connection: &ConnectionId,
+    stop: Stop,
+    cause: &Cause,
+    failure: &FailureId,
+    public_url: &PublicUrl,
+) -> Problem {
     let (slug, title, detail) = match stop {
         Stop::Blocked => (
             "blocked-by-org",
@@ -80,14 +80,27 @@ pub(crate) fn stopped(stop: Stop, cause: &Cause, failure: &FailureId, public_url
             "Salesforce refuses because of the app's own set-up",
             "The customer can do nothing about it: see help_url and put the app right.",
         ),
+        Stop::Rejected => (
+            "tokens-rejected",
+            "Salesforce rejects fresh tokens too",
+            "Refreshing is not the cure: see help_url. For ten minutes no other token is fetched.",
+        ),
         Stop::Reauthorize => (
             "reauthorization-needed",
             "The user has to connect again",
             "Create a connect session and send the user to its connect_url; help_url says why.",
         ),
     };
-    Problem::new(StatusCode::CONFLICT, slug, title, detail)
+    let problem = Problem::new(StatusCode::CONFLICT, slug, title, detail)
         .with("cause", cause.id)
         .with("reference", failure.reference())
-        .with("help_url", public_url.at(&format!("/help/{failure}")))
+        .with("help_url", public_url.at(&format!("/help/{failure}")));
+    match stop {
+        Stop::Reauthorize => {
+            let body = json!({ "connection_id": connection.as_str(), "user": "…" });
+            problem
+                .with("reconnect", json!({ "method": "POST", "path": "/v1/connect-sessions", "body": body }))
+        }
+        Stop::Blocked | Stop::Incident | Stop::Rejected => problem,
+    }
 }

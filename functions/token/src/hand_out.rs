@@ -6,20 +6,16 @@ use domain::{
 };
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
+use refresh::{Need, Renewal};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use service::{Problem, Request, Response, request, respond};
+use service::{Invocation, Problem, Request, Response, failures::internal, request, respond};
 use store::{ConnectionRecord, Field, Owner};
 
 use crate::{
     Token,
     error::{Failed, not_yet, stopped},
-    renew::Renewal,
 };
-
-/// A token with less than this left is refreshed first: the caller still has to use it, and two clocks may
-/// differ.
-const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// What the caller knows (POST), or nothing (GET).
 #[derive(Debug, Default, Deserialize)]
@@ -29,13 +25,6 @@ struct Call {
     rejected: Option<String>,
     /// How long, in seconds, the token has to live at least.
     minimum_lifetime: Option<u32>,
-}
-
-/// What the caller needs of a token.
-#[derive(Debug)]
-pub(crate) struct Need {
-    rejected: Option<Fingerprint>,
-    lifetime: SignedDuration,
 }
 
 /// A caller may not ask for more than this: no policy gives it, so every call would refresh.
@@ -50,7 +39,7 @@ struct TokenView<'a> {
     scopes: Vec<&'a str>,
     scopes_missing: Vec<&'a str>,
     issued_at: String,
-    /// Until when the token is taken to work: Salesforce does not say.
+    /// Until when the token is taken to work: Salesforce does not say in its answer.
     expires_at: String,
     /// On what that rests.
     expires_at_basis: &'static str,
@@ -61,49 +50,20 @@ struct TokenView<'a> {
     warning: Option<&'static str>,
 }
 
-impl Need {
-    /// A token that works, and is not the one that Salesforce has just refused.
-    pub(crate) fn other_than(rejected: Option<Fingerprint>) -> Self {
-        Self { rejected, lifetime: MARGIN }
+fn need(request: &Request) -> Result<Need, Failed> {
+    let call: Call = if request.method() == Method::POST { request::json(request)? } else { Call::default() };
+    let rejected = match call.rejected.as_deref() {
+        None => None,
+        Some(text) => Some(Fingerprint::parse(text).ok_or_else(|| {
+            Problem::bad_request("rejected must be the fingerprint that came with the token, not the token")
+        })?),
+    };
+    let seconds = call.minimum_lifetime.unwrap_or_default();
+    if seconds > LONGEST_LIFETIME {
+        let what = format!("minimum_lifetime is at most {LONGEST_LIFETIME} s");
+        return Err(Problem::bad_request(what).into());
     }
-
-    /// Whether the stored token will do.
-    pub(crate) fn is_met_by(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
-        self.takes(record) && now + self.lifetime < record.expires_at
-    }
-
-    /// Whether the stored token, though not fresh, still works for all we know.
-    pub(crate) fn can_use(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
-        self.takes(record) && now < record.expires_at
-    }
-
-    fn takes(&self, record: &ConnectionRecord) -> bool {
-        self.rejected.as_ref() != Some(&record.access_fingerprint)
-    }
-
-    fn read(request: &Request) -> Result<Self, Failed> {
-        let call: Call =
-            if request.method() == Method::POST { request::json(request)? } else { Call::default() };
-        let rejected = match call.rejected.as_deref() {
-            None => None,
-            Some(text) => Some(Fingerprint::parse(text).ok_or_else(|| {
-                Problem::bad_request(
-                    "rejected must be the fingerprint that came with the token, not the token",
-                )
-            })?),
-        };
-        let lifetime = match call.minimum_lifetime {
-            Some(seconds) if seconds > LONGEST_LIFETIME => {
-                return Err(Problem::bad_request(format!(
-                    "minimum_lifetime is at most {LONGEST_LIFETIME} s"
-                ))
-                .into());
-            }
-            Some(seconds) => SignedDuration::from_secs(i64::from(seconds)).max(MARGIN),
-            None => MARGIN,
-        };
-        Ok(Self { rejected, lifetime })
-    }
+    Ok(Need::of_product(rejected, SignedDuration::from_secs(i64::from(seconds))))
 }
 
 impl Token {
@@ -113,19 +73,21 @@ impl Token {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Failed> {
+        let time = Invocation::of(request, now);
         let caller = self.caller(request, now).await?;
-        let need = Need::read(request)?;
+        let need = need(request)?;
         let record = self.own(&caller, id).await?;
         let app = caller
             .product
             .app(&record.connection.app)
             .ok_or_else(|| Failed::Unconfigured(record.connection.id.to_string()))?;
-        match self.usable(record, app, &need, now).await? {
+        let id = record.connection.id.clone();
+        match self.usable(record, app, &need, &time).await? {
             Renewal::Fresh(record) => self.view(app, &record, None).await,
             Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
             Renewal::NotYet(seconds) => Err(not_yet(seconds).into()),
             Renewal::Stopped(stop, cause, failure) => {
-                Err(stopped(stop, cause, &failure, &self.platform.settings.public_url).into())
+                Err(stopped(&id, stop, cause, &failure, &self.platform.settings.public_url).into())
             }
             Renewal::Gone => Err(Problem::not_found("connection").into()),
         }
@@ -137,15 +99,25 @@ impl Token {
         record: ConnectionRecord,
         app: &App,
         need: &Need,
-        now: Timestamp,
+        time: &Invocation,
     ) -> Result<Renewal, Failed> {
         if let Some(refused) = Self::refused(&record) {
             return Err(refused.into());
         }
-        if record.connection.state == ConnectionState::Active && need.is_met_by(&record, now) {
-            return Ok(Renewal::Fresh(Box::new(record)));
+        let now = time.now();
+        if record.connection.state != ConnectionState::Active || !need.is_met_by(&record, now) {
+            return Ok(self.refresher.renew(record, app, need, time).await?);
         }
-        self.renew(record, app, need, now).await
+        if record.unasked {
+            self.ask_on(&record).await;
+        }
+        let paused = record.paused.as_ref().is_some_and(|paused| now < paused.until);
+        let record = Box::new(record);
+        Ok(if paused {
+            Renewal::StillWorks(record, "Salesforce rejects fresh tokens")
+        } else {
+            Renewal::Fresh(record)
+        })
     }
 
     /// The access token itself.
@@ -156,6 +128,15 @@ impl Token {
         Ok(AccessToken::new(token.expose_secret()))
     }
 
+    /// Somebody asks for a token that the sweep fetched: one write a token's life. What goes wrong with it
+    /// costs a refresh ahead and no more.
+    async fn ask_on(&self, record: &ConnectionRecord) {
+        let due = refresh::life::ahead_of(record);
+        if let Err(error) = self.platform.store.mark_asked(record, due).await {
+            internal(&error);
+        }
+    }
+
     /// The answer for a connection that was not redeemed, or is on its way out.
     pub(crate) fn refused(record: &ConnectionRecord) -> Option<Problem> {
         match &record.connection.state {
@@ -163,12 +144,7 @@ impl Token {
             | ConnectionState::RefreshUnknown { .. }
             | ConnectionState::NeedsReauth { .. }
             | ConnectionState::Blocked { .. } => None,
-            ConnectionState::Pending { .. } => Some(Problem::new(
-                StatusCode::CONFLICT,
-                "not-redeemed",
-                "The connection is not redeemed yet",
-                "Redeem the receipt that the browser brought to the product's return address.",
-            )),
+            ConnectionState::Pending { .. } | ConnectionState::Parked { .. } => Some(Problem::not_redeemed()),
             ConnectionState::Revoking { .. } => Some(Problem::not_found("connection")),
         }
     }
@@ -190,7 +166,7 @@ impl Token {
             scopes_missing: connection.scopes.missing(&app.scopes),
             issued_at: record.issued_at.to_string(),
             expires_at: record.expires_at.to_string(),
-            expires_at_basis: "app_policy",
+            expires_at_basis: record.expiry_basis.word(),
             fingerprint: record.access_fingerprint.as_str(),
             state: connection.state.word(),
             warning,

@@ -39,8 +39,10 @@ use crate::{
     Token,
     check::OFFLINE,
     error::{Failed, salesforce_is_away},
-    renew::SAVES,
 };
+
+/// How often the write of a new connection is tried: the tokens exist nowhere else yet.
+const SAVES: u32 = 4;
 
 /// Salesforce's refresh tokens are about 90 characters.
 const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=4096;
@@ -154,7 +156,7 @@ impl Token {
             }
             MaySend::No(import) => return Err(under_way(&import, now).into()),
         };
-        match self.send(&brought.host, brought.app, &secret, &brought.token).await {
+        match self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await {
             Ok(grant) => self.keep_import(&brought, &sender, &grant, &others, now).await,
             Err(error) => self.refused_import(&brought, sender.import(), &error, now).await,
         }
@@ -282,7 +284,7 @@ impl Token {
         let record = self.import_record(brought, sender.import(), grant, now).await?;
         let mut tries = 1;
         let saved = loop {
-            match self.platform.store.finish_import(sender, &record).await {
+            match self.platform.store.finish_import(sender, &record, now + brought.app.keep_alive()).await {
                 Err(error) if tries < SAVES => {
                     internal(&error);
                     sleep(Duration::from_millis(200) * tries).await;
@@ -341,7 +343,7 @@ impl Token {
             refresh: Some(grant.refresh.as_ref().unwrap_or(&brought.token)),
             issued_at: grant.issued_at,
         };
-        Ok(ConnectionRecord::seal(&self.vault, connection, tokens, brought.app.access_token_life()).await?)
+        Ok(ConnectionRecord::seal(&self.vault, connection, tokens, brought.app).await?)
     }
 
     /// What an error means: the token may be spent, or it was refused and is as it was.

@@ -9,8 +9,8 @@
 //! | `POST /v1/connections/{id}/check` | a connection, proved against Salesforce: what is wrong with it, or soon will be |
 //! | `DELETE /v1/connections/{id}` | revoke at Salesforce, then delete |
 //!
-//! [`hand_out`] decides what a caller gets; [`renew`] is the refresh protocol; [`import`] is the same care for a
-//! token that comes from outside.
+//! [`hand_out`] decides what a caller gets; the refresh protocol is the crate `refresh`; [`import`] is the same care
+//! for a token that comes from outside.
 
 #![warn(missing_docs)]
 
@@ -19,9 +19,9 @@ mod connections;
 mod error;
 mod hand_out;
 mod import;
-mod renew;
 
 use jiff::Timestamp;
+use refresh::Refresher;
 use service::{Platform, Problem, Request, Response, Route, SettingError, failures::internal};
 use store::Vault;
 
@@ -32,12 +32,13 @@ use error::Failed;
 pub struct Token {
     platform: Platform,
     vault: Vault,
+    refresher: Refresher,
 }
 
 impl Token {
     /// The function on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, platform })
+        Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
     }
 
     /// Every call ends in a document, so this cannot fail.

@@ -5,6 +5,7 @@ use token::Token;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    let token = Token::new(Platform::from_env()?)?;
+    // It lives as long as the process.
+    let token: &'static Token = Box::leak(Box::new(Token::new(Platform::from_env()?)?));
     service::serve(|request, now| token.respond(request, now)).await
 }

@@ -100,6 +100,10 @@ struct AppTable {
     login_hosts: Vec<Environment>,
     #[serde(default = "shortest_session")]
     access_token_minutes: Spanned<u32>,
+    #[serde(default)]
+    introspect: bool,
+    #[serde(default = "partner_rule")]
+    refresh_token_idle_days: Spanned<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -124,6 +128,11 @@ fn everywhere() -> Vec<Environment> {
 /// 15 minutes: the shortest session time-out that an org can set.
 fn shortest_session() -> Spanned<u32> {
     Spanned::new(0..0, 15)
+}
+
+/// 30 days: the idle limit under Salesforce's partner rules.
+fn partner_rule() -> Spanned<u32> {
+    Spanned::new(0..0, 30)
 }
 
 /// Reads every `*.toml` of a folder, in the order of their names. Two files with one product are an error.
@@ -301,6 +310,10 @@ impl Check<'_> {
         if !(2..=24 * 60).contains(&minutes) {
             self.wrong(field("access_token_minutes"), &app.access_token_minutes, "2 to 1440 minutes");
         }
+        let idle_days = *app.refresh_token_idle_days.get_ref();
+        if !(1..=365).contains(&idle_days) {
+            self.wrong(field("refresh_token_idle_days"), &app.refresh_token_idle_days, "1 to 365 days");
+        }
         let mut login_hosts = app.login_hosts;
         login_hosts.dedup();
         if login_hosts.is_empty() {
@@ -319,6 +332,8 @@ impl Check<'_> {
             names: app.names.into_inner(),
             login_hosts,
             access_token_minutes: minutes,
+            introspect: app.introspect,
+            refresh_token_idle_days: idle_days,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -51,6 +51,13 @@ pub struct Identity {
     pub username: Option<String>,
 }
 
+impl Identity {
+    /// Whether both are one user of one org.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.org.same_as(&other.org) && self.user.same_as(&other.user)
+    }
+}
+
 /// Whether a connection works, and what stands in the way when it does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectionState {
@@ -58,6 +65,11 @@ pub enum ConnectionState {
     Pending {
         /// After this it is revoked at Salesforce and deleted.
         redeem_by: Timestamp,
+    },
+    /// A reconnect came back as another org or user, and nobody has confirmed it: it hands out nothing.
+    Parked {
+        /// After this it is revoked at Salesforce and deleted.
+        until: Timestamp,
     },
     /// Works.
     Active,
@@ -92,6 +104,7 @@ impl ConnectionState {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
+            Self::Parked { .. } => "parked",
             Self::Active => "active",
             Self::RefreshUnknown { .. } => "refresh_unknown",
             Self::NeedsReauth { .. } => "needs_reauth",
@@ -99,6 +112,43 @@ impl ConnectionState {
             Self::Revoking { .. } => "revoking",
         }
     }
+}
+
+/// On what the time rests until which an access token is taken to work. Salesforce sends no `expires_in`
+/// (fact base 3.7).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExpiryBasis {
+    /// The app's configuration: nobody has said anything better.
+    #[default]
+    AppPolicy,
+    /// The product reported a token of this connection that Salesforce had ended earlier.
+    Rejection,
+    /// Salesforce's introspection endpoint (RFC 7662).
+    Introspection,
+    /// The token's own `exp`: it is a JWT (RFC 9068).
+    Token,
+}
+
+impl ExpiryBasis {
+    /// The word for it in the API.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AppPolicy => "app_policy",
+            Self::Rejection => "rejection",
+            Self::Introspection => "introspection",
+            Self::Token => "token",
+        }
+    }
+}
+
+/// How long this connection's access tokens live, where it was learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LearntLife {
+    /// From issue to end.
+    pub life: SignedDuration,
+    /// From what.
+    pub basis: ExpiryBasis,
 }
 
 /// OAuth scopes: a set, written with spaces between (RFC 6749 §3.3).

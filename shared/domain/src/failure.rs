@@ -91,17 +91,22 @@ pub struct Evidence {
 pub const MAX_EVIDENCE: usize = 500;
 
 /// Codes that Salesforce never sends: what we find ourselves. The catalogue has a cause for each.
-pub const OUR_OWN: [&str; 11] = [
+pub const OUR_OWN: [&str; 16] = [
     "answer_lost",
     "attempt_expired",
     "attempt_used",
+    "ended_by_revoke",
     "id_token_invalid",
     "identity_mismatch",
     "internal",
+    "other_identity_refused",
+    "other_identity_unanswered",
     "receipt_refused",
+    "reconnect_overtaken",
     "refresh_token_missing",
     "scope_missing",
     "signature_mismatch",
+    "tokens_rejected",
     "unexpected_answer",
 ];
 

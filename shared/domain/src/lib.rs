@@ -24,7 +24,7 @@ pub mod product;
 pub mod secret;
 pub mod session;
 
-pub use connection::{Connection, ConnectionState, Identity, Scopes};
+pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
 pub use failure::{Evidence, Failure, Provenance, Stage, Surface};
 pub use id::{AppId, AttemptId, ConnectionId, FailureId, OrgId, ProductId, SalesforceUserId, SessionId};
 pub use product::{App, AppKind, Brand, HostChoice, Product};

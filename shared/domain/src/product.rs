@@ -93,6 +93,17 @@ pub struct App {
     /// How long an access token is taken to live, in minutes: Salesforce does not say. The org's session
     /// time-out may be as short as 15.
     pub access_token_minutes: u32,
+    /// Whether Salesforce may be asked when an access token ends (RFC 7662): the app must allow introspection.
+    #[serde(default)]
+    pub introspect: bool,
+    /// After how many days without use Salesforce ends a refresh token of this app.
+    #[serde(default = "thirty")]
+    pub refresh_token_idle_days: u32,
+}
+
+/// The idle limit of apps under Salesforce's partner rules (Salesforce Help, `connected_app_limit_idle_ttl`).
+const fn thirty() -> u32 {
+    30
 }
 
 /// Install links of a managed package.
@@ -131,6 +142,17 @@ impl App {
     /// How long an access token is taken to live.
     pub fn access_token_life(&self) -> SignedDuration {
         SignedDuration::from_mins(i64::from(self.access_token_minutes))
+    }
+
+    /// After how long without use Salesforce ends a refresh token.
+    pub fn idle_life(&self) -> SignedDuration {
+        SignedDuration::from_hours(24 * i64::from(self.refresh_token_idle_days))
+    }
+
+    /// How long a refresh token may lie unused before it is refreshed to keep it alive: half of what the app
+    /// allows, so that an outage of days costs no connection.
+    pub fn keep_alive(&self) -> SignedDuration {
+        self.idle_life() / 2
     }
 
     /// The package's install link for an environment. A My Domain may be either: production is given, and

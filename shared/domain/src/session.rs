@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    AppId, AttemptId, ConnectionId, FailureId, HostChoice, ProductId, SessionId,
+    AppId, AttemptId, ConnectionId, FailureId, HostChoice, Identity, ProductId, SessionId,
     secret::{Hash, Receipt},
 };
 
@@ -44,6 +44,8 @@ pub struct ConnectSession {
     pub customer: Customer,
     /// For which user of the product: an opaque id of the product's own.
     pub user: String,
+    /// The connection that is authorized anew; `None`: a new one is made.
+    pub reconnects: Option<ConnectionId>,
     /// What is fixed of where the user signs in.
     pub host: HostChoice,
     /// Where the browser goes in the end: one of the product's registered addresses.
@@ -58,6 +60,56 @@ pub struct ConnectSession {
     pub attempts: u32,
     /// The failure met last, while the session has not succeeded.
     pub last_failure: Option<LastFailure>,
+    /// That the reconnect came back as another org or user than the connection's.
+    pub change: Option<Change>,
+}
+
+/// A reconnect that came back as another org or user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// Whose the connection was.
+    pub before: Whose,
+    /// Whose the new grant is.
+    pub after: Whose,
+}
+
+/// A Salesforce user, and the org that it is of, as far as people need it to tell one from another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whose {
+    /// The org and the user.
+    pub identity: Identity,
+    /// Which kind of host they signed in at.
+    pub environment: Environment,
+    /// Where the org's API answers.
+    pub instance_url: String,
+}
+
+impl Change {
+    /// Whether a sandbox was refreshed, for all that can be told: the same username in a sandbox whose org id
+    /// is a new one.
+    pub fn is_sandbox_refresh(&self) -> bool {
+        let Self { before, after } = self;
+        let name = |whose: &Whose| whose.identity.username.as_deref().map(str::to_lowercase);
+        !before.identity.org.same_as(&after.identity.org)
+            && before.is_sandbox()
+            && after.is_sandbox()
+            && name(before).is_some_and(|before| Some(before) == name(after))
+    }
+}
+
+impl Whose {
+    /// The host of the org's API, for people to read: `acme.my.salesforce.com`.
+    pub fn host(&self) -> &str {
+        let host = self.instance_url.split_once("://").map_or(self.instance_url.as_str(), |(_, host)| host);
+        host.split_once(':').map_or(host, |(host, _)| host)
+    }
+
+    /// Whether the org is a sandbox: by where its user signed in, or by its host, in which a double hyphen
+    /// stands before the sandbox's name (fact base 3.1).
+    pub fn is_sandbox(&self) -> bool {
+        let label = self.host().split('.').next().unwrap_or_default();
+        self.environment == Environment::Sandbox || label.contains("--")
+    }
 }
 
 /// What went wrong last.
@@ -90,6 +142,13 @@ pub enum SessionState {
         /// Until when.
         redeem_by: Timestamp,
     },
+    /// A reconnect came back as another org or user: the user has to confirm it.
+    Parked {
+        /// The parked connection.
+        connection: ConnectionId,
+        /// Until when it can be confirmed.
+        until: Timestamp,
+    },
     /// The connection is active.
     Connected {
         /// The connection.
@@ -109,6 +168,7 @@ impl SessionState {
             Self::Opened => "opened",
             Self::Redirected { .. } => "redirected",
             Self::Returned { .. } => "returned",
+            Self::Parked { .. } => "parked",
             Self::Connected { .. } => "connected",
             Self::Failed => "failed",
             Self::Lost => "lost",
@@ -120,7 +180,10 @@ impl ConnectSession {
     /// Whether a new attempt may still start.
     pub fn is_open(&self, now: Timestamp) -> bool {
         now < self.expires_at
-            && !matches!(self.state, SessionState::Connected { .. } | SessionState::Returned { .. })
+            && !matches!(
+                self.state,
+                SessionState::Connected { .. } | SessionState::Returned { .. } | SessionState::Parked { .. }
+            )
     }
 }
 
@@ -140,6 +203,8 @@ pub struct Attempt {
     pub customer: Customer,
     /// For which user of the product.
     pub user: String,
+    /// The connection that is authorized anew.
+    pub reconnects: Option<ConnectionId>,
     /// The origin of the login host that the browser was sent to, and where the code is exchanged.
     pub login_host: String,
     /// Which kind of host that is.
@@ -165,4 +230,49 @@ pub struct Redemption {
     pub receipt: Receipt,
     /// The user of the product's own login session in that browser.
     pub user: String,
+    /// When the connection is refreshed for the first time if nobody uses it.
+    pub keep_alive: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whose(org: &str, username: Option<&str>, environment: Environment, host: &str) -> Whose {
+        Whose {
+            identity: Identity {
+                org: org.parse().expect("an org id"),
+                user: "005gK00000000001".get(..15).expect("15").parse().expect("a user id"),
+                username: username.map(str::to_owned),
+            },
+            environment,
+            instance_url: format!("https://{host}:8443"),
+        }
+    }
+
+    #[test]
+    fn a_refreshed_sandbox_is_known_by_its_username_and_its_new_org_id() {
+        const ONE: &str = "00DgK0000000001UAA";
+        const TWO: &str = "00DgK0000000002UAA";
+        const UAT: &str = "acme--uat.sandbox.my.salesforce.com";
+        let uma = Some("uma@acme.example.uat");
+        let sandbox = |org, name| whose(org, name, Environment::Sandbox, UAT);
+        let refreshed = |before, after| Change { before, after }.is_sandbox_refresh();
+
+        assert!(refreshed(sandbox(ONE, uma), sandbox(TWO, Some("Uma@acme.example.UAT"))));
+        let by_its_own_host = whose(TWO, uma, Environment::MyDomain, UAT);
+        assert!(refreshed(sandbox(ONE, uma), by_its_own_host));
+
+        assert!(!refreshed(sandbox(ONE, uma), sandbox(ONE, uma)), "the org is the same");
+        assert!(!refreshed(sandbox(ONE, uma), sandbox(TWO, Some("sam@acme.example.uat"))));
+        assert!(!refreshed(sandbox(ONE, None), sandbox(TWO, None)), "nobody knows who it was");
+        let production = whose(TWO, uma, Environment::Production, "acme.my.salesforce.com");
+        assert!(!refreshed(sandbox(ONE, uma), production));
+    }
+
+    #[test]
+    fn an_orgs_host_is_read_without_scheme_and_port() {
+        let acme = whose("00DgK0000000001", None, Environment::MyDomain, "acme.my.salesforce.com");
+        assert_eq!(acme.host(), "acme.my.salesforce.com");
+    }
 }

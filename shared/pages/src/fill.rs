@@ -308,6 +308,8 @@ mod tests {
             },
             login_hosts: Vec::new(),
             access_token_minutes: 15,
+            introspect: false,
+            refresh_token_idle_days: 30,
         }
     }
 

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`connect`] | before Salesforce: what is connected, for whom, and where the user signs in |
+//! | [`confirm`] | a reconnect came back as another org or user: is that meant? |
 //! | [`trouble`] | back without an answer: what did you see? |
 //! | [`help`] | what went wrong, who can fix it, and the steps, for the end user and for the admin |
 //! | [`guide`] | the same steps as standing documentation, for the admin and for the product's engineers |
@@ -19,6 +20,7 @@
 #![warn(missing_docs)]
 
 pub mod colour;
+pub mod confirm;
 pub mod connect;
 pub mod fill;
 pub mod guide;
@@ -29,7 +31,8 @@ mod playbook;
 pub mod trouble;
 mod words;
 
-pub use connect::{ConnectPage, HostForm, HostRefusal, LastFailure, SignIn};
+pub use confirm::ConfirmPage;
+pub use connect::{ConnectPage, Crowded, HostForm, HostRefusal, LastFailure, SignIn};
 pub use fill::{Names, fill};
 pub use guide::GuidePage;
 pub use help::{HelpPage, HelpState};

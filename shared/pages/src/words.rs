@@ -34,7 +34,7 @@ words! {
         try_again: "Try again",
     }
 
-    /// The connect page. `fixed_*` have `{host}`.
+    /// The connect page. `fixed_*` have `{host}`, `renews` has `{username}`, `crowded` that and `{grants}`.
     Connect {
         title: "Connect Salesforce to {product}",
         lead: "This connects a Salesforce org to **{customer}** in {product}.",
@@ -46,6 +46,13 @@ words! {
         trouble_button: "Tell us what you saw",
         failure_title: "Your last try did not work",
         failure_button: "See what to do",
+        renews: "This renews the connection of **{username}**. Sign in to Salesforce as that user. If you come back as another one, we ask you before anything changes.",
+        crowded_title: "Salesforce may end an older connection",
+        crowded: "**{username}** has allowed **{app}** {grants} times already.",
+        crowded_why: "Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
+        crowded_user: "**Best:** sign in as a Salesforce user that is there for this connection alone. Your Salesforce admin can make such an integration user.",
+        crowded_less: "**Or first:** disconnect one that is no longer needed, where it was connected.",
+        crowded_on: "**Or go on,** and connect again whatever stops.",
 
         where_title: "Where do you sign in to Salesforce?",
         production: "Production",
@@ -73,6 +80,34 @@ words! {
         guide: "First connection from this Salesforce org? An admin may have to install the app before.",
         guide_link: "Read the admin’s guide",
         revoke: "You can take the access away in Salesforce at any time.",
+    }
+
+    /// The page that asks whether another org or user is meant. `sandbox_lead` has `{username}`, `keep_note` has
+    /// `{minutes}`, and `change_*` have `{username}` and `{host}` of the new.
+    Confirm {
+        user_title: "Another Salesforce user came back. Is that right?",
+        org_title: "Another Salesforce org came back. Is that right?",
+        sandbox_title: "It looks as if this sandbox was refreshed",
+        user_lead: "{customer} was connected by one Salesforce user, and you have just signed in as another. Nothing has been changed yet.",
+        org_lead: "{customer} was connected to one Salesforce org, and you have just signed in to another. Nothing has been changed yet.",
+        sandbox_lead: "**{username}** is the same user, but the sandbox has a new org id. That is what a refresh from production does: the old copy is gone, and with it the old connection. Nothing has been changed yet.",
+        before: "Connected so far",
+        after: "Signed in just now",
+        username: "User",
+        org: "Org",
+        org_id: "Org id",
+        environment: "Kind",
+        production: "Production",
+        sandbox: "Sandbox",
+        other: "changes",
+        then_title: "If you change it",
+        change_user: "{product} reads and writes what **{username}** may see in Salesforce, which can be more or less than before.",
+        change_org: "{product} works with the org at **{host}** from then on, and no longer with the one from before.",
+        change_sandbox: "{product} works with the refreshed sandbox from then on.",
+        change_old: "The access of the user from before is given back to Salesforce.",
+        yes: "Change it",
+        no: "Keep it as it was",
+        keep_note: "If you keep it, or do nothing for {minutes} minutes, the new access is given back and all stays as it was.",
     }
 
     /// The trouble page.

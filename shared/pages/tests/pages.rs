@@ -141,6 +141,8 @@ fn no_text_becomes_markup() {
         trouble: None,
         last_failure: None,
         guide: None,
+        renews: Some(ATTACK),
+        crowded: &[pages::Crowded { username: ATTACK, grants: 4 }],
     };
     let trouble = TroublePage {
         nonce: NONCE,
@@ -162,12 +164,27 @@ fn no_text_becomes_markup() {
         ..connect
     };
     let notice = NoticePage::expired_link(NONCE, &brand);
+    let attackers = |org| samples::whose(org, "005gK000000002fUAA", Some(ATTACK), ATTACK);
+    let change = domain::session::Change {
+        before: attackers("00DgK0000000001UAA"),
+        after: attackers("00DgK0000000002UAA"),
+    };
+    let confirm = samples::confirm_page(&brand, &app, &customer, &change);
     let other = App { id: "other".parse().unwrap(), ..app.clone() };
     let product = samples::product(brand.clone(), vec![app.clone(), other]);
     let [guide, vendor] =
         [Audience::Admin, Audience::Vendor].map(|audience| samples::guide(&product, audience).html());
 
-    for html in [connect.html(), fixed.html(), trouble.html(), help.html(), guide, vendor, notice.html()] {
+    for html in [
+        connect.html(),
+        fixed.html(),
+        confirm.html(),
+        trouble.html(),
+        help.html(),
+        guide,
+        vendor,
+        notice.html(),
+    ] {
         let ours = usize::from(html.contains("<script nonce=\"c2FtcGxlLW5vbmNl\">"));
         assert_eq!(html.matches("<script").count(), ours, "{html}");
         assert_eq!(html.matches("</style>").count(), 1);

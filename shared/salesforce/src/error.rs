@@ -77,6 +77,29 @@ impl SalesforceError {
         }
     }
 
+    /// Whether the same request may succeed in a moment: Salesforce was busy with it or with itself, or was not
+    /// reached (fact base 1.4: `invalid_grant` has two texts that pass, and `unknown_error` is a 400).
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Refused { status, code, description } => {
+                let says = |text: &str| description.to_ascii_lowercase().contains(text);
+                let refresh_under_way = says("already being processed") || says("expired authorization code");
+                match code.as_str() {
+                    "invalid_grant" => refresh_under_way,
+                    "unknown_error"
+                    | "server_error"
+                    | "service_unavailable"
+                    | "system_down"
+                    | "temporarily_unavailable" => true,
+                    _ => *status == 429 || *status >= 500,
+                }
+            }
+            Self::Unreachable(no_answer) => !no_answer.sent,
+            Self::Unreadable { status, .. } => *status == 429 || *status >= 500,
+            Self::Untrusted(_) => false,
+        }
+    }
+
     /// What an API's error tells a diagnosis.
     pub fn api_evidence(&self) -> Evidence {
         Evidence { surface: Surface::Api, ..self.evidence() }

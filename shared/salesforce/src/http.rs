@@ -1,7 +1,7 @@
 //! The one HTTP client: no redirects (a redirect would carry a code or secret to another host), bounded
 //! bodies, and time-outs that end before the invocation does.
 
-use std::{error::Error as _, sync::Arc, time::Duration};
+use std::{error::Error as _, fmt, pin::Pin, sync::Arc, time::Duration};
 
 /// Salesforce's answers are a few kB; a token may be a JWT of some kB more.
 const MAX_BODY: usize = 256 * 1024;
@@ -14,7 +14,23 @@ pub const ANSWER: Duration = Duration::from_secs(8);
 
 /// The client.
 #[derive(Debug, Clone)]
-pub struct Http(reqwest::Client);
+pub struct Http(Way);
+
+#[derive(Debug, Clone)]
+enum Way {
+    Network(reqwest::Client),
+    Other(Arc<dyn Transport>),
+}
+
+/// A way to Salesforce other than the network, for tests that must command every delay and every loss. It keeps
+/// to [`ANSWER`] itself.
+pub trait Transport: fmt::Debug + Send + Sync {
+    /// Carries a request over and its answer back.
+    fn send(&self, request: http::Request<Vec<u8>>) -> Sending;
+}
+
+/// An answer on its way.
+pub type Sending = Pin<Box<dyn Future<Output = Result<http::Response<Vec<u8>>, NoAnswer>> + Send>>;
 
 /// No whole answer came.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +61,11 @@ impl Http {
         Self::build(|client| client.dns_resolver(Arc::new(ThisMachine)))
     }
 
+    /// A client that takes another way than the network.
+    pub fn through(transport: impl Transport + 'static) -> Self {
+        Self(Way::Other(Arc::new(transport)))
+    }
+
     fn build(configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
         let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         let tls =
@@ -60,14 +81,18 @@ impl Http {
             .timeout(ANSWER)
             .no_proxy()
             .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")));
-        Self(configure(client).build().expect("the settings above are valid"))
+        Self(Way::Network(configure(client).build().expect("the settings above are valid")))
     }
 
     /// Sends a request and reads the whole answer.
     pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoAnswer> {
+        let client = match &self.0 {
+            Way::Network(client) => client,
+            Way::Other(transport) => return transport.send(request).await,
+        };
         let request =
             request.try_into().map_err(|_| NoAnswer::unsent("the request's address is not valid"))?;
-        let mut answer = self.0.execute(request).await.map_err(|error| NoAnswer::from(&error))?;
+        let mut answer = client.execute(request).await.map_err(|error| NoAnswer::from(&error))?;
         let mut head = http::Response::builder().status(answer.status());
         for (name, value) in answer.headers() {
             head = head.header(name, value);

@@ -7,6 +7,7 @@
 //! | [`authorize`] | the address that a browser is sent to |
 //! | [`token`] | the token endpoint: exchange and refresh, and the checks of its answer |
 //! | [`probe`] | what an access token can do, asked of Salesforce |
+//! | [`standing`] | whether a grant still stands |
 //! | [`id_token`] | OpenID Connect: the id_token against the host's JWKS |
 //! | [`error`] | what can go wrong, split by who failed |
 //!
@@ -20,6 +21,7 @@ pub mod hosts;
 pub mod http;
 pub mod id_token;
 pub mod probe;
+pub mod standing;
 pub mod token;
 
 pub use error::{Distrust, SalesforceError};

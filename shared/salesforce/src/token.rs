@@ -9,7 +9,7 @@ use domain::{
     secret::{AccessToken, AuthorizationCode, ConsumerSecret, RawIdToken, RefreshToken},
 };
 use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use oauth2::{
     AsyncHttpClient, AuthType, Client, ClientId, ClientSecret, EndpointNotSet, EndpointSet, ExtraTokenFields,
     HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RequestTokenError, StandardErrorResponse,
@@ -143,6 +143,41 @@ impl Salesforce {
         check(&self.hosts, app.secret, &answer)
     }
 
+    /// How long an access token lives from issue to end, where Salesforce tells (RFC 7662; fact base 3.7): the
+    /// app must allow introspection. `None`: it does not say. The token's own clock counts, so that ours need
+    /// not agree with Salesforce's.
+    pub async fn introspected_life(
+        &self,
+        host: &LoginHost,
+        app: Registration<'_>,
+        token: &AccessToken,
+    ) -> Result<Option<SignedDuration>, SalesforceError> {
+        #[derive(Deserialize)]
+        struct Told {
+            active: bool,
+            iat: Option<i64>,
+            exp: Option<i64>,
+        }
+        let body = url::form_urlencoded::Serializer::new(String::new())
+            .append_pair("token", token.expose())
+            .append_pair("token_type_hint", "access_token")
+            .append_pair("client_id", app.consumer_key)
+            .append_pair("client_secret", app.secret.expose())
+            .finish();
+        let request = http::Request::post(host.at("/services/oauth2/introspect"))
+            .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(http::header::ACCEPT, "application/json")
+            .body(body.into_bytes())
+            .map_err(|_| not_an_address())?;
+        let answer = self.http.send(request).await?;
+        let told: Told = serde_json::from_slice(answer.body()).map_err(|_| SalesforceError::Unreadable {
+            status: answer.status().as_u16(),
+            what: shape(answer.body()),
+        })?;
+        let life = told.exp.zip(told.iat).map(|(exp, iat)| SignedDuration::from_secs(exp - iat));
+        Ok(life.filter(|life| told.active && life.is_positive()))
+    }
+
     /// Revokes a token (RFC 7009). A refresh token takes its access tokens with it. A token that Salesforce
     /// does not know any more is revoked, whoever did it.
     pub async fn revoke(&self, host: &LoginHost, token: &str) -> Result<(), SalesforceError> {
@@ -248,6 +283,11 @@ fn read_error(error: RequestTokenError<NoAnswer, Refusal>, Came { status, what }
             SalesforceError::Unreadable { status, what }
         }
     }
+}
+
+/// An answer that is none of those that its endpoint gives.
+pub(crate) fn unreadable(answer: &HttpResponse) -> SalesforceError {
+    SalesforceError::Unreadable { status: answer.status().as_u16(), what: shape(answer.body()) }
 }
 
 pub(crate) fn shape(body: &[u8]) -> &'static str {

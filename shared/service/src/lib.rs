@@ -3,11 +3,14 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`settings`] | the environment → typed settings, or an error that names the variable |
+//! | [`invocation`] | how much time is left before Lambda stops us |
 //! | [`platform`] | the clients and caches that a function is made of |
 //! | [`serve`] | the Lambda loop, the one reading of the clock, the one log line a request |
+//! | `tame` | any event makes a request: illegal bytes encoded, forged hosts forgotten |
 //! | [`request`] | paths, queries, cookies, bodies: read strictly, with limits |
 //! | [`respond`] | pages, redirects, JSON, problem documents: every answer's headers |
 //! | [`asked`] | which app, which host, whose: what calls that lead to a connection ask for |
+//! | [`notices`] | the pages on which a visit ends early |
 //! | [`caller`] | the API key → the product that calls |
 //! | [`views`] | connections and causes as the API shows them |
 //! | [`revoke`] | taking a grant back: at Salesforce, then here |
@@ -20,14 +23,18 @@
 pub mod asked;
 pub mod caller;
 pub mod failures;
+pub mod invocation;
+pub mod notices;
 pub mod platform;
 pub mod request;
 pub mod respond;
 pub mod revoke;
 pub mod serve;
 pub mod settings;
+mod tame;
 pub mod views;
 
+pub use invocation::Invocation;
 pub use platform::{Platform, Products};
 pub use request::{Refused, Route};
 pub use respond::{Problem, Response};

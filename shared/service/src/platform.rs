@@ -9,12 +9,13 @@ use std::{
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 use domain::{App, AppId, Environment, Product, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use salesforce::{Hosts, Http, Salesforce};
-use store::{Secrets, Store, StoreError, Vault};
+use store::{Fallback, Secrets, Store, StoreError, Vault};
 
 use crate::{SettingError, Settings, failures::internal};
 
@@ -61,10 +62,16 @@ impl Platform {
 
     /// A platform of these parts: for the local stack, which brings its own Salesforce and AWS.
     pub fn new(settings: Settings, aws: &Aws, salesforce: Salesforce) -> Self {
-        let store = Store::new(aws.dynamodb_client(), settings.table.clone());
+        Self::through(Aws::https(), settings, aws, salesforce)
+    }
+
+    /// A platform that reaches AWS through this HTTP client, with everything else as deployed: tries, time-outs.
+    pub fn through(http: SharedHttpClient, settings: Settings, aws: &Aws, salesforce: Salesforce) -> Self {
+        let config = aws.config(http);
+        let store = Store::new(aws.dynamodb_client_of(&config), settings.table.clone());
         Self {
             products: Products { store: store.clone(), held: Arc::default() },
-            secrets: Secrets::new(aws.secrets_client()),
+            secrets: Secrets::new(aws.secrets_client_of(&config)),
             store,
             salesforce,
             settings,
@@ -90,6 +97,11 @@ impl Platform {
                 None
             }
         }
+    }
+
+    /// Where a refresh's answer waits when the table does not take it, for the functions that refresh.
+    pub fn fallback(&self) -> Result<Fallback, SettingError> {
+        Ok(Fallback::new(self.store.client().clone(), self.settings.fallback()?))
     }
 
     /// Seals and opens tokens, for the functions that do.
@@ -164,24 +176,30 @@ impl Aws {
         })
     }
 
-    /// A DynamoDB client.
+    /// A DynamoDB client, for the operator's command.
     pub fn dynamodb_client(&self) -> aws_sdk_dynamodb::Client {
-        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.config());
+        self.dynamodb_client_of(&self.config(Self::https()))
+    }
+
+    fn dynamodb_client_of(&self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(config);
         config.set_endpoint_url(self.dynamodb.clone());
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
-    /// A Secrets Manager client.
-    pub fn secrets_client(&self) -> aws_sdk_secretsmanager::Client {
-        let mut config = aws_sdk_secretsmanager::config::Builder::from(&self.config());
+    fn secrets_client_of(&self, config: &SdkConfig) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::config::Builder::from(config);
         config.set_endpoint_url(self.secrets_manager.clone());
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    fn config(&self) -> SdkConfig {
-        let http = aws_smithy_http_client::Builder::new()
+    fn https() -> SharedHttpClient {
+        aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+            .build_https()
+    }
+
+    fn config(&self, http: SharedHttpClient) -> SdkConfig {
         // Inside the shortest function time-out (5 s), so that a slow table becomes an answer of ours.
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(1))

@@ -56,6 +56,16 @@ impl Problem {
         )
     }
 
+    /// The connection's receipt has not been redeemed.
+    pub fn not_redeemed() -> Self {
+        Self::new(
+            StatusCode::CONFLICT,
+            "not-redeemed",
+            "The connection is not redeemed yet",
+            "Redeem the receipt that the browser brought to the product's return address.",
+        )
+    }
+
     /// No valid API key.
     pub fn unauthorized() -> Self {
         Self::new(

@@ -3,20 +3,24 @@
 use std::{convert::Infallible, future::Future};
 
 use jiff::Timestamp;
-use lambda_http::{service_fn, tracing};
+use lambda_http::{
+    Adapter, LambdaEvent,
+    lambda_runtime::{self, tower::ServiceExt},
+    service_fn, tracing,
+};
 
-use crate::{Request, Response};
+use crate::{Request, Response, tame::Tamed};
 
-/// Answers requests until Lambda stops the sandbox. Logs are JSON, one line a request: what was asked for
-/// (method and first path segment, never a key or a query) and what was answered.
+/// Answers requests until Lambda stops the sandbox: one at a time or, where Lambda says so
+/// (`AWS_LAMBDA_MAX_CONCURRENCY`, Managed Instances), several. Logs are JSON, one line a request: what was asked
+/// for (method and first path segment, never a key or a query) and what was answered.
 pub async fn serve<F, A>(respond: F) -> Result<(), lambda_http::Error>
 where
-    F: Fn(Request, Timestamp) -> A,
-    A: Future<Output = Response> + Send,
+    F: Fn(Request, Timestamp) -> A + Clone + Send + 'static,
+    A: Future<Output = Response> + Send + 'static,
 {
     init_logs();
-    let respond = &respond;
-    lambda_http::run(service_fn(|request: Request| {
+    let answers = Adapter::from(service_fn(move |request: Request| {
         let asked = (request.method().clone(), section(request.uri().path()).to_owned());
         let answer = respond(request, now());
         async move {
@@ -24,8 +28,9 @@ where
             tracing::info!(method = %asked.0, section = asked.1, status = answer.status().as_u16(), "answered");
             Ok::<_, Infallible>(answer)
         }
-    }))
-    .await
+    }));
+    let tamed = |event: LambdaEvent<Tamed>| LambdaEvent::new(event.payload.0, event.context);
+    lambda_runtime::run_concurrent(answers.map_request(tamed)).await
 }
 
 /// The time, read where a request or a scheduled run enters.

@@ -12,6 +12,8 @@ pub struct Settings {
     pub public_url: PublicUrl,
     /// The keyring's name in Secrets Manager (`KEYRING_SECRET_ID`); authorize and errors have none.
     pub keyring: Option<String>,
+    /// The fallback table's name (`FALLBACK_TABLE_NAME`), for the functions that refresh.
+    pub fallback: Option<String>,
 }
 
 /// A setting that is absent or unusable.
@@ -78,12 +80,18 @@ impl Settings {
                 why: "it must be an https origin such as https://connect.example.com",
             })?,
             keyring: get("KEYRING_SECRET_ID"),
+            fallback: get("FALLBACK_TABLE_NAME"),
         })
     }
 
     /// The keyring's name, for the functions that seal or open tokens.
     pub fn keyring(&self) -> Result<&str, SettingError> {
         self.keyring.as_deref().ok_or(SettingError::Missing("KEYRING_SECRET_ID"))
+    }
+
+    /// The fallback table's name, for the functions that refresh.
+    pub fn fallback(&self) -> Result<&str, SettingError> {
+        self.fallback.as_deref().ok_or(SettingError::Missing("FALLBACK_TABLE_NAME"))
     }
 }
 

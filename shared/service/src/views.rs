@@ -1,8 +1,9 @@
 //! Connections and causes as the API shows them. Times are RFC 3339 in UTC; no token is ever part of a view.
 
 use domain::{
-    App, Connection, ConnectionState, Customer, Environment, Product,
+    App, Connection, ConnectionState, Customer, Environment, Identity, Product,
     diagnosis::{Candidate, Cause},
+    session::{Change, Whose},
 };
 use pages::{Names, fill};
 use serde::Serialize;
@@ -51,6 +52,56 @@ impl<'a> From<&'a Connection> for ConnectionView<'a> {
                 }
                 _ => None,
             },
+        }
+    }
+}
+
+/// A Salesforce user and their org.
+#[derive(Debug, Serialize)]
+pub struct IdentityView<'a> {
+    org_id: &'a str,
+    salesforce_user_id: &'a str,
+    username: Option<&'a str>,
+}
+
+impl<'a> From<&'a Identity> for IdentityView<'a> {
+    fn from(identity: &'a Identity) -> Self {
+        Self {
+            org_id: identity.org.as_str(),
+            salesforce_user_id: identity.user.as_str(),
+            username: identity.username.as_deref(),
+        }
+    }
+}
+
+/// A reconnect that came back as another org or user.
+#[derive(Debug, Serialize)]
+pub struct ChangeView<'a> {
+    before: WhoseView<'a>,
+    after: WhoseView<'a>,
+    /// The same username in a sandbox whose org id is a new one.
+    sandbox_refreshed: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct WhoseView<'a> {
+    #[serde(flatten)]
+    identity: IdentityView<'a>,
+    environment: Environment,
+    instance_url: &'a str,
+}
+
+impl<'a> From<&'a Change> for ChangeView<'a> {
+    fn from(change: &'a Change) -> Self {
+        let whose = |whose: &'a Whose| WhoseView {
+            identity: IdentityView::from(&whose.identity),
+            environment: whose.environment,
+            instance_url: &whose.instance_url,
+        };
+        Self {
+            before: whose(&change.before),
+            after: whose(&change.after),
+            sandbox_refreshed: change.is_sandbox_refresh(),
         }
     }
 }

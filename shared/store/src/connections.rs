@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
-    AppId, Connection, ConnectionId, Customer, Environment, Failure, Identity, ProductId, SessionId,
+    App, AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
+    LearntLife, ProductId, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -11,9 +12,10 @@ use crate::{
     Field, Item, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
     expression::Expression,
     keys, millis,
+    reconnects::Reconnect,
     rows::{ConnectionRow, ListedRow, from_item, to_item},
     sessions::built,
-    table::{DUE, LISTING},
+    table::{CUSTOMER, DUE, LISTING},
 };
 
 /// A connection with its sealed tokens and the state of its refreshes.
@@ -41,6 +43,29 @@ pub struct ConnectionRecord {
     pub began_at: Option<Timestamp>,
     /// When the one recovery of an unanswered refresh was begun.
     pub recovered_at: Option<Timestamp>,
+    /// On what `expires_at` rests.
+    pub expiry_basis: ExpiryBasis,
+    /// How long this connection's access tokens live, where it was learnt.
+    pub learnt: Option<LearntLife>,
+    /// How many tokens in a row Salesforce rejected while they were fresh.
+    pub rejections: u32,
+    /// Set where refreshing was no cure: until when it is not tried, and the failure that tells why.
+    pub paused: Option<Paused>,
+    /// Whether the sweep fetched this token and nobody has asked for it yet.
+    pub unasked: bool,
+    /// What it holds of another connection's reconnect, if it is no connection of its own.
+    pub reconnect: Option<Reconnect>,
+    /// The partition of index `grants` that counts it; items of before that index have none, and are not counted.
+    pub grants_key: Option<String>,
+}
+
+/// Refreshing is paused: fresh tokens are rejected too.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paused {
+    /// Until when.
+    pub until: Timestamp,
+    /// The failure that tells why.
+    pub failure: FailureId,
 }
 
 /// The tokens of a grant, before they are sealed.
@@ -64,6 +89,9 @@ pub struct NewConnection<'a> {
     /// The digest of the receipt that redeems it and until when; `None` where the product has switched
     /// redeeming off.
     pub receipt: Option<(Hash, Timestamp)>,
+    /// When the sweep has to look at it: to revoke what was not redeemed or confirmed, to keep alive what is not
+    /// used.
+    pub due: Timestamp,
 }
 
 /// A connection as a list shows it.
@@ -85,8 +113,15 @@ pub struct Listed {
     pub created_at: Timestamp,
 }
 
+/// What [`Store::stop_connection`] changes, and what it ends.
+const STOP: &str = "SET #state = :to, since = :at, failure = :failure";
+const NO_REFRESH: &str = "REMOVE lease_until, began_at, began_epoch, recovered_at, paused_until, paused_for";
+
+/// How often the sweep sees whether an admin has lifted what blocks a connection.
+const LOOK_AT_BLOCKED: SignedDuration = SignedDuration::from_hours(6);
+
 /// What has come due.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Due {
     /// A connection: unredeemed, or to be revoked.
     Connection(ConnectionId),
@@ -106,19 +141,24 @@ pub struct ListQuery {
 }
 
 impl ConnectionRecord {
+    /// Whether somebody holds the lease.
+    pub fn is_leased(&self, now: Timestamp) -> bool {
+        self.lease_until.is_some_and(|until| now < until)
+    }
+
     /// Whether somebody who holds the lease may still save an answer. If not, and *began* stands, nobody
     /// knows what became of it.
     pub fn may_still_answer(&self, now: Timestamp) -> bool {
-        self.began_at.is_none() || self.lease_until.is_some_and(|until| now < until)
+        self.began_at.is_none() || self.is_leased(now)
     }
 
-    /// A connection with the tokens of a fresh grant, sealed for it alone. An access token is taken to live
-    /// for `life`: Salesforce does not say (fact base 3.7).
+    /// A connection with the tokens of a fresh grant to `app`, sealed for it alone. An access token is taken to
+    /// live as long as the app says: Salesforce does not (fact base 3.7).
     pub async fn seal(
         vault: &Vault,
         connection: Connection,
         tokens: Tokens<'_>,
-        life: SignedDuration,
+        app: &App,
     ) -> Result<Self, SecretError> {
         let owner = Owner { product: &connection.product, connection: &connection.id };
         let access_token = vault.seal(owner, Field::AccessToken, tokens.access.expose()).await?;
@@ -132,33 +172,31 @@ impl ConnectionRecord {
             refresh_token,
             refresh_fingerprint: tokens.refresh.map(RefreshToken::fingerprint),
             issued_at: tokens.issued_at,
-            expires_at: tokens.issued_at + life,
+            expires_at: tokens.issued_at + app.access_token_life(),
             epoch: 0,
             lease_until: None,
             began_at: None,
             recovered_at: None,
+            expiry_basis: ExpiryBasis::AppPolicy,
+            learnt: None,
+            rejections: 0,
+            paused: None,
+            unasked: false,
+            reconnect: None,
+            grants_key: Some(keys::grants(&app.consumer_key, &connection.identity.user)),
             connection,
         })
     }
 
-    /// The item of a new connection, listed among its product's.
-    pub(crate) fn item(&self) -> Result<Item, StoreError> {
+    /// The item of a new connection, listed among its product's and its customer's, and due then for the sweep.
+    pub(crate) fn item(&self, due: Timestamp) -> Result<Item, StoreError> {
         let connection = &self.connection;
         let mut item = to_item(&keys::connection(&connection.id), &ConnectionRow::new(self))?;
         item.insert("listing_pk".into(), S(keys::listing(&connection.product)));
         item.insert("listing_sk".into(), S(connection.id.as_str()));
-        Ok(item)
-    }
-}
-
-impl NewConnection<'_> {
-    pub(crate) fn item(&self) -> Result<Item, StoreError> {
-        let connection = &self.record.connection;
-        let mut item = self.record.item()?;
-        if let Some((_, redeem_by)) = &self.receipt {
-            item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
-            item.insert("due_at".into(), millis(*redeem_by));
-        }
+        item.insert("customer_pk".into(), S(keys::customer(&connection.product, &connection.customer.id)));
+        item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
+        item.insert("due_at".into(), millis(due));
         Ok(item)
     }
 }
@@ -236,14 +274,11 @@ impl Store {
                 .client
                 .query()
                 .table_name(&self.table)
-                .index_name(LISTING)
-                .key_condition_expression("listing_pk = :product")
-                .filter_expression("app = :app AND #customer.#id = :customer")
-                .expression_attribute_names("#customer", "customer")
-                .expression_attribute_names("#id", "id")
-                .expression_attribute_values(":product", S(keys::listing(product)))
+                .index_name(CUSTOMER)
+                .key_condition_expression("customer_pk = :customer")
+                .filter_expression("app = :app")
                 .expression_attribute_values(":app", S(app.as_str()))
-                .expression_attribute_values(":customer", S(customer))
+                .expression_attribute_values(":customer", S(keys::customer(product, customer)))
                 .set_exclusive_start_key(start)
                 .send()
                 .await
@@ -277,32 +312,31 @@ impl Store {
         query: &ListQuery,
         after: Option<&ConnectionId>,
     ) -> Result<aws_sdk_dynamodb::operation::query::QueryOutput, StoreError> {
+        let (index, hash, partition) = match &query.customer {
+            Some(customer) => (CUSTOMER, "customer_pk", keys::customer(product, customer)),
+            None => (LISTING, "listing_pk", keys::listing(product)),
+        };
         let start = after.map(|id| {
             let key = keys::connection(id);
             Item::from([
                 ("pk".into(), S(key.pk)),
                 ("sk".into(), S(key.sk)),
-                ("listing_pk".into(), S(keys::listing(product))),
+                (hash.into(), S(&partition)),
                 ("listing_sk".into(), S(id.as_str())),
             ])
         });
-        let mut request = self
-            .client
+        self.client
             .query()
             .table_name(&self.table)
-            .index_name(LISTING)
-            .key_condition_expression("listing_pk = :product")
-            .expression_attribute_values(":product", S(keys::listing(product)))
+            .index_name(index)
+            .key_condition_expression("#hash = :partition")
+            .expression_attribute_names("#hash", hash)
+            .expression_attribute_values(":partition", S(&partition))
             .limit(i32::from(query.limit.clamp(1, 100)) + 1)
-            .set_exclusive_start_key(start);
-        if let Some(customer) = &query.customer {
-            request = request
-                .filter_expression("#customer.#id = :customer")
-                .expression_attribute_names("#customer", "customer")
-                .expression_attribute_names("#id", "id")
-                .expression_attribute_values(":customer", S(customer));
-        }
-        request.send().await.map_err(|error| StoreError::unavailable("Query", &error))
+            .set_exclusive_start_key(start)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))
     }
 
     /// Marks a connection as to be revoked: from now on it hands out nothing, and the sweep sees to it if
@@ -347,6 +381,19 @@ impl Store {
         conditional("UpdateItem", put_off).map(drop)
     }
 
+    /// Takes a connection off the sweep's list: there is nothing that it could do for it.
+    pub async fn not_due(&self, id: &ConnectionId) -> Result<(), StoreError> {
+        let removed = self
+            .update(&keys::connection(id))
+            .update_expression("REMOVE due_shard, due_at")
+            .condition_expression("#state = :needs_reauth OR attribute_not_exists(refresh_token)")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":needs_reauth", S("needs_reauth"))
+            .send()
+            .await;
+        conditional("UpdateItem", removed).map(drop)
+    }
+
     /// Deletes a connection whose grant was revoked. Only a connection that is being revoked is deleted: a
     /// grant that lives keeps its item.
     pub async fn delete_revoked(&self, id: &ConnectionId) -> Result<(), StoreError> {
@@ -376,14 +423,19 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut update = self
             .update_together(&keys::connection(&record.connection.id))
-            .update_expression(
-                "SET #state = :to, since = :at, failure = :failure \
-                 REMOVE lease_until, began_at, began_epoch, recovered_at, due_shard, due_at",
-            )
             .living_states()
             .expression_attribute_values(":to", S(to.word()))
             .expression_attribute_values(":at", millis(failure.at))
             .expression_attribute_values(":failure", S(failure.id.as_str()));
+        // Only what can come back by itself is looked at again.
+        update = if matches!(to, domain::ConnectionState::Blocked { .. }) {
+            update
+                .update_expression(format!("{STOP}, due_shard = :shard, due_at = :due {NO_REFRESH}"))
+                .expression_attribute_values(":shard", S(keys::due_shard(record.connection.id.as_str())))
+                .expression_attribute_values(":due", millis(failure.at + LOOK_AT_BLOCKED))
+        } else {
+            update.update_expression(format!("{STOP} {NO_REFRESH}, due_shard, due_at"))
+        };
         update = match &record.refresh_fingerprint {
             Some(fingerprint) => update
                 .condition_expression(

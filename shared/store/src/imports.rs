@@ -246,11 +246,12 @@ impl Store {
         &self,
         sender: &Sender,
         record: &ConnectionRecord,
+        due: Timestamp,
     ) -> Result<bool, StoreError> {
         let import = sender.import();
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(record.item()?))
+            .set_item(Some(record.item(due)?))
             .condition_expression("attribute_not_exists(pk)")
             .build();
         let done = self

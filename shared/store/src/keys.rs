@@ -1,6 +1,8 @@
 //! The one place that knows the keys. The item table is in this crate's README.
 
-use domain::{AppId, AttemptId, ConnectionId, FailureId, ProductId, SessionId, secret::Hash};
+use domain::{
+    AppId, AttemptId, ConnectionId, FailureId, ProductId, SalesforceUserId, SessionId, secret::Hash,
+};
 use jiff::Timestamp;
 
 /// An item's partition key and sort key.
@@ -68,6 +70,17 @@ pub fn history(product: &ProductId, app: &AppId, host: &str) -> Key {
 /// The partition of index `listing` that holds a product's connections.
 pub fn listing(product: &ProductId) -> String {
     format!("PRODUCT#{product}#CONNECTIONS")
+}
+
+/// The partition of index `customer` that holds the connections of one of a product's customers.
+pub fn customer(product: &ProductId, customer: &str) -> String {
+    format!("PRODUCT#{product}#CUSTOMER#{}", Hash::of(customer).as_str())
+}
+
+/// The partition of index `grants` that holds the connections, of whichever product, that one Salesforce user
+/// has granted to one app. The 15- and the 18-character form of the user's id are one.
+pub fn grants(consumer_key: &str, user: &SalesforceUserId) -> String {
+    format!("GRANT#{}#{}", Hash::of(consumer_key).as_str(), &user.as_str()[..15])
 }
 
 /// The partition of index `due` that a connection or session falls in.

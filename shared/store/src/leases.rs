@@ -6,19 +6,23 @@
 //! a reconnect in between is never overwritten.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
+};
 use domain::{
-    Scopes,
+    ConnectionId, ExpiryBasis, Failure, LearntLife, Scopes,
     secret::{Fingerprint, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     ConnectionRecord, Field, N, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
     expression::Expression,
     keys, millis,
-    rows::{ConnectionRow, from_item},
+    rows::{ConnectionRow, duration, from_item},
+    sessions::built,
 };
 
 /// How long a lease lasts: longer than the HTTP client's 8 s and the writes around it, so that
@@ -49,7 +53,7 @@ pub enum Leased {
 }
 
 /// A refresh's answer, sealed and ready to be stored.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Renewed {
     /// The new access token.
     pub access_token: Sealed,
@@ -65,6 +69,16 @@ pub struct Renewed {
     pub issued_at: Timestamp,
     /// Until when it is taken to work.
     pub expires_at: Timestamp,
+    /// On what that rests.
+    pub expiry_basis: ExpiryBasis,
+    /// How long this connection's access tokens live, where that was learnt.
+    pub learnt: Option<LearntLife>,
+    /// How many tokens in a row Salesforce had rejected, fresh, before this one.
+    pub rejections: u32,
+    /// Whether nobody has asked for this token yet: the sweep fetched it.
+    pub unasked: bool,
+    /// When the sweep has to look at the connection again.
+    pub due: Timestamp,
 }
 
 /// What became of saving a refresh's answer.
@@ -166,8 +180,9 @@ impl Store {
             .holder_update(lease)
             .update_expression("SET began_at = :now, began_epoch = :epoch")
             .condition_expression(
-                // The epoch is this lease's alone: a refresh that it began is this one.
-                "epoch = :epoch AND refresh_fingerprint = :sent \
+                // The epoch is this lease's alone: a refresh that it began is this one. A lease that was given back
+                // begins nothing: this write may arrive long after its sender has given it up.
+                "epoch = :epoch AND attribute_exists(lease_until) AND refresh_fingerprint = :sent \
                  AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
             )
             .expression_attribute_values(":now", millis(now))
@@ -184,10 +199,21 @@ impl Store {
     /// still the one that was sent. An answer that stands already was saved by a try whose own answer was
     /// lost: it is not superseded, and revoking it would end the grant.
     pub async fn save_renewed(&self, lease: &Lease, renewed: &Renewed) -> Result<Saved, StoreError> {
-        let key = keys::connection(&lease.record.connection.id);
+        self.renew(&lease.record.connection.id, &lease.sent, renewed).await
+    }
+
+    /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback.
+    pub(crate) async fn renew(
+        &self,
+        id: &ConnectionId,
+        sent: &Fingerprint,
+        renewed: &Renewed,
+    ) -> Result<Saved, StoreError> {
+        let key = keys::connection(id);
         let mut set = String::from(
             "SET access_token = :access, access_fingerprint = :access_print, instance_url = :instance, \
-             issued_at = :issued, expires_at = :expires, #state = :active",
+             issued_at = :issued, expires_at = :expires, expiry_basis = :basis, rejections = :rejections, \
+             unasked = :unasked, #state = :active, due_shard = :shard, due_at = :due",
         );
         if renewed.refresh_token.is_some() {
             set.push_str(", refresh_token = :refresh, refresh_fingerprint = :refresh_print");
@@ -195,27 +221,39 @@ impl Store {
         if renewed.scopes.is_some() {
             set.push_str(", scopes = :scopes");
         }
-        set.push_str(" REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure");
+        if renewed.learnt.is_some() {
+            set.push_str(", learnt_life = :life, learnt_from = :from");
+        }
+        set.push_str(
+            " REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, paused_for",
+        );
         let mut update = self
             .update(&key)
             .update_expression(set)
             .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
             .living_states()
-            .expression_attribute_values(":sent", S(lease.sent.as_str()))
-            .expression_attribute_values(":access", S(renewed.access_token.as_str()))
-            .expression_attribute_values(":access_print", S(renewed.access_fingerprint.as_str()))
-            .expression_attribute_values(":instance", S(&renewed.instance_url))
-            .expression_attribute_values(":issued", millis(renewed.issued_at))
-            .expression_attribute_values(":expires", millis(renewed.expires_at))
+            .value(":sent", S(sent.as_str()))
+            .value(":access", S(renewed.access_token.as_str()))
+            .value(":access_print", S(renewed.access_fingerprint.as_str()))
+            .value(":instance", S(&renewed.instance_url))
+            .value(":issued", millis(renewed.issued_at))
+            .value(":expires", millis(renewed.expires_at))
+            .value(":basis", S(renewed.expiry_basis.word()))
+            .value(":rejections", N(renewed.rejections))
+            .value(":unasked", AttributeValue::Bool(renewed.unasked))
+            .value(":shard", S(keys::due_shard(id.as_str())))
+            .value(":due", millis(renewed.due))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         if let Some((sealed, fingerprint)) = &renewed.refresh_token {
-            update = update
-                .expression_attribute_values(":refresh", S(sealed.as_str()))
-                .expression_attribute_values(":refresh_print", S(fingerprint.as_str()));
+            update =
+                update.value(":refresh", S(sealed.as_str())).value(":refresh_print", S(fingerprint.as_str()));
         }
         if let Some(scopes) = &renewed.scopes {
-            update = update.expression_attribute_values(":scopes", S(scopes.to_string()));
+            update = update.value(":scopes", S(scopes.to_string()));
+        }
+        if let Some(LearntLife { life, basis }) = renewed.learnt {
+            update = update.value(":life", N(duration(life))).value(":from", S(basis.word()));
         }
         let stands = S(renewed.access_fingerprint.as_str());
         let stored = match conditional("UpdateItem", update.send().await)? {
@@ -224,6 +262,81 @@ impl Store {
             Err(_) => return Ok(Saved::Superseded),
         };
         from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(Saved::Yes)
+    }
+
+    /// Corrects until when an access token is taken to work, once Salesforce has been asked. A token that has
+    /// been replaced since is left alone.
+    pub async fn learn_life(
+        &self,
+        record: &ConnectionRecord,
+        learnt: LearntLife,
+        expires_at: Timestamp,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        let updated = self
+            .update(&keys::connection(&record.connection.id))
+            .update_expression(
+                "SET learnt_life = :life, learnt_from = :from, expiry_basis = :from, expires_at = :expires, due_at = :due",
+            )
+            .condition_expression("access_fingerprint = :access AND attribute_exists(due_shard)")
+            .value(":life", N(duration(learnt.life)))
+            .value(":from", S(learnt.basis.word()))
+            .value(":expires", millis(expires_at))
+            .value(":due", millis(due))
+            .value(":access", S(record.access_fingerprint.as_str()))
+            .send()
+            .await;
+        conditional("UpdateItem", updated).map(drop)
+    }
+
+    /// Notes that somebody asks for a token that the sweep fetched: it will be fetched ahead again.
+    pub async fn mark_asked(&self, record: &ConnectionRecord, due: Timestamp) -> Result<(), StoreError> {
+        let marked = self
+            .update(&keys::connection(&record.connection.id))
+            .update_expression("SET unasked = :no, due_at = :due")
+            .condition_expression("access_fingerprint = :access AND unasked = :yes")
+            .value(":no", AttributeValue::Bool(false))
+            .value(":yes", AttributeValue::Bool(true))
+            .value(":due", millis(due))
+            .value(":access", S(record.access_fingerprint.as_str()))
+            .send()
+            .await;
+        conditional("UpdateItem", marked).map(drop)
+    }
+
+    /// Pauses refreshing because it is no cure, and records the failure, both or neither. Of any number of
+    /// callers with the same rejected token one does it: `false` for the others.
+    pub async fn pause_refreshing(
+        &self,
+        record: &ConnectionRecord,
+        until: Timestamp,
+        failure: &Failure,
+    ) -> Result<bool, StoreError> {
+        let pause = self
+            .update_together(&keys::connection(&record.connection.id))
+            .update_expression("SET paused_until = :until, paused_for = :failure, rejections = :none")
+            .condition_expression(
+                "access_fingerprint = :access AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
+            )
+            .value(":until", millis(until))
+            .value(":failure", S(failure.id.as_str()))
+            .value(":none", N(0))
+            .value(":access", S(record.access_fingerprint.as_str()))
+            .value(":now", millis(failure.at));
+        Ok(self.transact(vec![built(pause.build())?, self.failure_write(failure)?]).await?.is_ok())
+    }
+
+    /// Gives the right to the one recovery back after an answer that spent nothing.
+    pub async fn release_recovery(&self, lease: &Lease) -> Result<(), StoreError> {
+        let released = self
+            .holder_update(lease)
+            .update_expression("REMOVE lease_until, recovered_at")
+            .condition_expression("epoch = :epoch AND #state = :unknown")
+            .name("#state", "state")
+            .value(":unknown", S("refresh_unknown"))
+            .send()
+            .await;
+        conditional("UpdateItem", released).map(drop)
     }
 
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached.
@@ -241,10 +354,8 @@ impl Store {
     pub async fn abandon(&self, lease: &Lease) -> Result<(), StoreError> {
         let abandoned = self
             .holder_update(lease)
-            .update_expression("SET #state = :unknown, since = began_at REMOVE lease_until")
+            .unanswered(&lease.record)
             .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":unknown", S("refresh_unknown"))
             .send()
             .await;
         conditional("UpdateItem", abandoned).map(drop)
@@ -259,17 +370,15 @@ impl Store {
         let key = keys::connection(&record.connection.id);
         let marked = self
             .update(&key)
-            .update_expression("SET #state = :unknown, since = began_at REMOVE lease_until")
+            .unanswered(record)
             .condition_expression(
                 "#state IN (:active, :blocked) AND attribute_exists(began_at) AND epoch = :epoch \
-                 AND lease_until <= :now",
+                 AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
             )
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":unknown", S("refresh_unknown"))
-            .expression_attribute_values(":active", S("active"))
-            .expression_attribute_values(":blocked", S("blocked"))
-            .expression_attribute_values(":epoch", N(record.epoch))
-            .expression_attribute_values(":now", millis(now))
+            .value(":active", S("active"))
+            .value(":blocked", S("blocked"))
+            .value(":epoch", N(record.epoch))
+            .value(":now", millis(now))
             .send()
             .await;
         conditional("UpdateItem", marked).map(drop)
@@ -287,10 +396,54 @@ impl Store {
     }
 }
 
+/// What an update says of a connection whose refresh was not answered.
+trait Unanswered {
+    fn unanswered(self, record: &ConnectionRecord) -> Self;
+}
+
+impl Unanswered for UpdateItemFluentBuilder {
+    /// *Began* stays. The sweep recovers it if nobody asks: not while the old token works.
+    fn unanswered(self, record: &ConnectionRecord) -> Self {
+        self.update_expression(
+            "SET #state = :unknown, since = began_at, due_shard = :shard, due_at = :due REMOVE lease_until",
+        )
+        .name("#state", "state")
+        .value(":unknown", S("refresh_unknown"))
+        .value(":shard", S(keys::due_shard(record.connection.id.as_str())))
+        .value(":due", millis(record.expires_at))
+    }
+}
+
+impl Renewed {
+    /// What the connection is once this is stored: for an answer that is durable in the fallback only.
+    pub fn on(&self, record: &ConnectionRecord) -> ConnectionRecord {
+        let mut record = record.clone();
+        record.access_token = self.access_token.clone();
+        record.access_fingerprint = self.access_fingerprint.clone();
+        if let Some((sealed, fingerprint)) = &self.refresh_token {
+            (record.refresh_token, record.refresh_fingerprint) =
+                (Some(sealed.clone()), Some(fingerprint.clone()));
+        }
+        record.connection.instance_url.clone_from(&self.instance_url);
+        if let Some(scopes) = &self.scopes {
+            record.connection.scopes = scopes.clone();
+        }
+        record.connection.state = domain::ConnectionState::Active;
+        (record.issued_at, record.expires_at) = (self.issued_at, self.expires_at);
+        (record.expiry_basis, record.learnt) = (self.expiry_basis, self.learnt.or(record.learnt));
+        record
+    }
+}
+
 impl Lease {
     /// The connection as it was when the lease was taken.
     pub fn record(&self) -> &ConnectionRecord {
         &self.record
+    }
+
+    /// Which refresh token it is the right to.
+    pub fn sent(&self) -> &Fingerprint {
+        &self.sent
     }
 
     /// What its tokens are sealed for.

@@ -5,10 +5,12 @@ mod expression;
 
 pub mod connections;
 pub mod failures;
+pub mod fallback;
 pub mod imports;
 pub mod keys;
 pub mod leases;
 pub mod products;
+pub mod reconnects;
 pub mod seal;
 pub mod secrets;
 pub mod sessions;
@@ -25,9 +27,11 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use keys::Key;
 
-pub use connections::{ConnectionRecord, Due, NewConnection, Tokens};
+pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
 pub use failures::Noted;
-pub use leases::{Lease, Leased, Saved};
+pub use fallback::{Fallback, Waiting};
+pub use leases::{Lease, Leased, Renewed, Saved};
+pub use reconnects::{Reconnect, Settled, TakenOver, Takeover};
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
 pub use sessions::{Begun, Claim, Created, Redeemed};

@@ -2,16 +2,22 @@
 
 use domain::{
     AppId, Attempt, AttemptId, ConnectSession, Connection, ConnectionId, ConnectionState, Customer,
-    Environment, FailureId, HostChoice, Identity, OrgId, ProductId, SalesforceUserId, Scopes, SessionId,
-    SessionState,
+    Environment, ExpiryBasis, FailureId, HostChoice, Identity, LearntLife, OrgId, ProductId,
+    SalesforceUserId, Scopes, SessionId, SessionState,
     secret::{Fingerprint, Hash},
-    session::LastFailure,
+    session::{Change, LastFailure},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use url::Url;
 
-use crate::{Item, N, S, StoreError, connections::ConnectionRecord, keys::Key, seal::Sealed};
+use crate::{
+    Item, N, S, StoreError,
+    connections::{ConnectionRecord, Paused},
+    keys::Key,
+    reconnects::Reconnect,
+    seal::Sealed,
+};
 
 /// The version of the items that this code writes; it reads this and all before it.
 const VERSION: u8 = 1;
@@ -50,6 +56,9 @@ pub(crate) struct SessionRow {
     receipt: Option<Hash>,
     redeem_by: Option<i64>,
     last_failure: Option<LastFailure>,
+    reconnects: Option<ConnectionId>,
+    parked_until: Option<i64>,
+    identity_change: Option<Change>,
 }
 
 impl SessionRow {
@@ -72,6 +81,9 @@ impl SessionRow {
             receipt: None,
             redeem_by: None,
             last_failure: None,
+            reconnects: session.reconnects.clone(),
+            parked_until: None,
+            identity_change: None,
         }
     }
 
@@ -87,6 +99,10 @@ impl SessionRow {
                 connection: self.connection.ok_or_else(|| corrupt("returned without a connection"))?,
                 receipt: self.receipt.ok_or_else(|| corrupt("returned without a receipt"))?,
                 redeem_by: time(self.redeem_by).ok_or_else(|| corrupt("returned without redeem_by"))?,
+            },
+            "parked" => SessionState::Parked {
+                connection: self.connection.ok_or_else(|| corrupt("parked without a connection"))?,
+                until: time(self.parked_until).ok_or_else(|| corrupt("parked without parked_until"))?,
             },
             "connected" => SessionState::Connected {
                 connection: self.connection.ok_or_else(|| corrupt("connected without a connection"))?,
@@ -108,6 +124,8 @@ impl SessionRow {
             expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
             attempts: self.attempts,
             last_failure: self.last_failure,
+            reconnects: self.reconnects,
+            change: self.identity_change,
         })
     }
 }
@@ -126,6 +144,7 @@ pub(crate) struct AttemptRow {
     browser: Hash,
     began_at: i64,
     expires_at: i64,
+    reconnects: Option<ConnectionId>,
 }
 
 impl AttemptRow {
@@ -143,6 +162,7 @@ impl AttemptRow {
             browser: attempt.browser.clone(),
             began_at: attempt.began_at.as_millisecond(),
             expires_at: attempt.expires_at.as_millisecond(),
+            reconnects: attempt.reconnects.clone(),
         }
     }
 
@@ -159,6 +179,7 @@ impl AttemptRow {
             environment: self.environment,
             return_to: self.return_to,
             browser: self.browser,
+            reconnects: self.reconnects,
             began_at: time(Some(self.began_at)).ok_or_else(|| corrupt("began_at"))?,
             expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
         })
@@ -205,6 +226,7 @@ pub(crate) struct ConnectionRow {
     instance_url: String,
     scopes: String,
     redeem_by: Option<i64>,
+    parked_until: Option<i64>,
     since: Option<i64>,
     failure: Option<FailureId>,
     access_token: Sealed,
@@ -218,6 +240,20 @@ pub(crate) struct ConnectionRow {
     began_at: Option<i64>,
     began_epoch: Option<u64>,
     recovered_at: Option<i64>,
+    // Since v1 was first written, so absent from older items.
+    #[serde(default)]
+    expiry_basis: ExpiryBasis,
+    /// Milliseconds.
+    learnt_life: Option<i64>,
+    learnt_from: Option<ExpiryBasis>,
+    #[serde(default)]
+    rejections: u32,
+    paused_until: Option<i64>,
+    paused_for: Option<FailureId>,
+    #[serde(default)]
+    unasked: bool,
+    reconnect: Option<Reconnect>,
+    grants_pk: Option<String>,
 }
 
 impl ConnectionRow {
@@ -225,13 +261,17 @@ impl ConnectionRow {
         let connection = &record.connection;
         let (redeem_by, since, failure) = match &connection.state {
             ConnectionState::Pending { redeem_by } => (Some(*redeem_by), None, None),
-            ConnectionState::Active => (None, None, None),
+            ConnectionState::Parked { .. } | ConnectionState::Active => (None, None, None),
             ConnectionState::RefreshUnknown { since } | ConnectionState::Revoking { since } => {
                 (None, Some(*since), None)
             }
             ConnectionState::NeedsReauth { since, failure } | ConnectionState::Blocked { since, failure } => {
                 (None, Some(*since), Some(failure.clone()))
             }
+        };
+        let parked_until = match &connection.state {
+            ConnectionState::Parked { until } => Some(*until),
+            _ => None,
         };
         Self {
             listed: ListedRow {
@@ -252,6 +292,7 @@ impl ConnectionRow {
             instance_url: connection.instance_url.clone(),
             scopes: connection.scopes.to_string(),
             redeem_by: redeem_by.map(Timestamp::as_millisecond),
+            parked_until: parked_until.map(Timestamp::as_millisecond),
             since: since.map(Timestamp::as_millisecond),
             failure,
             access_token: record.access_token.clone(),
@@ -265,6 +306,15 @@ impl ConnectionRow {
             began_at: record.began_at.map(Timestamp::as_millisecond),
             began_epoch: None,
             recovered_at: record.recovered_at.map(Timestamp::as_millisecond),
+            expiry_basis: record.expiry_basis,
+            learnt_life: record.learnt.map(|learnt| duration(learnt.life)),
+            learnt_from: record.learnt.map(|learnt| learnt.basis),
+            rejections: record.rejections,
+            paused_until: record.paused.as_ref().map(|paused| paused.until.as_millisecond()),
+            paused_for: record.paused.as_ref().map(|paused| paused.failure.clone()),
+            unasked: record.unasked,
+            reconnect: record.reconnect.clone(),
+            grants_pk: record.grants_key.clone(),
         }
     }
 
@@ -275,6 +325,9 @@ impl ConnectionRow {
         let state = match self.listed.state.as_str() {
             "pending" => ConnectionState::Pending {
                 redeem_by: time(self.redeem_by).ok_or_else(|| corrupt("pending without redeem_by"))?,
+            },
+            "parked" => ConnectionState::Parked {
+                until: time(self.parked_until).ok_or_else(|| corrupt("parked without parked_until"))?,
             },
             "active" => ConnectionState::Active,
             "refresh_unknown" => ConnectionState::RefreshUnknown { since: since()? },
@@ -313,8 +366,27 @@ impl ConnectionRow {
             lease_until: time(self.lease_until),
             began_at: time(self.began_at),
             recovered_at: time(self.recovered_at),
+            expiry_basis: self.expiry_basis,
+            learnt: learnt(self.learnt_life, self.learnt_from),
+            rejections: self.rejections,
+            paused: time(self.paused_until)
+                .zip(self.paused_for)
+                .map(|(until, failure)| Paused { until, failure }),
+            unasked: self.unasked,
+            reconnect: self.reconnect,
+            grants_key: self.grants_pk,
         })
     }
+}
+
+fn learnt(millis: Option<i64>, basis: Option<ExpiryBasis>) -> Option<LearntLife> {
+    let (millis, basis) = millis.zip(basis)?;
+    Some(LearntLife { life: SignedDuration::from_millis(millis), basis })
+}
+
+/// In whole milliseconds: no session lasts longer than an `i64` of them.
+pub(crate) fn duration(life: SignedDuration) -> i64 {
+    i64::try_from(life.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn time(millis: Option<i64>) -> Option<Timestamp> {

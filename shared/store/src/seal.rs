@@ -122,6 +122,18 @@ impl Vault {
         String::from_utf8(opened).map(SecretString::from).map_err(|_| failed("it is not text"))
     }
 
+    /// Seals for another owner what was sealed for this one.
+    pub async fn reseal(
+        &self,
+        from: Owner<'_>,
+        to: Owner<'_>,
+        field: Field,
+        sealed: &Sealed,
+    ) -> Result<Sealed, SecretError> {
+        let secret = self.open(from, field, sealed).await?;
+        self.seal(to, field, secret.expose_secret()).await
+    }
+
     async fn keyring(&self) -> Result<Keyring, SecretError> {
         let text = self.secrets.get(&self.keyring).await?;
         read_keyring(text.expose_secret()).map_err(|what| self.secrets.malformed(&self.keyring, what))

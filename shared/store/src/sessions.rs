@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     },
 };
 use domain::{
-    Attempt, AttemptId, ConnectSession, Failure, SessionId,
+    Attempt, AttemptId, ConnectSession, ConnectionId, Failure, SessionId,
     secret::Hash,
     session::{LastFailure, Redemption},
 };
@@ -204,7 +204,7 @@ impl Store {
         let connection = &new.record.connection;
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(new.item()?))
+            .set_item(Some(new.record.item(new.due)?))
             .condition_expression("attribute_not_exists(pk)")
             .build();
         let update = self
@@ -216,14 +216,14 @@ impl Store {
             Some((receipt, redeem_by)) => update
                 .update_expression(
                     "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by \
-                     REMOVE last_failure, due_shard, due_at",
+                     REMOVE last_failure, identity_change, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("returned"))
                 .expression_attribute_values(":receipt", S(receipt.as_str()))
                 .expression_attribute_values(":by", millis(*redeem_by)),
             None => update
                 .update_expression(
-                    "SET #state = :next, #connection = :id REMOVE last_failure, due_shard, due_at",
+                    "SET #state = :next, #connection = :id REMOVE last_failure, identity_change, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("connected")),
         };
@@ -236,47 +236,50 @@ impl Store {
     /// time are right.
     pub async fn redeem(&self, redemption: &Redemption, now: Timestamp) -> Result<Redeemed, StoreError> {
         let Some(connection) = redemption.receipt.connection() else { return Ok(Redeemed::NotThisReceipt) };
-        let receipt = redemption.receipt.hash();
+        let session = self.redemption_write(redemption, &connection, now)?;
+        // The grant of a reconnect never becomes a connection of its own.
+        let activate = self
+            .update_together(&keys::connection(&connection))
+            .update_expression("SET #state = :active, due_at = :keep_alive REMOVE redeem_by")
+            .condition_expression(
+                "#state = :pending AND attribute_not_exists(reconnect) AND attribute_exists(due_shard)",
+            )
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":keep_alive", millis(redemption.keep_alive))
+            .expression_attribute_values(":active", S("active"))
+            .expression_attribute_values(":pending", S("pending"));
+        Ok(match self.transact(vec![session, built(activate.build())?]).await? {
+            Ok(()) => Redeemed::Yes,
+            Err(reasons) => why_unredeemed(redemption, reasons.first()),
+        })
+    }
+
+    /// A session's part of a redemption: it is connected by that connection, if receipt, product, user and time
+    /// are right. [`why_unredeemed`] reads a refusal.
+    pub(crate) fn redemption_write(
+        &self,
+        redemption: &Redemption,
+        connection: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
         let session = self
             .session_update(&redemption.session)
-            .update_expression("SET #state = :connected, redeemed_at = :now")
+            .update_expression("SET #state = :connected, redeemed_at = :now, #connection = :id")
             .condition_expression(
                 "#state = :returned AND receipt = :receipt AND product = :product AND #user = :user AND redeem_by > :now",
             )
             .expression_attribute_names("#state", "state")
             .expression_attribute_names("#user", "user")
+            .expression_attribute_names("#connection", "connection")
             .expression_attribute_values(":connected", S("connected"))
             .expression_attribute_values(":returned", S("returned"))
-            .expression_attribute_values(":receipt", S(receipt.as_str()))
+            .expression_attribute_values(":receipt", S(redemption.receipt.hash().as_str()))
             .expression_attribute_values(":product", S(redemption.product.as_str()))
             .expression_attribute_values(":user", S(&redemption.user))
+            .expression_attribute_values(":id", S(connection.as_str()))
             .expression_attribute_values(":now", millis(now))
             .return_values_on_condition_check_failure(OnFailure::AllOld);
-        let key = keys::connection(&connection);
-        let activate = self
-            .update_together(&key)
-            .update_expression("SET #state = :active REMOVE redeem_by, due_shard, due_at")
-            .condition_expression("#state = :pending")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":active", S("active"))
-            .expression_attribute_values(":pending", S("pending"));
-        let Err(reasons) = self.transact(vec![built(session.build())?, built(activate.build())?]).await?
-        else {
-            return Ok(Redeemed::Yes);
-        };
-        let Some(session) = reasons.into_iter().next().and_then(|reason| reason.item) else {
-            return Ok(Redeemed::NotThisReceipt);
-        };
-        let is = |name: &str, value: &str| session.get(name) == Some(&S(value));
-        Ok(if !is("receipt", receipt.as_str()) || !is("product", redemption.product.as_str()) {
-            Redeemed::NotThisReceipt
-        } else if is("state", "connected") {
-            Redeemed::Before
-        } else if is("state", "returned") && !is("user", &redemption.user) {
-            Redeemed::OtherUser
-        } else {
-            Redeemed::NotThisReceipt
-        })
+        built(session.build())
     }
 
     /// Records a failure of a session's attempt, and leaves the session open for another. A session that
@@ -363,7 +366,7 @@ impl Store {
         Ok(())
     }
 
-    fn session_update(&self, id: &SessionId) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
+    pub(crate) fn session_update(&self, id: &SessionId) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
         self.update_together(&keys::session(id))
     }
 
@@ -388,7 +391,25 @@ impl Store {
     }
 }
 
-fn last_failure(failure: &Failure) -> Result<AttributeValue, StoreError> {
+/// Why a session refused its part of a redemption.
+pub(crate) fn why_unredeemed(redemption: &Redemption, session: Option<&CancellationReason>) -> Redeemed {
+    let Some(session) = session.and_then(|reason| reason.item.as_ref()) else {
+        return Redeemed::NotThisReceipt;
+    };
+    let is = |name: &str, value: &str| session.get(name) == Some(&S(value));
+    let receipt = redemption.receipt.hash();
+    if !is("receipt", receipt.as_str()) || !is("product", redemption.product.as_str()) {
+        Redeemed::NotThisReceipt
+    } else if is("state", "connected") {
+        Redeemed::Before
+    } else if is("state", "returned") && !is("user", &redemption.user) {
+        Redeemed::OtherUser
+    } else {
+        Redeemed::NotThisReceipt
+    }
+}
+
+pub(crate) fn last_failure(failure: &Failure) -> Result<AttributeValue, StoreError> {
     let last = LastFailure { id: failure.id.clone(), cause: failure.cause.clone() };
     serde_dynamo::to_attribute_value(last)
         .map_err(|error| StoreError::Corrupt { pk: keys::failure(&failure.id).pk, what: error.to_string() })

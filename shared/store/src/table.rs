@@ -1,11 +1,11 @@
 //! The table itself: created by `infra/template.yaml` in AWS and by [`Store::create_table`] in the local
 //! stack. A test keeps the two alike.
 
-use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType,
 };
+use aws_sdk_dynamodb::{error::SdkError, operation::create_table::CreateTableError};
 
 use crate::{Store, StoreError};
 
@@ -15,7 +15,17 @@ pub const LISTING: &str = "listing";
 /// Index over what the sweep has to look at, by time.
 pub const DUE: &str = "due";
 
-/// The attributes that `listing` carries.
+/// Index over the connections of one of a product's customers, in the order they were made. It carries what
+/// `listing` does.
+pub const CUSTOMER: &str = "customer";
+
+/// Index over what one Salesforce user has granted to one app, over all products.
+pub const GRANTS: &str = "grants";
+
+/// The attribute that `grants` carries.
+pub const COUNTED: [&str; 1] = ["state"];
+
+/// The attributes that `listing` and `customer` carry.
 pub const LISTED: [&str; 8] =
     ["app", "customer", "org_id", "user_id", "username", "state", "environment", "created_at"];
 
@@ -45,10 +55,12 @@ impl Store {
                 .build()
                 .expect("complete")
         };
-        let listed = Projection::builder()
-            .projection_type(ProjectionType::Include)
-            .set_non_key_attributes(Some(LISTED.map(str::to_owned).to_vec()))
-            .build();
+        let with = |attributes: &[&str]| {
+            Projection::builder()
+                .projection_type(ProjectionType::Include)
+                .set_non_key_attributes(Some(attributes.iter().map(|name| (*name).to_owned()).collect()))
+                .build()
+        };
         let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
 
         let created = self
@@ -61,23 +73,32 @@ impl Store {
                 attribute("sk", S),
                 attribute("listing_pk", S),
                 attribute("listing_sk", S),
+                attribute("customer_pk", S),
+                attribute("grants_pk", S),
                 attribute("due_shard", S),
                 attribute("due_at", N),
             ]))
             .key_schema(key("pk", KeyType::Hash))
             .key_schema(key("sk", KeyType::Range))
-            .global_secondary_indexes(index(LISTING, "listing_pk", "listing_sk", listed))
+            .global_secondary_indexes(index(LISTING, "listing_pk", "listing_sk", with(&LISTED)))
+            .global_secondary_indexes(index(CUSTOMER, "customer_pk", "listing_sk", with(&LISTED)))
+            .global_secondary_indexes(index(GRANTS, "grants_pk", "listing_sk", with(&COUNTED)))
             .global_secondary_indexes(index(DUE, "due_shard", "due_at", keys_only))
             .send()
             .await;
-        match created {
-            Ok(_) => Ok(()),
-            Err(error)
-                if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(StoreError::unavailable("CreateTable", &error)),
+        self::created(created)
+    }
+}
+
+/// What became of creating a table: one that is there already will do.
+pub(crate) fn created<T>(created: Result<T, SdkError<CreateTableError>>) -> Result<(), StoreError> {
+    match created {
+        Ok(_) => Ok(()),
+        Err(error)
+            if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
+        {
+            Ok(())
         }
+        Err(error) => Err(StoreError::unavailable("CreateTable", &error)),
     }
 }

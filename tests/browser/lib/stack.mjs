@@ -41,9 +41,10 @@ export class Stack {
     await once(this.running, 'exit');
   }
 
-  /** Fernway's backend calls Latchkey. */
-  call(path) {
-    return ask(this.latchkey + path, { headers: { authorization: `Bearer ${this.api_keys.fernway}` } });
+  /** Fernway's backend calls Latchkey: it reads, or posts a wish. */
+  call(path, wish) {
+    const headers = { authorization: `Bearer ${this.api_keys.fernway}` };
+    return ask(this.latchkey + path, { method: wish ? 'POST' : 'GET', headers }, wish && JSON.stringify(wish));
   }
 
   /** What only a test can do to Salesforce: tests/world/src/salesforce/http/control.rs. */
@@ -66,6 +67,6 @@ export async function send(address, options = {}, body = '') {
 
 async function ask(address, options, body) {
   const answer = await send(address, options, body);
-  if (answer.status !== 200) throw new Error(`${answer.status} from ${address}: ${answer.text}`);
+  if (answer.status >= 300) throw new Error(`${answer.status} from ${address}: ${answer.text}`);
   return JSON.parse(answer.text);
 }

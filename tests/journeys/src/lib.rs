@@ -193,6 +193,11 @@ impl Story {
             .copy_attribute(&format!("CONNECTION#{from}"), &format!("CONNECTION#{to}"), attribute)
             .await;
     }
+
+    /// Removes an attribute of a connection's item.
+    pub async fn remove_attribute(&self, connection: &str, attribute: &str) {
+        self.stack.remove_attribute(&format!("CONNECTION#{connection}"), attribute).await;
+    }
 }
 
 /// A token function that has just started.

@@ -22,7 +22,7 @@ fn print(what: &str, requests: &[DynamoRequest]) {
 }
 
 #[tokio::test]
-async fn a_whole_connect_costs_at_most_six_writes_and_four_reads_and_one_token_call() {
+async fn a_whole_connect_costs_at_most_six_writes_and_five_reads_and_one_token_call() {
     let story = Story::installed().await;
     let browser = story.signed_in("Alice").await;
     story.stack.dynamodb.reset_counts();
@@ -49,7 +49,9 @@ async fn a_whole_connect_costs_at_most_six_writes_and_four_reads_and_one_token_c
     print("connect, from session to redeemed connection, cold", &requests);
     let of = |kind: Kind| requests.iter().filter(|request| request.kind == kind).count();
     assert!(of(Kind::Write) <= 6, "{} writes", of(Kind::Write));
-    assert!(of(Kind::Read) <= 4, "{} reads", of(Kind::Read));
+    // One of them is the connect page's look at the customer's connections: a warning of Salesforce's limit of five
+    // grants has to come before the redirect.
+    assert!(of(Kind::Read) <= 5, "{} reads", of(Kind::Read));
     assert_eq!(story.stack.salesforce.token_calls().len(), 1);
 }
 

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use journeys::Story;
 use local::{
     Options,
-    stack::{KEYRING, TABLE},
+    stack::{FALLBACK, KEYRING, TABLE},
 };
 use serde_json::{Value, json};
-use world::{Clock, lambda::Lambda};
+use world::{
+    Clock,
+    lambda::{Lambda, http_event},
+};
 
 const PUBLIC_URL: &str = "https://connect.example.com";
 const HOST: &str = "connect.example.com";
@@ -51,6 +54,9 @@ impl Deployed<'_> {
         if !matches!(function, "Authorize" | "Errors") {
             environment.push(("KEYRING_SECRET_ID", KEYRING));
         }
+        if matches!(function, "Token" | "Sweep") {
+            environment.push(("FALLBACK_TABLE_NAME", FALLBACK));
+        }
         Lambda::start(&bootstrap(function), &environment).await
     }
 }
@@ -65,6 +71,18 @@ fn body(answer: &Value) -> Value {
 
 async fn story() -> Story {
     Story::with(Options { clock: Clock::running(), ..Options::for_tests() }).await
+}
+
+/// A user approves; the browser is on its way to the product: the session, and the receipt to redeem.
+async fn approved(story: &Story) -> (String, String) {
+    let wish = story.wish(json!({ "user": "user_77" })).await;
+    let browser = story.stack.browser();
+    browser.stop_before("/salesforce/return");
+    let consent = browser.get(wish.text("connect_url")).await.choose("Production");
+    let consent = consent.click("Continue to Salesforce").await.click("uma@acme.example").await;
+    let back = consent.click("Allow").await.location().expect("on the way to the product").clone();
+    let mut query = back.query_pairs().map(|(_, value)| value.into_owned());
+    (query.next().expect("a session"), query.next().expect("a receipt"))
 }
 
 #[tokio::test]
@@ -137,16 +155,9 @@ async fn callback_redeems_and_token_hands_out() {
     let (callback, token) = (deployed.start("Callback").await, deployed.start("Token").await);
     let key = story.stack.api_key("fernway").expose().to_owned();
 
-    let wish = story.wish(json!({ "user": "user_77" })).await;
-    let browser = story.stack.browser();
-    browser.stop_before("/salesforce/return");
-    let consent = browser.get(wish.text("connect_url")).await.choose("Production");
-    let consent = consent.click("Continue to Salesforce").await.click("uma@acme.example").await;
-    let back = consent.click("Allow").await.location().expect("on the way to the product").clone();
-    let query: Vec<(String, String)> = back.query_pairs().into_owned().collect();
+    let (session, receipt) = approved(&story).await;
 
-    let redeem =
-        [("api_key", key.as_str()), ("session_id", query[0].1.as_str()), ("receipt", query[1].1.as_str())];
+    let redeem = [("api_key", key.as_str()), ("session_id", &session), ("receipt", &receipt)];
     let redeemed = callback.invoke(event("redeem", &redeem)).await.unwrap();
     assert_eq!(redeemed["statusCode"], 200, "{redeemed}");
     let connection = body(&redeemed)["id"].as_str().unwrap().to_owned();
@@ -159,6 +170,65 @@ async fn callback_redeems_and_token_hands_out() {
     assert_eq!(body(&handed)["token_type"], "Bearer");
 }
 
+/// Asks what no browser of ours would, and expects our own page or problem: nothing of what was sent is in it.
+async fn refuses(lambda: &Lambda, headers: &[(&str, &str)], asked: &[(String, u16)]) {
+    for (path_and_query, status) in asked {
+        let event = http_event("GET", path_and_query, headers, &[], None);
+        let short: String = path_and_query.chars().take(60).collect();
+        let answer = lambda.invoke(event).await;
+        let answer = answer.unwrap_or_else(|died| panic!("{short:?}: {died:?} {:?}", lambda.logs()));
+        assert_eq!(answer["statusCode"], *status, "{short:?}: {answer}");
+        assert_eq!(header(&answer, "x-frame-options"), "DENY", "{short:?}: our own answer");
+        assert!(!answer.to_string().contains("evil"), "{short:?}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_no_uri_holds_has_an_answer_and_the_same_sandbox_answers_the_next() {
+    let story = story().await;
+    story.install("sync");
+    let (session, receipt) = approved(&story).await;
+    let deployed = Deployed(&story);
+    let (authorize, callback) = (deployed.start("Authorize").await, deployed.start("Callback").await);
+    let (token, errors) = (deployed.start("Token").await, deployed.start("Errors").await);
+    let key = story.stack.api_key("fernway").expose().to_owned();
+    let bearer = format!("Bearer {key}");
+    let long = "<".repeat(100_000);
+    let queries = ["<script>evil()</script>", "\u{1}\r\n\u{7f}", "\"é\u{1F511} {}|\\^`#", "%", &long];
+    let segments = ["<script>evil()</script>", "\u{1}\r\n\u{7f}", "\"é\u{1F511} {}|\\^`#", &long];
+    let at = |path: &str, parts: &[&str], status: u16| {
+        parts.iter().map(|part| (format!("{path}{part}"), status)).collect::<Vec<_>>()
+    };
+
+    for headers in [
+        &[("host", HOST)][..],
+        &[("host", "evil.example:99999999")],
+        &[("host", "<evil> /\\#?@["), ("x-forwarded-host", "evil.example")],
+        &[("host", HOST), ("x-forwarded-proto", "evil stuff"), ("x-forwarded-port", "evil")],
+        &[("host", HOST), ("user-agent", "evil \u{1} é"), ("évil", "evil")],
+    ] {
+        refuses(&authorize, headers, &at("/connect/", &segments, 404)).await;
+        refuses(&callback, headers, &at("/oauth/callback?state=", &queries, 400)).await;
+        refuses(&errors, headers, &at("/help/", &segments, 404)).await;
+        let headers = [headers, &[("authorization", bearer.as_str())]].concat();
+        refuses(&token, &headers, &at("/v1/connections/", &segments, 404)).await;
+        refuses(&token, &headers, &at("/v1/connections?customer=", &[&long], 400)).await;
+    }
+
+    let wish = story.wish(json!({ "user": "user_78" })).await;
+    let connect_key = wish.text("connect_url").rsplit('/').next().expect("a key").to_owned();
+    let page = authorize.invoke(event("open-connect-page", &[("connect_key", &connect_key)])).await.unwrap();
+    assert_eq!(page["statusCode"], 200, "{page}");
+    let redeem = [("api_key", key.as_str()), ("session_id", &session), ("receipt", &receipt)];
+    let redeemed = callback.invoke(event("redeem", &redeem)).await.unwrap();
+    assert_eq!(redeemed["statusCode"], 200, "{redeemed}");
+    let listed = http_event("GET", "/v1/connections", &[("authorization", &bearer)], &[], None);
+    let listed = token.invoke(listed).await.unwrap();
+    assert_eq!(listed["statusCode"], 200, "{listed}");
+    let healthy = errors.invoke(http_event("GET", "/healthz", &[], &[], None)).await.unwrap();
+    assert_eq!(healthy["statusCode"], 200, "{healthy}");
+}
+
 #[tokio::test]
 async fn sweep_runs_on_its_schedule() {
     let story = story().await;
@@ -166,7 +236,11 @@ async fn sweep_runs_on_its_schedule() {
 
     let swept = sweep.invoke(event("sweep", &[])).await.expect("an answer");
 
-    assert_eq!(swept, json!({ "lost": 0, "unredeemed": 0, "revoked": 0, "put_off": 0 }));
+    let nothing = json!({
+        "lost": 0, "unredeemed": 0, "unconfirmed": 0, "revoked": 0, "restored": 0, "refreshed": 0, "stopped": 0,
+        "put_off": 0, "cut_short": false,
+    });
+    assert_eq!(swept, nothing);
 }
 
 #[tokio::test]

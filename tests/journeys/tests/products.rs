@@ -28,11 +28,17 @@ fn the_local_port_serves_the_templates_routes_and_no_others() {
 #[test]
 fn the_templates_table_is_the_one_that_the_local_stack_creates() {
     let template = template();
-    assert!(template.contains(&format!("NonKeyAttributes: [{}]", store::table::LISTED.join(", "))));
+    let listed = format!("NonKeyAttributes: [{}]\n", store::table::LISTED.join(", "));
+    assert_eq!(template.matches(&listed).count(), 2, "listing and customer carry {listed}");
+    assert!(template.contains(&format!("NonKeyAttributes: [{}]}}", store::table::COUNTED.join(", "))));
     for part in [
         "IndexName: listing",
         "{AttributeName: listing_pk, KeyType: HASH}",
         "{AttributeName: listing_sk, KeyType: RANGE}",
+        "IndexName: customer",
+        "{AttributeName: customer_pk, KeyType: HASH}",
+        "IndexName: grants",
+        "{AttributeName: grants_pk, KeyType: HASH}",
         "IndexName: due",
         "{AttributeName: due_shard, KeyType: HASH}",
         "{AttributeName: due_at, KeyType: RANGE}",

@@ -12,6 +12,10 @@ use world::{
     dynamodb::{Fault, Which},
 };
 
+/// At how many steps the way goes on all the same: the new connection's write, which is tried again, and the two reads by
+/// which the connect page counts grants to warn of Salesforce's limit.
+const UNMISSED: usize = 3;
+
 const OUR_FAULT: &str = "Something went wrong on our side";
 
 /// Where a person and their product's backend can end on the way from a wish to the records.
@@ -126,7 +130,10 @@ async fn at_every_step(at_once: usize, fault: fn() -> Fault, cause: &'static str
 async fn refused_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
     let refuse = || Fault::refuse("AccessDeniedException");
     let (connected, steps) = at_every_step(1, refuse, "AccessDeniedException").await;
-    assert!(steps >= 10 && connected <= 2, "each refusal was met: {connected} of {steps} went through");
+    assert!(
+        steps >= 12 && connected <= UNMISSED,
+        "each refusal was met: {connected} of {steps} went through"
+    );
 }
 
 #[tokio::test]
@@ -146,7 +153,7 @@ async fn an_answer_lost_once_at_any_step_nobody_notices() {
 async fn answers_lost_for_good_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
     let lose = || Fault::lose_answer().times(3);
     let (connected, steps) = at_every_step(3, lose, "NoAnswer").await;
-    assert!(steps >= 10 && connected <= 2, "each loss was met: {connected} of {steps} went through");
+    assert!(steps >= 12 && connected <= UNMISSED, "each loss was met: {connected} of {steps} went through");
 }
 
 #[tokio::test]

@@ -114,26 +114,51 @@ async fn while_somebody_refreshes_the_others_use_the_token_that_still_works() {
     );
 }
 
-#[tokio::test]
-async fn what_passes_leaves_the_connection_active() {
-    let story = Story::installed().await;
-    let connection = story.connected().await;
-    let busy = |error: &str, description: &str| Fault::Answer {
-        status: 400,
-        error: error.into(),
-        description: description.into(),
-    };
-    for fault in [
+fn busy(error: &str, description: &str) -> Fault {
+    Fault::Answer { status: 400, error: error.into(), description: description.into() }
+}
+
+/// What Salesforce answers when the same request may succeed in a moment.
+fn passing() -> [Fault; 5] {
+    [
         busy("invalid_grant", "token request is already being processed"),
         busy("invalid_grant", "expired authorization code"),
         busy("unknown_error", "retry your request"),
+        Fault::Html(429),
         Fault::Html(503),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn what_passes_is_tried_again_before_the_caller_notices() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    for fault in passing() {
         story.pass(STALE);
+        story.stack.salesforce.forget_calls();
         story.stack.salesforce.queue_token_fault(fault.clone());
+        let token = story.token(&connection).await;
+        assert_eq!(token.status, 200, "{fault:?}: {}", token.body);
+        assert_eq!(story.stack.salesforce.token_calls().len(), 2, "{fault:?}");
+        assert_eq!(story.salesforce_says(&token).await, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_soon_leaves_the_connection_active() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    for fault in passing() {
+        story.pass(STALE);
+        for _ in 0..10 {
+            story.stack.salesforce.queue_token_fault(fault.clone());
+        }
+        let asked = std::time::Instant::now();
         let later = story.token(&connection).await;
+        assert!(asked.elapsed() < Duration::from_secs(5), "{fault:?}: {:?}", asked.elapsed());
         assert_eq!((later.status, later.problem()), (503, "token-not-ready"), "{fault:?}: {}", later.body);
         assert!(later.headers.contains_key("retry-after"));
+        story.stack.salesforce.change(|state| state.token_faults.clear());
         assert_eq!(story.token(&connection).await.status, 200, "{fault:?}: the next call succeeds");
     }
 }
@@ -396,13 +421,16 @@ async fn a_blocked_connection_whose_next_refresh_was_never_answered_is_recovered
     story.pass(SignedDuration::from_mins(2));
 
     // The next try dies after *began*: nothing that it learns is written any more.
-    story.stack.salesforce.queue_token_fault(Fault::Html(503));
+    for _ in 0..10 {
+        story.stack.salesforce.queue_token_fault(Fault::Html(503));
+    }
     story
         .stack
         .dynamodb
         .inject(TableFault::refuse("InternalServerError").on(Which::Writes).after(2).times(40));
     assert_eq!(story.token(&connection).await.status, 503);
     story.stack.dynamodb.mend();
+    story.stack.salesforce.change(|state| state.token_faults.clear());
 
     story.pass(SignedDuration::from_mins(2));
     let token = story.token(&connection).await;

@@ -41,12 +41,14 @@ pub enum Owner {
 }
 
 /// The template's routes.
-pub const ROUTES: [(&str, &str, Owner); 21] = [
+pub const ROUTES: [(&str, &str, Owner); 23] = [
     ("POST", "/v1/connect-sessions", Owner::Authorize),
     ("GET", "/v1/connect-sessions/{id}", Owner::Authorize),
     ("GET", "/connect/{key}", Owner::Authorize),
     ("POST", "/connect/{key}", Owner::Authorize),
     ("GET", "/oauth/callback", Owner::Callback),
+    ("GET", "/connect/{key}/confirm", Owner::Callback),
+    ("POST", "/connect/{key}/confirm", Owner::Callback),
     ("POST", "/v1/connect-sessions/{id}/redeem", Owner::Callback),
     ("GET", "/v1/connections", Owner::Token),
     ("POST", "/v1/connections", Owner::Token),

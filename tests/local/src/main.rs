@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
 use local::{Options, Stack};
+use service::Invocation;
 use url::Url;
 use world::Clock;
 
@@ -80,7 +81,7 @@ fn sweep_on_schedule(stack: &Stack) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(30)).await;
-            if let Err(error) = sweep.run(clock.now()).await {
+            if let Err(error) = sweep.run(Invocation::until(0, clock.now())).await {
                 eprintln!("sweep: {error}");
             }
         }

@@ -15,7 +15,7 @@ use errors::Errors;
 pub use lambda_http::Body;
 use salesforce::{Hosts, Http, Salesforce};
 use serde::{Deserialize, Serialize};
-use service::{Platform, Settings, platform::Aws, settings::PublicUrl};
+use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
 use sweep::{Sweep, Swept};
 pub use token::Token;
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -28,6 +28,9 @@ use crate::{functions::Functions, product};
 
 /// The local table.
 pub const TABLE: &str = "latchkey";
+
+/// The local fallback table.
+pub const FALLBACK: &str = "latchkey-fallback";
 
 /// The local keyring.
 pub const KEYRING: &str = "latchkey/local/keyring";
@@ -88,11 +91,11 @@ pub struct Stack {
     /// An API key of each product.
     pub api_keys: BTreeMap<ProductId, ApiKey>,
     /// What the functions are made of.
-    pub functions: Functions,
+    pub functions: Box<Functions>,
     /// The table as a function sees it, for what only an operator does.
     pub store: store::Store,
     parts: Parts,
-    sweep: Sweep,
+    sweep: Box<Sweep>,
     servers: Vec<JoinHandle<()>>,
     _world: world_salesforce::Running,
 }
@@ -163,9 +166,16 @@ impl Stack {
             dynamodb: Some(dynamodb.endpoint().to_owned()),
             secrets_manager: Some(secrets.endpoint().to_owned()),
         };
-        let settings = Settings { table: TABLE.into(), public_url, keyring: Some(KEYRING.into()) };
+        let settings = Settings {
+            table: TABLE.into(),
+            public_url,
+            keyring: Some(KEYRING.into()),
+            fallback: Some(FALLBACK.into()),
+        };
         let parts = Parts { settings, aws, hosts };
-        let store = parts.platform().store;
+        let platform = parts.platform();
+        platform.fallback()?.create_table().await?;
+        let store = platform.store;
         store.create_table().await?;
         for found in &products {
             store.put_product(found).await?;
@@ -173,15 +183,15 @@ impl Stack {
         dynamodb.reset_counts();
         secrets.reset_calls();
 
-        let functions = Functions {
+        let functions = Box::new(Functions {
             authorize: Authorize::new(parts.platform()),
             callback: Callback::new(parts.platform())?,
             token: Token::new(parts.platform())?,
             errors: Errors::new(parts.platform()),
             clock: clock.clone(),
-        };
-        let sweep = Sweep::new(parts.platform())?;
-        let mut servers = vec![serve(listener, functions.clone().router())];
+        });
+        let sweep = Box::new(Sweep::new(parts.platform())?);
+        let mut servers = vec![serve(listener, Functions::clone(&functions).router())];
         if let Some((id, key)) = api_keys.iter().next() {
             let example = product::Example::new(&latchkey, &product, id, key);
             servers.push(serve(product_listener, example.router()));
@@ -207,12 +217,12 @@ impl Stack {
 
     /// One scheduled run of the sweep, now.
     pub async fn sweep(&self) -> Swept {
-        self.sweep.run(self.clock.now()).await.expect("the sweep runs")
+        self.sweep.run(Invocation::until(0, self.clock.now())).await.expect("the sweep runs")
     }
 
     /// The sweep, for whoever schedules it.
     pub fn sweeper(&self) -> Sweep {
-        self.sweep.clone()
+        Sweep::clone(&self.sweep)
     }
 
     /// A token function in a sandbox of its own, cold.
@@ -234,6 +244,21 @@ impl Stack {
             .update_expression("SET #name = :value")
             .expression_attribute_names("#name", attribute)
             .expression_attribute_values(":value", item.remove(attribute).expect("the attribute"))
+            .send()
+            .await
+            .expect("the table can be written");
+    }
+
+    /// Removes an attribute of a connection's item, as whoever can write the table could.
+    pub async fn remove_attribute(&self, of: &str, attribute: &str) {
+        self.store
+            .client()
+            .update_item()
+            .table_name(TABLE)
+            .key("pk", AttributeValue::S(of.to_owned()))
+            .key("sk", AttributeValue::S("CONNECTION".to_owned()))
+            .update_expression("REMOVE #name")
+            .expression_attribute_names("#name", attribute)
             .send()
             .await
             .expect("the table can be written");

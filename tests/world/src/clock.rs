@@ -14,6 +14,8 @@ enum Face {
     Running(SignedDuration),
     /// Stands still until [`Clock::pass`].
     Standing(Timestamp),
+    /// Tokio's clock, which a test may pause: what it showed at that instant, and what [`Clock::pass`] has added.
+    Virtual(Timestamp, tokio::time::Instant),
 }
 
 impl Clock {
@@ -27,12 +29,20 @@ impl Clock {
         Self(Arc::new(Mutex::new(Face::Standing(start))))
     }
 
+    /// Shows `start` now and goes with tokio's clock, paused or not.
+    pub fn of_tokio(start: Timestamp) -> Self {
+        Self(Arc::new(Mutex::new(Face::Virtual(start, tokio::time::Instant::now()))))
+    }
+
     /// The time it is.
     #[expect(clippy::disallowed_methods, reason = "the local stack's one reading of the machine's clock")]
     pub fn now(&self) -> Timestamp {
         match *self.0.lock().expect("no panic while holding the clock") {
             Face::Running(shift) => Timestamp::now() + shift,
             Face::Standing(at) => at,
+            Face::Virtual(start, since) => {
+                start + SignedDuration::try_from(since.elapsed()).expect("a test is short")
+            }
         }
     }
 
@@ -40,7 +50,7 @@ impl Clock {
     pub fn pass(&self, time: SignedDuration) {
         match &mut *self.0.lock().expect("no panic while holding the clock") {
             Face::Running(shift) => *shift += time,
-            Face::Standing(at) => *at += time,
+            Face::Standing(at) | Face::Virtual(at, _) => *at += time,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! What a request costs is what DynamoDB itself reports: the proxy asks for `ReturnConsumedCapacity` where the
 //! caller did not, and takes the figure out of the answer again before the caller sees it.
 
+mod direct;
 mod fault;
 mod meter;
 
@@ -26,6 +27,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+pub use direct::Direct;
 pub use fault::{Effect, Fault, Which};
 pub use meter::{DynamoRequest, Kind};
 

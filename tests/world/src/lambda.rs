@@ -1,8 +1,9 @@
 //! AWS Lambda on this machine: the Runtime API of a function's own binary, so that what is deployed can be
 //! asked recorded API Gateway events.
 //!
-//! One process, one event at a time, as one execution environment has it. The binary runs with Lambda's
-//! environment and nothing of ours but `PATH`.
+//! One process, one event at a time, as one execution environment has it; several at once where the binary polls
+//! for several (`AWS_LAMBDA_MAX_CONCURRENCY`). The binary runs with Lambda's environment and nothing of ours
+//! but `PATH`.
 
 mod event;
 
@@ -55,6 +56,7 @@ pub enum InvokeError {
 struct Runtime {
     state: Mutex<Invocations>,
     arrived: Notify,
+    killed: Notify,
     logs: Mutex<Vec<String>>,
 }
 
@@ -105,10 +107,16 @@ impl Lambda {
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
         let watching = Arc::clone(&runtime);
         tasks.spawn(async move {
-            tokio::join!(
-                watching.keep_lines(stdout.expect("stdout is piped")),
-                watching.keep_lines(stderr.expect("stderr is piped"))
-            );
+            let lines = async {
+                tokio::join!(
+                    watching.keep_lines(stdout.expect("stdout is piped")),
+                    watching.keep_lines(stderr.expect("stderr is piped"))
+                )
+            };
+            tokio::select! {
+                _ = lines => {}
+                () = watching.killed.notified() => child.start_kill().expect("our own process"),
+            }
             let status =
                 child.wait().await.map_or_else(|error| error.to_string(), |status| status.to_string());
             watching.end(InvokeError::Exited(status));
@@ -148,6 +156,11 @@ impl Lambda {
         state.waiting.remove(&id);
         state.queued.retain(|queued| queued.id != id);
         Err(InvokeError::TimedOut)
+    }
+
+    /// Kills the process where it is (SIGKILL).
+    pub fn kill(&self) {
+        self.runtime.killed.notify_one();
     }
 
     /// The lines that the process wrote so far, to stdout and stderr.
@@ -190,6 +203,16 @@ impl Runtime {
         }
     }
 
+    /// The next event. Of several that came before anybody polled one notice is kept: it is passed on.
+    fn take(&self) -> Option<Invocation> {
+        let mut state = self.state();
+        let next = state.queued.pop_front();
+        if !state.queued.is_empty() {
+            self.arrived.notify_one();
+        }
+        next
+    }
+
     fn answer(&self, id: &str, outcome: Outcome) -> StatusCode {
         match self.state().waiting.remove(id) {
             // A caller that gave up has dropped its receiver; Lambda accepts the answer all the same.
@@ -215,7 +238,7 @@ impl Runtime {
 async fn next(State(runtime): State<Arc<Runtime>>) -> Response {
     let invocation = loop {
         let arrived = runtime.arrived.notified();
-        if let Some(invocation) = runtime.state().queued.pop_front() {
+        if let Some(invocation) = runtime.take() {
             break invocation;
         }
         arrived.await;

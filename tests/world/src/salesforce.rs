@@ -38,7 +38,7 @@ pub use self::{
         GRANTS_PER_USER_AND_APP, Grant, LoginSession, PendingApproval,
     },
     host::Host,
-    http::Running,
+    http::{Closed, Desk, Running},
     org::{Org, OrgKind, Permission, PermissionSet, User},
     state::{CannotInstall, State},
 };
@@ -162,6 +162,17 @@ impl Salesforce {
         self.change(|state| state.set_policy(&org, &app, change));
     }
 
+    /// A user's grant as it is once its code was exchanged: what the token endpoint answered.
+    pub fn granted(&self, org: &str, user: &str, consumer_key: &str) -> serde_json::Value {
+        let (org, app, now) = (self.org(org), self.app(consumer_key), self.now());
+        let user = org.user(user).unwrap_or_else(|| panic!("{} has no user {user}", org.name)).id.clone();
+        let answer = self.change(|state| {
+            let grant = state.approve(&org.name, &user, consumer_key, &app.scopes, now);
+            state.issue_first(grant, None, &Host::Login, now)
+        });
+        serde_json::to_value(answer).expect("an answer is JSON")
+    }
+
     /// Ends every access token of every org; refresh tokens go on working.
     pub fn expire_access_tokens(&self) {
         self.change(|state| state.access_tokens.clear());
@@ -172,6 +183,25 @@ impl Salesforce {
         let org = self.org(org);
         let user = org.user(user).unwrap_or_else(|| panic!("{} has no user {user}", org.name)).id.clone();
         self.change(|state| state.end_all(Ending::Revoked, |grant| grant.user == user));
+    }
+
+    /// Whether revoking a refresh token ends all that its user has granted to the app, newer grants too.
+    pub fn set_revoking_ends_all(&self, ends_all: bool) {
+        self.change(|state| state.revoking_ends_all = ends_all);
+    }
+
+    /// An admin refreshes a sandbox from production: it keeps its name, its users and their usernames, and has a new
+    /// org id; every grant and login in the old copy is gone.
+    pub fn refresh_sandbox(&self, org: &str) {
+        let org = self.org(org);
+        assert!(org.is_sandbox(), "{} is no sandbox", org.name);
+        self.change(|state| {
+            state.end_all(Ending::Replaced, |grant| grant.org == org.name);
+            state.logins.retain(|_, login| login.org != org.name);
+            let copies = state.orgs.len() as u64;
+            let id = ids::record_id("00D", 1000 + copies + state.grants.len() as u64);
+            state.org_mut(&org.name).expect("found above").id = id;
+        });
     }
 
     /// Every grant ever given, oldest first, the ended ones too.

@@ -3,15 +3,16 @@
 mod causes;
 
 use domain::{
-    App, AppKind, Brand, Customer, Environment, Evidence, Product, Provenance, Surface,
+    App, AppKind, Brand, Customer, Environment, Evidence, Identity, Product, Provenance, Surface,
     diagnosis::{Candidate, Cause, Confidence, Diagnosis},
     guide::Audience,
     product::{Packages, Support},
+    session::{Change, Whose},
 };
 use jiff::Timestamp;
 use pages::{
-    ConnectPage, GuidePage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure, NoticePage, Page, Seen,
-    SignIn, TroublePage, WayOn,
+    ConfirmPage, ConnectPage, Crowded, GuidePage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure,
+    NoticePage, Page, Seen, SignIn, TroublePage, WayOn,
 };
 
 pub(crate) const NONCE: &str = "c2FtcGxlLW5vbmNl";
@@ -57,6 +58,8 @@ pub(crate) fn app(kind: AppKind) -> App {
         },
         login_hosts: vec![Environment::Production, Environment::Sandbox, Environment::MyDomain],
         access_token_minutes: 15,
+        introspect: false,
+        refresh_token_idle_days: 30,
     }
 }
 
@@ -139,6 +142,7 @@ pub(crate) fn every_page() -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut add = |name: &str, page: &dyn Shown| samples.push(page.sample(name));
     connect(&mut add);
+    confirm(&mut add);
     trouble(&mut add);
     help_pages(&mut add);
     guides(&mut add);
@@ -186,6 +190,8 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         trouble: None,
         last_failure: None,
         guide: None,
+        renews: None,
+        crowded: &[],
     };
     add("connect", &page);
     add("connect-welcome-back", &ConnectPage { trouble: Some(TROUBLE), ..page });
@@ -195,6 +201,15 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         "connect-after-failure",
         &ConnectPage { last_failure: Some(last_failure), guide: Some("/guides/fernway/sync"), ..page },
     );
+
+    let renews = Some("uma@harbourpine.example");
+    add("connect-again", &ConnectPage { renews, ..page });
+    let crowded = [
+        Crowded { username: "uma@harbourpine.example", grants: 4 },
+        Crowded { username: "ada@harbourpine.example", grants: 6 },
+    ];
+    add("connect-crowded", &ConnectPage { crowded: &crowded[..1], ..page });
+    add("connect-again-crowded", &ConnectPage { renews, crowded: &crowded, ..page });
 
     let refused = |chosen, my_domain, refused| ConnectPage {
         sign_in: SignIn::Choice(HostForm { chosen, my_domain, refused: Some(refused), ..form }),
@@ -235,6 +250,58 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
     let logo = Brand { logo: "https://cdn.ledger.example/logo.svg".parse().ok(), ..other.clone() };
     add("connect-logo", &ConnectPage { brand: &logo, ..page });
     add("connect-other-brand", &ConnectPage { brand: &other, customer: &unnamed, ..page });
+}
+
+pub(crate) fn whose(org: &str, user: &str, username: Option<&str>, host: &str) -> Whose {
+    let sandbox = host.contains("--");
+    Whose {
+        identity: Identity {
+            org: org.parse().expect("an org id"),
+            user: user.parse().expect("a user id"),
+            username: username.map(str::to_owned),
+        },
+        environment: if sandbox { Environment::Sandbox } else { Environment::Production },
+        instance_url: format!("https://{host}"),
+    }
+}
+
+/// The confirm page for one of its kinds of change.
+pub(crate) fn confirm_page<'a>(
+    brand: &'a Brand,
+    app: &'a App,
+    customer: &'a Customer,
+    change: &'a Change,
+) -> ConfirmPage<'a> {
+    ConfirmPage {
+        nonce: NONCE,
+        brand,
+        app,
+        customer,
+        action: "/connect/ck_sample/confirm",
+        change,
+        minutes: 30,
+    }
+}
+
+fn confirm(add: &mut dyn FnMut(&str, &dyn Shown)) {
+    const ORG: &str = "00DgK0000000001UAA";
+    const UMA: (&str, Option<&str>) = ("005gK000000002fUAA", Some("uma@harbourpine.example"));
+    const HOST: &str = "harbourpine.my.salesforce.com";
+    const UAT: &str = "harbourpine--uat.sandbox.my.salesforce.com";
+    let (brand, app, customer) = (brand(), app(AppKind::ConnectedApp), customer());
+    let uma = || whose(ORG, UMA.0, UMA.1, HOST);
+    let in_uat = |org| whose(org, UMA.0, Some("uma@harbourpine.example.uat"), UAT);
+    for (name, before, after) in [
+        ("confirm-user", uma(), whose(ORG, "005gK000000002eUAA", Some("ada@harbourpine.example"), HOST)),
+        (
+            "confirm-org",
+            uma(),
+            whose("00DgK0000000002UAA", "005gK000000003UUAA", None, "tidalworks.my.salesforce.com"),
+        ),
+        ("confirm-sandbox", in_uat("00DgK0000000003UAA"), in_uat("00DgK0000000009UAA")),
+    ] {
+        add(name, &confirm_page(&brand, &app, &customer, &Change { before, after }));
+    }
 }
 
 fn trouble(add: &mut dyn FnMut(&str, &dyn Shown)) {

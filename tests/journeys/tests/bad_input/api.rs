@@ -34,7 +34,8 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
     let key = again.story.stack.api_key("fernway").expose();
 
     for (body, says) in [
-        (String::new(), "missing field `customer`"),
+        (String::new(), "missing field `user`"),
+        (with("customer", Value::Null), "customer is needed"),
         ("{".into(), "EOF"),
         ("[]".into(), "not as documented"),
         ("null".into(), "not as documented"),

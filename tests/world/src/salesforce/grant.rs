@@ -102,6 +102,8 @@ pub enum Ending {
     Uninstalled,
     /// The refresh token was not used for too long.
     Idle,
+    /// The sandbox that it was of was refreshed.
+    Replaced,
 }
 
 /// An opaque access token: a session of the org.

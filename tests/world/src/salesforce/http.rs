@@ -22,7 +22,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-pub use self::serve::Running;
+pub use self::serve::{Closed, Desk, Running};
 use super::Salesforce;
 
 /// What login hosts and My Domains answer.

@@ -39,6 +39,9 @@ pub struct State {
     pub token_latency: Duration,
     /// Every host but the index closes each connection without an answer.
     pub unreachable: bool,
+    /// Whether revoking a refresh token ends all that its user has granted to the app, newer grants too. Nobody has
+    /// said that Salesforce does not.
+    pub revoking_ends_all: bool,
     pub calls: Vec<Call>,
     /// The grants whose refresh token is being used right now.
     pub(super) in_flight: BTreeSet<u64>,
@@ -58,6 +61,7 @@ impl State {
             token_faults: VecDeque::new(),
             token_latency: Duration::ZERO,
             unreachable: false,
+            revoking_ends_all: false,
             calls: Vec::new(),
             in_flight: BTreeSet::new(),
         }

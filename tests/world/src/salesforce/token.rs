@@ -191,11 +191,8 @@ impl State {
             Accepted::Exchange { code } => {
                 let code = self.codes.get(&code).ok_or(CODE_DEAD)?;
                 let (grant, nonce) = (code.grant, code.request.nonce.clone());
-                let grant = self.grant_mut(grant).filter(|grant| grant.is_live()).ok_or(CODE_DEAD)?;
-                grant.used_at = now;
-                grant.refresh_token = grant.is_offline().then(new_refresh_token);
-                let grant = grant.clone();
-                Ok(self.issue(&grant, grant.refresh_token.clone(), nonce.as_deref(), host, now))
+                self.grant(grant).filter(|grant| grant.is_live()).ok_or(CODE_DEAD)?;
+                Ok(self.issue_first(grant, nonce.as_deref(), host, now))
             }
             Accepted::Refresh { grant } => {
                 self.in_flight.remove(&grant);
@@ -211,6 +208,21 @@ impl State {
                 Ok(self.issue(&grant, rotated, None, host, now))
             }
         }
+    }
+
+    /// The first tokens of a grant.
+    pub(super) fn issue_first(
+        &mut self,
+        grant: u64,
+        nonce: Option<&str>,
+        host: &Host,
+        now: Timestamp,
+    ) -> TokenAnswer {
+        let grant = self.grant_mut(grant).expect("its caller has found it");
+        grant.used_at = now;
+        grant.refresh_token = grant.is_offline().then(new_refresh_token);
+        let grant = grant.clone();
+        self.issue(&grant, grant.refresh_token.clone(), nonce, host, now)
     }
 
     /// The app rotates its refresh tokens, or the org makes every app do so.
@@ -311,8 +323,13 @@ impl State {
         }
         let mut grants = self.grants.iter().filter(|grant| grant.is_live());
         let grant =
-            grants.find(|grant| grant.refresh_token.as_deref() == Some(token)).ok_or(TOKEN_INVALID)?.id;
-        self.end(grant, Ending::Revoked);
+            grants.find(|grant| grant.refresh_token.as_deref() == Some(token)).ok_or(TOKEN_INVALID)?.clone();
+        self.end(grant.id, Ending::Revoked);
+        if self.revoking_ends_all {
+            self.end_all(Ending::Revoked, |other| {
+                other.user == grant.user && other.consumer_key == grant.consumer_key
+            });
+        }
         Ok(())
     }
 }

@@ -89,27 +89,39 @@ impl Salesforce {
             let orgs = state.orgs.iter().map(|org| org.host(SITE));
             orgs.chain(["", "login.", "test."].map(|prefix| format!("{prefix}{SITE}"))).collect::<Vec<_>>()
         }));
-        let face = Arc::new(Face {
-            salesforce: self.clone(),
-            orgs: org_routes(self.clone()),
-            index: index_routes(self.clone()),
-            tls: certificate.acceptor,
-        });
+        let face = Arc::new(Face { desk: self.desk(), tls: certificate.acceptor });
         let accepting = tokio::spawn(face.accept(listener));
         Ok(Running { addr, site, ca_pem: certificate.ca_pem, accepting })
     }
 }
 
-struct Face {
+impl Salesforce {
+    /// This Salesforce without a port: for tests that carry each request over themselves.
+    pub fn desk(&self) -> Arc<Desk> {
+        Arc::new(Desk {
+            salesforce: self.clone(),
+            orgs: org_routes(self.clone()),
+            index: index_routes(self.clone()),
+        })
+    }
+}
+
+/// Everything that answers, whatever way a request came.
+#[derive(Debug)]
+pub struct Desk {
     salesforce: Salesforce,
     orgs: Router,
     index: Router,
+}
+
+struct Face {
+    desk: Arc<Desk>,
     tls: TlsAcceptor,
 }
 
 /// The connection is to be closed without an answer.
 #[derive(Debug)]
-struct Closed;
+pub struct Closed;
 
 impl std::fmt::Display for Closed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -149,14 +161,17 @@ impl Face {
     async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let service = service_fn(|request: Request<Incoming>| {
             // A task of its own: a caller that hangs up does not undo what it asked for.
-            let answer = tokio::spawn(self.clone().answer(request.map(Body::new)));
+            let answer = tokio::spawn(self.desk.clone().answer(request.map(Body::new)));
             async { answer.await.unwrap_or(Err(Closed)) }
         });
         // A peer that goes away is no concern of ours.
         let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     }
+}
 
-    async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Response, Closed> {
+impl Desk {
+    /// Answers one request, or closes its connection.
+    pub async fn answer(self: Arc<Self>, request: Request<Body>) -> Result<Response, Closed> {
         let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let named = named.or(request.uri().host()).unwrap_or_default().to_owned();
         match self.salesforce.read(|state| Host::read(&named, state)) {

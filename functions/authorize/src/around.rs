@@ -1,0 +1,113 @@
+//! What the connect page knows beside its session: the guide, the connection that is authorized anew, and whether
+//! Salesforce is about to end an older grant. It is there to help, so what cannot be read is left out.
+
+use domain::{App, ConnectSession, Product, SalesforceUserId, guide::Audience};
+use pages::{Crowded, guide};
+use service::failures::internal;
+use store::{
+    StoreError,
+    connections::{ListQuery, Listed},
+};
+
+use crate::Authorize;
+
+/// Salesforce keeps five grants of a user to an app, and ends the oldest when one more is approved (fact base 3.10);
+/// some have seen it end one sooner.
+const CROWD: usize = 4;
+
+/// Of how many Salesforce users, at most, the grants are counted for one page.
+const COUNTED: usize = 5;
+
+/// What the connect page knows beside its session.
+#[derive(Debug, Default)]
+pub(crate) struct Around {
+    /// The admin's guide, unless the app was connected from that org before.
+    pub(crate) guide: Option<String>,
+    /// The connection that is authorized anew.
+    pub(crate) renews: Option<Listed>,
+    crowds: Vec<Crowd>,
+}
+
+/// A Salesforce user who has granted the app about as often as Salesforce allows.
+#[derive(Debug)]
+struct Crowd {
+    username: String,
+    grants: usize,
+}
+
+impl Around {
+    /// Whom the page asks to sign in as.
+    pub(crate) fn renews_whom(&self) -> Option<&str> {
+        self.renews.as_ref().map(whom)
+    }
+
+    /// The warnings.
+    pub(crate) fn crowded(&self) -> Vec<Crowded<'_>> {
+        self.crowds.iter().map(|Crowd { username, grants }| Crowded { username, grants: *grants }).collect()
+    }
+}
+
+impl Authorize {
+    pub(crate) async fn around(&self, session: &ConnectSession, product: &Product, app: &App) -> Around {
+        let renews = match &session.reconnects {
+            Some(id) => or_nothing(self.platform.store.listed(&product.id, id).await),
+            None => None,
+        };
+        Around {
+            guide: self.guide(session).await,
+            crowds: or_nothing(self.crowds(session, product, app, renews.as_ref()).await),
+            renews,
+        }
+    }
+
+    /// The admin's install-first guide, unless this app is known to have been connected from that org: an
+    /// admin who reads it first spares the user the error.
+    async fn guide(&self, session: &ConnectSession) -> Option<String> {
+        let (product, app) = (&session.product, &session.app);
+        let known = self.platform.connected_before(product, app, session.host.my_domain()).await;
+        (known != Some(true)).then(|| guide::path(product, app, Audience::Admin))
+    }
+
+    /// Of the Salesforce users who are likely to sign in, for they have before, those whose grants to this app are
+    /// about as many as Salesforce keeps: counted over all products, by consumer key.
+    async fn crowds(
+        &self,
+        session: &ConnectSession,
+        product: &Product,
+        app: &App,
+        renews: Option<&Listed>,
+    ) -> Result<Vec<Crowd>, StoreError> {
+        let store = &self.platform.store;
+        let query = ListQuery { customer: Some(session.customer.id.clone()), after: None, limit: 100 };
+        let (listed, _) = store.list_connections(&product.id, &query).await?;
+        let of_app = |listed: &&Listed| {
+            product.app(&listed.app).is_some_and(|its| its.consumer_key == app.consumer_key)
+        };
+        let mut crowds = Vec::new();
+        let mut counted: Vec<&SalesforceUserId> = Vec::new();
+        for known in renews.into_iter().chain(listed.iter().rev().filter(of_app)) {
+            let user = &known.identity.user;
+            if counted.len() == COUNTED || counted.iter().any(|before| before.same_as(user)) {
+                continue;
+            }
+            counted.push(user);
+            let grants = store.grants(&app.consumer_key, user).await?;
+            if grants >= CROWD {
+                crowds.push(Crowd { username: whom(known).to_owned(), grants });
+            }
+        }
+        Ok(crowds)
+    }
+}
+
+/// A Salesforce user, for people to read.
+fn whom(listed: &Listed) -> &str {
+    listed.identity.username.as_deref().unwrap_or(listed.identity.user.as_str())
+}
+
+fn or_nothing<T: Default>(read: Result<T, StoreError>) -> T {
+    read.unwrap_or_else(|error| {
+        internal(&error);
+        T::default()
+    })
+}

@@ -1,0 +1,350 @@
+//! A connection is authorized anew. The new grant stands beside the connection until the product redeems it; then
+//! it takes the old one's place, under the connection's id, and the old one is revoked. What came back as another
+//! org or user is parked before that, until the user has seen both and said which is meant.
+
+use std::time::Duration;
+
+use domain::{
+    App, Attempt, Connection, ConnectionId, ConnectionState, Evidence, Product, ProductId, Stage, Surface,
+    secret::Receipt,
+    session::{Change, Whose},
+};
+use jiff::{SignedDuration, Timestamp};
+use salesforce::Grant;
+use service::{Request, Response, failures::internal, request::bound_key, respond::redirect};
+use store::{ConnectionRecord, Reconnect, Redeemed, SecretError, Settled, StoreError, TakenOver, Takeover};
+
+use crate::{
+    Callback,
+    arrive::{SAVES, back_to_product, failed},
+    error::Ended,
+};
+
+/// How long the user has to confirm another org or user.
+pub(crate) const PARKED: SignedDuration = SignedDuration::from_mins(30);
+
+/// How often a takeover is tried: each time, somebody may have refreshed the connection since it was read.
+const TRIES: u32 = 5;
+
+/// How long the revocation of the old grant may keep a caller waiting. The sweep finishes it.
+const PATIENCE: Duration = Duration::from_secs(9);
+
+/// A browser's return that has brought a grant.
+#[derive(Debug)]
+pub(crate) struct Return<'a> {
+    /// The attempt.
+    pub(crate) attempt: Box<Attempt>,
+    /// Its product.
+    pub(crate) product: &'a Product,
+    /// The app that the grant was given to.
+    pub(crate) app: &'a App,
+    /// What Salesforce granted.
+    pub(crate) grant: &'a Grant,
+}
+
+/// What became of a new grant that was to take an old one's place.
+#[derive(Debug)]
+pub(crate) enum Took {
+    /// It has: what the connection is, and what it was.
+    Yes(Box<Taken>),
+    /// The connection is gone, or is meanwhile another user's than when the new grant was accepted.
+    Overtaken,
+    /// The session does not allow it.
+    Refused(Redeemed),
+}
+
+/// A takeover that was carried out.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    /// The connection as it is.
+    pub(crate) after: Connection,
+    /// The connection as it was.
+    pub(crate) before: Connection,
+    beside: ConnectionId,
+    old: Option<ConnectionRecord>,
+}
+
+/// Why nobody knows what became of a takeover, or why it could not be tried. Nothing is lost: it can be tried again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TakeoverError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Tokens could not be opened or sealed.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// Somebody was quicker every time.
+    #[error("connection {0} changed between each reading and its takeover")]
+    Busy(ConnectionId),
+}
+
+impl Callback {
+    /// What follows on a grant that was given for a connection that there is.
+    pub(crate) async fn reconnect(
+        &self,
+        request: &Request,
+        back: Return<'_>,
+        of: ConnectionId,
+        mut new: ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Response, Ended> {
+        let before = match self.target(&back.attempt.product, &of).await {
+            Ok(Some(before)) => before,
+            Ok(None) => return self.not_taken(back, "reconnect_overtaken").await,
+            Err(error) => {
+                self.give_back(&back.attempt, back.grant).await;
+                return Err(error.into());
+            }
+        };
+        let whose = before.connection.identity.clone();
+        let same = whose.same_as(&new.connection.identity);
+        new.reconnect = Some(Reconnect::New { of, whose });
+        if !same {
+            return self.park(request, back, &before, new, now).await;
+        }
+        if !back.product.redeem {
+            return self.take_over_now(back, &before, &new, now).await;
+        }
+        let receipt = Receipt::mint(&new.connection.id);
+        let saved = self.save(&back.attempt, &new, Some(&receipt), back.app, now).await;
+        let on = || {
+            back_to_product(
+                &back.attempt.return_to,
+                &back.attempt.session,
+                &new.connection.id,
+                Some(&receipt),
+            )
+        };
+        let kept = saved.map(|saved| saved.then(on));
+        self.or_give_back(back, &before, kept).await
+    }
+
+    /// Parks a grant of another org or user, and asks in the browser that the session is bound to.
+    async fn park(
+        &self,
+        request: &Request,
+        back: Return<'_>,
+        before: &ConnectionRecord,
+        mut new: ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Response, Ended> {
+        let Some(key) = bound_key(request, &back.attempt.session) else {
+            return self.not_taken(back, "other_identity_refused").await;
+        };
+        let until = now + PARKED;
+        new.connection.state = ConnectionState::Parked { until };
+        let change = Change { before: whose(&before.connection), after: whose(&new.connection) };
+        let store = &self.platform.store;
+        let parked = self.insist(&new.connection.id, || store.park(&new, &change, until)).await;
+        let kept =
+            parked.map(|parked| parked.then(|| redirect(&format!("/connect/{}/confirm", key.expose()))));
+        self.or_give_back(back, before, kept).await
+    }
+
+    /// Where the product redeems nothing, the new grant takes the old one's place at once.
+    async fn take_over_now(
+        &self,
+        back: Return<'_>,
+        before: &ConnectionRecord,
+        new: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Response, Ended> {
+        match self.take_over(new, Settled::Returned, now).await {
+            Ok(Took::Yes(taken)) => {
+                self.retire(&taken, now).await;
+                Ok(back_to_product(&back.attempt.return_to, &back.attempt.session, &taken.after.id, None))
+            }
+            Ok(Took::Overtaken) => self.not_taken(back, "reconnect_overtaken").await,
+            Ok(Took::Refused(_)) => self.or_give_back(back, before, Ok(None)).await,
+            // It may have been carried out all the same: then giving the grant back would end the connection.
+            Err(TakeoverError::Store(error)) => {
+                match self.platform.store.connection(&before.connection.id).await {
+                    Ok(Some(stands)) if stands.access_fingerprint == new.access_fingerprint => {
+                        Ok(back_to_product(
+                            &back.attempt.return_to,
+                            &back.attempt.session,
+                            &stands.connection.id,
+                            None,
+                        ))
+                    }
+                    Ok(_) => self.or_give_back(back, before, Err(error)).await,
+                    Err(unread) => {
+                        internal(&error);
+                        Err(unread.into())
+                    }
+                }
+            }
+            Err(error) => {
+                internal(&error);
+                self.not_taken(back, "internal").await
+            }
+        }
+    }
+
+    /// Gives a grant back that was not kept.
+    async fn or_give_back(
+        &self,
+        back: Return<'_>,
+        before: &ConnectionRecord,
+        kept: Result<Option<Response>, StoreError>,
+    ) -> Result<Response, Ended> {
+        if let Ok(Some(response)) = kept {
+            return Ok(response);
+        }
+        let refresh = back.grant.refresh.as_ref().map(domain::secret::RefreshToken::fingerprint);
+        if refresh.is_none() || refresh != before.refresh_fingerprint {
+            self.give_back(&back.attempt, back.grant).await;
+        }
+        Err(kept.err().map_or(Ended::Connected(back.attempt), Ended::from))
+    }
+
+    /// A grant that cannot take the old one's place is given back, and the failure says why.
+    async fn not_taken(&self, back: Return<'_>, code: &'static str) -> Result<Response, Ended> {
+        self.give_back(&back.attempt, back.grant).await;
+        let evidence = Evidence::our_own(Surface::Callback, code, None);
+        Err(failed(back.attempt, Stage::Callback, evidence))
+    }
+
+    /// The connection that is authorized anew, if it is still there.
+    async fn target(
+        &self,
+        product: &ProductId,
+        id: &ConnectionId,
+    ) -> Result<Option<ConnectionRecord>, StoreError> {
+        let found = self.platform.store.connection(id).await?;
+        Ok(found.filter(|record| {
+            record.connection.product == *product
+                && !matches!(
+                    record.connection.state,
+                    ConnectionState::Pending { .. }
+                        | ConnectionState::Parked { .. }
+                        | ConnectionState::Revoking { .. }
+                )
+        }))
+    }
+
+    /// Puts the new grant in the old one's place. Who refreshes the old one meanwhile changes the connection: then it
+    /// is read again, so that it is the newest refresh token that is revoked.
+    pub(crate) async fn take_over(
+        &self,
+        new: &ConnectionRecord,
+        settled: Settled<'_>,
+        now: Timestamp,
+    ) -> Result<Took, TakeoverError> {
+        let Some(Reconnect::New { of, whose }) = &new.reconnect else { return Ok(Took::Overtaken) };
+        let Connection { product, app, .. } = &new.connection;
+        let app = self.platform.products.with_app(product, app, now).await?;
+        let keep_alive = now + app.map_or(SignedDuration::ZERO, |(_, app)| app.keep_alive());
+        let (mut failures, mut tried) = (0, None);
+        for _ in 0..TRIES {
+            let Some(before) = self.target(&new.connection.product, of).await? else {
+                return Ok(Took::Overtaken);
+            };
+            // A try whose answer was lost may have carried it out.
+            if let Some(taken) = tried.take_if(|_| before.access_fingerprint == new.access_fingerprint) {
+                return Ok(Took::Yes(taken));
+            }
+            if !before.connection.identity.same_as(whose) {
+                return Ok(Took::Overtaken);
+            }
+            let after = self.renewed(&before, new).await?;
+            let old = self.retired(&before, new, now).await?;
+            let takeover = Takeover {
+                before: &before,
+                after: &after,
+                beside: &new.connection.id,
+                old: old.as_ref(),
+                keep_alive,
+            };
+            let taken = self.platform.store.take_over(&takeover, settled, now).await;
+            let beside = new.connection.id.clone();
+            let these = Box::new(Taken { after: after.connection, before: before.connection, beside, old });
+            match taken {
+                Ok(TakenOver::Yes) => return Ok(Took::Yes(these)),
+                Ok(TakenOver::Changed) => {}
+                Ok(TakenOver::Refused(why)) => return Ok(Took::Refused(why)),
+                Err(error) if failures + 1 < SAVES => {
+                    internal(&error);
+                    failures += 1;
+                    tried = Some(these);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(TakeoverError::Busy(of.clone()))
+    }
+
+    /// The connection with the new grant: all of it is new but its id and its age. The epoch goes on, so that a
+    /// lease on the old grant is worth nothing.
+    async fn renewed(
+        &self,
+        before: &ConnectionRecord,
+        new: &ConnectionRecord,
+    ) -> Result<ConnectionRecord, SecretError> {
+        let connection = Connection {
+            id: before.connection.id.clone(),
+            created_at: before.connection.created_at,
+            state: ConnectionState::Active,
+            ..new.connection.clone()
+        };
+        let after = new.resealed(&self.vault, connection).await?;
+        Ok(ConnectionRecord { epoch: before.epoch + 1, ..after })
+    }
+
+    /// The old grant, to be revoked; `None`: it has no refresh token, or the new one's.
+    async fn retired(
+        &self,
+        before: &ConnectionRecord,
+        new: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<Option<ConnectionRecord>, SecretError> {
+        if before.refresh_token.is_none() || before.refresh_fingerprint == new.refresh_fingerprint {
+            return Ok(None);
+        }
+        let connection = Connection {
+            id: new.connection.id.clone(),
+            state: ConnectionState::Revoking { since: now },
+            ..before.connection.clone()
+        };
+        match before.resealed(&self.vault, connection).await {
+            Ok(old) => {
+                let reconnect = Some(Reconnect::Old { of: before.connection.id.clone() });
+                Ok(Some(ConnectionRecord { reconnect, ..old }))
+            }
+            // What nobody can open is why some connections are authorized anew; it cannot be revoked either.
+            Err(error @ SecretError::Sealed { .. }) => {
+                internal(&error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Revokes the old grant, and looks whether the new one still stands. What fails is the sweep's.
+    pub(crate) async fn retire(&self, taken: &Taken, now: Timestamp) {
+        let revoked = async {
+            match &taken.old {
+                Some(old) => self.platform.revoke_and_delete(&self.vault, old, now).await,
+                None => Ok(self.platform.store.delete_revoked(&taken.beside).await?),
+            }
+        };
+        match tokio::time::timeout(PATIENCE, revoked).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                internal(&error);
+            }
+            Err(late) => {
+                internal(&late);
+            }
+        }
+    }
+}
+
+/// What tells people one Salesforce user from another.
+fn whose(connection: &Connection) -> Whose {
+    Whose {
+        identity: connection.identity.clone(),
+        environment: connection.environment,
+        instance_url: connection.instance_url.clone(),
+    }
+}

@@ -1,0 +1,126 @@
+//! What is due of a connection.
+
+use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface};
+use jiff::{SignedDuration, Timestamp};
+use refresh::{Need, Renewal, Stop, life};
+use service::{
+    Invocation,
+    failures::{Met, Of, diagnose, internal},
+};
+use store::{ConnectionRecord, StoreError};
+
+use crate::{Failed, Outcome, Sweep};
+
+/// How long until a revocation that failed is tried again.
+const REVOKE_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long until a refresh that passed is tried again.
+const REFRESH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+
+/// How long until a refresh is tried again that fails by the app's own set-up.
+const AFTER_INCIDENT: SignedDuration = SignedDuration::from_hours(1);
+
+impl Sweep {
+    /// Whatever a connection's state asks for.
+    pub(crate) async fn take_up(&self, id: &ConnectionId, time: &Invocation) -> Result<Outcome, Failed> {
+        let store = &self.platform.store;
+        let Some(record) = store.connection(id).await? else { return Ok(Outcome::Nothing) };
+        match record.connection.state {
+            ConnectionState::Pending { .. } => {
+                if store.expire_pending(id, time.now()).await? {
+                    self.revoke(&record, Outcome::Unredeemed, time).await
+                } else {
+                    Ok(Outcome::Nothing)
+                }
+            }
+            ConnectionState::Parked { until } => {
+                if until <= time.now() && self.leave_unconfirmed(&record.connection, time.now()).await? {
+                    self.revoke(&record, Outcome::Unconfirmed, time).await
+                } else {
+                    Ok(Outcome::Nothing)
+                }
+            }
+            ConnectionState::Revoking { .. } => self.revoke(&record, Outcome::Revoked, time).await,
+            ConnectionState::NeedsReauth { .. } => {
+                store.not_due(id).await?;
+                Ok(Outcome::Nothing)
+            }
+            ConnectionState::Active
+            | ConnectionState::RefreshUnknown { .. }
+            | ConnectionState::Blocked { .. } => self.look_after(record, time).await,
+        }
+    }
+
+    async fn revoke(
+        &self,
+        record: &ConnectionRecord,
+        done: Outcome,
+        time: &Invocation,
+    ) -> Result<Outcome, Failed> {
+        match self.platform.revoke_and_delete(&self.vault, record, time.now()).await {
+            Ok(()) => Ok(done),
+            Err(error) => {
+                internal(&error);
+                self.platform.store.put_off(&record.connection.id, time.now() + REVOKE_AGAIN).await?;
+                Ok(Outcome::PutOff)
+            }
+        }
+    }
+
+    /// A parked grant that nobody confirmed in time is to be revoked, and its session has failed; `false`: somebody
+    /// decided after all.
+    async fn leave_unconfirmed(&self, parked: &Connection, now: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.platform.store;
+        let found = self.platform.products.with_app(&parked.product, &parked.app, now).await?;
+        let (Some((_, app)), Some(session)) = (found, &parked.session) else {
+            // Its product is gone, and with it whoever would read of a failure.
+            return store.begin_revoking(&parked.product, &parked.id, now).await;
+        };
+        let evidence = Evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
+        let met = Met::new(Of::Connection(parked), &app, Stage::Callback, evidence);
+        let (failure, _) = diagnose(met, now);
+        store.refuse_parked(session, &parked.id, &failure, now).await
+    }
+
+    /// Refreshes what is in use ahead of its end, and what is not to keep it alive.
+    async fn look_after(&self, record: ConnectionRecord, time: &Invocation) -> Result<Outcome, Failed> {
+        let (store, now) = (&self.platform.store, time.now());
+        let (id, works_until) = (record.connection.id.clone(), record.expires_at);
+        if record.refresh_token.is_none() {
+            store.not_due(&id).await?;
+            return Ok(Outcome::Nothing);
+        }
+        let found =
+            self.platform.products.with_app(&record.connection.product, &record.connection.app, now).await?;
+        let Some((_, app)) = found else {
+            store.put_off(&id, now + AFTER_INCIDENT).await?;
+            return Ok(Outcome::PutOff);
+        };
+        let due = due_at(&record, &app);
+        if now < due {
+            store.put_off(&id, due).await?;
+            return Ok(Outcome::Nothing);
+        }
+        let again = match self.refresher.renew(record, &app, &Need::of_sweep(), time).await? {
+            Renewal::Fresh(_) => return Ok(Outcome::Refreshed),
+            Renewal::Gone => return Ok(Outcome::Nothing),
+            Renewal::Stopped(Stop::Reauthorize | Stop::Blocked, ..) => return Ok(Outcome::Stopped),
+            Renewal::Stopped(Stop::Incident | Stop::Rejected, ..) => now + AFTER_INCIDENT,
+            Renewal::StillWorks(record, _) if record.began_at.is_some() => works_until,
+            Renewal::StillWorks(..) | Renewal::NotYet(_) => now + REFRESH_AGAIN,
+        };
+        store.put_off(&id, again.max(now + REFRESH_AGAIN)).await?;
+        Ok(Outcome::PutOff)
+    }
+}
+
+/// When a connection is due by what it says itself: what made it due may have changed since.
+fn due_at(record: &ConnectionRecord, app: &App) -> Timestamp {
+    match record.connection.state {
+        ConnectionState::Active => {
+            let keep_alive = record.issued_at + app.keep_alive();
+            if record.unasked { keep_alive } else { keep_alive.min(life::ahead_of(record)) }
+        }
+        _ => Timestamp::MIN,
+    }
+}

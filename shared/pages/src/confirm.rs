@@ -1,0 +1,143 @@
+//! The confirm page: a reconnect came back as another org or user than the connection's. Both are shown, and the user
+//! decides.
+
+use askama::Template;
+use domain::{
+    App, Brand, Customer,
+    session::{Change, Whose},
+};
+
+use crate::{
+    fill::{Markup, Names, fill, fill_with, rich_with},
+    layout::{Page, Shell},
+    words::Confirm,
+};
+
+const WORDS: Confirm = Confirm::ENGLISH;
+
+/// `GET /connect/{key}/confirm`. Its form posts `confirm`: `yes` or `no`.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "confirm.html")]
+pub struct ConfirmPage<'a> {
+    /// Of the response's `style-src` and `script-src`.
+    pub nonce: &'a str,
+    /// Whose page it is.
+    pub brand: &'a Brand,
+    /// The app that is connected.
+    pub app: &'a App,
+    /// For which customer.
+    pub customer: &'a Customer,
+    /// Where the form is posted: `/connect/{key}/confirm`.
+    pub action: &'a str,
+    /// Who it was, and who came back.
+    pub change: &'a Change,
+    /// In how many minutes the new grant is given back if nobody answers.
+    pub minutes: i64,
+}
+
+/// What is other than before.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    User,
+    Org,
+    SandboxRefresh,
+}
+
+/// One line of the comparison.
+struct Line<'a> {
+    label: &'static str,
+    before: &'a str,
+    after: &'a str,
+}
+
+impl Line<'_> {
+    fn differs(&self) -> bool {
+        self.before != self.after
+    }
+}
+
+impl Page for ConfirmPage<'_> {
+    fn title(&self) -> String {
+        fill(self.heading(), &self.names())
+    }
+}
+
+impl<'a> ConfirmPage<'a> {
+    fn shell(&self) -> Shell<'_> {
+        Shell { nonce: self.nonce, brand: Some(self.brand) }
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names::of(self.brand).app(self.app, None).customer(self.customer)
+    }
+
+    fn kind(&self) -> Kind {
+        let Change { before, after } = self.change;
+        if self.change.is_sandbox_refresh() {
+            Kind::SandboxRefresh
+        } else if before.identity.org.same_as(&after.identity.org) {
+            Kind::User
+        } else {
+            Kind::Org
+        }
+    }
+
+    fn heading(&self) -> &'static str {
+        match self.kind() {
+            Kind::User => WORDS.user_title,
+            Kind::Org => WORDS.org_title,
+            Kind::SandboxRefresh => WORDS.sandbox_title,
+        }
+    }
+
+    fn lead(&self) -> Markup {
+        let text = match self.kind() {
+            Kind::User => WORDS.user_lead,
+            Kind::Org => WORDS.org_lead,
+            Kind::SandboxRefresh => WORDS.sandbox_lead,
+        };
+        rich_with(text, &self.names(), &[("username", username(&self.change.after))])
+    }
+
+    fn lines(&self) -> [Line<'a>; 4] {
+        let Change { before, after } = self.change;
+        let line = |label, of: fn(&'a Whose) -> &'a str| Line { label, before: of(before), after: of(after) };
+        [
+            line(WORDS.username, username),
+            line(WORDS.org, Whose::host),
+            line(WORDS.org_id, |whose| whose.identity.org.as_str()),
+            line(
+                WORDS.environment,
+                |whose| {
+                    if whose.is_sandbox() { WORDS.sandbox } else { WORDS.production }
+                },
+            ),
+        ]
+    }
+
+    /// What it means to say yes.
+    fn consequences(&self) -> Vec<Markup> {
+        let after = &self.change.after;
+        let texts: &[&str] = match self.kind() {
+            Kind::User => &[WORDS.change_user, WORDS.change_old],
+            Kind::Org => &[WORDS.change_org, WORDS.change_user, WORDS.change_old],
+            Kind::SandboxRefresh => &[WORDS.change_sandbox],
+        };
+        let more = [("username", username(after)), ("host", after.host())];
+        texts.iter().map(|text| rich_with(text, &self.names(), &more)).collect()
+    }
+
+    /// Whether yes is the likely answer: otherwise neither button is put first.
+    fn is_expected(&self) -> bool {
+        self.kind() == Kind::SandboxRefresh
+    }
+
+    fn keep_note(&self) -> String {
+        fill_with(WORDS.keep_note, &self.names(), &[("minutes", &self.minutes.to_string())])
+    }
+}
+
+/// The user's name for signing in; where Salesforce did not tell it, the user's id.
+fn username(whose: &Whose) -> &str {
+    whose.identity.username.as_deref().unwrap_or(whose.identity.user.as_str())
+}

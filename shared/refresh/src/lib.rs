@@ -1,0 +1,313 @@
+//! The refresh protocol (design: *Token*): of all callers, over all functions, one sends the refresh token.
+//!
+//! 1. Take the lease. Whoever does not get it uses the old token while that works, else waits for the
+//!    holder's result.
+//! 2. Write *began*; only then open and send the refresh token.
+//! 3. Save the answer on condition that the stored refresh token is still the one that was sent; what the table
+//!    does not take waits in the fallback. Only then hand anything out.
+//! 4. An answer that never came leaves *began* standing: the connection becomes `refresh_unknown`, nobody
+//!    sends in the ordinary way, and the old token is served while it works. Then one journalled recovery.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `lib` | what a caller goes through: its turn, its patience, its answer |
+//! | `holder` | the lease holder's part: send, save, hand out; what a refusal means |
+//! | `recovery` | after an answer was lost: the fallback, then the one recovery |
+//! | [`need`] | what a caller needs of a token |
+//! | [`life`] | how long a token lives, learnt |
+
+#![warn(missing_docs)]
+
+mod holder;
+pub mod life;
+pub mod need;
+mod recovery;
+
+use std::time::Duration;
+
+use domain::{
+    App, AppKind, ConnectionState, Evidence, FailureId, Stage, Surface,
+    diagnosis::{Cause, Context},
+};
+use jiff::{SignedDuration, Timestamp};
+use service::{
+    Invocation, Platform, SettingError,
+    failures::{Met, Of, diagnose},
+};
+use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
+use tokio::time::sleep;
+
+pub use need::Need;
+
+/// Refreshes connections. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Refresher {
+    platform: Platform,
+    vault: Vault,
+    fallback: Fallback,
+}
+
+/// What became of a call that needs a newer token than the stored one.
+#[derive(Debug)]
+pub enum Renewal {
+    /// There is a newer token.
+    Fresh(Box<ConnectionRecord>),
+    /// There is none, but the old one works for all we know.
+    StillWorks(Box<ConnectionRecord>, &'static str),
+    /// There is none yet; ask again after so many seconds.
+    NotYet(u32),
+    /// Only a person helps.
+    Stopped(Stop, &'static Cause, FailureId),
+    /// The connection is gone, or on its way out.
+    Gone,
+}
+
+/// Who has to act before there is a token again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The user, by connecting again.
+    Reauthorize,
+    /// An admin of the org.
+    Blocked,
+    /// The product's own engineers: the customer's connection is as it was.
+    Incident,
+    /// Salesforce rejects fresh tokens too: refreshing is not the cure.
+    Rejected,
+}
+
+/// A refresh could not be tried.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// What was superseded could not be revoked; it stays in the fallback.
+    #[error(transparent)]
+    Salesforce(#[from] salesforce::SalesforceError),
+    /// The connection names a login host that is none of Salesforce's any more.
+    #[error("connection {0}: its login host is not one of Salesforce's")]
+    Unconfigured(String),
+}
+
+impl From<BeginError> for RefreshError {
+    fn from(error: BeginError) -> Self {
+        match error {
+            BeginError::Secret(error) => error.into(),
+            BeginError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A caller's need, and what it has to meet it.
+#[derive(Debug, Clone, Copy)]
+struct Ask<'a> {
+    app: &'a App,
+    need: &'a Need,
+    time: &'a Invocation,
+}
+
+impl Ask<'_> {
+    /// When the sweep has to look at what was fetched: ahead of the token's end if it is in use, else to keep the
+    /// grant alive.
+    fn due(&self, issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
+        if self.need.is_by_sweep() {
+            self.time.now() + self.app.keep_alive()
+        } else {
+            life::ahead(issued_at, expires_at)
+        }
+    }
+}
+
+/// How long a caller waits for another's refresh, and how often it looks: with the read before, four reads and
+/// 3 s at most.
+const WAITS: [Duration; 3] =
+    [Duration::from_millis(400), Duration::from_millis(900), Duration::from_millis(1500)];
+
+/// What a send may take: an answer that comes at the last moment (8 s), and its way into table or fallback. With
+/// less time left nothing is sent: Lambda would end the only process that has the answer.
+const SEND: Duration = Duration::from_secs(14);
+
+/// What a refresh may take, with the writes that come before its send. With less time left none is begun.
+const REFRESH: Duration = Duration::from_secs(16);
+
+/// After this long a refused connection is tried again: the admin may have acted.
+const RETRY_BLOCKED: SignedDuration = SignedDuration::from_mins(1);
+
+/// So many fresh tokens in a row, rejected, and refreshing is not the cure.
+const REJECTIONS: u32 = 2;
+
+/// For so long refreshing is then not tried.
+const PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
+impl Refresher {
+    /// The protocol on this platform.
+    pub fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
+    }
+
+    /// A newer token than the stored one, from whoever fetches it. `record` was read at `time.now()`.
+    pub async fn renew(
+        &self,
+        record: ConnectionRecord,
+        app: &App,
+        need: &Need,
+        time: &Invocation,
+    ) -> Result<Renewal, RefreshError> {
+        let ask = Ask { app, need, time };
+        let mut record = Box::new(record);
+        for wait in WAITS {
+            let now = time.now();
+            match &record.connection.state {
+                ConnectionState::NeedsReauth { failure, .. } => {
+                    return self.still_stopped(Stop::Reauthorize, failure, now).await;
+                }
+                ConnectionState::Blocked { since, failure } if now < *since + RETRY_BLOCKED => {
+                    return self.still_stopped(Stop::Blocked, failure, now).await;
+                }
+                ConnectionState::RefreshUnknown { since } => {
+                    let since = *since;
+                    return self.recover(record, ask, since).await;
+                }
+                ConnectionState::Pending { .. }
+                | ConnectionState::Parked { .. }
+                | ConnectionState::Revoking { .. } => {
+                    return Ok(Renewal::Gone);
+                }
+                ConnectionState::Active | ConnectionState::Blocked { .. } => {}
+            }
+            if record.refresh_token.is_none() {
+                return self.without_refresh_token(record, ask).await;
+            }
+            if let Some(paused) = record.paused.clone().filter(|paused| now < paused.until) {
+                return if need.can_use(&record, now) {
+                    Ok(Renewal::StillWorks(
+                        record,
+                        "Salesforce rejects fresh tokens; it is tried again later",
+                    ))
+                } else {
+                    self.still_stopped(Stop::Rejected, &paused.failure, now).await
+                };
+            }
+            if need.rejections(&record, now) >= REJECTIONS {
+                return self.pause(&record, ask).await;
+            }
+            if !time.has(REFRESH) {
+                return Ok(Self::meanwhile(record, ask, "there is no time for a refresh"));
+            }
+            if !record.is_leased(now) {
+                match self.platform.store.lease(&record, now).await? {
+                    Leased::Yes(lease) => return self.refresh(&lease, ask).await,
+                    Leased::Gone => return Ok(Renewal::Gone),
+                    Leased::No(current) => record = current,
+                }
+            }
+            if need.is_met_by(&record, now) {
+                return Ok(Renewal::Fresh(record));
+            }
+            if need.can_use(&record, now) {
+                return Ok(Renewal::StillWorks(record, "a refresh is under way; this token still works"));
+            }
+            if record.may_still_answer(time.now()) {
+                // Spread out: a thousand callers of one token must not read in step.
+                sleep(wait * 3 / 4 + Duration::from_millis(fastrand::u64(..256))).await;
+            } else {
+                self.platform.store.mark_refresh_unknown(&record, time.now()).await?;
+            }
+            match self.platform.store.connection(&record.connection.id).await? {
+                Some(current) => record = Box::new(current),
+                None => return Ok(Renewal::Gone),
+            }
+            if need.is_met_by(&record, time.now()) {
+                return Ok(Renewal::Fresh(record));
+            }
+        }
+        Ok(Renewal::NotYet(2))
+    }
+
+    /// Stops refreshing for a while: the token is good, and something else keeps it out.
+    async fn pause(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
+        let now = ask.time.now();
+        let why = (!record.connection.scopes.grants("api")).then_some("the scope api was not granted");
+        let evidence = Evidence::our_own(Surface::Api, "tokens_rejected", why);
+        let met = Met::new(Of::Connection(&record.connection), ask.app, Stage::Api, evidence);
+        let (failure, diagnosis) = diagnose(met, now);
+        if self.platform.store.pause_refreshing(record, now + PAUSE, &failure).await? {
+            return Ok(Renewal::Stopped(Stop::Rejected, diagnosis.cause(), failure.id));
+        }
+        // Another caller with the same token came first, or there is a newer one.
+        match self.platform.store.connection(&record.connection.id).await? {
+            Some(current) => match &current.paused {
+                Some(paused) => self.still_stopped(Stop::Rejected, &paused.failure, now).await,
+                None => Ok(Self::meanwhile(Box::new(current), ask, "a refresh came between")),
+            },
+            None => Ok(Renewal::Gone),
+        }
+    }
+
+    /// A grant without a refresh token ends with its access token.
+    async fn without_refresh_token(
+        &self,
+        record: Box<ConnectionRecord>,
+        ask: Ask<'_>,
+    ) -> Result<Renewal, RefreshError> {
+        if ask.need.can_use(&record, ask.time.now()) {
+            return Ok(Renewal::StillWorks(record, "this grant has no refresh token and will end"));
+        }
+        let evidence = Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None);
+        self.end(&record, ask, evidence).await
+    }
+
+    /// Ends a grant that can give no more tokens, whoever is to blame: only connecting again helps.
+    async fn end(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        evidence: Evidence,
+    ) -> Result<Renewal, RefreshError> {
+        let now = ask.time.now();
+        let (failure, diagnosis) = diagnose(met(record, ask.app, evidence), now);
+        let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
+        self.platform.store.stop_connection(record, &state, &failure).await?;
+        Ok(Renewal::Stopped(Stop::Reauthorize, diagnosis.cause(), failure.id))
+    }
+
+    /// What an earlier call has found: the same answer, with the page that it made.
+    async fn still_stopped(
+        &self,
+        stop: Stop,
+        failure: &FailureId,
+        now: Timestamp,
+    ) -> Result<Renewal, RefreshError> {
+        let cause = self.platform.store.failure(failure, now).await?.map(|failure| failure.cause);
+        let cause = cause.and_then(|id| domain::diagnosis::cause(&id));
+        // Failures are kept for a set time; the connection still says that it was stopped.
+        Ok(Renewal::Stopped(stop, cause.unwrap_or_else(unknown_cause), failure.clone()))
+    }
+
+    /// The old token while it works; else nothing for the moment.
+    fn meanwhile(record: Box<ConnectionRecord>, ask: Ask<'_>, why: &'static str) -> Renewal {
+        if ask.need.can_use(&record, ask.time.now()) {
+            Renewal::StillWorks(record, why)
+        } else {
+            Renewal::NotYet(5)
+        }
+    }
+}
+
+fn met<'a>(record: &'a ConnectionRecord, app: &'a App, evidence: Evidence) -> Met<'a> {
+    Met::new(Of::Connection(&record.connection), app, Stage::Refresh, evidence)
+}
+
+fn unknown_cause() -> &'static Cause {
+    let evidence = Evidence::token_endpoint(None, None, None);
+    let context = Context {
+        stage: Stage::Refresh,
+        app_kind: AppKind::ConnectedApp,
+        environment: None,
+        connected_before: None,
+    };
+    domain::diagnosis::diagnose(&evidence, &context).cause()
+}

@@ -1,0 +1,109 @@
+//! How long an access token lives. Salesforce does not say in its answer (fact base 3.7), so it is taken from
+//! the best that is known: the token itself, Salesforce when asked, what the product reported, the app's policy.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{App, ExpiryBasis, LearntLife, secret::AccessToken};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use store::ConnectionRecord;
+
+/// The session time-outs that an org can choose, in minutes (Setup > Session Settings).
+const TIME_OUTS: [i64; 8] = [15, 30, 60, 120, 240, 480, 720, 1440];
+
+/// A token that is rejected before the shortest time-out was not ended by one.
+const FRESH: SignedDuration = SignedDuration::from_mins(TIME_OUTS[0]);
+
+/// How far ahead of its end the sweep replaces a token that is in use: two of its runs.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether a token that was issued then is too young to have ended by itself.
+pub(crate) fn is_fresh(issued_at: Timestamp, now: Timestamp) -> bool {
+    now < issued_at + FRESH
+}
+
+/// What a rejection teaches about the org's time-out: the longest that fits.
+pub(crate) fn learnt_from_rejection(issued_at: Timestamp, now: Timestamp) -> Option<LearntLife> {
+    let age = now.duration_since(issued_at).as_mins();
+    let minutes = TIME_OUTS.into_iter().rev().find(|minutes| *minutes <= age)?;
+    Some(LearntLife { life: SignedDuration::from_mins(minutes), basis: ExpiryBasis::Rejection })
+}
+
+/// How long a token lives that has just come.
+///
+/// What was learnt by a rejection only ever shortens the app's policy: a session that was used lives on, so a
+/// late rejection does not say that it always will.
+pub(crate) fn of_token(
+    token: &AccessToken,
+    learnt: Option<LearntLife>,
+    app: &App,
+) -> (SignedDuration, ExpiryBasis) {
+    if let Some(life) = its_own(token) {
+        return (life, ExpiryBasis::Token);
+    }
+    let policy = app.access_token_life();
+    match learnt {
+        Some(LearntLife { life, basis: ExpiryBasis::Introspection }) => (life, ExpiryBasis::Introspection),
+        Some(LearntLife { life, basis }) if life < policy => (life, basis),
+        _ => (policy, ExpiryBasis::AppPolicy),
+    }
+}
+
+/// A JWT's life by its own clock. It came from Salesforce over TLS and is not used as a proof of anything, so
+/// its signature is not looked at.
+fn its_own(token: &AccessToken) -> Option<SignedDuration> {
+    #[derive(Deserialize)]
+    struct Claims {
+        iat: i64,
+        exp: i64,
+    }
+    let mut parts = token.expose().split('.');
+    let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
+    let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+    let life = SignedDuration::from_secs(claims.exp.checked_sub(claims.iat)?);
+    life.is_positive().then_some(life)
+}
+
+/// When the sweep replaces a token that is in use: ahead of its end, and never in the first half of its life.
+pub fn ahead_of(record: &ConnectionRecord) -> Timestamp {
+    ahead(record.issued_at, record.expires_at)
+}
+
+pub(crate) fn ahead(issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
+    let life = expires_at.duration_since(issued_at);
+    expires_at - AHEAD.min(life / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(minutes: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes)
+    }
+
+    #[test]
+    fn a_rejection_teaches_the_longest_time_out_that_fits() {
+        let learnt = |age| learnt_from_rejection(at(0), at(age)).map(|learnt| learnt.life.as_mins());
+        assert_eq!(learnt(14), None);
+        assert_eq!(learnt(15), Some(15));
+        assert_eq!(learnt(119), Some(60));
+        assert_eq!(learnt(5000), Some(1440));
+    }
+
+    #[test]
+    fn a_jwt_says_itself_how_long_it_lives() {
+        let jwt = |claims: &str| AccessToken::new(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims)));
+        assert_eq!(its_own(&jwt(r#"{"iat":1000,"exp":8200}"#)), Some(SignedDuration::from_hours(2)));
+        for bad in [r#"{"iat":9,"exp":8}"#, "{}", r#"{"iat":-9223372036854775808,"exp":9223372036854775807}"#]
+        {
+            assert_eq!(its_own(&jwt(bad)), None, "{bad}");
+        }
+        assert_eq!(its_own(&AccessToken::new("00D5!AQ.opaque.with_dots")), None);
+    }
+
+    #[test]
+    fn a_token_is_replaced_ahead_but_not_in_its_first_half() {
+        assert_eq!(ahead(at(0), at(120)), at(110));
+        assert_eq!(ahead(at(0), at(10)), at(5));
+    }
+}

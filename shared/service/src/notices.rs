@@ -1,0 +1,45 @@
+//! The pages on which a visit ends early, where more than one function has them. Each is logged once, here.
+
+use domain::Brand;
+use http::StatusCode;
+use pages::{NoticePage, Page, WayOn};
+use url::Url;
+
+use crate::{
+    Response,
+    failures::{internal, refused},
+    respond::{Forms, page},
+};
+
+/// A connect or help link behind which there is nothing.
+pub fn unknown_link(why: impl std::fmt::Display) -> Response {
+    refused(why);
+    page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html())
+}
+
+/// A form that cannot be read, or is not from our page.
+pub fn bad_request(why: impl std::fmt::Display) -> Response {
+    refused(why);
+    page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_request(nonce).html())
+}
+
+/// An address that is none of ours. Scanners ask for many: the line that each request has is enough.
+pub fn not_found() -> Response {
+    page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html())
+}
+
+/// A link, or an answer, that was used as often as it may be; the way on is in the product.
+pub fn used_link(why: impl std::fmt::Display, brand: &Brand, return_to: &Url) -> Response {
+    refused(why);
+    page(StatusCode::CONFLICT, Forms::Ours, |nonce| {
+        NoticePage::used_link(nonce, brand).with_way_on(WayOn::Product(return_to.as_str())).html()
+    })
+}
+
+/// Something of ours failed: the person gets a reference, the log the reason.
+pub fn unavailable(error: &dyn std::error::Error) -> Response {
+    let reference = internal(error);
+    page(StatusCode::SERVICE_UNAVAILABLE, Forms::Ours, |nonce| {
+        NoticePage::internal_error(nonce, &reference).html()
+    })
+}

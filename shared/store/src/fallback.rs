@@ -1,0 +1,150 @@
+//! The fallback: where a refresh's answer waits when the table did not take it.
+//!
+//! A table of its own, so that what stops a write of the one (a hot partition, a throttle, a lost right, a key
+//! that cannot be used) does not stop the other's. An answer is kept under its connection and the refresh token
+//! that it replaces, so it can only ever be put where it belongs. It is read before any recovery, and the sweep
+//! empties it. No TTL: it may hold the only copy of a live grant.
+
+use aws_sdk_dynamodb::{
+    Client,
+    types::{
+        AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+    },
+};
+use domain::{ConnectionId, ProductId, secret::Fingerprint};
+use serde::{Deserialize, Serialize};
+
+use crate::{Item, Lease, Renewed, S, Saved, Store, StoreError, keys, rows::from_item, table};
+
+/// The fallback's table.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    client: Client,
+    table: String,
+}
+
+/// An answer that waits to be stored.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Waiting {
+    /// Whose it is.
+    pub product: ProductId,
+    /// Of which connection.
+    pub connection: ConnectionId,
+    /// The origin of the login host that gave it.
+    pub login_host: String,
+    /// The refresh token that it replaces.
+    pub sent: Fingerprint,
+    /// The answer, sealed.
+    pub renewed: Renewed,
+}
+
+impl Fallback {
+    /// The fallback in the table of that name.
+    pub fn new(client: Client, table: impl Into<String>) -> Self {
+        Self { client, table: table.into() }
+    }
+
+    /// Creates the table where there is none yet: for the local stack and tests.
+    ///
+    /// # Panics
+    /// Never: the definitions below are complete.
+    pub async fn create_table(&self) -> Result<(), StoreError> {
+        let attribute = |name: &str| {
+            AttributeDefinition::builder()
+                .attribute_name(name)
+                .attribute_type(ScalarAttributeType::S)
+                .build()
+                .expect("complete")
+        };
+        let key = |name: &str, kind: KeyType| {
+            KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("complete")
+        };
+        let created = self
+            .client
+            .create_table()
+            .table_name(&self.table)
+            .billing_mode(BillingMode::PayPerRequest)
+            .set_attribute_definitions(Some(vec![attribute("pk"), attribute("sk")]))
+            .key_schema(key("pk", KeyType::Hash))
+            .key_schema(key("sk", KeyType::Range))
+            .send()
+            .await;
+        table::created(created)
+    }
+
+    /// Keeps an answer that the table did not take. From then on it is durable.
+    pub async fn keep(&self, lease: &Lease, renewed: &Renewed) -> Result<(), StoreError> {
+        let connection = &lease.record().connection;
+        let waiting = Waiting {
+            product: connection.product.clone(),
+            connection: connection.id.clone(),
+            login_host: connection.login_host.clone(),
+            sent: lease.sent().clone(),
+            renewed: renewed.clone(),
+        };
+        let [pk, sk] = key(&waiting.connection, &waiting.sent);
+        let mut item: Item = serde_dynamo::to_item(&waiting).map_err(|error| StoreError::Corrupt {
+            pk: waiting.connection.to_string(),
+            what: error.to_string(),
+        })?;
+        item.extend([pk, sk]);
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
+    }
+
+    /// The answer that waits for a connection whose stored refresh token is this one. Strongly consistent: an
+    /// answer that was overlooked here would be sent for again, with a spent token.
+    pub async fn waiting(
+        &self,
+        connection: &ConnectionId,
+        sent: &Fingerprint,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .set_key(Some(key(connection, sent).into()))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
+        answer.item.map(|item| from_item(connection.as_str(), item)).transpose()
+    }
+
+    /// Some of what waits, whosever it is. In good times there is none.
+    pub async fn some(&self, limit: i32) -> Result<Vec<Waiting>, StoreError> {
+        let answer = self
+            .client
+            .scan()
+            .table_name(&self.table)
+            .limit(limit)
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Scan", &error))?;
+        answer.items.unwrap_or_default().into_iter().map(|item| from_item("fallback", item)).collect()
+    }
+
+    /// Forgets an answer that is stored, or was superseded.
+    pub async fn forget(&self, waiting: &Waiting) -> Result<(), StoreError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(key(&waiting.connection, &waiting.sent).into()))
+            .send()
+            .await;
+        deleted.map(drop).map_err(|error| StoreError::unavailable("DeleteItem", &error))
+    }
+}
+
+impl Store {
+    /// Stores an answer out of the fallback where it belongs, unless a newer grant has come since.
+    pub async fn restore(&self, waiting: &Waiting) -> Result<Saved, StoreError> {
+        self.renew(&waiting.connection, &waiting.sent, &waiting.renewed).await
+    }
+}
+
+fn key(connection: &ConnectionId, sent: &Fingerprint) -> [(String, AttributeValue); 2] {
+    [("pk".into(), S(keys::connection(connection).pk)), ("sk".into(), S(format!("AFTER#{}", sent.as_str())))]
+}

@@ -1,0 +1,403 @@
+//! Reconnects: a new grant takes the place of a connection's old one, under the connection's own id.
+//!
+//! Until then the new grant stands beside the connection, in an item of its own ([`Reconnect::New`]): pending,
+//! or parked while somebody has to confirm that it is another org's or user's. One transaction changes the two:
+//! the connection gets the new grant, and the item beside it the old one ([`Reconnect::Old`]), which is then
+//! revoked like any other. Tokens are sealed for the item that they stand in.
+
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, Put, TransactWriteItem, builders::PutBuilder,
+};
+use domain::{
+    Connection, ConnectionId, Failure, Identity, SalesforceUserId, SessionId,
+    secret::Hash,
+    session::{Change, Redemption},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ConnectionRecord, Field, N, Owner, Redeemed, S, SecretError, Store, StoreError, Vault,
+    expression::{Expression, OPEN},
+    keys, millis,
+    sessions::{built, last_failure, why_unredeemed},
+    table::GRANTS,
+};
+
+/// What an item beside a connection holds of the connection's reconnect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reconnect {
+    /// The new grant, until the connection takes it over.
+    New {
+        /// The connection.
+        of: ConnectionId,
+        /// Whose it was when the new grant was found to be the same, or was confirmed.
+        whose: Identity,
+    },
+    /// The old grant, until it is revoked.
+    Old {
+        /// The connection.
+        of: ConnectionId,
+    },
+}
+
+/// A new grant that takes the place of an old one.
+#[derive(Debug)]
+pub struct Takeover<'a> {
+    /// The connection as it was read.
+    pub before: &'a ConnectionRecord,
+    /// The connection as it is to be.
+    pub after: &'a ConnectionRecord,
+    /// The item beside it, in which the new grant was, if it was stored.
+    pub beside: &'a ConnectionId,
+    /// The old grant, as it is in that item from now on; `None`: nothing is left to be revoked.
+    pub old: Option<&'a ConnectionRecord>,
+    /// When the connection is refreshed if nobody uses it.
+    pub keep_alive: Timestamp,
+}
+
+/// By whose word a new grant takes the place of an old one.
+#[derive(Debug, Clone, Copy)]
+pub enum Settled<'a> {
+    /// The product redeemed the receipt.
+    Redeemed(&'a Redemption),
+    /// The browser came back, where the product has switched redeeming off.
+    Returned,
+    /// The user confirmed another org or user, where the product has switched redeeming off.
+    Confirmed,
+}
+
+/// What became of a takeover.
+#[derive(Debug)]
+pub enum TakenOver {
+    /// The connection has the new grant.
+    Yes,
+    /// The connection is no longer as it was read: it may have been refreshed.
+    Changed,
+    /// The session or the new grant does not allow it.
+    Refused(Redeemed),
+}
+
+impl ConnectionRecord {
+    /// The same grant in another item: opened, and sealed for that one.
+    pub async fn resealed(&self, vault: &Vault, connection: Connection) -> Result<Self, SecretError> {
+        let from = Owner { product: &self.connection.product, connection: &self.connection.id };
+        let to = Owner { product: &connection.product, connection: &connection.id };
+        let refresh_token = match &self.refresh_token {
+            Some(sealed) => Some(vault.reseal(from, to, Field::RefreshToken, sealed).await?),
+            None => None,
+        };
+        Ok(Self {
+            access_token: vault.reseal(from, to, Field::AccessToken, &self.access_token).await?,
+            access_fingerprint: self.access_fingerprint.clone(),
+            refresh_token,
+            refresh_fingerprint: self.refresh_fingerprint.clone(),
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            epoch: 0,
+            lease_until: None,
+            began_at: None,
+            recovered_at: None,
+            expiry_basis: self.expiry_basis,
+            learnt: self.learnt,
+            rejections: 0,
+            paused: None,
+            unasked: false,
+            reconnect: None,
+            grants_key: self.grants_key.clone(),
+            connection,
+        })
+    }
+}
+
+/// The session that a new grant was made in: a reconnect has one.
+fn session_of(connection: &Connection) -> Result<&SessionId, StoreError> {
+    connection.session.as_ref().ok_or_else(|| StoreError::Corrupt {
+        pk: keys::connection(&connection.id).pk,
+        what: "a reconnect without a session".into(),
+    })
+}
+
+impl Store {
+    /// Stores a new grant as parked, and its session with it, both or neither. `false`: the session has
+    /// succeeded before, or is parked already.
+    pub async fn park(
+        &self,
+        parked: &ConnectionRecord,
+        change: &Change,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let connection = &parked.connection;
+        let item = parked.item(until)?;
+        let put = self.put_together(item).condition_expression("attribute_not_exists(pk)");
+        let session = self
+            .session_update(session_of(connection)?)
+            .update_expression(
+                "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change \
+                 REMOVE last_failure, due_shard, due_at",
+            )
+            .condition_expression(OPEN)
+            .open_states()
+            .name("#connection", "connection")
+            .value(":parked", S("parked"))
+            .value(":id", S(connection.id.as_str()))
+            .value(":until", millis(until))
+            .value(":change", to_value(change)?);
+        let writes = vec![built(put.build())?, built(session.build())?, self.history_write(connection)?];
+        Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// The user confirms a parked grant: it is pending, for this receipt. Confirming again, as a double click
+    /// does, gives a new receipt while none was redeemed; the last one counts. `false`: it is too late.
+    pub async fn confirm(
+        &self,
+        session: &SessionId,
+        connection: &ConnectionId,
+        (receipt, redeem_by): (&Hash, Timestamp),
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let session = self
+            .session_update(session)
+            .update_expression(
+                "SET #state = :returned, receipt = :receipt, redeem_by = :by REMOVE parked_until",
+            )
+            .condition_expression(
+                "#connection = :id AND ((#state = :parked AND parked_until > :now) \
+                 OR (#state = :returned AND attribute_exists(identity_change)))",
+            )
+            .name("#state", "state")
+            .name("#connection", "connection")
+            .value(":parked", S("parked"))
+            .value(":returned", S("returned"))
+            .value(":id", S(connection.as_str()))
+            .value(":receipt", S(receipt.as_str()))
+            .value(":by", millis(redeem_by))
+            .value(":now", millis(now));
+        let grant = self
+            .update_together(&keys::connection(connection))
+            .update_expression("SET #state = :pending, redeem_by = :by, due_at = :by REMOVE parked_until")
+            .condition_expression("#state IN (:parked, :pending)")
+            .name("#state", "state")
+            .value(":parked", S("parked"))
+            .value(":pending", S("pending"))
+            .value(":by", millis(redeem_by));
+        Ok(self.transact(vec![built(session.build())?, built(grant.build())?]).await?.is_ok())
+    }
+
+    /// Nobody wants a parked grant: its session has failed, and it is to be revoked, all or nothing. `false`:
+    /// it was decided before.
+    pub async fn refuse_parked(
+        &self,
+        session: &SessionId,
+        connection: &ConnectionId,
+        failure: &Failure,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let session = self
+            .session_update(session)
+            .update_expression(
+                "SET #state = :failed, last_failure = :failure REMOVE #connection, parked_until",
+            )
+            .condition_expression("#state = :parked AND #connection = :id")
+            .name("#state", "state")
+            .name("#connection", "connection")
+            .value(":failed", S("failed"))
+            .value(":parked", S("parked"))
+            .value(":id", S(connection.as_str()))
+            .value(":failure", last_failure(failure)?);
+        let revoke = self
+            .update_together(&keys::connection(connection))
+            .revoking(connection, now)
+            .condition_expression("#state = :parked")
+            .value(":parked", S("parked"));
+        let writes = vec![self.failure_write(failure)?, built(session.build())?, built(revoke.build())?];
+        Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// Puts a new grant in an old one's place, the old one beside it to be revoked, and the session to
+    /// connected: all or nothing. Whoever refreshes the old grant meanwhile finds that the refresh token is no
+    /// longer the one that was sent, and the epoch no longer theirs.
+    pub async fn take_over(
+        &self,
+        takeover: &Takeover<'_>,
+        settled: Settled<'_>,
+        now: Timestamp,
+    ) -> Result<TakenOver, StoreError> {
+        let Takeover { before, after, beside, keep_alive, .. } = takeover;
+        let mut writes = vec![self.settle_write(settled, &after.connection, beside, now)?];
+        let put = self.put_together(after.item(*keep_alive)?);
+        writes.push(built(unchanged(put, before).build())?);
+        writes.extend(self.beside_write(settled, takeover, now)?);
+        if let Settled::Returned = settled {
+            writes.push(self.history_write(&after.connection)?);
+        }
+        let Err(reasons) = self.transact(writes).await? else { return Ok(TakenOver::Yes) };
+        let refused = |index: usize| {
+            reasons.get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
+        };
+        Ok(match settled {
+            Settled::Redeemed(redemption) if refused(0) => {
+                TakenOver::Refused(why_unredeemed(redemption, reasons.first()))
+            }
+            _ if refused(0) => TakenOver::Refused(Redeemed::Before),
+            _ if refused(1) => TakenOver::Changed,
+            _ => TakenOver::Refused(Redeemed::NotThisReceipt),
+        })
+    }
+
+    /// The session's part.
+    fn settle_write(
+        &self,
+        settled: Settled<'_>,
+        connection: &Connection,
+        beside: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let session = self
+            .session_update(session_of(connection)?)
+            .update_expression(
+                "SET #state = :connected, #connection = :id REMOVE last_failure, due_shard, due_at, parked_until",
+            )
+            .name("#connection", "connection")
+            .value(":connected", S("connected"))
+            .value(":id", S(connection.id.as_str()));
+        let session = match settled {
+            Settled::Redeemed(redemption) => {
+                return self.redemption_write(redemption, &connection.id, now);
+            }
+            Settled::Returned => session.condition_expression(OPEN).open_states(),
+            Settled::Confirmed => session
+                .condition_expression("#state = :parked AND #connection = :beside AND parked_until > :now")
+                .name("#state", "state")
+                .value(":parked", S("parked"))
+                .value(":beside", S(beside.as_str()))
+                .value(":now", millis(now)),
+        };
+        built(session.build())
+    }
+
+    /// The part of the item beside the connection: it holds the old grant from now on, due to be revoked; where nothing
+    /// is to be revoked, no token that could be, and is due to be deleted.
+    fn beside_write(
+        &self,
+        settled: Settled<'_>,
+        Takeover { after, beside, old, .. }: &Takeover<'_>,
+        now: Timestamp,
+    ) -> Result<Option<TransactWriteItem>, StoreError> {
+        let of = &after.connection.id;
+        let state = match settled {
+            Settled::Redeemed(_) => Some("pending"),
+            Settled::Confirmed => Some("parked"),
+            Settled::Returned => None,
+        };
+        let write = match (old, state) {
+            (Some(old), state) => {
+                let item = old.item(now)?;
+                let put = self.put_together(item);
+                let put = match state {
+                    Some(state) => put
+                        .condition_expression("#state = :state")
+                        .expression_attribute_names("#state", "state")
+                        .expression_attribute_values(":state", S(state)),
+                    None => put.condition_expression("attribute_not_exists(pk)"),
+                };
+                built(put.build())?
+            }
+            (None, Some(state)) => {
+                let update = self
+                    .update_together(&keys::connection(beside))
+                    .revoking(beside, now)
+                    .update_expression(
+                        "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old \
+                         REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until",
+                    )
+                    .condition_expression("#state = :state")
+                    .value(":old", to_value(&Reconnect::Old { of: of.clone() })?)
+                    .value(":state", S(state));
+                built(update.build())?
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(write))
+    }
+
+    fn put_together(&self, item: crate::Item) -> PutBuilder {
+        Put::builder().table_name(&self.table).set_item(Some(item))
+    }
+
+    /// How many grants of this user to the app of this consumer key we hold, over all products: Salesforce ends
+    /// the oldest when there are more than five (fact base 3.10). The index follows a write within moments.
+    pub async fn grants(&self, consumer_key: &str, user: &SalesforceUserId) -> Result<usize, StoreError> {
+        self.granted(&keys::grants(consumer_key, user)).await.map(|connections| connections.len())
+    }
+
+    /// Whether another connection holds this record's refresh token: revoking it would end that one too.
+    pub async fn is_held_elsewhere(&self, record: &ConnectionRecord) -> Result<bool, StoreError> {
+        let (Some(key), Some(fingerprint)) = (&record.grants_key, &record.refresh_fingerprint) else {
+            return Ok(false);
+        };
+        let mut others = self.granted(key).await?;
+        // The index may not have it yet; a moment ago it held the same grant.
+        if let Some(Reconnect::New { of, .. } | Reconnect::Old { of }) = &record.reconnect
+            && !others.contains(of)
+        {
+            others.push(of.clone());
+        }
+        for other in others.iter().filter(|other| **other != record.connection.id) {
+            let held = self
+                .connection(other)
+                .await?
+                .filter(|other| !matches!(other.connection.state, domain::ConnectionState::Revoking { .. }));
+            if held.is_some_and(|held| held.refresh_fingerprint.as_ref() == Some(fingerprint)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The connections in one partition of index `grants`, but for those that are being revoked.
+    async fn granted(&self, partition: &str) -> Result<Vec<ConnectionId>, StoreError> {
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(GRANTS)
+            .key_condition_expression("grants_pk = :partition")
+            .filter_expression("#state <> :revoking")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":partition", S(partition))
+            .expression_attribute_values(":revoking", S("revoking"))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))?;
+        let items = page.items.unwrap_or_default();
+        Ok(items.iter().filter_map(|item| keys::connection_of(item.get("pk")?.as_s().ok()?)).collect())
+    }
+}
+
+/// On condition that the connection is as it was read: nobody has taken the lease since, nor put another refresh
+/// token in its place, and it is not on its way out.
+fn unchanged(put: PutBuilder, before: &ConnectionRecord) -> PutBuilder {
+    const AS_READ: &str =
+        "#state IN (:active, :blocked, :unknown, :reauth) AND product = :product AND epoch = :epoch";
+    let put = put
+        .expression_attribute_names("#state", "state")
+        .expression_attribute_values(":active", S("active"))
+        .expression_attribute_values(":blocked", S("blocked"))
+        .expression_attribute_values(":unknown", S("refresh_unknown"))
+        .expression_attribute_values(":reauth", S("needs_reauth"))
+        .expression_attribute_values(":product", S(before.connection.product.as_str()))
+        .expression_attribute_values(":epoch", N(before.epoch));
+    match &before.refresh_fingerprint {
+        Some(held) => put
+            .condition_expression(format!("{AS_READ} AND refresh_fingerprint = :held"))
+            .expression_attribute_values(":held", S(held.as_str())),
+        None => put.condition_expression(format!("{AS_READ} AND attribute_not_exists(refresh_fingerprint)")),
+    }
+}
+
+fn to_value(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(value)
+        .map_err(|error| StoreError::Corrupt { pk: "a reconnect".into(), what: error.to_string() })
+}

@@ -1,0 +1,78 @@
+// A connection is authorized anew: who comes back as another Salesforce user is asked first, and too many grants of one
+// user are warned of.
+
+import assert from 'node:assert/strict';
+
+import { SYNC, leaves, logsIn, pressesConnect, readsRecords, signedIn, story } from './lib/story.mjs';
+
+/** Alice has connected Acme as Uma: the connection. */
+async function connected(stack, alice) {
+  await stack.world('install', SYNC);
+  await signedIn(alice);
+  await pressesConnect(alice);
+  await leaves(alice);
+  await logsIn(alice, 'uma@acme.example');
+  await alice.sees('Allow Access?');
+  await alice.press('Allow');
+  await readsRecords(alice);
+  const { connections: [connection] } = await stack.call('/v1/connections');
+  return connection;
+}
+
+/** A link for Alice. */
+async function invited(stack, wish) {
+  const session = await stack.call('/v1/connect-sessions', {
+    app: 'sync', user: 'u-alice', return_to: `${stack.product}/salesforce/return`, ...wish,
+  });
+  return session.connect_url;
+}
+
+story('who comes back as another Salesforce user sees both, and decides', async ({ stack, person }) => {
+  const alice = await person();
+  const { id } = await connected(stack, alice);
+  const username = async () => (await stack.call(`/v1/connections/${id}`)).username;
+  const comesBackAsAda = async () => {
+    await alice.open(await invited(stack, { connection_id: id }));
+    await alice.reads('This renews the connection of uma@acme.example');
+    await alice.page.getByRole('checkbox', { name: 'Ask me to sign in again' }).check();
+    await leaves(alice);
+    await logsIn(alice, 'ada@acme.example');
+  };
+
+  await comesBackAsAda();
+  await alice.sees('Allow Access?');
+  await alice.press('Allow');
+  await alice.sees('Another Salesforce user came back. Is that right?');
+  await alice.reads('uma@acme.example', 'ada@acme.example', 'Nothing has been changed yet');
+  await alice.meets('confirm');
+  await alice.press('Keep it as it was');
+  await alice.page.waitForURL('**/help/fl_*');
+  await alice.reads('You can fix this', 'Nothing was changed');
+  await alice.meets('help-other-identity');
+  assert.equal(await username(), 'uma@acme.example');
+
+  await alice.open(await invited(stack, { connection_id: id }));
+  await alice.meets('connect-again');
+  await comesBackAsAda();
+  await alice.sees('Allow Access?');
+  await alice.press('Allow');
+  await alice.sees('Another Salesforce user came back. Is that right?');
+  await alice.press('Change it');
+  await readsRecords(alice);
+  assert.equal(await username(), 'ada@acme.example');
+});
+
+story('before Salesforce ends an older connection, the connect page says so', async ({ stack, person }) => {
+  const alice = await person();
+  await connected(stack, alice);
+  for (let more = 0; more < 3; more += 1) {
+    await alice.open(await invited(stack, { customer: { id: 'c-acme' } }));
+    await leaves(alice);
+    await readsRecords(alice);
+  }
+
+  await alice.open(await invited(stack, { customer: { id: 'c-acme' } }));
+
+  await alice.reads('Salesforce may end an older connection', 'uma@acme.example has allowed Fernway Sync 4 times already');
+  await alice.meets('connect-crowded');
+});

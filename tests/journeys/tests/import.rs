@@ -1,0 +1,199 @@
+//! A product brings the tokens that it holds already.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use journeys::{Answer, Story};
+use local::stack::TABLE;
+use serde_json::{Value, json};
+use world::salesforce::Fault;
+
+/// A refresh token that the product got before it used Latchkey.
+fn held(story: &Story) -> String {
+    let key = &story.stack.app("fernway", "sync").consumer_key;
+    let granted = story.stack.salesforce.granted("acme", "uma@acme.example", key);
+    granted["refresh_token"].as_str().expect("a refresh token").to_owned()
+}
+
+fn rotate(story: &Story, rotation: bool) {
+    let key = story.stack.app("fernway", "sync").consumer_key.clone();
+    story.stack.salesforce.change(|state| {
+        let app = state.apps.iter_mut().find(|app| app.consumer_key == key).expect("the app");
+        app.refresh_token_rotation = rotation;
+    });
+}
+
+async fn import(story: &Story, token: &str, more: Value) -> Answer {
+    let mut call = json!({
+        "app": "sync",
+        "customer": { "id": "c-acme", "name": "Acme Corporation" },
+        "user": "u-alice",
+        "environment": "production",
+        "refresh_token": token,
+    });
+    for (name, value) in more.as_object().cloned().unwrap_or_default() {
+        call[name] = value;
+    }
+    story.call("POST", "/v1/connections", Some(call)).await
+}
+
+#[tokio::test]
+async fn a_token_becomes_a_connection_once_and_its_own_copy_is_spent() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.forget_calls();
+
+    let imported = import(&story, &token, json!({})).await;
+
+    assert_eq!((imported.status, &imported.body["rotated"]), (201, &json!(true)), "{}", imported.body);
+    assert_eq!(imported.text("username"), "uma@acme.example", "Salesforce's word");
+    assert_eq!(imported.text("state"), "active");
+    let connection = imported.text("id").to_owned();
+    let access = story.token(&connection).await;
+    assert_eq!(story.salesforce_says(&access).await, 200, "it works");
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "proved by one refresh");
+    assert_eq!(story.stack.dynamodb.find(TABLE, &token), Vec::<String>::new(), "kept nowhere in the clear");
+
+    let again = import(&story, &token, json!({})).await;
+    assert_eq!((again.status, again.text("id")), (200, connection.as_str()), "{}", again.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "and nothing was sent");
+
+    // It is a connection like any other: it refreshes, and is listed for its customer.
+    story.pass(SignedDuration::from_mins(16));
+    assert_eq!(story.token(&connection).await.status, 200);
+    let listed = story.call("GET", "/v1/connections?customer=c-acme", None).await;
+    assert_eq!(listed.body["connections"][0]["id"], connection.as_str());
+}
+
+#[tokio::test]
+async fn a_dry_run_sends_nothing_and_proves_nothing_away() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.forget_calls();
+
+    let dry = import(&story, &token, json!({ "dry_run": true })).await;
+    assert_eq!((dry.status, dry.text("would")), (200, "import"), "{}", dry.body);
+    assert_eq!(story.stack.salesforce.calls().len(), 0);
+    assert_eq!(story.connections().await.len(), 0);
+
+    assert_eq!(import(&story, &token, json!({})).await.status, 201);
+    let dry = import(&story, &token, json!({ "dry_run": true })).await;
+    assert_eq!(dry.text("would"), "already-imported");
+}
+
+#[tokio::test]
+async fn a_token_that_salesforce_refuses_is_named_with_its_diagnosis() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+
+    let refused = import(&story, &token, json!({})).await;
+
+    assert_eq!((refused.status, refused.problem()), (422, "import-refused"), "{}", refused.body);
+    assert_eq!((refused.text("cause"), refused.text("actor")), ("grant_expired_or_revoked", "end_user"));
+    let help = story.stack.browser().get(refused.text("help_url")).await;
+    assert_eq!(help.status, 200);
+    assert_eq!(story.connections().await.len(), 0);
+
+    story.stack.salesforce.forget_calls();
+    let again = import(&story, &token, json!({})).await;
+    assert_eq!(again.text("reference"), refused.text("reference"), "the same answer");
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "and nothing was sent for it");
+}
+
+#[tokio::test]
+async fn a_salesforce_that_is_down_costs_nothing() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.queue_token_fault(Fault::Html(503));
+
+    let later = import(&story, &token, json!({})).await;
+    assert_eq!((later.status, later.problem()), (503, "salesforce-unavailable"), "{}", later.body);
+    assert_eq!(import(&story, &token, json!({})).await.status, 201, "the next call succeeds");
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_is_tried_once_more_where_nothing_rotates() {
+    let story = Story::installed().await;
+    rotate(&story, false);
+    let token = held(&story);
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+
+    let unknown = import(&story, &token, json!({})).await;
+    assert_eq!((unknown.status, unknown.problem()), (409, "import-under-way"), "{}", unknown.body);
+    story.stack.salesforce.forget_calls();
+    assert_eq!(import(&story, &token, json!({})).await.status, 409, "not yet");
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0);
+
+    story.pass(SignedDuration::from_secs(61));
+    let imported = import(&story, &token, json!({})).await;
+    assert_eq!((imported.status, &imported.body["rotated"]), (201, &json!(false)), "{}", imported.body);
+}
+
+#[tokio::test]
+async fn an_answer_that_was_lost_with_rotation_ends_after_one_more_try() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+    assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
+
+    story.pass(SignedDuration::from_secs(61));
+    let lost = import(&story, &token, json!({})).await;
+    assert_eq!((lost.status, lost.problem()), (422, "import-refused"), "{}", lost.body);
+    assert_eq!(lost.text("cause"), "answer_lost");
+    story.stack.salesforce.forget_calls();
+    assert_eq!(import(&story, &token, json!({})).await.text("reference"), lost.text("reference"));
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "there is no third");
+}
+
+#[tokio::test]
+async fn two_imports_of_one_token_at_once_send_it_once() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.forget_calls();
+    story.stack.salesforce.set_token_latency(Duration::from_millis(300));
+
+    let (one, other) = tokio::join!(import(&story, &token, json!({})), import(&story, &token, json!({})));
+
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409], "{} {}", one.body, other.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1);
+    assert_eq!(story.connections().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_customer_who_is_connected_already_is_not_connected_twice_by_mistake() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let token = held(&story);
+    story.stack.salesforce.forget_calls();
+
+    let refused = import(&story, &token, json!({})).await;
+    assert_eq!((refused.status, refused.problem()), (409, "already-connected"), "{}", refused.body);
+    assert!(refused.body.to_string().contains(&connection), "{}", refused.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "nothing was sent");
+
+    let another = import(&story, &token, json!({ "another": true })).await;
+    assert_eq!(another.status, 201, "{}", another.body);
+}
+
+#[tokio::test]
+async fn bad_calls_are_refused_before_anything_is_sent() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.forget_calls();
+    for bad in [
+        json!({ "app": "none" }),
+        json!({ "environment": null }),
+        json!({ "my_domain": "https://evil.example", "environment": null }),
+        json!({ "refresh_token": "short" }),
+        json!({ "customer": { "id": "" } }),
+        json!({ "surplus": 1 }),
+    ] {
+        let answer = import(&story, &token, bad.clone()).await;
+        assert_eq!(answer.status, 400, "{bad}: {}", answer.body);
+        assert!(!answer.body.to_string().contains(&token));
+    }
+    assert_eq!(story.stack.salesforce.calls().len(), 0);
+}

@@ -1,0 +1,500 @@
+//! What lies between a process and the services that it calls.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use aws_smithy_runtime_api::{
+    client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpClient, SharedHttpConnector, http_client_fn},
+        orchestrator::{HttpRequest, HttpResponse},
+        result::ConnectorError,
+    },
+    http::StatusCode,
+};
+use aws_smithy_types::body::SdkBody;
+use axum::body::Body;
+use domain::secret::{AccessToken, Fingerprint, RefreshToken};
+use jiff::Timestamp;
+use salesforce::http::{ANSWER, NoAnswer, Sending, Transport};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{oneshot, watch},
+    time::{sleep, timeout},
+};
+use world::{Clock, dynamodb::Direct, salesforce::Desk};
+
+tokio::task_local! {
+    /// The call that a request belongs to.
+    pub(crate) static CALL: u64;
+}
+
+/// What is asked of whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The table is read.
+    Read,
+    /// The table is written.
+    Write,
+    /// The fallback is read or written.
+    Fallback,
+    /// A refresh token is sent to Salesforce.
+    Refresh,
+    /// Anything else at Salesforce.
+    Other,
+}
+
+/// What befalls a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing.
+    None,
+    /// It does not arrive, and its sender notices.
+    Unreachable,
+    /// The service refuses it: DynamoDB throttles, Salesforce is down for maintenance.
+    Refused,
+    /// It is carried out, and the answer is lost.
+    AnswerLost,
+    /// Its sender dies before it arrives.
+    DiesBefore,
+    /// Its sender dies; it is carried out all the same.
+    DiesAfter,
+}
+
+/// A request's way.
+#[derive(Debug, Clone, Copy)]
+pub struct Fate {
+    /// How long it is under way.
+    pub there: Duration,
+    /// How long its answer is.
+    pub back: Duration,
+    /// What befalls it.
+    pub effect: Effect,
+}
+
+/// Decides each request's fate.
+pub trait Fates: Send {
+    /// The fate of the `number`th request since the start, counted from 0, of this kind.
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate;
+}
+
+/// One sending of a refresh token, as it was seen from outside.
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that was seen or was not")]
+#[derive(Debug, Clone)]
+pub struct Sent {
+    /// Which refresh token.
+    pub token: Fingerprint,
+    /// By which process.
+    pub process: usize,
+    /// When it left.
+    pub at: Timestamp,
+    /// When its sender had an answer, or gave up.
+    pub ended: Option<Timestamp>,
+    /// What Salesforce did with it.
+    pub granted: Option<Granted>,
+    /// Whether Salesforce refused it: it spent nothing.
+    pub refused: bool,
+    /// Whether the answer reached its sender.
+    pub delivered: bool,
+    /// In which call, where it was one.
+    pub call: Option<u64>,
+    /// Whether its sender died before it was done.
+    pub orphaned: bool,
+    /// Whether the access token that it brought stood in the table.
+    pub kept: bool,
+    done: bool,
+    /// Whether Salesforce said that the same token was being used at that very moment.
+    pub met_itself: bool,
+}
+
+impl Sent {
+    /// Whether its answer reached a process that kept it, or lived to keep it.
+    pub fn heard(&self) -> bool {
+        self.delivered && (self.kept || !self.orphaned)
+    }
+}
+
+/// What Salesforce gave for a refresh token.
+#[derive(Debug, Clone)]
+pub struct Granted {
+    /// The access token.
+    pub access: Fingerprint,
+    /// The refresh token that is good from now on, where it was rotated.
+    pub refresh: Option<Fingerprint>,
+}
+
+/// The table's refresh token after a write: when, and which.
+pub type Stored = (Timestamp, String);
+
+/// Everything between the processes and the services. Clones share it.
+#[derive(Clone)]
+pub struct Ether {
+    pub(crate) table: Direct,
+    desk: Arc<Desk>,
+    clock: Clock,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    fates: Box<dyn Fates>,
+    number: usize,
+    sent: Vec<Sent>,
+    stored: Vec<Stored>,
+    trace: Vec<String>,
+    secrets: BTreeMap<String, String>,
+    watched: Option<(String, &'static str)>,
+}
+
+impl fmt::Debug for Ether {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ether")
+    }
+}
+
+/// Every request arrives, quickly.
+#[derive(Debug, Clone, Copy)]
+pub struct Calm;
+
+impl Fates for Calm {
+    fn fate(&mut self, _: usize, _: Kind) -> Fate {
+        Fate { there: Duration::from_millis(2), back: Duration::from_millis(2), effect: Effect::None }
+    }
+}
+
+impl Ether {
+    /// A calm one.
+    pub fn new(table: Direct, desk: Arc<Desk>, clock: Clock, secrets: BTreeMap<String, String>) -> Self {
+        let state = State {
+            fates: Box::new(Calm),
+            number: 0,
+            sent: Vec::new(),
+            stored: Vec::new(),
+            trace: Vec::new(),
+            secrets,
+            watched: None,
+        };
+        Self { table, desk, clock, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// From now on these decide. Requests are counted afresh.
+    pub fn set(&self, fates: impl Fates + 'static) {
+        let mut state = self.state();
+        state.fates = Box::new(fates);
+        state.number = 0;
+    }
+
+    /// How many requests there were since the fates were set.
+    pub fn requests(&self) -> usize {
+        self.state().number
+    }
+
+    /// Every sending of a refresh token so far.
+    pub fn sent(&self) -> Vec<Sent> {
+        self.state().sent.clone()
+    }
+
+    /// What refresh token stood in the table, after each write of it.
+    pub fn stored(&self) -> Vec<Stored> {
+        self.state().stored.clone()
+    }
+
+    /// What happened, a line a request: for a schedule that broke a law.
+    pub fn trace(&self) -> String {
+        self.state().trace.join("\n")
+    }
+
+    /// The way to AWS of one process.
+    pub(crate) fn aws(&self, process: usize, death: watch::Sender<bool>) -> SharedHttpClient {
+        let connector = SharedHttpConnector::new(Wire { ether: self.clone(), process, death });
+        http_client_fn(move |_, _| connector.clone())
+    }
+
+    /// The way to Salesforce of one process.
+    pub(crate) fn salesforce(&self, process: usize, death: watch::Sender<bool>) -> salesforce::Http {
+        salesforce::Http::through(Wire { ether: self.clone(), process, death })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no panic while holding the ether")
+    }
+
+    fn fate(&self, kind: Kind, what: &str, process: usize) -> Fate {
+        let at = self.clock.now();
+        let mut state = self.state();
+        let number = state.number;
+        state.number += 1;
+        let fate = state.fates.fate(number, kind);
+        state.trace.push(format!(
+            "{at} #{number} process {process}: {what}: {:?} there {:?} back {:?}",
+            fate.effect, fate.there, fate.back
+        ));
+        fate
+    }
+}
+
+/// One process's way out.
+#[derive(Debug, Clone)]
+struct Wire {
+    ether: Ether,
+    process: usize,
+    death: watch::Sender<bool>,
+}
+
+/// An answer's way back: none if it is lost or its sender is dead.
+enum Back<A> {
+    Answer(A),
+    Lost,
+    Unreachable,
+    Refused,
+}
+
+impl Wire {
+    /// Carries a request over. What is carried out is carried out even if its sender no longer waits.
+    async fn carry<A: Send + 'static>(
+        self,
+        fate: Fate,
+        carry_out: impl Future<Output = A> + Send + 'static,
+    ) -> Back<A> {
+        match fate.effect {
+            Effect::DiesBefore => self.die().await,
+            Effect::Unreachable => {
+                sleep(fate.there).await;
+                return Back::Unreachable;
+            }
+            Effect::Refused => {
+                sleep(fate.there + fate.back).await;
+                return Back::Refused;
+            }
+            Effect::None | Effect::AnswerLost | Effect::DiesAfter => {}
+        }
+        let (answered, answer) = oneshot::channel();
+        tokio::spawn(async move {
+            sleep(fate.there).await;
+            let answer = carry_out.await;
+            sleep(fate.back).await;
+            // Nobody may be waiting any more.
+            let _ = answered.send(answer);
+        });
+        match fate.effect {
+            Effect::DiesAfter => self.die().await,
+            Effect::AnswerLost => {
+                let _ = answer.await;
+                Back::Lost
+            }
+            _ => answer.await.map_or(Back::Lost, Back::Answer),
+        }
+    }
+
+    async fn die<A>(&self) -> A {
+        self.death.send_replace(true);
+        std::future::pending().await
+    }
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let target = request.headers().get("x-amz-target").unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap_or_default().to_vec();
+        let (service, operation) = target.split_once('.').unwrap_or_default();
+        if service == "secretsmanager" {
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let name = asked["SecretId"].as_str().unwrap_or_default().to_owned();
+            let value = self.ether.state().secrets.get(&name).cloned();
+            let value = value.unwrap_or_else(|| panic!("there is no secret {name}"));
+            let answer = json!({ "Name": name, "SecretString": value, "VersionId": "1" });
+            return HttpConnectorFuture::ready(Ok(answer_of(200, answer.to_string())));
+        }
+        let operation = operation.to_owned();
+        let table = table_of(&body);
+        let kind = match operation.as_str() {
+            _ if table == crate::rig::FALLBACK => Kind::Fallback,
+            "GetItem" | "Query" | "Scan" => Kind::Read,
+            _ => Kind::Write,
+        };
+        let fate = self.ether.fate(kind, &format!("{operation} {table}"), self.process);
+        let ether = self.ether.clone();
+        let carried = self.clone().carry(fate, async move {
+            let answer = ether.table.answer(&operation, &body);
+            ether.note_stored(kind);
+            answer
+        });
+        HttpConnectorFuture::new(async move {
+            match carried.await {
+                Back::Answer((status, body)) => Ok(answer_of(status, body)),
+                Back::Refused => {
+                    let body = json!({
+                        "__type": "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+                        "message": "too fast",
+                    });
+                    Ok(answer_of(400, body.to_string()))
+                }
+                Back::Lost | Back::Unreachable => Err(ConnectorError::io("the connection broke".into())),
+            }
+        })
+    }
+}
+
+impl Transport for Wire {
+    fn send(&self, request: http::Request<Vec<u8>>) -> Sending {
+        let (wire, ether) = (self.clone(), self.ether.clone());
+        Box::pin(async move {
+            let token = refresh_token(request.body());
+            let kind = if token.is_some() { Kind::Refresh } else { Kind::Other };
+            let fate = ether.fate(kind, request.uri().path(), wire.process);
+            let sent = token.map(|token| ether.note_sent(token, wire.process));
+            let answering = ether.clone();
+            let carried = wire.carry(fate, async move { answering.ask(request, sent).await });
+            let back = timeout(ANSWER, carried).await;
+            let no_answer = |what: &str, sent| NoAnswer { what: what.into(), sent, oversized: false };
+            let answer = match back {
+                Ok(Back::Answer(Some(answer))) => Ok(answer),
+                Ok(Back::Answer(None) | Back::Lost) => Err(no_answer("the connection broke", true)),
+                Ok(Back::Unreachable) => Err(no_answer("no connection", false)),
+                Ok(Back::Refused) => {
+                    let html = http::Response::builder().status(503).body(b"<html>down</html>".to_vec());
+                    Ok(html.expect("a response"))
+                }
+                Err(_) => Err(no_answer("no whole answer in time", true)),
+            };
+            if let Some(sent) = sent {
+                let unprocessed = matches!(fate.effect, Effect::Refused | Effect::Unreachable);
+                ether.note_end(sent, answer.is_ok() && !unprocessed, unprocessed);
+            }
+            answer
+        })
+    }
+}
+
+impl Ether {
+    async fn ask(
+        &self,
+        request: http::Request<Vec<u8>>,
+        sent: Option<usize>,
+    ) -> Option<http::Response<Vec<u8>>> {
+        let host = request.uri().authority().map(ToString::to_string).unwrap_or_default();
+        let (mut head, body) = request.into_parts();
+        head.headers.insert(http::header::HOST, host.parse().expect("a host"));
+        let request = http::Request::from_parts(head, Body::from(body));
+        let (head, body) = self.desk.clone().answer(request).await.ok()?.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.ok()?.to_vec();
+        if let Some(sent) = sent {
+            self.note_answer(sent, &body);
+        }
+        Some(http::Response::from_parts(head, body))
+    }
+
+    fn note_sent(&self, token: Fingerprint, process: usize) -> usize {
+        let at = self.clock.now();
+        let mut state = self.state();
+        state.sent.push(Sent {
+            token,
+            process,
+            at,
+            ended: None,
+            granted: None,
+            refused: false,
+            delivered: false,
+            call: CALL.try_with(|call| *call).ok(),
+            orphaned: false,
+            kept: false,
+            done: false,
+            met_itself: false,
+        });
+        state.sent.len() - 1
+    }
+
+    fn note_answer(&self, sent: usize, body: &[u8]) {
+        let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+        let granted = answer["access_token"].as_str().map(|access| Granted {
+            access: AccessToken::new(access).fingerprint(),
+            refresh: answer["refresh_token"].as_str().map(|token| RefreshToken::new(token).fingerprint()),
+        });
+        let at = self.clock.now();
+        let mut state = self.state();
+        state.trace.push(format!("{at} Salesforce answers sending {sent}: {}", answer["error_description"]));
+        let seen = &mut state.sent[sent];
+        seen.refused = granted.is_none();
+        seen.met_itself = answer["error_description"] == "token request is already being processed";
+        seen.granted = granted;
+    }
+
+    fn note_end(&self, sent: usize, delivered: bool, unprocessed: bool) {
+        let at = self.clock.now();
+        let mut state = self.state();
+        let seen = &mut state.sent[sent];
+        (seen.ended, seen.delivered) = (Some(at), delivered);
+        seen.refused |= unprocessed;
+    }
+
+    /// Ends every sending of a process that is dead.
+    pub(crate) fn note_death(&self, process: usize) {
+        let at = self.clock.now();
+        let mut state = self.state();
+        state.trace.push(format!("{at} process {process} dies"));
+        for sent in state.sent.iter_mut().filter(|sent| sent.process == process && !sent.done) {
+            sent.orphaned = true;
+            sent.ended.get_or_insert(at);
+        }
+    }
+
+    /// What a call, or a run of the sweep, sent is done with: what it learnt must be kept.
+    pub(crate) fn note_done(&self, process: usize, call: Option<u64>) {
+        let mut state = self.state();
+        for sent in state.sent.iter_mut().filter(|sent| sent.process == process && sent.call == call) {
+            sent.done |= !sent.orphaned;
+        }
+    }
+
+    fn note_stored(&self, kind: Kind) {
+        if kind != Kind::Write {
+            return;
+        }
+        let at = self.clock.now();
+        let mut state = self.state();
+        let Some((pk, sk)) = state.watched.clone() else { return };
+        let item = self.table.item(crate::rig::TABLE, &pk, sk);
+        let token = item.as_ref().and_then(|item| item["refresh_fingerprint"]["S"].as_str());
+        if let Some(token) = token.filter(|token| state.stored.last().is_none_or(|(_, last)| last != token)) {
+            state.stored.push((at, token.to_owned()));
+        }
+        let access = item.as_ref().and_then(|item| item["access_fingerprint"]["S"].as_str());
+        for sent in &mut state.sent {
+            let granted = sent.granted.as_ref().map(|granted| granted.access.as_str());
+            sent.kept |= granted.is_some() && granted == access;
+        }
+    }
+
+    /// Whose refresh token is watched: the partition key of a connection.
+    pub(crate) fn watch(&self, pk: String) {
+        self.state().watched = Some((pk, "CONNECTION"));
+        self.note_stored(Kind::Write);
+    }
+
+    /// A line of a schedule's own.
+    pub fn note(&self, line: &str) {
+        let at = self.clock.now();
+        self.state().trace.push(format!("{at} {line}"));
+    }
+}
+
+fn refresh_token(body: &[u8]) -> Option<Fingerprint> {
+    let params: BTreeMap<_, _> = form_urlencoded::parse(body).collect();
+    (params.get("grant_type")? == "refresh_token").then_some(())?;
+    Some(RefreshToken::new(params.get("refresh_token")?.clone()).fingerprint())
+}
+
+fn table_of(body: &[u8]) -> String {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let table = body["TableName"].as_str();
+    table.unwrap_or(crate::rig::TABLE).to_owned()
+}
+
+fn answer_of(status: u16, body: String) -> HttpResponse {
+    let status = StatusCode::try_from(status).expect("a status");
+    let mut answer = HttpResponse::new(status, SdkBody::from(body));
+    answer.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+    answer
+}

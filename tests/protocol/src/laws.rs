@@ -1,0 +1,168 @@
+//! What may never happen (design: *Never*, and the refresh protocol), checked against what was seen.
+
+use domain::secret::Fingerprint;
+use jiff::SignedDuration;
+
+use crate::{Answer, Rig};
+
+/// How long after a sending that was not answered its recovery may come at the earliest.
+const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a schedule came to, once everything has settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// There is a token, and Salesforce takes it.
+    Token,
+    /// The grant is lost: its last answer died with its process, or never reached one.
+    AnswerLost,
+    /// The grant is taken to be lost: a process wrote that it was about to send, and then the one that was to recover
+    /// it did, and neither was heard of again. That neither had sent, nobody can know.
+    PresumedLost,
+}
+
+/// How many answers of Salesforce's there were, and what became of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Refresh tokens sent.
+    pub sent: usize,
+    /// Answered with new tokens, which reached a process that lived on.
+    pub answered: usize,
+    /// Not answered, or answered to nobody that lived on.
+    pub unheard: usize,
+    /// Refused, or never arrived: nothing was spent.
+    pub refused: usize,
+    /// Sent again by the one recovery.
+    pub recovered: usize,
+    /// Answers that reached a process that went on living, and were not kept. It must be none.
+    pub lost: usize,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.answered += other.answered;
+        self.unheard += other.unheard;
+        self.refused += other.refused;
+        self.recovered += other.recovered;
+        self.lost += other.lost;
+    }
+}
+
+/// A caller's answer holds what is durable: never a token whose refresh token could still be lost.
+pub fn answer_is_durable(rig: &Rig, answer: &Answer) -> Result<(), String> {
+    let Some(token) = answer.token() else { return Ok(()) };
+    let sent = rig.ether.sent();
+    let granted =
+        sent.iter().find_map(|sent| sent.granted.as_ref().filter(|granted| granted.access == token));
+    let Some(refresh) = granted.and_then(|granted| granted.refresh.as_ref()) else { return Ok(()) };
+    let chain = rig.chain();
+    let place = |token: &str| chain.iter().position(|known| known.as_str() == token);
+    let held = rig.item()["refresh_fingerprint"]["S"].as_str().and_then(place);
+    let waiting = rig.waiting();
+    let waiting = waiting.as_ref().and_then(waiting_refresh).and_then(|token| place(&token));
+    if held.max(waiting) >= place(refresh.as_str()) {
+        Ok(())
+    } else {
+        Err(format!("{} was handed out before its refresh token was durable", token.as_str()))
+    }
+}
+
+fn waiting_refresh(item: &serde_json::Value) -> Option<String> {
+    let pair = &item["renewed"]["M"]["refresh_token"]["L"];
+    Some(pair[1]["S"].as_str()?.to_owned())
+}
+
+/// Everything that may never happen, and what the schedule came to. `last`: the answer to the last caller, after
+/// everything was mended and time has passed.
+pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
+    let (sent, chain) = (rig.ether.sent(), rig.chain());
+    let mut tally = Tally { sent: sent.len(), ..Tally::default() };
+    let place = |token: &str| chain.iter().position(|known| known.as_str() == token);
+
+    for (number, one) in sent.iter().enumerate() {
+        if one.met_itself {
+            return Err(format!("sending {number} met another of the same refresh token at Salesforce"));
+        }
+        let ended = one.ended.ok_or_else(|| format!("sending {number} never ended"))?;
+        match &one.granted {
+            Some(_) if one.heard() => tally.answered += 1,
+            _ if one.refused => tally.refused += 1,
+            _ => tally.unheard += 1,
+        }
+        // A later use of the same token: after a refusal; without rotation, after an answer; else as the one
+        // recovery of a sending whose answer reached nobody that lived to keep it.
+        let mut unheard = u32::from(!one.refused && !one.heard());
+        for (later, other) in sent.iter().enumerate().skip(number + 1).filter(|(_, s)| s.token == one.token) {
+            if other.at < ended {
+                return Err(format!("sendings {number} and {later} of one refresh token overlap"));
+            }
+            if one.refused {
+                continue;
+            }
+            if one.heard() {
+                if one.granted.as_ref().is_some_and(|granted| granted.refresh.is_some()) {
+                    return Err(format!(
+                        "sending {later} repeats {number}, whose answer was a new refresh token"
+                    ));
+                }
+                continue;
+            }
+            if other.at < one.at + RECOVERY_AFTER {
+                return Err(format!("sending {later} recovers {number} too early"));
+            }
+            tally.recovered += 1;
+            unheard += u32::from(!other.refused && !other.heard());
+            if unheard > 2 {
+                return Err(format!("sending {later} is a second recovery of {number}"));
+            }
+        }
+    }
+
+    let mut newest = None;
+    for (at, token) in rig.ether.stored() {
+        let here = place(&token).ok_or_else(|| format!("{token} is none of Salesforce's"))?;
+        if newest.is_some_and(|newest| here < newest) {
+            return Err(format!("{at}: an older refresh token was written over a newer one"));
+        }
+        newest = Some(here);
+    }
+
+    // What reached a process that lived on is in the table: it, or its successor.
+    for one in sent.iter().filter(|one| one.delivered) {
+        let Some(refresh) = one.granted.as_ref().and_then(|granted| granted.refresh.as_ref()) else {
+            continue;
+        };
+        if place(refresh.as_str()) > newest && !one.orphaned {
+            tally.lost += 1;
+        }
+    }
+    if tally.lost > 0 {
+        return Err(format!("{} answers that reached a living process were not kept", tally.lost));
+    }
+    Ok((end(rig, last, &tally)?, tally))
+}
+
+fn end(rig: &Rig, last: &Answer, tally: &Tally) -> Result<End, String> {
+    match (last.status, last.problem()) {
+        (200, _) => {
+            let token = last.token().ok_or("an answer without a fingerprint")?;
+            let live = rig.world.read(|state| {
+                let mut tokens = state.access_tokens.iter();
+                tokens.any(|(access, _)| fingerprint(access) == token)
+            });
+            if live && !rig.world.live_grants().is_empty() {
+                Ok(End::Token)
+            } else {
+                Err("the last token is none that Salesforce takes".into())
+            }
+        }
+        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => {
+            Ok(if tally.unheard > 0 { End::AnswerLost } else { End::PresumedLost })
+        }
+        _ => Err(format!("the last caller got {} {}", last.status, last.body)),
+    }
+}
+
+fn fingerprint(token: &str) -> Fingerprint {
+    domain::secret::AccessToken::new(token).fingerprint()
+}

@@ -1,0 +1,355 @@
+//! A connection at a Salesforce, and processes that are asked for its token.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_credential_types::Credentials;
+use domain::{
+    App, AppKind, Brand, ConnectSession, Connection, ConnectionId, ConnectionState, Customer, Environment,
+    HostChoice, Identity, Product, Scopes, SessionState,
+    product::{ApiKeyDigest, Packages, Support},
+    secret::{AccessToken, ApiKey, ConnectKey, Fingerprint, Hash, RefreshToken},
+};
+use jiff::{SignedDuration, Timestamp};
+use lambda_http::Body;
+use salesforce::{Hosts, Salesforce};
+use serde_json::{Value, json};
+use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
+use store::{ConnectionRecord, NewConnection, Tokens};
+use sweep::Sweep;
+use token::Token;
+use tokio::{sync::watch, time::timeout};
+use world::{
+    Clock,
+    dynamodb::Direct,
+    salesforce::{AppRegistration, Salesforce as World},
+};
+
+use crate::{Ether, ether::CALL};
+
+/// The table.
+pub const TABLE: &str = "latchkey";
+
+/// The fallback.
+pub const FALLBACK: &str = "latchkey-fallback";
+
+const KEYRING: &str = "keyring";
+const APP_SECRET: &str = "apps/sync";
+const CONSUMER_KEY: &str = "3MVG9protocol";
+const CONSUMER_SECRET: &str = "consumer-secret";
+
+/// When Lambda ends the token function.
+pub const TIME_OUT: Duration = Duration::from_secs(20);
+
+/// One connection, its Salesforce, and the way between.
+#[derive(Debug)]
+pub struct Rig {
+    /// Salesforce.
+    pub world: World,
+    /// The way.
+    pub ether: Ether,
+    /// The time.
+    pub clock: Clock,
+    /// The connection.
+    pub connection: ConnectionId,
+    api_key: ApiKey,
+    processes: usize,
+}
+
+/// A process that serves the token function, and the sweep.
+#[derive(Debug, Clone)]
+pub struct Process {
+    number: usize,
+    ether: Ether,
+    clock: Clock,
+    token: Token,
+    sweep: Sweep,
+    death: watch::Sender<bool>,
+}
+
+/// What a caller got.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The HTTP status; 0: the process died.
+    pub status: u16,
+    /// The body.
+    pub body: Value,
+}
+
+impl Answer {
+    /// The fingerprint of the token in it.
+    pub fn token(&self) -> Option<Fingerprint> {
+        Fingerprint::parse(self.body["fingerprint"].as_str()?)
+    }
+
+    /// Whether the process died before it answered.
+    pub fn died(&self) -> bool {
+        self.status == 0
+    }
+
+    /// The problem's type.
+    pub fn problem(&self) -> &str {
+        self.body["type"].as_str().unwrap_or_default().rsplit(':').next().unwrap_or_default()
+    }
+}
+
+impl Rig {
+    /// A connection whose token ends in an hour's quarter, at a Salesforce that rotates refresh tokens or not.
+    pub async fn new(rotation: bool) -> Self {
+        let clock = Clock::of_tokio("2026-11-22T09:00:00Z".parse().expect("a time"));
+        let world = World::new(clock.clone());
+        world.change(|state| state.site = "salesforce.localhost:7402".into());
+        let mut registration = AppRegistration::connected_app(
+            "Protocol",
+            CONSUMER_KEY,
+            CONSUMER_SECRET,
+            "https://connect.example.com/oauth/callback",
+        );
+        registration.refresh_token_rotation = rotation;
+        registration.scopes = vec!["api".into(), "refresh_token".into()];
+        world.register_app(registration);
+        world.install("acme", CONSUMER_KEY).expect("the app can be installed");
+        let secrets = BTreeMap::from([
+            (KEYRING.to_owned(), json!({ "current": "v1", "v1": "k".repeat(64) }).to_string()),
+            (APP_SECRET.to_owned(), json!({ "current": CONSUMER_SECRET }).to_string()),
+        ]);
+        let ether = Ether::new(Direct::default(), world.desk(), clock.clone(), secrets);
+
+        let product = product();
+        let api_key = ApiKey::mint(&product.id, "test");
+        let mut rig =
+            Self { connection: ConnectionId::mint(clock.now()), world, ether, clock, api_key, processes: 0 };
+        rig.fill(product).await;
+        rig
+    }
+
+    /// Stores the product and its connection.
+    async fn fill(&mut self, mut product: Product) {
+        let (platform, now) = (self.platform(usize::MAX, &watch::channel(false).0), self.clock.now());
+        platform.store.create_table().await.expect("the table");
+        platform.fallback().expect("a name").create_table().await.expect("the fallback");
+        product.api_keys.push(ApiKeyDigest { id: "test".into(), hash: self.api_key.hash() });
+        platform.store.put_product(&product).await.expect("the product is stored");
+
+        let app = &product.apps[0];
+        let session = session(&product, now);
+        platform.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
+        let user = self.world.org("acme").users[0].id.clone();
+        let granted = self.world.granted("acme", &user, CONSUMER_KEY);
+        let text =
+            |member: &str| granted[member].as_str().unwrap_or_else(|| panic!("no {member}")).to_owned();
+        let id = text("id");
+        let mut whose = id.rsplit('/');
+        let (user, org) = (whose.next().expect("a user"), whose.next().expect("an org"));
+        let connection = Connection {
+            id: self.connection.clone(),
+            product: product.id.clone(),
+            app: app.id.clone(),
+            customer: session.customer.clone(),
+            user: session.user.clone(),
+            session: Some(session.id.clone()),
+            identity: Identity {
+                org: org.parse().expect("an org id"),
+                user: user.parse().expect("a user id"),
+                username: None,
+            },
+            login_host: platform.salesforce.hosts().production().origin().to_owned(),
+            environment: Environment::Production,
+            instance_url: text("instance_url"),
+            scopes: Scopes::parse(&text("scope")),
+            state: ConnectionState::Active,
+            created_at: now,
+        };
+        let (access, refresh) =
+            (AccessToken::new(text("access_token")), RefreshToken::new(text("refresh_token")));
+        let tokens = Tokens { access: &access, refresh: Some(&refresh), issued_at: now };
+        let vault = platform.vault().expect("a keyring");
+        let record = ConnectionRecord::seal(&vault, connection, tokens, app).await.expect("sealed");
+        let new = NewConnection {
+            record: &record,
+            session: &session.id,
+            receipt: None,
+            due: now + app.keep_alive(),
+        };
+        assert!(platform.store.save_connection(&new).await.expect("the connection is stored"));
+        self.ether.watch(format!("CONNECTION#{}", self.connection));
+    }
+
+    fn platform(&self, process: usize, death: &watch::Sender<bool>) -> Platform {
+        let hosts = Hosts::on_this_machine(
+            &self.world.login_origin().parse().expect("an address"),
+            &self.world.test_origin().parse().expect("an address"),
+            ".my.salesforce.localhost",
+        );
+        let salesforce =
+            Salesforce::new(self.ether.salesforce(process, death.clone()), hosts.expect("loopback names"));
+        let settings = Settings {
+            table: TABLE.into(),
+            public_url: PublicUrl::parse("https://connect.example.com").expect("an origin"),
+            keyring: Some(KEYRING.into()),
+            fallback: Some(FALLBACK.into()),
+        };
+        let aws = Aws {
+            region: "eu-central-1".into(),
+            credentials: Credentials::new("test", "test", None, None, "test"),
+            dynamodb: Some("http://dynamodb.localhost".into()),
+            secrets_manager: Some("http://secrets.localhost".into()),
+        };
+        Platform::through(self.ether.aws(process, death.clone()), settings, &aws, salesforce)
+    }
+
+    /// A new process, cold.
+    pub fn process(&mut self) -> Process {
+        let (number, death) = (self.processes, watch::channel(false).0);
+        self.processes += 1;
+        let platform = || self.platform(number, &death);
+        Process {
+            token: Token::new(platform()).expect("the settings are complete"),
+            sweep: Sweep::new(platform()).expect("the settings are complete"),
+            number,
+            ether: self.ether.clone(),
+            clock: self.clock.clone(),
+            death,
+        }
+    }
+
+    /// The call for the connection's token: `None` is GET, a body is POST.
+    pub fn call(&self, body: Option<&Value>) -> http::Request<Body> {
+        let method = if body.is_some() { "POST" } else { "GET" };
+        http::Request::builder()
+            .method(method)
+            .uri(format!("https://connect.example.com/v1/connections/{}/token", self.connection))
+            .header("authorization", format!("Bearer {}", self.api_key.expose()))
+            .header("content-type", "application/json")
+            .body(body.map_or(Body::Empty, |body| Body::Text(body.to_string())))
+            .expect("a request")
+    }
+
+    /// The connection as it is stored.
+    pub fn item(&self) -> Value {
+        let pk = format!("CONNECTION#{}", self.connection);
+        self.ether.table.item(TABLE, &pk, "CONNECTION").expect("the connection is stored")
+    }
+
+    /// What waits in the fallback for the refresh token that is stored.
+    pub fn waiting(&self) -> Option<Value> {
+        let sent = self.item()["refresh_fingerprint"]["S"].as_str()?.to_owned();
+        let pk = format!("CONNECTION#{}", self.connection);
+        self.ether.table.item(FALLBACK, &pk, &format!("AFTER#{sent}"))
+    }
+
+    /// Salesforce's refresh tokens of the connection's grant, in the order in which they were good.
+    pub fn chain(&self) -> Vec<Fingerprint> {
+        let grant = self.world.grants().remove(0);
+        grant
+            .spent
+            .into_iter()
+            .chain(grant.refresh_token)
+            .map(|token| RefreshToken::new(token).fingerprint())
+            .collect()
+    }
+}
+
+impl Process {
+    /// Answers a call; ends without an answer if the process dies, or Lambda ends it.
+    pub async fn answer(&self, request: http::Request<Body>) -> Answer {
+        let dead = Answer { status: 0, body: Value::Null };
+        let mut death = self.death.subscribe();
+        let call = fastrand::u64(..);
+        let responding = CALL.scope(call, self.token.respond(request, self.clock.now()));
+        let answer = tokio::select! {
+            biased;
+            _ = death.wait_for(|dead| *dead) => None,
+            answer = timeout(TIME_OUT, responding) => {
+                answer.inspect_err(|_| self.ether.note("Lambda's time-out")).ok()
+            }
+        };
+        let Some(answer) = answer else {
+            self.die();
+            return dead;
+        };
+        self.ether.note_done(self.number, Some(call));
+        let body = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
+        let answer = Answer { status: answer.status().as_u16(), body };
+        self.ether.note(&format!(
+            "process {} answers {} {} {}",
+            self.number, answer.status, answer.body["fingerprint"], answer.body["type"]
+        ));
+        answer
+    }
+
+    /// One run of the sweep.
+    pub async fn sweep(&self) {
+        let mut death = self.death.subscribe();
+        let swept = tokio::select! {
+            biased;
+            _ = death.wait_for(|dead| *dead) => None,
+            swept = self.sweep.run(Invocation::until(0, self.clock.now())) => Some(swept),
+        };
+        match swept {
+            Some(swept) => {
+                self.ether.note_done(self.number, None);
+                self.ether.note(&format!("process {} swept: {swept:?}", self.number));
+            }
+            None => self.die(),
+        }
+    }
+
+    /// Ends it: whatever it was doing stops where it is.
+    pub fn die(&self) {
+        self.death.send_replace(true);
+        self.ether.note_death(self.number);
+    }
+
+    /// Whether it has ended.
+    pub fn is_dead(&self) -> bool {
+        *self.death.borrow()
+    }
+}
+
+fn product() -> Product {
+    Product {
+        id: "fernway".parse().expect("an id"),
+        brand: Brand {
+            name: "Fernway".into(),
+            logo: None,
+            colour: None,
+            customer_word: "workspace".into(),
+            support: Support { email: Some("help@fernway.example".into()), url: None },
+        },
+        return_addresses: vec!["https://app.fernway.example/salesforce".parse().expect("an address")],
+        api_keys: Vec::new(),
+        apps: vec![App {
+            id: "sync".parse().expect("an id"),
+            kind: AppKind::ConnectedApp,
+            consumer_key: CONSUMER_KEY.into(),
+            secret: APP_SECRET.into(),
+            scopes: vec!["api".into(), "refresh_token".into()],
+            names: vec!["Protocol".into()],
+            packages: Packages::default(),
+            login_hosts: vec![Environment::Production],
+            access_token_minutes: 15,
+            introspect: false,
+            refresh_token_idle_days: 30,
+        }],
+        redeem: false,
+    }
+}
+
+fn session(product: &Product, now: Timestamp) -> ConnectSession {
+    ConnectSession {
+        id: ConnectKey::mint().session(),
+        product: product.id.clone(),
+        app: product.apps[0].id.clone(),
+        customer: Customer { id: "42".into(), name: None },
+        user: "user_7".into(),
+        host: HostChoice::Production,
+        return_to: product.return_addresses[0].clone(),
+        state: SessionState::Created,
+        created_at: now,
+        expires_at: now + SignedDuration::from_hours(1),
+        attempts: 0,
+        last_failure: None,
+        reconnects: None,
+        change: None,
+    }
+}

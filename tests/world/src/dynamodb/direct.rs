@@ -1,0 +1,62 @@
+//! DynamoDB without a socket, for tests that carry each request over themselves.
+
+use std::sync::Arc;
+
+use dynoxide::{Database, errors::DynoxideError};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// An emulator in memory. Clones share it.
+#[derive(Clone)]
+pub struct Direct(Arc<Database>);
+
+impl std::fmt::Debug for Direct {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Direct")
+    }
+}
+
+impl Default for Direct {
+    fn default() -> Self {
+        Self(Arc::new(Database::memory().expect("the emulator opens its database")))
+    }
+}
+
+impl Direct {
+    /// Carries out one request of an SDK's: its operation and body, and the answer's status and body.
+    pub fn answer(&self, operation: &str, body: &[u8]) -> (u16, String) {
+        let db = &self.0;
+        match operation {
+            "CreateTable" => run(body, |request| db.create_table(request)),
+            "GetItem" => run(body, |request| db.get_item(request)),
+            "PutItem" => run(body, |request| db.put_item(request)),
+            "UpdateItem" => run(body, |request| db.update_item(request)),
+            "DeleteItem" => run(body, |request| db.delete_item(request)),
+            "Query" => run(body, |request| db.query(request)),
+            "Scan" => run(body, |request| db.scan(request)),
+            "TransactWriteItems" => run(body, |request| db.transact_write_items(request)),
+            other => panic!("{other}: no function calls it"),
+        }
+    }
+
+    /// One item, as DynamoDB JSON.
+    pub fn item(&self, table: &str, pk: &str, sk: &str) -> Option<Value> {
+        let request = serde_json::json!({
+            "TableName": table, "ConsistentRead": true, "Key": { "pk": { "S": pk }, "sk": { "S": sk } },
+        });
+        let (_, body) = self.answer("GetItem", request.to_string().as_bytes());
+        let mut answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
+        answer.get_mut("Item").map(Value::take)
+    }
+}
+
+fn run<Q: DeserializeOwned, A: Serialize>(
+    body: &[u8],
+    operation: impl FnOnce(Q) -> Result<A, DynoxideError>,
+) -> (u16, String) {
+    let request = serde_json::from_slice(body).unwrap_or_else(|error| panic!("a request: {error}"));
+    match operation(request) {
+        Ok(answer) => (200, serde_json::to_string(&answer).expect("an answer is JSON")),
+        Err(error) => (error.status_code(), error.to_json()),
+    }
+}
