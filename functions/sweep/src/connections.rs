@@ -101,7 +101,8 @@ impl Sweep {
             store.put_off(&id, due).await?;
             return Ok(Outcome::Nothing);
         }
-        let again = match self.refresher.renew(record, &app, &Need::of_sweep(), time).await? {
+        let need = Need::of_sweep(&record);
+        let again = match self.refresher.renew(record, &app, &need, time).await? {
             Renewal::Fresh(_) => return Ok(Outcome::Refreshed),
             Renewal::Gone => return Ok(Outcome::Nothing),
             Renewal::Stopped(Stop::Reauthorize | Stop::Blocked, ..) => return Ok(Outcome::Stopped),

@@ -15,23 +15,25 @@ const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 pub struct Need {
     rejected: Option<Fingerprint>,
     lifetime: SignedDuration,
-    by_sweep: bool,
+    /// The sweep's: the token that it found.
+    newer_than: Option<Fingerprint>,
 }
 
 impl Need {
     /// A product's need: not the token that Salesforce `rejected`, and one that lives for `lifetime` at least.
     pub fn of_product(rejected: Option<Fingerprint>, lifetime: SignedDuration) -> Self {
-        Self { rejected, lifetime: lifetime.max(MARGIN), by_sweep: false }
+        Self { rejected, lifetime: lifetime.max(MARGIN), newer_than: None }
     }
 
-    /// The sweep's: a new token, whatever the stored one is good for.
-    pub fn of_sweep() -> Self {
-        Self { rejected: None, lifetime: SignedDuration::from_hours(24 * 365), by_sweep: true }
+    /// The sweep's: a newer token than the stored one, whatever that is good for, and whoever fetches it.
+    pub fn of_sweep(record: &ConnectionRecord) -> Self {
+        Self { rejected: None, lifetime: MARGIN, newer_than: Some(record.access_fingerprint.clone()) }
     }
 
     /// Whether the stored token will do.
     pub fn is_met_by(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
-        self.takes(record) && now + self.lifetime < record.expires_at
+        let newer = self.newer_than.as_ref() != Some(&record.access_fingerprint);
+        newer && self.takes(record) && now + self.lifetime < record.expires_at
     }
 
     /// Whether the stored token, though not fresh, still works for all we know.
@@ -51,7 +53,7 @@ impl Need {
     }
 
     pub(crate) fn is_by_sweep(&self) -> bool {
-        self.by_sweep
+        self.newer_than.is_some()
     }
 
     fn takes(&self, record: &ConnectionRecord) -> bool {

@@ -34,7 +34,8 @@ pub const FALLBACK: &str = "latchkey-fallback";
 
 const KEYRING: &str = "keyring";
 const APP_SECRET: &str = "apps/sync";
-const CONSUMER_KEY: &str = "3MVG9protocol";
+/// The app's consumer key.
+pub const CONSUMER_KEY: &str = "3MVG9protocol";
 const CONSUMER_SECRET: &str = "consumer-secret";
 
 /// When Lambda ends the token function.
@@ -93,8 +94,26 @@ impl Answer {
 }
 
 impl Rig {
-    /// A connection whose token ends in an hour's quarter, at a Salesforce that rotates refresh tokens or not.
+    /// A connection whose token is taken to live for 15 minutes, at a Salesforce that rotates refresh tokens or not.
     pub async fn new(rotation: bool) -> Self {
+        Self::of(rotation, product()).await
+    }
+
+    /// The same, where Salesforce ends a refresh token that lies unused for so many days.
+    pub async fn with_idle_limit(rotation: bool, days: u32) -> Self {
+        let mut product = product();
+        product.apps[0].refresh_token_idle_days = days;
+        Self::of(rotation, product).await
+    }
+
+    /// The same, where the app says that its access tokens live for so many minutes.
+    pub async fn with_token_life(rotation: bool, minutes: u32) -> Self {
+        let mut product = product();
+        product.apps[0].access_token_minutes = minutes;
+        Self::of(rotation, product).await
+    }
+
+    async fn of(rotation: bool, product: Product) -> Self {
         let clock = Clock::of_tokio("2026-11-22T09:00:00Z".parse().expect("a time"));
         let world = World::new(clock.clone());
         world.change(|state| state.site = "salesforce.localhost:7402".into());
@@ -105,6 +124,8 @@ impl Rig {
             "https://connect.example.com/oauth/callback",
         );
         registration.refresh_token_rotation = rotation;
+        let idle_days = i64::from(product.apps[0].refresh_token_idle_days);
+        registration.idle_expiry = Some(SignedDuration::from_hours(24 * idle_days));
         registration.scopes = vec!["api".into(), "refresh_token".into()];
         world.register_app(registration);
         world.install("acme", CONSUMER_KEY).expect("the app can be installed");
@@ -114,7 +135,6 @@ impl Rig {
         ]);
         let ether = Ether::new(Direct::default(), world.desk(), clock.clone(), secrets);
 
-        let product = product();
         let api_key = ApiKey::mint(&product.id, "test");
         let mut rig =
             Self { connection: ConnectionId::mint(clock.now()), world, ether, clock, api_key, processes: 0 };

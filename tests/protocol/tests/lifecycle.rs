@@ -1,0 +1,303 @@
+//! A connection's days and months, minute by minute: tokens that are fetched before anybody asks, grants that are
+//! kept alive, answers that the table does not take, tokens that no refresh cures.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use protocol::{
+    Answer, Effect, Fate, Kind, Process, Rig,
+    ether::{Calm, Fates},
+    rig::CONSUMER_KEY,
+    run,
+};
+use serde_json::{Value, json};
+use tokio::time::sleep;
+use world::salesforce::PermittedUsers;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
+
+async fn ask(rig: &Rig, process: &Process, body: Option<Value>) -> Answer {
+    process.answer(rig.call(body.as_ref())).await
+}
+
+/// The sendings of a refresh token: by a product's call, and by the sweep.
+fn sent(rig: &Rig) -> (usize, usize) {
+    let sent = rig.ether.sent();
+    let by_product = sent.iter().filter(|sent| sent.call.is_some()).count();
+    (by_product, sent.len() - by_product)
+}
+
+/// From the first answer of Salesforce's on, the table takes no write.
+struct TableStops(bool);
+
+impl Fates for TableStops {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        self.0 |= kind == Kind::Refresh;
+        let effect = if self.0 && kind == Kind::Write { Effect::Refused } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
+
+/// Salesforce's next answer to a refresh is lost.
+struct AnswerLost;
+
+impl Fates for AnswerLost {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let effect = if kind == Kind::Refresh { Effect::AnswerLost } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
+
+/// A rotated token that the table did not take: handed out all the same, for it waits in the fallback.
+async fn waiting(rig: &mut Rig) -> Answer {
+    let process = rig.process();
+    sleep(16 * MINUTE).await;
+    rig.ether.set(TableStops(false));
+    let answer = ask(rig, &process, None).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let waiting = rig.waiting().expect("the answer waits in the fallback").to_string();
+    assert!(!waiting.contains(answer.body["access_token"].as_str().expect("a token")), "sealed");
+    assert_ne!(
+        rig.item()["access_fingerprint"]["S"],
+        answer.body["fingerprint"],
+        "the table has the old one"
+    );
+    rig.ether.set(Calm);
+    answer
+}
+
+#[test]
+fn an_answer_that_the_table_does_not_take_waits_in_the_fallback_for_the_next_caller() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let first = waiting(&mut rig).await;
+        let process = rig.process();
+        sleep(MINUTE).await;
+
+        let next = ask(&rig, &process, None).await;
+
+        assert_eq!(
+            (next.status, &next.body["fingerprint"]),
+            (200, &first.body["fingerprint"]),
+            "{}",
+            next.body
+        );
+        assert_eq!(sent(&rig), (1, 0), "nothing was sent for it");
+        assert!(rig.waiting().is_none(), "the fallback is empty again");
+        sleep(16 * MINUTE).await;
+        assert_eq!(ask(&rig, &process, None).await.status, 200, "and the grant goes on");
+    });
+}
+
+#[test]
+fn the_sweep_empties_the_fallback() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let first = waiting(&mut rig).await;
+        let process = rig.process();
+
+        process.sweep().await;
+
+        assert_eq!(rig.item()["access_fingerprint"]["S"], first.body["fingerprint"]);
+        assert_eq!(rig.item()["state"]["S"], "active");
+        assert_eq!(sent(&rig), (1, 0));
+    });
+}
+
+#[test]
+fn a_product_that_reads_every_minute_never_waits_for_salesforce_and_one_that_stops_costs_nothing() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        let mut seen = Vec::new();
+        for minute in 0..180 {
+            sleep(MINUTE).await;
+            if minute % 5 == 0 {
+                process.sweep().await;
+            }
+            let answer = ask(&rig, &process, None).await;
+            assert_eq!(answer.status, 200, "minute {minute}: {}", answer.body);
+            if !seen.contains(&answer.token()) {
+                seen.push(answer.token());
+            }
+        }
+        let (by_product, by_sweep) = sent(&rig);
+        assert_eq!(by_product, 1, "the first token's end came as a surprise, and no other's");
+        assert!((12..=36).contains(&by_sweep), "one a token's life: {by_sweep}");
+        assert!(seen.len() > by_sweep, "each was handed out");
+
+        for _ in 0..(21 * 12) {
+            sleep(5 * MINUTE).await;
+            process.sweep().await;
+        }
+        assert!(sent(&rig).1 <= by_sweep + 1, "nobody asks, nothing is fetched");
+    });
+}
+
+/// Nobody asks for so many days; the sweep comes by every six hours. How often it sent the refresh token.
+async fn idle(days: u32, idle_days: u32) -> usize {
+    let mut rig = Rig::with_idle_limit(true, idle_days).await;
+    let process = rig.process();
+    for _ in 0..days * 4 {
+        sleep(DAY / 4).await;
+        process.sweep().await;
+    }
+    let swept = sent(&rig).1;
+    let answer = ask(&rig, &process, None).await;
+    assert_eq!(answer.status, 200, "it works at the end: {}", answer.body);
+    swept
+}
+
+#[test]
+fn an_idle_grant_is_kept_alive_well_inside_its_limit() {
+    assert_eq!(run(idle(119, 30)), 7, "every 15 days");
+    assert_eq!(run(idle(35, 7)), 10, "every three and a half days");
+}
+
+#[test]
+fn what_an_admin_has_blocked_comes_back_by_itself() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        let admins_choice = |choice| rig.world.set_permitted_users("acme", CONSUMER_KEY, choice);
+        admins_choice(PermittedUsers::AdminApprovedPreAuthorized);
+        assert_eq!(ask(&rig, &process, None).await.problem(), "blocked-by-org");
+        for _ in 0..3 {
+            sleep(DAY / 4).await;
+            process.sweep().await;
+            assert_eq!(rig.item()["state"]["S"], "blocked");
+        }
+        assert_eq!(sent(&rig), (1, 3), "every six hours");
+
+        admins_choice(PermittedUsers::AllSelfAuthorize);
+        sleep(DAY / 4).await;
+        process.sweep().await;
+        assert_eq!(rig.item()["state"]["S"], "active", "before anybody asked");
+    });
+}
+
+#[test]
+fn an_answer_that_was_lost_is_recovered_by_the_sweep_when_the_old_token_has_ended_and_not_before() {
+    run(async {
+        let mut rig = Rig::new(false).await;
+        let process = rig.process();
+        rig.ether.set(AnswerLost);
+        let answer = ask(&rig, &process, Some(json!({ "minimum_lifetime": 3600 }))).await;
+        assert_eq!(answer.status, 200, "the old token still works: {}", answer.body);
+        rig.ether.set(Calm);
+        assert_eq!(rig.item()["state"]["S"], "refresh_unknown");
+
+        sleep(10 * MINUTE).await;
+        process.sweep().await;
+        assert_eq!(sent(&rig), (1, 0));
+        sleep(6 * MINUTE).await;
+        process.sweep().await;
+        assert_eq!(sent(&rig), (1, 1), "one recovery");
+        assert_eq!(rig.item()["state"]["S"], "active");
+    });
+}
+
+#[test]
+fn two_sweeps_at_once_send_once() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let (one, other) = (rig.process(), rig.process());
+        sleep(16 * DAY).await;
+        tokio::join!(one.sweep(), other.sweep());
+        assert_eq!(sent(&rig), (0, 1));
+        assert_eq!(ask(&rig, &one, None).await.status, 200);
+    });
+}
+
+#[test]
+fn tokens_that_are_rejected_while_fresh_stop_the_refreshing_for_ten_minutes() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        let rejected = |answer: &Answer| Some(json!({ "rejected": answer.body["fingerprint"] }));
+        let first = ask(&rig, &process, None).await;
+        let second = ask(&rig, &process, rejected(&first)).await;
+        assert_eq!((second.status, sent(&rig)), (200, (1, 0)), "the first is replaced");
+        assert_ne!(second.token(), first.token());
+
+        let refused = ask(&rig, &process, rejected(&second)).await;
+        assert_eq!((refused.status, refused.problem()), (409, "tokens-rejected"), "{}", refused.body);
+        assert_eq!(refused.body["cause"], "tokens_rejected");
+        for _ in 0..20 {
+            sleep(Duration::from_secs(20)).await;
+            let again = ask(&rig, &process, rejected(&second)).await;
+            assert_eq!(again.body["reference"], refused.body["reference"], "one record for all");
+        }
+        let other = ask(&rig, &process, None).await;
+        assert_eq!(
+            (other.status, other.token()),
+            (200, second.token()),
+            "who rejects nothing gets the token"
+        );
+        assert!(other.body["warning"].is_string(), "with a warning: {}", other.body);
+        let straggler = ask(&rig, &process, rejected(&first)).await;
+        assert_eq!(straggler.token(), second.token(), "an old fingerprint gets the newer token");
+        assert_eq!(sent(&rig), (1, 0), "and nothing was sent in all that time");
+
+        sleep(4 * MINUTE).await;
+        let third = ask(&rig, &process, rejected(&second)).await;
+        assert_eq!((third.status, sent(&rig)), (200, (2, 0)), "then it is tried once more: {}", third.body);
+    });
+}
+
+#[test]
+fn a_hundred_callers_with_the_second_rejected_token_make_one_record_and_send_nothing() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        let first = ask(&rig, &process, None).await;
+        let second = ask(&rig, &process, Some(json!({ "rejected": first.body["fingerprint"] }))).await;
+        let rejected = json!({ "rejected": second.body["fingerprint"] });
+        let callers: Vec<_> = (0..100)
+            .map(|_| {
+                let (process, request) = (process.clone(), rig.call(Some(&rejected)));
+                tokio::spawn(async move { process.answer(request).await })
+            })
+            .collect();
+        let mut references = Vec::new();
+        for caller in callers {
+            let answer = caller.await.expect("a caller ends");
+            assert_eq!(answer.problem(), "tokens-rejected", "{}", answer.body);
+            references.push(answer.body["reference"].as_str().expect("a reference").to_owned());
+        }
+        references.sort_unstable();
+        references.dedup();
+        assert_eq!((references.len(), sent(&rig)), (1, (1, 0)));
+    });
+}
+
+#[test]
+fn a_rejection_teaches_how_long_tokens_live_here() {
+    run(async {
+        let mut rig = Rig::with_token_life(true, 120).await;
+        let process = rig.process();
+        sleep(15 * MINUTE + MINUTE).await;
+        let first = ask(&rig, &process, None).await;
+        assert_eq!(first.body["expires_at_basis"], "app_policy");
+        sleep(24 * MINUTE).await;
+
+        let next = ask(&rig, &process, Some(json!({ "rejected": first.body["fingerprint"] }))).await;
+
+        assert_eq!(
+            (next.status, &next.body["expires_at_basis"]),
+            (200, &json!("rejection")),
+            "{}",
+            next.body
+        );
+        let expires: jiff::Timestamp =
+            next.body["expires_at"].as_str().expect("a time").parse().expect("a time");
+        assert_eq!(
+            expires.duration_since(rig.clock.now()).as_mins(),
+            29,
+            "30 minutes, less what the calls took"
+        );
+        assert!(expires < rig.clock.now() + SignedDuration::from_mins(30));
+    });
+}
