@@ -71,7 +71,7 @@ async fn waiting(rig: &mut Rig) -> Answer {
 fn an_answer_that_the_table_does_not_take_waits_in_the_fallback_for_the_next_caller() {
     run(async {
         let mut rig = Rig::new(true).await;
-        let first = waiting(&mut rig).await;
+        let first = Box::pin(waiting(&mut rig)).await;
         let process = rig.process();
         sleep(MINUTE).await;
 
@@ -94,7 +94,7 @@ fn an_answer_that_the_table_does_not_take_waits_in_the_fallback_for_the_next_cal
 fn the_sweep_empties_the_fallback() {
     run(async {
         let mut rig = Rig::new(true).await;
-        let first = waiting(&mut rig).await;
+        let first = Box::pin(waiting(&mut rig)).await;
         let process = rig.process();
 
         process.sweep().await;
