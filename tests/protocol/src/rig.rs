@@ -96,24 +96,13 @@ impl Answer {
 impl Rig {
     /// A connection whose token is taken to live for 15 minutes, at a Salesforce that rotates refresh tokens or not.
     pub async fn new(rotation: bool) -> Self {
-        Self::of(rotation, product()).await
+        Self::with(rotation, |_| ()).await
     }
 
-    /// The same, where Salesforce ends a refresh token that lies unused for so many days.
-    pub async fn with_idle_limit(rotation: bool, days: u32) -> Self {
+    /// The same, with another configuration of the app. Salesforce keeps to its idle limit.
+    pub async fn with(rotation: bool, configure: impl FnOnce(&mut App)) -> Self {
         let mut product = product();
-        product.apps[0].refresh_token_idle_days = days;
-        Self::of(rotation, product).await
-    }
-
-    /// The same, where the app says that its access tokens live for so many minutes.
-    pub async fn with_token_life(rotation: bool, minutes: u32) -> Self {
-        let mut product = product();
-        product.apps[0].access_token_minutes = minutes;
-        Self::of(rotation, product).await
-    }
-
-    async fn of(rotation: bool, product: Product) -> Self {
+        configure(&mut product.apps[0]);
         let clock = Clock::of_tokio("2026-11-22T09:00:00Z".parse().expect("a time"));
         let world = World::new(clock.clone());
         world.change(|state| state.site = "salesforce.localhost:7402".into());

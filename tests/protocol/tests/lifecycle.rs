@@ -137,7 +137,7 @@ fn a_product_that_reads_every_minute_never_waits_for_salesforce_and_one_that_sto
 
 /// Nobody asks for so many days; the sweep comes by every six hours. How often it sent the refresh token.
 async fn idle(days: u32, idle_days: u32) -> usize {
-    let mut rig = Rig::with_idle_limit(true, idle_days).await;
+    let mut rig = Rig::with(true, |app| app.refresh_token_idle_days = idle_days).await;
     let process = rig.process();
     for _ in 0..days * 4 {
         sleep(DAY / 4).await;
@@ -276,7 +276,7 @@ fn a_hundred_callers_with_the_second_rejected_token_make_one_record_and_send_not
 #[test]
 fn a_rejection_teaches_how_long_tokens_live_here() {
     run(async {
-        let mut rig = Rig::with_token_life(true, 120).await;
+        let mut rig = Rig::with(true, |app| app.access_token_minutes = 120).await;
         let process = rig.process();
         sleep(15 * MINUTE + MINUTE).await;
         let first = ask(&rig, &process, None).await;
@@ -299,5 +299,44 @@ fn a_rejection_teaches_how_long_tokens_live_here() {
             "30 minutes, less what the calls took"
         );
         assert!(expires < rig.clock.now() + SignedDuration::from_mins(30));
+    });
+}
+
+/// Salesforce is asked how long a token lives, and the asking meets this.
+struct Asking(Effect);
+
+impl Fates for Asking {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let effect = if kind == Kind::Other { self.0 } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
+
+#[test]
+fn salesforce_is_asked_how_long_a_token_lives_and_what_it_does_not_say_costs_nothing() {
+    run(async {
+        let mut rig = Rig::with(true, |app| app.introspect = true).await;
+        let process = rig.process();
+        for effect in [Effect::Unreachable, Effect::Refused, Effect::AnswerLost] {
+            sleep(16 * MINUTE).await;
+            rig.ether.set(Asking(effect));
+            let answer = ask(&rig, &process, None).await;
+            assert_eq!(
+                (answer.status, &answer.body["expires_at_basis"]),
+                (200, &json!("app_policy")),
+                "{effect:?}"
+            );
+        }
+        rig.ether.set(Calm);
+        sleep(16 * MINUTE).await;
+        let answer = ask(&rig, &process, None).await;
+        assert_eq!(answer.body["expires_at_basis"], "introspection", "{}", answer.body);
+        let expires: jiff::Timestamp =
+            answer.body["expires_at"].as_str().expect("a time").parse().expect("a time");
+        assert_eq!(expires.duration_since(rig.clock.now()).as_mins(), 119, "the org's two hours");
+        let before = sent(&rig);
+        sleep(100 * MINUTE).await;
+        assert_eq!(ask(&rig, &process, None).await.token(), answer.token(), "believed");
+        assert_eq!(sent(&rig), before);
     });
 }
