@@ -122,3 +122,25 @@ async fn a_refresh_costs_three_writes() {
     assert_eq!(writes, 3, "lease, began, save");
     assert_eq!(story.stack.salesforce.token_calls().len(), 1);
 }
+
+#[tokio::test]
+async fn a_refresh_by_the_sweep_costs_one_read_and_three_writes() {
+    let story = Story::installed().await;
+    story.connected().await;
+    story.stack.sweep().await;
+    story.pass(jiff::SignedDuration::from_hours(24 * 15 + 1));
+    let idle = {
+        story.stack.dynamodb.reset_counts();
+        story.stack.sweep().await;
+        let requests = story.stack.dynamodb.requests();
+        print("an idle connection is kept alive", &requests);
+        requests
+    };
+    let of_connection = |request: &&DynamoRequest| matches!(request.operation.as_str(), "UpdateItem");
+    assert_eq!(idle.iter().filter(of_connection).count(), 3, "lease, began, answer");
+    let written: f64 = idle.iter().map(|request| request.write_units).sum();
+    // docs/costs.md reckons with these.
+    assert!(written <= 8.0, "{written} write units");
+    let read: f64 = idle.iter().filter(|request| request.operation == "GetItem").map(|r| r.read_units).sum();
+    assert!(read <= 3.0, "{read} read units: the connection, the product");
+}

@@ -52,6 +52,7 @@ pub struct Rig {
     pub clock: Clock,
     /// The connection.
     pub connection: ConnectionId,
+    product: Option<Product>,
     api_key: ApiKey,
     processes: usize,
 }
@@ -125,32 +126,73 @@ impl Rig {
         let ether = Ether::new(Direct::default(), world.desk(), clock.clone(), secrets);
 
         let api_key = ApiKey::mint(&product.id, "test");
-        let mut rig =
-            Self { connection: ConnectionId::mint(clock.now()), world, ether, clock, api_key, processes: 0 };
+        let mut rig = Self {
+            connection: ConnectionId::mint(clock.now()),
+            world,
+            ether,
+            clock,
+            product: None,
+            api_key,
+            processes: 0,
+        };
         rig.fill(product).await;
         rig
     }
 
     /// Stores the product and its connection.
     async fn fill(&mut self, mut product: Product) {
-        let (platform, now) = (self.platform(usize::MAX, &watch::channel(false).0), self.clock.now());
+        let platform = self.platform(usize::MAX, &watch::channel(false).0);
         platform.store.create_table().await.expect("the table");
         platform.fallback().expect("a name").create_table().await.expect("the fallback");
         product.api_keys.push(ApiKeyDigest { id: "test".into(), hash: self.api_key.hash() });
         platform.store.put_product(&product).await.expect("the product is stored");
 
+        let (id, user) = (self.connection.clone(), self.world.org("acme").users[0].id.clone());
+        self.connect(&product, id, &user).await;
+        self.ether.watch(format!("CONNECTION#{}", self.connection));
+        self.product = Some(product);
+    }
+
+    /// One connection more, of the org's `user`th user, counted from 0.
+    pub async fn connect_another(&self, user: usize) -> ConnectionId {
+        let id = ConnectionId::mint(self.clock.now());
+        let user = self.world.org("acme").users[user].id.clone();
+        self.connect(self.product.as_ref().expect("filled"), id.clone(), &user).await;
+        id
+    }
+
+    /// So many copies of the connection, none of them due within a year.
+    pub fn crowd(&self, number: usize) {
+        let mut item = self.item();
+        item["due_at"] = json!({ "N": (self.clock.now() + SignedDuration::from_hours(24 * 365)).as_millisecond().to_string() });
+        let copies = (0..number).map(|_| {
+            let (id, mut item) = (ConnectionId::mint(self.clock.now()), item.clone());
+            for (attribute, value) in [
+                ("pk", format!("CONNECTION#{id}")),
+                ("id", id.to_string()),
+                ("listing_sk", id.to_string()),
+                ("due_shard", store::keys::due_shard(id.as_str())),
+            ] {
+                item[attribute] = json!({ "S": value });
+            }
+            item
+        });
+        self.ether.table.seed(TABLE, copies);
+    }
+
+    async fn connect(&self, product: &Product, connection: ConnectionId, user: &str) {
+        let (platform, now) = (self.platform(usize::MAX, &watch::channel(false).0), self.clock.now());
         let app = &product.apps[0];
-        let session = session(&product, now);
+        let session = session(product, now);
         platform.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
-        let user = self.world.org("acme").users[0].id.clone();
-        let granted = self.world.granted("acme", &user, CONSUMER_KEY);
+        let granted = self.world.granted("acme", user, CONSUMER_KEY);
         let text =
             |member: &str| granted[member].as_str().unwrap_or_else(|| panic!("no {member}")).to_owned();
         let id = text("id");
         let mut whose = id.rsplit('/');
         let (user, org) = (whose.next().expect("a user"), whose.next().expect("an org"));
         let connection = Connection {
-            id: self.connection.clone(),
+            id: connection,
             product: product.id.clone(),
             app: app.id.clone(),
             customer: session.customer.clone(),
@@ -180,7 +222,6 @@ impl Rig {
             due: now + app.keep_alive(),
         };
         assert!(platform.store.save_connection(&new).await.expect("the connection is stored"));
-        self.ether.watch(format!("CONNECTION#{}", self.connection));
     }
 
     fn platform(&self, process: usize, death: &watch::Sender<bool>) -> Platform {
