@@ -228,7 +228,7 @@ mod tests {
         let kept = read(&format!(r#"{{"code":"INVALID_SESSION_ID","message":"sent {token}"}}"#)).unwrap();
         assert!(!format!("{kept:?}").contains(token), "{kept:?}");
         let raw =
-            read(&format!(r#"{{"raw":"GET /x Authorization: Bearer {token} 401 INVALID_SESSION_ID"}}"#));
+            read(&format!(r#"{{"raw":"401 INVALID_SESSION_ID for GET /x Authorization: Bearer {token}"}}"#));
         let raw = raw.unwrap();
         assert!(!format!("{raw:?}").contains(token), "{raw:?}");
         assert_eq!(raw.code.as_deref(), Some("INVALID_SESSION_ID"));
