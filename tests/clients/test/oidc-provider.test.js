@@ -132,13 +132,13 @@ test(`${CALLERS} callers with the same rejected token cause one refresh, and all
 test('a rotated token that somebody replays ends the grant, and Latchkey says who has to act', async () => {
   const { id } = await connected();
   const spent = farSide.answers.at(-1).refresh_token;
-  const { fingerprint } = await latchkey.tokenAfter((await latchkey.token(id)).fingerprint, id);
+  const path = `/v1/connections/${id}/token`;
+  const { fingerprint } = await latchkey.expect(200, 'POST', path, { minimum_lifetime: 3600 });
 
   const replay = await farSide.ask({ grant_type: 'refresh_token', refresh_token: spent });
   assert.equal(replay.body.error, 'invalid_grant');
   assert.equal(farSide.ended.length, 1, 'this is what reuse detection looks like');
 
-  const path = `/v1/connections/${id}/token`;
   const stopped = await latchkey.expect(409, 'POST', path, { rejected: fingerprint });
   assert.equal(stopped.type, 'urn:latchkey:problem:reauthorization-needed');
   const help = await new Browser().get(stopped.help_url);
