@@ -31,8 +31,15 @@ use crate::{
     error::{Failed, not_yet, salesforce_is_away},
 };
 
-/// How long Salesforce is asked, all in all: inside the function's 15 s with room for the table.
-const PATIENCE: Duration = Duration::from_secs(12);
+/// How long Salesforce may take over one question.
+const QUESTION: Duration = Duration::from_secs(5);
+
+/// What of an invocation is kept for putting on record what was found, and for the answer.
+const RECORD: Duration = Duration::from_secs(3);
+
+/// A grant that Salesforce ends within this time, if nothing refreshes it, is worth a word. Keep-alive refreshes at
+/// half of the idle life, so only one whose refreshes fail comes so close.
+const IDLE_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What a check says that got no answer.
 const NOTHING_FOUND: &str = "Nothing was found out, and the connection is as it was: ask again.";
@@ -153,7 +160,6 @@ impl Token {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Failed> {
-        let until = Instant::now() + PATIENCE;
         let time = Invocation::of(request, now);
         let caller = self.caller(request, now).await?;
         let record = self.own(&caller, id).await?;
@@ -161,13 +167,13 @@ impl Token {
         let product = &caller.product;
         let app = product.app(&record.connection.app).ok_or_else(|| Failed::Unconfigured(id.to_string()))?;
         let mut check = Check { product, app, now, findings: Vec::new() };
-        let (record, answers) = match self.prove(record, app, until, &time).await? {
+        let (record, answers) = match self.prove(record, app, &time).await? {
             Proof::Answered(record, answers) => (record, answers),
             Proof::Stopped(cause, failure) => return self.stopped(check, &id, cause, &failure).await,
         };
         let mut seen = Self::read(&record, app, answers)?;
         if seen.api.enabled == Some(true) {
-            self.ask_of_the_app(&record, app, &mut seen, until).await?;
+            self.ask_of_the_app(&record, app, &mut seen, &time).await?;
         }
         for evidence in std::mem::take(&mut seen.wrong) {
             self.report(&mut check, &record.connection, evidence).await?;
@@ -178,13 +184,7 @@ impl Token {
 
     /// Asks Salesforce with the connection's token. One that nothing takes has ended before its time; then a newer
     /// one tells what is wrong, if anything is.
-    async fn prove(
-        &self,
-        record: ConnectionRecord,
-        app: &App,
-        until: Instant,
-        time: &Invocation,
-    ) -> Result<Proof, Failed> {
+    async fn prove(&self, record: ConnectionRecord, app: &App, time: &Invocation) -> Result<Proof, Failed> {
         let mut held = record;
         let mut rejected = None;
         loop {
@@ -195,7 +195,7 @@ impl Token {
                 Renewal::Gone => return Err(Problem::not_found("connection").into()),
                 Renewal::Stopped(_, cause, failure) => return Ok(Proof::Stopped(cause, failure)),
             };
-            let answers = self.ask(&usable, until).await?;
+            let answers = self.ask(&usable, time).await?;
             if rejected.is_some() || !answers.is_dead() {
                 return Ok(Proof::Answered(usable, answers));
             }
@@ -227,11 +227,12 @@ impl Token {
         check.find(&record.connection, cause, confidence, false, Some(failure.reference()), help_url);
         let mut seen = Seen::default();
         seen.api.why = Some("there is no token to ask with");
+        self.foresee(&mut check, &record, &seen);
         Ok(check.view(&record, seen))
     }
 
     /// Asks Salesforce who the token speaks for, and whether the API takes it, both at once.
-    async fn ask(&self, record: &ConnectionRecord, until: Instant) -> Result<Answers, Failed> {
+    async fn ask(&self, record: &ConnectionRecord, time: &Invocation) -> Result<Answers, Failed> {
         let token = self.open(record).await?;
         let Connection { instance_url, scopes, .. } = &record.connection;
         let salesforce = &self.platform.salesforce;
@@ -239,7 +240,8 @@ impl Token {
             if scopes.grants("api") { Some(salesforce.try_api(instance_url, &token).await) } else { None }
         };
         let both = async { tokio::join!(salesforce.who(instance_url, &token), api) };
-        let (who, api) = timeout_at(until, both).await.map_err(|_| salesforce_is_away(NOTHING_FOUND))?;
+        let asked = timeout_at(patience(time), both).await;
+        let (who, api) = asked.map_err(|_| salesforce_is_away(NOTHING_FOUND))?;
         Ok(Answers { who, api })
     }
 
@@ -295,7 +297,7 @@ impl Token {
         record: &ConnectionRecord,
         app: &App,
         seen: &mut Seen,
-        until: Instant,
+        time: &Invocation,
     ) -> Result<(), Failed> {
         let token: AccessToken = self.open(record).await?;
         let (salesforce, instance_url) = (&self.platform.salesforce, &record.connection.instance_url);
@@ -305,8 +307,9 @@ impl Token {
                 salesforce.is_admin_approved_only(instance_url, &token, &app.names),
             )
         };
-        let (installed, approved) =
-            timeout_at(until, both).await.unwrap_or((Err(Unknown::NoAnswer), Err(Unknown::NoAnswer)));
+        let (installed, approved) = timeout_at(patience(time), both)
+            .await
+            .unwrap_or((Err(Unknown::NoAnswer), Err(Unknown::NoAnswer)));
         seen.installed = Some(installed);
         seen.admin_approved_only = Some(approved);
         Ok(())
@@ -336,7 +339,12 @@ impl Token {
     /// What does not hurt yet, and will.
     fn foresee(&self, check: &mut Check<'_>, record: &ConnectionRecord, seen: &Seen) {
         let wants_refresh = check.app.scopes.iter().any(|scope| OFFLINE.contains(&scope.as_str()));
+        let idle_ends_at = record.issued_at + check.app.idle_life();
+        let soon = IDLE_SOON.min(check.app.idle_life() / 4);
+        let ended = matches!(record.connection.state, ConnectionState::NeedsReauth { .. });
+        let idles_out = record.refresh_token.is_some() && !ended && check.now + soon >= idle_ends_at;
         let foreseen = [
+            (idles_out, "refresh_policy", Confidence::Likely),
             (record.refresh_token.is_none() && wants_refresh, "refresh_token_missing", Confidence::Sure),
             (
                 matches!(record.connection.state, ConnectionState::RefreshUnknown { .. }),
@@ -432,6 +440,11 @@ impl Check<'_> {
         };
         respond::json(StatusCode::OK, &view)
     }
+}
+
+/// Until when a question that is asked now is worth waiting for.
+fn patience(time: &Invocation) -> Instant {
+    Instant::now() + QUESTION.min(time.left().saturating_sub(RECORD))
 }
 
 fn same(one: &Identity, other: &Identity) -> bool {

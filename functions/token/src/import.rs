@@ -7,7 +7,8 @@
 //!    dead from here on, so nothing comes before the save.
 //! 4. Connection and journal are saved in one transaction.
 //! 5. An answer that never came leaves the journal begun: once, and no sooner than the first sender can still be
-//!    alive, the token is sent again. If that fails too, it is lost.
+//!    alive, the token is sent again. If that is not answered either, or Salesforce says that the token is dead, it
+//!    is lost; a refusal that says nothing of the token leaves the right to try.
 
 use std::time::Duration;
 
@@ -19,10 +20,11 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
+use refresh::{REFRESH, SEND};
 use salesforce::{Grant, LoginHost, SalesforceError};
 use serde::{Deserialize, Serialize};
 use service::{
-    Problem, Request, Response, asked,
+    Invocation, Problem, Request, Response, asked,
     caller::Caller,
     failures::{Met, Of, diagnose, internal},
     request, respond,
@@ -33,7 +35,7 @@ use store::{
     connections::Listed,
     imports::{Import, ImportState, MaySend, Sender, Wanted},
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use crate::{
     Token,
@@ -41,8 +43,8 @@ use crate::{
     error::{Failed, salesforce_is_away},
 };
 
-/// How often the write of a new connection is tried: the tokens exist nowhere else yet.
-const SAVES: u32 = 4;
+/// What of an invocation is left over for its answer when the table does not take a new connection.
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// Salesforce's refresh tokens are about 90 characters.
 const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=4096;
@@ -120,6 +122,7 @@ impl<'a> Brought<'a> {
 
 impl Token {
     pub(crate) async fn import(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+        let time = Invocation::of(request, now);
         let caller = self.caller(request, now).await?;
         let call: Call = request::json(request)?;
         let (another, dry_run) = (call.another, call.dry_run);
@@ -145,6 +148,10 @@ impl Token {
         // Everything that can fail without spending anything comes before the journal.
         self.vault.ready().await?;
         let secret = self.platform.secrets.consumer(&brought.app.secret).await?.current;
+        if !time.has(REFRESH) {
+            return Err(no_time().into());
+        }
+        let now = time.now();
         let asked = match &before {
             Some(import) if again => store.begin_import_again(import, brought.wanted(), now).await?,
             _ => store.begin_import(brought.wanted(), now).await?,
@@ -156,9 +163,14 @@ impl Token {
             }
             MaySend::No(import) => return Err(under_way(&import, now).into()),
         };
+        if !time.has(SEND) {
+            // If this fails too, *begun* stands for what it says: the next call waits, and sends.
+            store.put_off_import(&sender).await?;
+            return Err(no_time().into());
+        }
         match self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await {
-            Ok(grant) => self.keep_import(&brought, &sender, &grant, &others, now).await,
-            Err(error) => self.refused_import(&brought, sender.import(), &error, now).await,
+            Ok(grant) => self.keep_import(&brought, &sender, &grant, &others, &time).await,
+            Err(error) => self.refused_import(&brought, sender.import(), &error, time.now()).await,
         }
     }
 
@@ -257,7 +269,7 @@ impl Token {
             ImportState::Begun if import.was_tried_again() => {
                 Err(self.lose(brought, import, None, now).await?.into())
             }
-            ImportState::Begun => Ok(true),
+            ImportState::Begun | ImportState::Unsent => Ok(true),
             ImportState::Lost(failure) => Err(self.told_before(brought, failure, now).await?.into()),
             ImportState::Refused(failure) => {
                 let same = import.app == brought.app.id && import.login_host == brought.host.origin();
@@ -272,27 +284,18 @@ impl Token {
         }
     }
 
-    /// Makes the answer durable before anything else is done with it.
+    /// Makes the answer durable before anything else is done with it. The table is tried to the invocation's end:
+    /// what Salesforce returned exists nowhere else.
     async fn keep_import(
         &self,
         brought: &Brought<'_>,
         sender: &Sender,
         grant: &Grant,
         others: &[Listed],
-        now: Timestamp,
+        time: &Invocation,
     ) -> Result<Response, Failed> {
-        let record = self.import_record(brought, sender.import(), grant, now).await?;
-        let mut tries = 1;
-        let saved = loop {
-            match self.platform.store.finish_import(sender, &record, now + brought.app.keep_alive()).await {
-                Err(error) if tries < SAVES => {
-                    internal(&error);
-                    sleep(Duration::from_millis(200) * tries).await;
-                    tries += 1;
-                }
-                result => break result?,
-            }
-        };
+        let record = self.import_record(brought, sender.import(), grant, time.now()).await?;
+        let saved = self.save_import(sender, &record, brought.app, time).await?;
         let id = &record.connection.id;
         let mut connection = record.connection.clone();
         if saved && let Some(username) = self.platform.salesforce.username(grant).await {
@@ -312,6 +315,33 @@ impl Token {
             same_as: others.iter().filter(same).map(|other| other.id.to_string()).collect(),
         };
         Ok(respond::json(StatusCode::CREATED, &view))
+    }
+
+    /// Writes the connection until the table takes it, or the invocation ends. `false`: it was imported before.
+    async fn save_import(
+        &self,
+        sender: &Sender,
+        record: &ConnectionRecord,
+        app: &App,
+        time: &Invocation,
+    ) -> Result<bool, Failed> {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            let due = time.now() + app.keep_alive();
+            let write = self.platform.store.finish_import(sender, record, due);
+            // A write that is given up may still be carried out; the journal then says so to the next call.
+            let error = match timeout(time.left().saturating_sub(ANSWER), write).await {
+                Ok(Ok(saved)) => return Ok(saved),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(under_way(sender.import(), time.now()).into()),
+            };
+            internal(&error);
+            if !time.has(wait + ANSWER) {
+                return Err(under_way(sender.import(), time.now()).into());
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
     }
 
     /// The connection to be stored, its tokens sealed: the rotated refresh token or, where it was not rotated, the
@@ -346,7 +376,9 @@ impl Token {
         Ok(ConnectionRecord::seal(&self.vault, connection, tokens, brought.app).await?)
     }
 
-    /// What an error means: the token may be spent, or it was refused and is as it was.
+    /// What an error means: the token may be spent, or it was refused and is as it was. After an answer that was
+    /// lost a refusal that speaks of the token is the end of it; any other says nothing of it, and the right to send
+    /// once more stays.
     async fn refused_import(
         &self,
         brought: &Brought<'_>,
@@ -354,15 +386,19 @@ impl Token {
         error: &SalesforceError,
         now: Timestamp,
     ) -> Result<Response, Failed> {
-        if import.was_tried_again() {
-            return Err(self.lose(brought, import, Some(error), now).await?.into());
-        }
+        let again = import.was_tried_again();
         if error.may_have_spent() {
+            if again {
+                return Err(self.lose(brought, import, Some(error), now).await?.into());
+            }
             internal(error);
             return Err(under_way(import, now).into());
         }
         let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(error);
         let (failure, found) = diagnose(met, now);
+        if again && found.cause().actor == Actor::EndUser {
+            return Err(self.lose(brought, import, Some(error), now).await?.into());
+        }
         let to = ImportState::Refused(failure.id.clone());
         if !self.platform.store.end_import(import, &to, &failure).await? {
             return Err(under_way(import, now).into());
@@ -430,6 +466,17 @@ impl Token {
         .with("reference", failure.reference())
         .with("help_url", self.platform.settings.public_url.at(&format!("/help/{failure}")))
     }
+}
+
+/// A token is not sent by an invocation that may end before the answer is stored.
+fn no_time() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not-sent",
+        "There was no time left to send this token",
+        "Nothing was sent, and the token is as it was: bring it again.",
+    )
+    .retry_after(2)
 }
 
 /// Somebody sends the token just now, or did and was not answered.

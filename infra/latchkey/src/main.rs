@@ -1,6 +1,8 @@
 //! `latchkey`: the operator's command.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
+mod import;
+
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -30,6 +32,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Bring the refresh tokens that a product holds, row by row; run again to go on where it stopped
+    Import(import::Import),
     /// API keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -51,6 +55,7 @@ enum KeyCommand {
 async fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Apply { folder, table, check } => apply(&folder, table.filter(|_| !check)).await,
+        Command::Import(import) => return import::run(import).await,
         Command::Key(KeyCommand::Mint { product, id }) => mint(&product, &id),
     };
     match done {

@@ -128,10 +128,10 @@ const WAITS: [Duration; 3] =
 
 /// What a send may take: an answer that comes at the last moment (8 s), and its way into table or fallback. With
 /// less time left nothing is sent: Lambda would end the only process that has the answer.
-const SEND: Duration = Duration::from_secs(14);
+pub const SEND: Duration = Duration::from_secs(14);
 
 /// What a refresh may take, with the writes that come before its send. With less time left none is begun.
-const REFRESH: Duration = Duration::from_secs(16);
+pub const REFRESH: Duration = Duration::from_secs(16);
 
 /// After this long a refused connection is tried again: the admin may have acted.
 const RETRY_BLOCKED: SignedDuration = SignedDuration::from_mins(1);

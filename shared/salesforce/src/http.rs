@@ -12,6 +12,9 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take, all in all: well inside every function's own time-out.
 pub const ANSWER: Duration = Duration::from_secs(8);
 
+/// How long an operator's command waits for an answer of Latchkey's own: as long as API Gateway does.
+const OPERATOR: Duration = Duration::from_secs(30);
+
 /// The client.
 #[derive(Debug, Clone)]
 pub struct Http(Way);
@@ -59,6 +62,22 @@ impl Http {
     /// If the TLS library refuses its own defaults.
     pub fn on_this_machine() -> Self {
         Self::build(|client| client.dns_resolver(Arc::new(ThisMachine)))
+    }
+
+    /// The client of an operator's command, which talks to Latchkey: https alone.
+    ///
+    /// # Panics
+    /// If the TLS library refuses its own defaults.
+    pub fn of_operator() -> Self {
+        Self::build(|client| client.https_only(true).timeout(OPERATOR))
+    }
+
+    /// The client of an operator's command that talks to the local stack: this machine and nothing else resolves.
+    ///
+    /// # Panics
+    /// If the TLS library refuses its own defaults.
+    pub fn of_operator_here() -> Self {
+        Self::build(|client| client.dns_resolver(Arc::new(ThisMachine)).timeout(OPERATOR))
     }
 
     /// A client that takes another way than the network.
@@ -123,7 +142,8 @@ impl Default for Http {
 }
 
 impl NoAnswer {
-    fn unsent(what: &str) -> Self {
+    /// Nothing was sent.
+    pub fn unsent(what: &str) -> Self {
         Self { what: what.to_owned(), sent: false, oversized: false }
     }
 }

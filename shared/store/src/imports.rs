@@ -58,6 +58,8 @@ pub struct Import {
 pub enum ImportState {
     /// The token was about to be sent, and no answer is stored.
     Begun,
+    /// The token was not sent: there was no time left for it.
+    Unsent,
     /// The connection is stored.
     Done,
     /// Salesforce refused the token, which spent nothing.
@@ -100,6 +102,7 @@ impl ImportRow {
         let failure = || self.failure.clone().ok_or_else(|| corrupt("no failure"));
         let state = match self.state.as_str() {
             "begun" => ImportState::Begun,
+            "unsent" => ImportState::Unsent,
             "done" => ImportState::Done,
             "refused" => ImportState::Refused(failure()?),
             "lost" => ImportState::Lost(failure()?),
@@ -124,6 +127,7 @@ impl ImportState {
     fn word(&self) -> &'static str {
         match self {
             Self::Begun => "begun",
+            Self::Unsent => "unsent",
             Self::Done => "done",
             Self::Refused(_) => "refused",
             Self::Lost(_) => "lost",
@@ -195,9 +199,9 @@ impl Store {
         }
     }
 
-    /// Begins an import again that Salesforce refused, or, once, one whose first answer never came. It is granted
-    /// only if nothing has changed since `seen` was read. Whether the first sender is still alive is the caller's
-    /// to ask first ([`Import::under_way_until`]).
+    /// Begins an import again that Salesforce refused or that was not sent, or, once, one whose first answer never
+    /// came. It is granted only if nothing has changed since `seen` was read. Whether the first sender is still alive
+    /// is the caller's to ask first ([`Import::under_way_until`]).
     pub async fn begin_import_again(
         &self,
         seen: &Import,
@@ -206,7 +210,9 @@ impl Store {
     ) -> Result<MaySend, StoreError> {
         let key = keys::import(wanted.product, wanted.mark);
         let sender = domain::id::base32(&domain::secret::random::<16>());
-        let tries = if seen.state == ImportState::Begun { seen.tries + 1 } else { 1 };
+        // Only a send that was never answered counts: one that was refused spent nothing. Starting over at 1 would
+        // forget the answer that was lost before it, and permit a third send of a token that may be spent.
+        let tries = if seen.state == ImportState::Begun { seen.tries + 1 } else { seen.tries };
         let again = self
             .update(&key)
             .update_expression(
@@ -263,6 +269,22 @@ impl Store {
             .build();
         let writes = vec![built(put)?, built(done)?, self.history_write(&record.connection)?];
         Ok(self.transact(writes).await?.is_ok())
+    }
+
+    /// Puts an import off whose token was not sent after all. `false`: another sender has come since.
+    pub async fn put_off_import(&self, sender: &Sender) -> Result<bool, StoreError> {
+        let import = sender.import();
+        let put_off = self
+            .update(&keys::import(&import.product, &import.mark))
+            .update_expression("SET #state = :unsent")
+            .condition_expression("#state = :begun AND sender = :sender")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":unsent", S(ImportState::Unsent.word()))
+            .expression_attribute_values(":begun", S(ImportState::Begun.word()))
+            .expression_attribute_values(":sender", S(&import.sender))
+            .send()
+            .await;
+        Ok(conditional("UpdateItem", put_off)?.is_ok())
     }
 
     /// Ends an import as refused or lost, with the failure that says why, both or neither. `false`: another sender

@@ -100,14 +100,20 @@ async fn answer(
         return plain(404, r#"{"message":"Not Found"}"#);
     };
     let request = http::Request::from_parts(head, Body::Binary(body.to_vec()));
-    let now = functions.clock.now();
-    let (head, body) = match owner {
-        Owner::Authorize => functions.authorize.respond(request, now).await,
-        Owner::Callback => functions.callback.respond(request, now).await,
-        Owner::Token => functions.token.respond(request, now).await,
-        Owner::Errors => functions.errors.respond(request, now).await,
-    }
-    .into_parts();
+    // An invocation goes on when its caller has hung up, as Lambda's does.
+    let invocation = tokio::spawn(async move {
+        let now = functions.clock.now();
+        match owner {
+            Owner::Authorize => functions.authorize.respond(request, now).await,
+            Owner::Callback => functions.callback.respond(request, now).await,
+            Owner::Token => functions.token.respond(request, now).await,
+            Owner::Errors => functions.errors.respond(request, now).await,
+        }
+    });
+    let Ok(answer) = invocation.await else {
+        return plain(502, r#"{"message":"Internal Server Error"}"#);
+    };
+    let (head, body) = answer.into_parts();
     axum::response::Response::from_parts(head, AxumBody::from(body.as_ref().to_vec()))
 }
 

@@ -1,0 +1,78 @@
+//! Why an import could not be begun, or had to end.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why. None of the messages holds a token or the key.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImportError {
+    /// No API key was given.
+    #[error("set LATCHKEY_API_KEY to the product's API key, or name a file that holds it with --key-file")]
+    NoKey,
+    /// What was given is no key.
+    #[error("what was given as API key is none: it begins with lk_ (latchkey key mint makes one)")]
+    NotAKey,
+    /// The key is not taken.
+    #[error("{0} does not take this API key: it is of another deployment, or was revoked. No row was sent.")]
+    Unauthorized(String),
+    /// An address that tokens are not sent to.
+    #[error("{0} is not an address for tokens: https://host, or http://localhost:port on this machine")]
+    NotAnAddress(String),
+    /// Nothing answered at the address.
+    #[error("{origin} does not answer ({what}). No row was sent: check --url, and try again.")]
+    NoAnswer {
+        /// Where.
+        origin: String,
+        /// What happened.
+        what: String,
+    },
+    /// Something answered that is not Latchkey.
+    #[error("{origin} answered {status}, not as Latchkey does. No row was sent: check --url.")]
+    NotLatchkey {
+        /// Where.
+        origin: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// Latchkey cannot answer just now.
+    #[error("{0} cannot answer just now. No row was sent: try again in a minute.")]
+    Away(String),
+    /// Another run has the journal.
+    #[error("{} is in use: another import of the same file is running. Let it end, or end it.", .0.display())]
+    Locked(PathBuf),
+    /// The journal is not one.
+    #[error(
+        "{}:{line}: not a line of an import's journal. Move the file away and run again: Latchkey knows the \
+         rows that it has, and sends none of them twice.", file.display()
+    )]
+    Journal {
+        /// The journal.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A file.
+    #[error("{}: {error}", file.display())]
+    File {
+        /// The file.
+        file: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
+}
+
+impl ImportError {
+    pub(super) fn file(file: &Path, error: io::Error) -> Self {
+        Self::File { file: file.to_owned(), error }
+    }
+
+    /// 2: the call has to be changed. 1: the same call may succeed later.
+    pub(super) fn exit_status(&self) -> u8 {
+        match self {
+            Self::Away(_) => 1,
+            _ => 2,
+        }
+    }
+}
