@@ -19,7 +19,7 @@ use domain::{
     secret::{Hash, RefreshToken},
 };
 use http::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use refresh::{REFRESH, SEND};
 use salesforce::{Grant, LoginHost, SalesforceError};
 use serde::{Deserialize, Serialize};
@@ -45,6 +45,10 @@ use crate::{
 
 /// What of an invocation is left over for its answer when the table does not take a new connection.
 const ANSWER: Duration = Duration::from_millis(500);
+
+/// For so long a token that only the user can mend is answered for without asking Salesforce again. Not for ever:
+/// what an admin has blocked and can unblock is refused in the same words.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
 
 /// Salesforce's refresh tokens are about 90 characters.
 const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=4096;
@@ -275,8 +279,8 @@ impl Token {
                 let same = import.app == brought.app.id && import.login_host == brought.host.origin();
                 let cause = self.platform.store.failure(failure, now).await?.map(|failure| failure.cause);
                 let actor = cause.and_then(|cause| diagnosis::cause(&cause)).map(|cause| cause.actor);
-                // What only the user mends does not mend itself; everything else may have been put right since.
-                if same && actor == Some(Actor::EndUser) {
+                // What only the user mends seldom mends itself; everything else may have been put right since.
+                if same && actor == Some(Actor::EndUser) && now < import.began_at + REMEMBERED {
                     return Err(self.told_before(brought, failure, now).await?.into());
                 }
                 Ok(true)

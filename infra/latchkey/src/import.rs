@@ -157,7 +157,7 @@ impl Import {
         let interrupts = tokio::spawn(interrupts(stop.clone()));
         let (tell, mut told) = mpsc::unbounded_channel();
         let mut customers = JoinSet::new();
-        let turns = Arc::new(Semaphore::new(self.concurrency.get()));
+        let turns = Arc::new(Turns::new(self.concurrency));
         for rows in by_customer(open) {
             let (api, turns, tell, stopped) = (api.clone(), turns.clone(), tell.clone(), stopped.clone());
             customers.spawn(async move { one_customer(&api, rows, &turns, &tell, stopped).await });
@@ -168,11 +168,10 @@ impl Import {
             let why = match &done.told {
                 Told::Unauthorized => Some(Stop::Unauthorized),
                 Told::PutOff(PutOff { who: Who::Latchkey, .. }) => Some(Stop::Away),
-                Told::PutOff(PutOff { who: Who::Salesforce, .. }) => {
+                Told::PutOff(_) => {
                     put_off += 1;
-                    (put_off > 2 * self.concurrency.get()).then_some(Stop::Away)
+                    (put_off >= turns.begun).then_some(Stop::Away)
                 }
-                Told::PutOff(_) => None,
                 Told::Imported { .. } | Told::WouldImport | Told::Rejected(_) => {
                     put_off = 0;
                     None
@@ -194,6 +193,25 @@ impl Import {
             Stop::No if report.is_whole() => ExitCode::SUCCESS,
             Stop::No | Stop::Unauthorized | Stop::Away => ExitCode::FAILURE,
         })
+    }
+}
+
+/// Who may do what at once.
+#[derive(Debug)]
+struct Turns {
+    /// To send.
+    send: Semaphore,
+    /// To have been sent, and not be settled. It bounds what is at stake while Salesforce answers nothing: each such
+    /// token may be spent.
+    begin: Semaphore,
+    /// How many those are.
+    begun: usize,
+}
+
+impl Turns {
+    fn new(concurrency: NonZeroUsize) -> Self {
+        let begun = 2 * concurrency.get();
+        Self { send: Semaphore::new(concurrency.get()), begin: Semaphore::new(begun), begun }
     }
 }
 
@@ -222,7 +240,7 @@ fn by_customer(rows: Vec<Row>) -> Vec<Vec<Row>> {
 async fn one_customer(
     api: &Api,
     rows: Vec<Row>,
-    turns: &Semaphore,
+    turns: &Turns,
     tell: &mpsc::UnboundedSender<Done>,
     mut stopped: watch::Receiver<Stop>,
 ) {

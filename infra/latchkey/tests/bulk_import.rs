@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 use world::{
     dynamodb::{Fault as TableFault, Which},
-    salesforce::{Fault, User},
+    salesforce::{Fault, PermittedUsers, User},
 };
 
 /// Fernway, which has tokens of users at Acme, and the folder where its operator works.
@@ -175,12 +175,18 @@ impl Desk {
         }
     }
 
-    /// Waits until what was sent has been answered: Lambda goes on when its caller has gone.
-    async fn until_answered(&self) {
-        let patience = Instant::now() + Duration::from_secs(30);
-        while self.connected().await.len() < self.sent() {
-            assert!(Instant::now() < patience, "{} of {}", self.connected().await.len(), self.sent());
+    /// Waits until nothing is under way any more: Lambda goes on when its caller has gone.
+    async fn until_quiet(&self) {
+        let mut quiet_since = Instant::now();
+        let patience = quiet_since + Duration::from_secs(30);
+        let mut seen = self.story.stack.dynamodb.requests().len();
+        while quiet_since.elapsed() < Duration::from_secs(1) {
+            assert!(Instant::now() < patience, "it goes on and on");
             tokio::time::sleep(Duration::from_millis(20)).await;
+            let now = self.story.stack.dynamodb.requests().len();
+            if now != seen {
+                (seen, quiet_since) = (now, Instant::now());
+            }
         }
     }
 }
@@ -290,12 +296,18 @@ async fn a_second_run_brings_what_was_put_right_and_leaves_the_rest_alone() {
 async fn what_an_admin_has_put_right_is_brought_by_the_next_run() {
     let desk = Desk::begin().await;
     let app = desk.story.stack.app("fernway", "sync").consumer_key.clone();
+    let salesforce = &desk.story.stack.salesforce;
     desk.write_rows(&desk.rows(1));
-    desk.story.stack.salesforce.block("acme", &app);
+    salesforce.set_permitted_users("acme", &app, PermittedUsers::AdminApprovedPreAuthorized);
     assert_eq!(desk.import(&[]).await.code, Some(1));
     assert_eq!(desk.rejected()[&1]["actor"], "admin", "{:?}", desk.rejected());
+    salesforce.set_permitted_users("acme", &app, PermittedUsers::AllSelfAuthorize);
+    salesforce.block("acme", &app);
+    assert_eq!(desk.import(&[]).await.code, Some(1));
+    assert_eq!(desk.rejected()[&1]["actor"], "end_user", "Salesforce does not say that it is blocked");
 
-    desk.story.stack.salesforce.unblock("acme", &app);
+    salesforce.unblock("acme", &app);
+    desk.story.pass(SignedDuration::from_mins(11));
     let again = desk.import(&[]).await;
     assert_eq!(again.code, Some(0), "{again:?}");
     assert_eq!(desk.connected().await.len(), 1);
@@ -367,7 +379,7 @@ async fn a_run_that_was_killed_goes_on_and_sends_no_token_twice() {
     let mut first = desk.begin_import(&["--concurrency", "2"]);
     desk.until_sent(4).await;
     first.kill().await.expect("kill -9");
-    desk.until_answered().await;
+    desk.until_quiet().await;
     let sent = desk.sent();
     assert!((4..ROWS).contains(&sent), "killed in the middle: {sent} of {ROWS}");
     // The last line that it wrote is torn.

@@ -18,7 +18,7 @@ use tokio::{
 };
 use url::{Host, Url};
 
-use super::{Stop, error::ImportError, rows::Row};
+use super::{Stop, Turns, error::ImportError, rows::Row};
 
 /// A `Retry-After` of more than this is not waited for at one go.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -108,15 +108,9 @@ enum Answer {
 }
 
 impl Rejected {
-    /// Whether bringing the same row again cannot help: the user has to connect.
+    /// Whether bringing the same row again cannot help: the token is spent, or its grant was revoked.
     pub(super) fn is_final(&self) -> bool {
-        match self.problem.as_str() {
-            "imported-and-deleted" => true,
-            "import-refused" => {
-                self.actor.as_deref() == Some("end_user") || self.cause.as_deref() == Some("answer_lost")
-            }
-            _ => false,
-        }
+        self.problem == "imported-and-deleted" || self.cause.as_deref() == Some("answer_lost")
     }
 
     fn read(problem: String, body: &Value, token: &RefreshToken) -> Self {
@@ -197,9 +191,10 @@ impl Api {
     pub(super) async fn bring(
         &self,
         row: &Row,
-        turns: &Semaphore,
+        turns: &Turns,
         stopped: &mut watch::Receiver<Stop>,
     ) -> Option<Told> {
+        let _begun = turn(&turns.begin, stopped).await?;
         let mut turn = Some(self.turn(turns, stopped).await?);
         let patience = Instant::now() + self.wait;
         let mut pause = Duration::from_secs(1);
@@ -233,14 +228,10 @@ impl Api {
     /// Waits for a turn to send, and until Latchkey wants to hear anything. `None`: the run was stopped.
     async fn turn<'a>(
         &self,
-        turns: &'a Semaphore,
+        turns: &'a Turns,
         stopped: &mut watch::Receiver<Stop>,
     ) -> Option<SemaphorePermit<'a>> {
-        let turn = tokio::select! {
-            biased;
-            _ = stopped.wait_for(|stop| *stop != Stop::No) => None,
-            turn = turns.acquire() => turn.ok(),
-        }?;
+        let turn = turn(&turns.send, stopped).await?;
         loop {
             let until = *self.quiet();
             if !wait(until, stopped).await {
@@ -329,6 +320,15 @@ impl Api {
             .body(body)
             .map_err(|_| NoAnswer::unsent("the API key cannot stand in a header"))?;
         self.http.send(request).await
+    }
+}
+
+/// Waits for a turn. `None`: the run was stopped.
+async fn turn<'a>(turns: &'a Semaphore, stopped: &mut watch::Receiver<Stop>) -> Option<SemaphorePermit<'a>> {
+    tokio::select! {
+        biased;
+        _ = stopped.wait_for(|stop| *stop != Stop::No) => None,
+        turn = turns.acquire() => turn.ok(),
     }
 }
 
