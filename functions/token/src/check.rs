@@ -59,6 +59,7 @@ struct CheckView<'a> {
     scopes: ScopesView<'a>,
     api: ApiView,
     app: AppView,
+    token: TokenView<'a>,
     /// Null: there is no refresh token.
     refresh: Option<RefreshView>,
     findings: Vec<Finding>,
@@ -96,6 +97,16 @@ struct AppView {
     /// Why `admin_approved_only` is null.
     #[serde(skip_serializing_if = "Option::is_none")]
     admin_approved_only_why: Option<&'static str>,
+}
+
+/// The access token that Salesforce was asked with, or the last one.
+#[derive(Debug, Serialize)]
+struct TokenView<'a> {
+    issued_at: String,
+    /// Until when it is taken to work.
+    expires_at: String,
+    /// On what that rests.
+    expires_at_basis: &'a str,
 }
 
 #[derive(Debug, Serialize)]
@@ -432,6 +443,11 @@ impl Check<'_> {
             },
             api: seen.api,
             app: AppView { installed, installed_why, admin_approved_only, admin_approved_only_why },
+            token: TokenView {
+                issued_at: record.issued_at.to_string(),
+                expires_at: record.expires_at.to_string(),
+                expires_at_basis: record.expiry_basis.word(),
+            },
             refresh: record.refresh_token.is_some().then(|| RefreshView {
                 last_at: record.issued_at.to_string(),
                 idle_ends_at: (record.issued_at + self.app.idle_life()).to_string(),

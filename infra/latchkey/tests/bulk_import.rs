@@ -424,19 +424,20 @@ async fn ctrl_c_finishes_what_was_sent_and_the_next_run_does_the_rest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_runs_of_one_file_at_once_are_refused() {
+    const ROWS: usize = 12;
     let desk = Desk::begin().await;
-    desk.write_rows(&desk.rows(2));
+    desk.write_rows(&desk.rows(ROWS));
     desk.story.stack.salesforce.forget_calls();
-    desk.story.stack.salesforce.set_token_latency(Duration::from_millis(800));
+    desk.story.stack.salesforce.set_token_latency(Duration::from_millis(300));
 
-    let first = desk.begin_import(&[]);
+    let first = desk.begin_import(&["--concurrency", "1"]);
     desk.until_sent(1).await;
     let second = desk.import(&[]).await;
 
     assert_eq!(second.code, Some(2), "{second:?}");
     assert!(second.errors.contains("another import of the same file is running"), "{second:?}");
     assert_eq!(end(first).await.code, Some(0));
-    assert_eq!(desk.sent(), 2);
+    assert_eq!(desk.sent(), ROWS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -251,7 +251,7 @@ impl Refresher {
         let salesforce = &self.platform.salesforce;
         let asked = salesforce.introspected_life(host, registration, &grant.access);
         let life = match timeout(INTROSPECTION, asked).await {
-            Ok(Ok(Some(life))) => life,
+            Ok(Ok(Some(life))) => life::believed(life),
             Ok(Ok(None)) | Err(_) => return record,
             Ok(Err(error)) => {
                 internal(&error);

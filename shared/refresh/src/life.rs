@@ -13,6 +13,10 @@ const TIME_OUTS: [i64; 8] = [15, 30, 60, 120, 240, 480, 720, 1440];
 /// A token that is rejected before the shortest time-out was not ended by one.
 const FRESH: SignedDuration = SignedDuration::from_mins(TIME_OUTS[0]);
 
+/// No org lets a session live longer. What says otherwise is wrong, and believed it would keep a dead token in use for
+/// ever, or overflow the clock.
+const LONGEST: SignedDuration = SignedDuration::from_mins(TIME_OUTS[7]);
+
 /// How far ahead of its end the sweep replaces a token that is in use: two of its runs.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
@@ -26,6 +30,11 @@ pub(crate) fn learnt_from_rejection(issued_at: Timestamp, now: Timestamp) -> Opt
     let age = now.duration_since(issued_at).as_mins();
     let minutes = TIME_OUTS.into_iter().rev().find(|minutes| *minutes <= age)?;
     Some(LearntLife { life: SignedDuration::from_mins(minutes), basis: ExpiryBasis::Rejection })
+}
+
+/// A life as it is believed, whoever told it.
+pub(crate) fn believed(told: SignedDuration) -> SignedDuration {
+    told.min(LONGEST)
 }
 
 /// How long a token lives that has just come.
@@ -42,7 +51,9 @@ pub(crate) fn of_token(
     }
     let policy = app.access_token_life();
     match learnt {
-        Some(LearntLife { life, basis: ExpiryBasis::Introspection }) => (life, ExpiryBasis::Introspection),
+        Some(LearntLife { life, basis: ExpiryBasis::Introspection }) => {
+            (believed(life), ExpiryBasis::Introspection)
+        }
         Some(LearntLife { life, basis }) if life < policy => (life, basis),
         _ => (policy, ExpiryBasis::AppPolicy),
     }
@@ -60,7 +71,7 @@ fn its_own(token: &AccessToken) -> Option<SignedDuration> {
     let (_, claims, _) = (parts.next()?, parts.next()?, parts.next()?);
     let claims: Claims = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
     let life = SignedDuration::from_secs(claims.exp.checked_sub(claims.iat)?);
-    life.is_positive().then_some(life)
+    life.is_positive().then(|| believed(life))
 }
 
 /// When the sweep replaces a token that is in use: ahead of its end, and never in the first half of its life.
@@ -94,6 +105,9 @@ mod tests {
     fn a_jwt_says_itself_how_long_it_lives() {
         let jwt = |claims: &str| AccessToken::new(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims)));
         assert_eq!(its_own(&jwt(r#"{"iat":1000,"exp":8200}"#)), Some(SignedDuration::from_hours(2)));
+        for absurd in [r#"{"iat":1000,"exp":9223372036854775807}"#, r#"{"iat":0,"exp":4102444800}"#] {
+            assert_eq!(its_own(&jwt(absurd)), Some(SignedDuration::from_hours(24)), "{absurd}");
+        }
         for bad in [r#"{"iat":9,"exp":8}"#, "{}", r#"{"iat":-9223372036854775808,"exp":9223372036854775807}"#]
         {
             assert_eq!(its_own(&jwt(bad)), None, "{bad}");

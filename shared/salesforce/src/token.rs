@@ -174,7 +174,8 @@ impl Salesforce {
             status: answer.status().as_u16(),
             what: shape(answer.body()),
         })?;
-        let life = told.exp.zip(told.iat).map(|(exp, iat)| SignedDuration::from_secs(exp - iat));
+        let life = told.exp.zip(told.iat).and_then(|(exp, iat)| exp.checked_sub(iat));
+        let life = life.map(SignedDuration::from_secs);
         Ok(life.filter(|life| told.active && life.is_positive()))
     }
 

@@ -144,3 +144,23 @@ async fn a_refresh_by_the_sweep_costs_one_read_and_three_writes() {
     let read: f64 = idle.iter().filter(|request| request.operation == "GetItem").map(|r| r.read_units).sum();
     assert!(read <= 3.0, "{read} read units: the connection, the product");
 }
+
+#[tokio::test]
+async fn the_first_hand_out_of_a_token_that_the_sweep_fetched_costs_one_write_and_the_second_none() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(jiff::SignedDuration::from_hours(24 * 15 + 1));
+    story.stack.sweep().await;
+    // The product's configuration is remembered for a minute: it is read now.
+    story.connections().await;
+    for (which, writes) in [("first", 1), ("second", 0), ("third", 0)] {
+        story.stack.dynamodb.reset_counts();
+        story.stack.salesforce.forget_calls();
+        assert_eq!(story.token(&connection).await.status, 200);
+        let requests = story.stack.dynamodb.requests();
+        print(which, &requests);
+        let of = |kind: Kind| requests.iter().filter(|request| request.kind == kind).count();
+        assert_eq!((of(Kind::Read), of(Kind::Write)), (1, writes), "{which}");
+        assert_eq!(story.stack.salesforce.calls().len(), 0, "it was fetched before");
+    }
+}

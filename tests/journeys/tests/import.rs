@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use journeys::{Answer, Story};
+use lambda_http::{Context, RequestExt};
 use local::stack::TABLE;
 use serde_json::{Value, json};
-use world::salesforce::Fault;
+use world::{
+    dynamodb::{Fault as TableFault, Which},
+    salesforce::Fault,
+};
 
 /// A refresh token that the product got before it used Latchkey.
 fn held(story: &Story) -> String {
@@ -196,4 +200,107 @@ async fn bad_calls_are_refused_before_anything_is_sent() {
         assert!(!answer.body.to_string().contains(&token));
     }
     assert_eq!(story.stack.salesforce.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn a_refusal_that_says_nothing_of_the_token_leaves_it_its_second_try() {
+    for refused in [
+        Fault::Html(503),
+        Fault::Answer { status: 400, error: "invalid_grant".into(), description: "ip restricted".into() },
+    ] {
+        let story = Story::installed().await;
+        rotate(&story, false);
+        let token = held(&story);
+        story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+        assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
+        story.pass(SignedDuration::from_secs(61));
+
+        story.stack.salesforce.queue_token_fault(refused);
+        let answer = import(&story, &token, json!({})).await;
+        assert!(matches!(answer.problem(), "salesforce-unavailable" | "import-refused"), "{}", answer.body);
+        assert_ne!(answer.body["cause"], "answer_lost", "{}", answer.body);
+
+        assert_eq!(import(&story, &token, json!({})).await.status, 201);
+    }
+}
+
+#[tokio::test]
+async fn a_second_answer_that_is_lost_is_the_last_also_after_a_refusal() {
+    let story = Story::installed().await;
+    rotate(&story, false);
+    let token = held(&story);
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+    assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
+    story.pass(SignedDuration::from_secs(61));
+    story.stack.salesforce.queue_token_fault(Fault::Html(503));
+    assert_eq!(import(&story, &token, json!({})).await.problem(), "salesforce-unavailable");
+
+    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+    let lost = import(&story, &token, json!({})).await;
+
+    assert_eq!((lost.status, lost.text("cause")), (422, "answer_lost"), "{}", lost.body);
+    story.stack.salesforce.forget_calls();
+    story.pass(SignedDuration::from_mins(30));
+    assert_eq!(import(&story, &token, json!({})).await.text("cause"), "answer_lost");
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "it is sent no third time");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_time_to_store_the_answer() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    story.stack.salesforce.forget_calls();
+    let now = story.stack.clock.now();
+    let body = json!({
+        "app": "sync", "customer": { "id": "c-acme" }, "user": "u-alice", "environment": "production",
+        "refresh_token": token,
+    });
+    let mut context = Context::default();
+    context.deadline = u64::try_from(now.as_millisecond()).expect("after 1970") + 15_000;
+    let request = http::Request::post("/v1/connections")
+        .header("authorization", format!("Bearer {}", story.stack.api_key("fernway").expose()))
+        .body(lambda_http::Body::Text(body.to_string()))
+        .expect("a request")
+        .with_lambda_context(context);
+
+    let answer = story.stack.functions.token.respond(request, now).await;
+
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert!(String::from_utf8_lossy(answer.body().as_ref()).contains("urn:latchkey:problem:not-sent"));
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0);
+    assert_eq!(import(&story, &token, json!({})).await.status, 201, "the next invocation has the time");
+}
+
+#[tokio::test]
+async fn a_table_that_does_not_take_the_connection_is_tried_to_the_end_of_the_invocation() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    let writes = Which::Operation("TransactWriteItems");
+    story.stack.dynamodb.inject(TableFault::refuse("AccessDeniedException").on(writes).times(7));
+
+    let imported = import(&story, &token, json!({})).await;
+
+    assert_eq!((imported.status, &imported.body["rotated"]), (201, &json!(true)), "{}", imported.body);
+    let access = story.token(imported.text("id")).await;
+    assert_eq!(story.salesforce_says(&access).await, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_was_refused_is_tried_again_when_that_may_have_been_put_right() {
+    let story = Story::installed().await;
+    let key = story.stack.app("fernway", "sync").consumer_key.clone();
+    let token = held(&story);
+    story.stack.salesforce.block("acme", &key);
+    let refused = import(&story, &token, json!({})).await;
+    assert_eq!(
+        refused.text("cause"),
+        "grant_expired_or_revoked",
+        "Salesforce does not say that it is blocked"
+    );
+    story.stack.salesforce.unblock("acme", &key);
+
+    assert_eq!(import(&story, &token, json!({})).await.text("reference"), refused.text("reference"));
+    story.pass(SignedDuration::from_mins(11));
+    assert_eq!(import(&story, &token, json!({})).await.status, 201);
 }

@@ -224,6 +224,16 @@ impl Salesforce {
         self.change(|state| state.token_latency = latency);
     }
 
+    /// How long the REST API takes over each request from now on.
+    pub fn set_api_latency(&self, latency: Duration) {
+        self.change(|state| state.api_latency = latency);
+    }
+
+    /// Whether the REST API has no room for requests; every other address answers.
+    pub fn set_api_busy(&self, busy: bool) {
+        self.change(|state| state.api_busy = busy);
+    }
+
     /// Whether every connection, but to the index, is closed without an answer.
     pub fn set_unreachable(&self, unreachable: bool) {
         self.change(|state| state.unreachable = unreachable);

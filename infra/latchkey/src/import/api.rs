@@ -21,7 +21,7 @@ use url::{Host, Url};
 use super::{Stop, Turns, error::ImportError, rows::Row};
 
 /// A `Retry-After` of more than this is not waited for at one go.
-const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 
 /// The API of one deployment, for one product.
 #[derive(Debug)]
@@ -113,13 +113,13 @@ impl Rejected {
         self.problem == "imported-and-deleted" || self.cause.as_deref() == Some("answer_lost")
     }
 
-    fn read(problem: String, body: &Value, token: &RefreshToken) -> Self {
+    fn read(problem: &str, body: &Value, token: &RefreshToken) -> Self {
         // No answer repeats a token. Should one ever do so, it ends here and not in a file.
         let clean = |text: &str| text.replace(token.expose(), "[token]");
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(clean);
         let connections = body.get("connections").and_then(Value::as_array).into_iter().flatten();
         Self {
-            problem: clean(&problem),
+            problem: clean(problem),
             detail: text("detail"),
             cause: text("cause"),
             cause_title: text("cause_title"),
@@ -295,11 +295,11 @@ impl Api {
                 put_off(Who::Latchkey)
             }
             Some(problem) if status.is_client_error() => {
-                Answer::Told(Told::Rejected(Rejected::read(problem.to_owned(), &body, token)))
+                Answer::Told(Told::Rejected(Rejected::read(problem, &body, token)))
             }
             _ => {
                 let problem = format!("http-{}", status.as_u16());
-                let mut rejected = Rejected::read(problem, &Value::Null, token);
+                let mut rejected = Rejected::read(&problem, &Value::Null, token);
                 rejected.detail = Some(format!("{} answered {status}, not as Latchkey does", self.origin));
                 Answer::Told(Told::Rejected(rejected))
             }

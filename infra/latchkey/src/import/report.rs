@@ -30,7 +30,7 @@ pub(super) struct Report {
     bar: ProgressBar,
     told: Instant,
     sums: Sums,
-    rejected: Vec<Line>,
+    rejected: Vec<Entry>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -46,9 +46,9 @@ struct Sums {
     not_tried: usize,
 }
 
-/// A row's line in the output, and in the file of rejected rows.
+/// A row in the output, and in the file of rejected rows.
 #[derive(Debug, Serialize)]
-struct Line {
+struct Entry {
     line: usize,
     customer: Option<String>,
     outcome: &'static str,
@@ -77,7 +77,7 @@ pub(super) fn error(error: &ImportError) {
     eprintln!("{error}");
 }
 
-impl Line {
+impl Entry {
     fn new(line: usize, customer: Option<String>, outcome: &'static str) -> Self {
         Self { line, customer, outcome, connection_id: None, rotated: None, why: None }
     }
@@ -100,17 +100,12 @@ impl Line {
 impl Rejected {
     fn told(&self) -> String {
         let Self { problem, detail, cause, actor, help_url, connections, .. } = self;
-        match (cause, actor, help_url) {
-            (Some(cause), Some(actor), Some(help)) => {
-                format!("{}: {} ({})  {}", plain(problem), plain(cause), plain(actor), plain(help))
-            }
-            _ => {
-                let detail = plain(detail.as_deref().unwrap_or_default());
-                format!("{}: {detail} {}", plain(problem), plain(&connections.join(" ")))
-                    .trim_end()
-                    .to_owned()
-            }
+        if let (Some(cause), Some(actor), Some(help)) = (cause, actor, help_url) {
+            return format!("{}: {} ({})  {}", plain(problem), plain(cause), plain(actor), plain(help));
         }
+        let detail = plain(detail.as_deref().unwrap_or_default());
+        let told = format!("{}: {detail} {}", plain(problem), plain(&connections.join(" ")));
+        told.trim_end().to_owned()
     }
 }
 
@@ -132,7 +127,7 @@ impl Report {
     pub(super) fn unreadable(&mut self, found: &Unreadable) {
         let Unreadable { line, problem, .. } = *found;
         let outcome = if found.is_repeated { "repeated" } else { "rejected" };
-        let mut told = Line::new(line, found.customer.clone(), outcome);
+        let mut told = Entry::new(line, found.customer.clone(), outcome);
         told.why = Some(Why::Here { problem, detail: found.detail.clone() });
         if found.is_repeated {
             self.sums.repeated += 1;
@@ -146,12 +141,12 @@ impl Report {
         let told = match before {
             Before::Imported(connection) => {
                 self.sums.imported_before += 1;
-                let told = Line::new(row.line, customer, "imported_before");
-                Line { connection_id: Some(connection.clone()), ..told }
+                let told = Entry::new(row.line, customer, "imported_before");
+                Entry { connection_id: Some(connection.clone()), ..told }
             }
             Before::Rejected(rejected) => {
-                let told = Line::new(row.line, customer, "rejected");
-                Line { why: Some(Why::Rejected(rejected.clone())), ..told }
+                let told = Entry::new(row.line, customer, "rejected");
+                Entry { why: Some(Why::Rejected(rejected.clone())), ..told }
             }
         };
         self.tell(told);
@@ -159,7 +154,7 @@ impl Report {
 
     /// What became of a row.
     pub(super) fn row(&mut self, done: Done) {
-        let told = |outcome| Line::new(done.line, done.customer.clone(), outcome);
+        let told = |outcome| Entry::new(done.line, done.customer.clone(), outcome);
         let line = match done.told {
             Told::Imported { connection, before, rotated } => {
                 let (sum, outcome) = if before {
@@ -168,16 +163,16 @@ impl Report {
                     (&mut self.sums.imported, "imported")
                 };
                 *sum += 1;
-                Line { connection_id: Some(connection), rotated, ..told(outcome) }
+                Entry { connection_id: Some(connection), rotated, ..told(outcome) }
             }
             Told::WouldImport => {
                 self.sums.would_import += 1;
                 told("would_import")
             }
-            Told::Rejected(rejected) => Line { why: Some(Why::Rejected(rejected)), ..told("rejected") },
+            Told::Rejected(rejected) => Entry { why: Some(Why::Rejected(rejected)), ..told("rejected") },
             Told::PutOff(put_off) => {
                 self.sums.put_off += 1;
-                Line { why: Some(Why::PutOff(put_off)), ..told("put_off") }
+                Entry { why: Some(Why::PutOff(put_off)), ..told("put_off") }
             }
             // It was not looked at.
             Told::Unauthorized => return,
@@ -185,7 +180,7 @@ impl Report {
         self.tell(line);
     }
 
-    fn tell(&mut self, line: Line) {
+    fn tell(&mut self, line: Entry) {
         self.bar.inc(1);
         self.bar.set_message(format!("{} rejected", self.rejected.len()));
         let is_good = matches!(line.outcome, "imported" | "imported_before" | "would_import" | "repeated");
@@ -235,7 +230,7 @@ impl Report {
             Stop::Away => say("Stopped: Latchkey or Salesforce is away. Run the same command again later."),
             Stop::Interrupted => say("Stopped. Run the same command again: it goes on from here."),
             Stop::No if self.sums.put_off > 0 => {
-                say("Run the same command again for the rows that were put off.")
+                say("Run the same command again for the rows that were put off.");
             }
             Stop::No => {}
         }
@@ -264,7 +259,7 @@ impl Report {
 }
 
 /// Writes the rejected rows, whole or not at all.
-fn write(file: &Path, rejected: &[Line]) -> io::Result<()> {
+fn write(file: &Path, rejected: &[Entry]) -> io::Result<()> {
     if rejected.is_empty() {
         return match std::fs::remove_file(file) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

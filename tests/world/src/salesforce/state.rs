@@ -37,6 +37,10 @@ pub struct State {
     pub token_faults: VecDeque<Fault>,
     /// How long the token endpoint takes over each request.
     pub token_latency: Duration,
+    /// How long the REST API takes over each request.
+    pub api_latency: Duration,
+    /// The REST API answers 503 `SERVER_UNAVAILABLE`.
+    pub api_busy: bool,
     /// Every host but the index closes each connection without an answer.
     pub unreachable: bool,
     /// Whether revoking a refresh token ends all that its user has granted to the app, newer grants too. Nobody has
@@ -60,6 +64,8 @@ impl State {
             access_tokens: HashMap::new(),
             token_faults: VecDeque::new(),
             token_latency: Duration::ZERO,
+            api_latency: Duration::ZERO,
+            api_busy: false,
             unreachable: false,
             revoking_ends_all: false,
             calls: Vec::new(),

@@ -66,6 +66,12 @@ impl FromRequestParts<Salesforce> for ApiSession {
     async fn from_request_parts(parts: &mut Parts, salesforce: &Salesforce) -> Result<Self, Refusal> {
         let AtMyDomain { org } =
             AtMyDomain::from_request_parts(parts, salesforce).await.map_err(|_| not_found())?;
+        let (latency, busy) = salesforce.read(|state| (state.api_latency, state.api_busy));
+        tokio::time::sleep(latency).await;
+        if busy {
+            let told = "The server is currently unavailable. Please try again later.";
+            return Err(refuse(StatusCode::SERVICE_UNAVAILABLE, "SERVER_UNAVAILABLE", told));
+        }
         let invalid = |told: &str| refuse(StatusCode::UNAUTHORIZED, "INVALID_SESSION_ID", told);
         let dead = || invalid("Session expired or invalid");
         let token = bearer(&parts.headers).ok_or_else(dead)?;
