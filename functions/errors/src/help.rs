@@ -2,8 +2,8 @@
 //! page is never older than the catalogue.
 
 use domain::{
-    ConnectSession, Environment, Failure, FailureId, SessionState,
-    diagnosis::{self, Context},
+    ConnectSession, ConnectionState, Environment, Failure, FailureId, SessionState, Stage,
+    diagnosis::{self, Actor, Context},
     guide::Audience,
 };
 use http::StatusCode;
@@ -15,6 +15,7 @@ use service::{
     request::bound_key,
     respond::{self, Forms, page},
 };
+use store::StoreError;
 
 use crate::{Errors, error::Failed};
 
@@ -50,6 +51,7 @@ impl Errors {
             (None, Some(session)) => Some(WayOn::Product(session.return_to.as_str())),
             (None, None) => None,
         };
+        let state = self.state(&failure, session.as_ref()).await?;
         Ok(page(StatusCode::OK, Forms::Ours, |nonce| {
             HelpPage {
                 nonce,
@@ -67,15 +69,16 @@ impl Errors {
                 retry,
                 tell_more: trouble.as_deref(),
                 guide: &guide,
-                state: state(session.as_ref()),
+                wave: failure.incident.as_ref().map(|incident| incident.scope),
+                state,
             }
             .html()
         }))
     }
 
     pub(crate) async fn status(&self, id: &str, now: Timestamp) -> Result<Response, Failed> {
-        let (_, session) = self.found(id, now).await?;
-        let state = match state(session.as_ref()) {
+        let (failure, session) = self.found(id, now).await?;
+        let state = match self.state(&failure, session.as_ref()).await? {
             HelpState::Open => "open",
             HelpState::Resolved => "resolved",
         };
@@ -92,6 +95,24 @@ impl Errors {
         Ok((failure, session))
     }
 
+    /// Whether it is over: the customer has connected since, in the same session; or a connection that had stopped
+    /// works again. The session that made a connection says nothing of what befell the connection later.
+    async fn state(
+        &self,
+        failure: &Failure,
+        session: Option<&ConnectSession>,
+    ) -> Result<HelpState, StoreError> {
+        let resolved = match (failure.stage, &failure.connection) {
+            (Stage::Refresh, Some(connection)) if stops(failure) => {
+                let listed = self.platform.store.listed(&failure.product, connection).await?;
+                listed.is_some_and(|listed| listed.state == ConnectionState::Active.word())
+            }
+            (Stage::Refresh | Stage::Api, _) => false,
+            _ => matches!(session.map(|session| &session.state), Some(SessionState::Connected { .. })),
+        };
+        Ok(if resolved { HelpState::Resolved } else { HelpState::Open })
+    }
+
     /// The org's own My Domain, for links into its Setup: from the login host that the attempt went to, or
     /// from an address that the user pasted; either only if it is one of Salesforce's. A shared login host
     /// names no org.
@@ -106,10 +127,8 @@ impl Errors {
     }
 }
 
-/// Whether the customer has connected since, in the same session.
-fn state(session: Option<&ConnectSession>) -> HelpState {
-    match session.map(|session| &session.state) {
-        Some(SessionState::Connected { .. }) => HelpState::Resolved,
-        _ => HelpState::Open,
-    }
+/// Whether a connection that meets this stops until somebody has acted.
+fn stops(failure: &Failure) -> bool {
+    let cause = diagnosis::cause(&failure.cause);
+    cause.is_some_and(|cause| matches!(cause.actor, Actor::EndUser | Actor::Admin))
 }

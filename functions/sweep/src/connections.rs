@@ -7,7 +7,7 @@ use service::{
     Invocation,
     failures::{Met, Of, diagnose, internal},
 };
-use store::{ConnectionRecord, StoreError};
+use store::{ConnectionRecord, Due, StoreError};
 
 use crate::{Failed, Outcome, Sweep};
 
@@ -15,7 +15,7 @@ use crate::{Failed, Outcome, Sweep};
 const REVOKE_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long until a refresh that passed is tried again.
-const REFRESH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
+pub(crate) const REFRESH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long until a refresh is tried again that fails by the app's own set-up.
 const AFTER_INCIDENT: SignedDuration = SignedDuration::from_hours(1);
@@ -61,7 +61,8 @@ impl Sweep {
             Ok(()) => Ok(done),
             Err(error) => {
                 internal(&error);
-                self.platform.store.put_off(&record.connection.id, time.now() + REVOKE_AGAIN).await?;
+                let due = Due::Connection(record.connection.id.clone());
+                self.platform.store.put_off(&due, time.now() + REVOKE_AGAIN).await?;
                 Ok(Outcome::PutOff)
             }
         }
@@ -85,32 +86,35 @@ impl Sweep {
     /// Refreshes what is in use ahead of its end, and what is not to keep it alive.
     async fn look_after(&self, record: ConnectionRecord, time: &Invocation) -> Result<Outcome, Failed> {
         let (store, now) = (&self.platform.store, time.now());
-        let (id, works_until) = (record.connection.id.clone(), record.expires_at);
+        let works_until = record.expires_at;
         if record.refresh_token.is_none() {
-            store.not_due(&id).await?;
+            store.not_due(&record.connection.id).await?;
             return Ok(Outcome::Nothing);
         }
+        let this = Due::Connection(record.connection.id.clone());
         let found =
             self.platform.products.with_app(&record.connection.product, &record.connection.app, now).await?;
         let Some((_, app)) = found else {
-            store.put_off(&id, now + AFTER_INCIDENT).await?;
+            store.put_off(&this, now + AFTER_INCIDENT).await?;
             return Ok(Outcome::PutOff);
         };
         let due = due_at(&record, &app);
         if now < due {
-            store.put_off(&id, due).await?;
+            store.put_off(&this, due).await?;
             return Ok(Outcome::Nothing);
         }
         let need = Need::of_sweep(&record);
         let again = match self.refresher.renew(record, &app, &need, time).await? {
             Renewal::Fresh(_) => return Ok(Outcome::Refreshed),
             Renewal::Gone => return Ok(Outcome::Nothing),
-            Renewal::Stopped(Stop::Reauthorize | Stop::Blocked, ..) => return Ok(Outcome::Stopped),
-            Renewal::Stopped(Stop::Incident | Stop::Rejected, ..) => now + AFTER_INCIDENT,
+            Renewal::Stopped(stopped) => match stopped.stop {
+                Stop::Reauthorize | Stop::Blocked => return Ok(Outcome::Stopped),
+                Stop::Incident | Stop::Rejected => now + AFTER_INCIDENT,
+            },
             Renewal::StillWorks(record, _) if record.began_at.is_some() => works_until,
             Renewal::StillWorks(..) | Renewal::NotYet(_) => now + REFRESH_AGAIN,
         };
-        store.put_off(&id, again.max(now + REFRESH_AGAIN)).await?;
+        store.put_off(&this, again.max(now + REFRESH_AGAIN)).await?;
         Ok(Outcome::PutOff)
     }
 }

@@ -10,14 +10,14 @@
 //! * An answer that waits in the fallback goes where it belongs.
 //!
 //! Each run looks at what is due and no more, ends before Lambda ends it, and may run twice at once: every step
-//! is a conditional write, a refresh has its lease, and revoking twice is revoking. What fails is logged and stays
-//! due; the rest goes on, and the next run goes on from there, for the due index is all that a run knows.
+//! is a conditional write, a refresh has its lease, and revoking twice is revoking. What fails is logged and put off;
+//! the rest goes on, and the next run goes on from there, for the due index is all that a run knows.
 
 #![warn(missing_docs)]
 
 mod connections;
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use domain::{Evidence, SessionId, SessionState, Stage, Surface};
 use jiff::Timestamp;
@@ -28,7 +28,9 @@ use service::{
     failures::{Met, Of, diagnose, internal},
 };
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+
+use crate::connections::REFRESH_AGAIN;
 
 /// How many items of a shard are looked up at once.
 const BATCH: i32 = 50;
@@ -36,8 +38,8 @@ const BATCH: i32 = 50;
 /// How many are dealt with at once: most of the time is spent waiting for Salesforce.
 const AT_ONCE: usize = 16;
 
-/// What the last of them may take. With less time left nothing is taken up.
-const LAST: Duration = Duration::from_secs(15);
+/// What the last of them may take: a refresh, and the reads before it. With less time left nothing is taken up.
+const LAST: Duration = refresh::REFRESH.saturating_add(Duration::from_secs(2));
 
 /// The function. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,8 +66,10 @@ pub struct Swept {
     pub stopped: u32,
     /// Answers that the fallback held, now where they belong.
     pub restored: u32,
-    /// What could not be dealt with; it stays due.
+    /// What could not be dealt with; it is due again in a while.
     pub put_off: u32,
+    /// Shards of the due index that could not be read.
+    pub unread: u32,
     /// Whether time ran out: the next run goes on.
     pub cut_short: bool,
 }
@@ -101,7 +105,7 @@ impl Sweep {
     /// One run over everything that is due. An error means that nothing could be looked at.
     pub async fn run(&self, time: Invocation) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
-        match self.refresher.empty_fallback().await {
+        match self.refresher.empty_fallback(&time).await {
             Ok((restored, put_off)) => (swept.restored, swept.put_off) = (restored, put_off),
             Err(error) => {
                 internal(&error);
@@ -110,42 +114,53 @@ impl Sweep {
         }
         // From another shard each time: a run that is cut short must not always leave the same ones.
         let first = domain::secret::random::<1>()[0] % DUE_SHARDS;
+        let mut running = JoinSet::new();
         for shard in (first..DUE_SHARDS).chain(0..first) {
-            self.run_shard(shard, &mut swept, time).await?;
+            if let Err(error) = self.run_shard(shard, &mut running, &mut swept, time).await {
+                swept.unread += 1;
+                if swept.unread == u32::from(DUE_SHARDS) {
+                    return Err(error);
+                }
+                internal(&error);
+            }
+            if swept.cut_short {
+                break;
+            }
+        }
+        while let Some(done) = running.join_next().await {
+            swept.count(done);
         }
         Ok(swept)
     }
 
-    async fn run_shard(&self, shard: u8, swept: &mut Swept, time: Invocation) -> Result<(), StoreError> {
-        // The index follows a write within moments: what was dealt with may still be listed.
-        let mut seen = HashSet::new();
+    /// Takes up whatever is due in a shard, once: page after page, so that nothing hides behind what cannot be dealt
+    /// with.
+    async fn run_shard(
+        &self,
+        shard: u8,
+        running: &mut JoinSet<Outcome>,
+        swept: &mut Swept,
+        time: Invocation,
+    ) -> Result<(), StoreError> {
+        let mut after = None;
         loop {
-            let due = self.platform.store.due(shard, time.now(), BATCH).await?;
-            let new: Vec<Due> = due.into_iter().filter(|due| seen.insert(due.clone())).collect();
-            if new.is_empty() {
-                return Ok(());
-            }
-            let mut running = JoinSet::new();
-            for due in new {
+            let page = self.platform.store.due(shard, time.now(), BATCH, after).await?;
+            for due in page.items {
+                if running.len() == AT_ONCE
+                    && let Some(done) = running.join_next().await
+                {
+                    swept.count(done);
+                }
                 if !time.has(LAST) {
                     swept.cut_short = true;
-                    break;
-                }
-                if running.len() == AT_ONCE
-                    && let Some(Ok(outcome)) = running.join_next().await
-                {
-                    swept.count(outcome);
+                    return Ok(());
                 }
                 running.spawn(self.clone().deal_with(due, time));
             }
-            while let Some(done) = running.join_next().await {
-                if let Ok(outcome) = done {
-                    swept.count(outcome);
-                }
-            }
-            if swept.cut_short {
+            if page.next.is_none() {
                 return Ok(());
             }
+            after = page.next;
         }
     }
 
@@ -154,10 +169,16 @@ impl Sweep {
             Due::Connection(id) => self.take_up(id, &time).await,
             Due::Session(id) => self.lose(id, time.now()).await.map_err(Failed::from),
         };
-        done.unwrap_or_else(|error| {
+        let error = match done {
+            Ok(outcome) => return outcome,
+            Err(error) => error,
+        };
+        internal(&error);
+        // Else each run would begin with it, and spend its time on it.
+        if let Err(error) = self.platform.store.put_off(&due, time.now() + REFRESH_AGAIN).await {
             internal(&error);
-            Outcome::PutOff
-        })
+        }
+        Outcome::PutOff
     }
 
     /// A session whose browser is still out when its attempt has run out.
@@ -166,20 +187,23 @@ impl Sweep {
         let Some(session) = store.session(id).await? else { return Ok(Outcome::Nothing) };
         let SessionState::Redirected { .. } = session.state else { return Ok(Outcome::Nothing) };
         let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
-        let Some((_, app)) = found else { return Ok(Outcome::Nothing) };
+        let Some((_, app)) = found else {
+            let lost = store.lose_session(id, None, now).await?;
+            return Ok(if lost { Outcome::Lost } else { Outcome::Nothing });
+        };
         let connected_before =
             self.platform.connected_before(&session.product, &session.app, session.host.my_domain()).await;
         let nothing = Evidence::observed(Surface::Unknown, None, None, None);
         let met = Met::new(Of::Session(&session), &app, Stage::Lost, nothing).in_an_org(connected_before);
         let (failure, _) = diagnose(met, now);
-        let lost = store.lose_session(id, &failure, now).await?;
+        let lost = store.lose_session(id, Some(&failure), now).await?;
         Ok(if lost { Outcome::Lost } else { Outcome::Nothing })
     }
 }
 
 impl Swept {
-    fn count(&mut self, outcome: Outcome) {
-        match outcome {
+    fn count(&mut self, done: Result<Outcome, JoinError>) {
+        match done.unwrap_or(Outcome::PutOff) {
             Outcome::Nothing => {}
             Outcome::Lost => self.lost += 1,
             Outcome::Unredeemed => {

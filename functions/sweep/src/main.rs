@@ -17,11 +17,13 @@ async fn main() -> Result<(), Error> {
         tracing::info!(
             lost = swept.lost,
             unredeemed = swept.unredeemed,
+            unconfirmed = swept.unconfirmed,
             revoked = swept.revoked,
             refreshed = swept.refreshed,
             stopped = swept.stopped,
             restored = swept.restored,
             put_off = swept.put_off,
+            unread = swept.unread,
             cut_short = swept.cut_short,
             "swept"
         );

@@ -204,7 +204,7 @@ impl Token {
                 Renewal::Fresh(record) | Renewal::StillWorks(record, _) => record,
                 Renewal::NotYet(seconds) => return Err(not_yet(seconds).into()),
                 Renewal::Gone => return Err(Problem::not_found("connection").into()),
-                Renewal::Stopped(_, cause, failure) => return Ok(Proof::Stopped(cause, failure)),
+                Renewal::Stopped(stopped) => return Ok(Proof::Stopped(stopped.cause, stopped.failure)),
             };
             let answers = self.ask(&usable, time).await?;
             if rejected.is_some() || !answers.is_dead() {

@@ -1,8 +1,8 @@
 //! Why a call got no token.
 
-use domain::{ConnectionId, FailureId, diagnosis::Cause};
+use domain::ConnectionId;
 use http::StatusCode;
-use refresh::{RefreshError, Stop};
+use refresh::{RefreshError, Stop, Stopped};
 use serde_json::json;
 use service::{Problem, settings::PublicUrl};
 use store::{SecretError, StoreError};
@@ -64,9 +64,7 @@ pub(crate) fn salesforce_is_away(what: &str) -> Problem {
 /// Only a person helps: the cause, who acts, and the page that tells them how.
 pub(crate) fn stopped(
     connection: &ConnectionId,
-    stop: Stop,
-    cause: &Cause,
-    failure: &FailureId,
+    Stopped { stop, cause, failure, incident }: &Stopped,
     public_url: &PublicUrl,
 ) -> Problem {
     let (slug, title, detail) = match stop {
@@ -91,10 +89,13 @@ pub(crate) fn stopped(
             "Create a connect session and send the user to its connect_url; help_url says why.",
         ),
     };
-    let problem = Problem::new(StatusCode::CONFLICT, slug, title, detail)
+    let mut problem = Problem::new(StatusCode::CONFLICT, slug, title, detail)
         .with("cause", cause.id)
         .with("reference", failure.reference())
         .with("help_url", public_url.at(&format!("/help/{failure}")));
+    if let Some(incident) = incident {
+        problem = problem.with("incident", json!(incident));
+    }
     match stop {
         Stop::Reauthorize => {
             let body = json!({ "connection_id": connection.as_str(), "user": "…" });

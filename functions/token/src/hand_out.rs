@@ -86,9 +86,7 @@ impl Token {
             Renewal::Fresh(record) => self.view(app, &record, None).await,
             Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
             Renewal::NotYet(seconds) => Err(not_yet(seconds).into()),
-            Renewal::Stopped(stop, cause, failure) => {
-                Err(stopped(&id, stop, cause, &failure, &self.platform.settings.public_url).into())
-            }
+            Renewal::Stopped(why) => Err(stopped(&id, &why, &self.platform.settings.public_url).into()),
             Renewal::Gone => Err(Problem::not_found("connection").into()),
         }
     }

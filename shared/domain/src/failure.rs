@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, ConnectionId, Customer, Environment, FailureId, OrgId, ProductId, SessionId};
+use crate::{AppId, ConnectionId, Customer, Environment, FailureId, Incident, OrgId, ProductId, SessionId};
 
 /// Where on the way it went wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -192,4 +192,7 @@ pub struct Failure {
     pub evidence: Evidence,
     /// The id of the likeliest cause.
     pub cause: String,
+    /// The wave that it is part of, where many stopped alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<Incident>,
 }

@@ -133,6 +133,10 @@ id!(
     FailureId, "a failure id (fl_…)", |text| minted("fl_", text)
 );
 id!(
+    /// An incident: `in_…`.
+    IncidentId, "an incident id (in_…)", |text| minted("in_", text)
+);
+id!(
     /// A Salesforce org id: `00D…`.
     OrgId, "a Salesforce org id (00D…)", |text| record("00D", text)
 );
@@ -171,6 +175,13 @@ impl ConnectionId {
     /// A new connection's id.
     pub fn mint(now: Timestamp) -> Self {
         Self(format!("con_{}", fresh(now)))
+    }
+}
+
+impl IncidentId {
+    /// A new incident's id.
+    pub fn mint(now: Timestamp) -> Self {
+        Self(format!("in_{}", fresh(now)))
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`session`] | the connect session and its attempts |
 //! | [`connection`] | a lasting grant on an org, and the tokens in it |
 //! | [`failure`] | what went wrong, where, and the evidence for it |
+//! | [`incident`] | many stops that are one event |
 //! | [`diagnosis`] | evidence → ranked causes, each with its playbooks |
 //! | [`guide`] | the same playbooks as standing documentation |
 //!
@@ -20,12 +21,16 @@ pub mod diagnosis;
 pub mod failure;
 pub mod guide;
 pub mod id;
+pub mod incident;
 pub mod product;
 pub mod secret;
 pub mod session;
 
 pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
 pub use failure::{Evidence, Failure, Provenance, Stage, Surface};
-pub use id::{AppId, AttemptId, ConnectionId, FailureId, OrgId, ProductId, SalesforceUserId, SessionId};
+pub use id::{
+    AppId, AttemptId, ConnectionId, FailureId, IncidentId, OrgId, ProductId, SalesforceUserId, SessionId,
+};
+pub use incident::Incident;
 pub use product::{App, AppKind, Brand, HostChoice, Product};
 pub use session::{Attempt, ConnectSession, Customer, Environment, SessionState};

@@ -5,6 +5,7 @@ use askama::{Template, filters::Safe};
 use domain::{
     App, Brand, Customer, Environment, Evidence, Provenance, Surface,
     diagnosis::{Actor, Candidate, Cause, Confidence, Diagnosis},
+    incident::Scope,
 };
 use jiff::{Timestamp, ToSpan};
 
@@ -56,6 +57,8 @@ pub struct HelpPage<'a> {
     pub tell_more: Option<&'a str>,
     /// The setup guide for admins: `/guides/{product}/{app}`.
     pub guide: &'a str,
+    /// The wave that it is part of, if it is.
+    pub wave: Option<Scope>,
     /// Open, or resolved.
     pub state: HelpState,
 }
@@ -141,6 +144,16 @@ impl HelpPage<'_> {
             Actor::Admin => WORDS.calm_admin,
             Actor::Vendor => WORDS.calm_vendor,
             Actor::Wait => WORDS.calm_wait,
+        })
+    }
+
+    /// Whether others had the same: where to look for the reason, and where not.
+    fn wave_words(&self) -> Option<Markup> {
+        self.wave.map(|scope| {
+            self.say(match scope {
+                Scope::App => WORDS.wave_app,
+                Scope::Org => WORDS.wave_org,
+            })
         })
     }
 

@@ -165,6 +165,8 @@ impl Refresher {
                         self.platform.salesforce.revoke(&prepared.host, refresh.expose()).await
                 {
                     internal(&error);
+                    // There the sweep finds it, and that it is superseded.
+                    self.fallback.keep(lease, &renewed).await?;
                 }
                 self.as_it_is(lease.record(), ask).await
             }
@@ -285,14 +287,15 @@ impl Refresher {
         let cause = diagnosis.cause();
         match cause.actor {
             Actor::EndUser | Actor::Admin => {
-                let failure_id = failure.id.clone();
+                let id = failure.id.clone();
                 let (stop, state) = if cause.actor == Actor::EndUser {
-                    (Stop::Reauthorize, ConnectionState::NeedsReauth { since: now, failure: failure_id })
+                    (Stop::Reauthorize, ConnectionState::NeedsReauth { since: now, failure: id })
                 } else {
-                    (Stop::Blocked, ConnectionState::Blocked { since: now, failure: failure_id })
+                    (Stop::Blocked, ConnectionState::Blocked { since: now, failure: id })
                 };
-                if self.platform.store.stop_connection(record, &state, &failure).await? {
-                    Ok(Renewal::Stopped(stop, cause, failure.id))
+                let (stopped, failure) = self.stop(record, &state, failure).await?;
+                if stopped {
+                    Ok(Renewal::stopped(stop, cause, failure))
                 } else {
                     // A reconnect came between, and may have revoked what was sent.
                     self.as_it_is(record, ask).await
@@ -310,7 +313,7 @@ impl Refresher {
                 Ok(if ask.need.can_use(record, now) {
                     Renewal::StillWorks(Box::new(record.clone()), "Salesforce refuses the app's refreshes")
                 } else {
-                    Renewal::Stopped(Stop::Incident, cause, failure.id)
+                    Renewal::stopped(Stop::Incident, cause, failure)
                 })
             }
         }

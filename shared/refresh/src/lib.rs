@@ -26,7 +26,7 @@ mod recovery;
 use std::time::Duration;
 
 use domain::{
-    App, AppKind, ConnectionState, Evidence, FailureId, Stage, Surface,
+    App, AppKind, ConnectionState, Evidence, Failure, FailureId, Incident, Stage, Surface,
     diagnosis::{Cause, Context},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -57,9 +57,22 @@ pub enum Renewal {
     /// There is none yet; ask again after so many seconds.
     NotYet(u32),
     /// Only a person helps.
-    Stopped(Stop, &'static Cause, FailureId),
+    Stopped(Stopped),
     /// The connection is gone, or on its way out.
     Gone,
+}
+
+/// Why there is no token, and who can change it.
+#[derive(Debug)]
+pub struct Stopped {
+    /// Who has to act.
+    pub stop: Stop,
+    /// Why.
+    pub cause: &'static Cause,
+    /// The failure, with its help page.
+    pub failure: FailureId,
+    /// The wave that it is part of: then it is not this customer's alone.
+    pub incident: Option<Incident>,
 }
 
 /// Who has to act before there is a token again.
@@ -90,6 +103,12 @@ pub enum RefreshError {
     /// The connection names a login host that is none of Salesforce's any more.
     #[error("connection {0}: its login host is not one of Salesforce's")]
     Unconfigured(String),
+}
+
+impl Renewal {
+    fn stopped(stop: Stop, cause: &'static Cause, failure: Failure) -> Self {
+        Self::Stopped(Stopped { stop, cause, failure: failure.id, incident: failure.incident })
+    }
 }
 
 impl From<BeginError> for RefreshError {
@@ -235,7 +254,7 @@ impl Refresher {
         let met = Met::new(Of::Connection(&record.connection), ask.app, Stage::Api, evidence);
         let (failure, diagnosis) = diagnose(met, now);
         if self.platform.store.pause_refreshing(record, now + PAUSE, &failure).await? {
-            return Ok(Renewal::Stopped(Stop::Rejected, diagnosis.cause(), failure.id));
+            return Ok(Renewal::stopped(Stop::Rejected, diagnosis.cause(), failure));
         }
         // Another caller with the same token came first, or there is a newer one.
         match self.platform.store.connection(&record.connection.id).await? {
@@ -270,8 +289,24 @@ impl Refresher {
         let now = ask.time.now();
         let (failure, diagnosis) = diagnose(met(record, ask.app, evidence), now);
         let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
-        self.platform.store.stop_connection(record, &state, &failure).await?;
-        Ok(Renewal::Stopped(Stop::Reauthorize, diagnosis.cause(), failure.id))
+        let (_, failure) = self.stop(record, &state, failure).await?;
+        Ok(Renewal::stopped(Stop::Reauthorize, diagnosis.cause(), failure))
+    }
+
+    /// Moves a connection to the state that a permanent refusal means, and records the failure with the wave that it
+    /// is part of. `false`: a reconnect came between, and the connection is as that left it.
+    async fn stop(
+        &self,
+        record: &ConnectionRecord,
+        state: &ConnectionState,
+        mut failure: Failure,
+    ) -> Result<(bool, Failure), StoreError> {
+        // A connection that is tried while it is blocked has been counted.
+        if !matches!(record.connection.state, ConnectionState::Blocked { .. }) {
+            failure.incident = self.platform.incident(&failure, failure.at).await;
+        }
+        let stopped = self.platform.store.stop_connection(record, state, &failure).await?;
+        Ok((stopped, failure))
     }
 
     /// What an earlier call has found: the same answer, with the page that it made.
@@ -281,10 +316,15 @@ impl Refresher {
         failure: &FailureId,
         now: Timestamp,
     ) -> Result<Renewal, RefreshError> {
-        let cause = self.platform.store.failure(failure, now).await?.map(|failure| failure.cause);
-        let cause = cause.and_then(|id| domain::diagnosis::cause(&id));
         // Failures are kept for a set time; the connection still says that it was stopped.
-        Ok(Renewal::Stopped(stop, cause.unwrap_or_else(unknown_cause), failure.clone()))
+        let found = self.platform.store.failure(failure, now).await?;
+        let cause = found.as_ref().and_then(|failure| domain::diagnosis::cause(&failure.cause));
+        Ok(Renewal::Stopped(Stopped {
+            stop,
+            cause: cause.unwrap_or_else(unknown_cause),
+            failure: failure.clone(),
+            incident: found.and_then(|failure| failure.incident),
+        }))
     }
 
     /// The old token while it works; else nothing for the moment.

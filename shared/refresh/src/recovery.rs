@@ -4,7 +4,10 @@ use domain::{Evidence, Surface, diagnosis::Actor};
 use jiff::Timestamp;
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
-use service::failures::{diagnose, internal};
+use service::{
+    Invocation,
+    failures::{diagnose, internal},
+};
 use store::{
     ConnectionRecord, Field, Lease, Leased, Owner, Saved, StoreError, Waiting,
     leases::{LEASE, RECOVERY_AFTER},
@@ -12,7 +15,7 @@ use store::{
 
 use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, Stop, met};
 
-/// How many waiting answers one run of the sweep takes up.
+/// How many waiting answers are looked up at once.
 const BATCH: i32 = 25;
 
 impl Refresher {
@@ -85,7 +88,7 @@ impl Refresher {
         };
         self.platform.store.release_recovery(lease).await?;
         self.platform.store.record_failure(&failure).await?;
-        Ok(stop.map_or(Renewal::NotYet(5), |stop| Renewal::Stopped(stop, cause, failure.id)))
+        Ok(stop.map_or(Renewal::NotYet(5), |stop| Renewal::stopped(stop, cause, failure)))
     }
 
     async fn lost(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
@@ -124,18 +127,25 @@ impl Refresher {
         Ok(self.platform.salesforce.revoke(&host, token.expose_secret()).await?)
     }
 
-    /// Empties the fallback: each answer goes where it belongs. How many were stored, and how many were not.
-    pub async fn empty_fallback(&self) -> Result<(u32, u32), RefreshError> {
-        let (mut stored, mut put_off) = (0, 0);
-        for waiting in self.fallback.some(BATCH).await? {
-            match self.restore(&waiting).await {
-                Ok(record) => stored += u32::from(record.is_some()),
-                Err(error) => {
-                    internal(&error);
-                    put_off += 1;
+    /// Empties the fallback, as far as there is time: each answer goes where it belongs. How many were stored, and how
+    /// many were not.
+    pub async fn empty_fallback(&self, time: &Invocation) -> Result<(u32, u32), RefreshError> {
+        let (mut stored, mut put_off, mut after) = (0, 0, None);
+        loop {
+            let page = self.fallback.all(BATCH, after).await?;
+            for waiting in &page.items {
+                match self.restore(waiting).await {
+                    Ok(record) => stored += u32::from(record.is_some()),
+                    Err(error) => {
+                        internal(&error);
+                        put_off += 1;
+                    }
                 }
             }
+            after = page.next;
+            if after.is_none() || !time.has(REFRESH) {
+                return Ok((stored, put_off));
+            }
         }
-        Ok((stored, put_off))
     }
 }

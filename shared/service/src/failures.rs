@@ -170,6 +170,7 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         stage,
         evidence,
         cause: diagnosis.cause().id.to_owned(),
+        incident: None,
     };
     log(&failure, diagnosis.cause().actor, error);
     (failure, diagnosis)

@@ -15,6 +15,7 @@
 //! | [`views`] | connections and causes as the API shows them |
 //! | [`revoke`] | taking a grant back: at Salesforce, then here |
 //! | [`failures`] | evidence → a recorded failure with its help page |
+//! | `incidents` | many stops that are one event |
 //!
 //! Arrows: functions → service → salesforce, store, pages → domain.
 
@@ -23,6 +24,7 @@
 pub mod asked;
 pub mod caller;
 pub mod failures;
+mod incidents;
 pub mod invocation;
 pub mod notices;
 pub mod platform;

@@ -9,7 +9,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Field, Item, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
+    Field, Item, Next, Owner, Page, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
     expression::Expression,
     keys, millis,
     reconnects::Reconnect,
@@ -369,13 +369,16 @@ impl Store {
         Ok(conditional("UpdateItem", marked)?.is_ok())
     }
 
-    /// Puts off a due connection: the next look at it is at `due`.
-    pub async fn put_off(&self, id: &ConnectionId, due: Timestamp) -> Result<(), StoreError> {
+    /// Puts off what is due: the next look at it is at `until`.
+    pub async fn put_off(&self, due: &Due, until: Timestamp) -> Result<(), StoreError> {
         let put_off = self
-            .update(&keys::connection(id))
-            .update_expression("SET due_at = :due")
+            .update(&match due {
+                Due::Connection(id) => keys::connection(id),
+                Due::Session(id) => keys::session(id),
+            })
+            .update_expression("SET due_at = :until")
             .condition_expression("attribute_exists(due_shard)")
-            .expression_attribute_values(":due", millis(due))
+            .expression_attribute_values(":until", millis(until))
             .send()
             .await;
         conditional("UpdateItem", put_off).map(drop)
@@ -472,8 +475,14 @@ impl Store {
         built(Put::builder().table_name(&self.table).set_item(Some(item)).build())
     }
 
-    /// What of one partition of the due index has come due, the longest due first.
-    pub async fn due(&self, shard: u8, now: Timestamp, limit: i32) -> Result<Vec<Due>, StoreError> {
+    /// What of one partition of the due index has come due, the longest due first, a page at a time.
+    pub async fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        limit: i32,
+        after: Option<Next>,
+    ) -> Result<Page<Due>, StoreError> {
         let answer = self
             .client
             .query()
@@ -483,17 +492,17 @@ impl Store {
             .expression_attribute_values(":shard", S(keys::due_partition(shard)))
             .expression_attribute_values(":now", millis(now))
             .limit(limit)
+            .set_exclusive_start_key(after.map(|Next(key)| key))
             .send()
             .await
             .map_err(|error| StoreError::unavailable("Query", &error))?;
         let due = |pk: &str| {
             keys::connection_of(pk).map(Due::Connection).or_else(|| keys::session_of(pk).map(Due::Session))
         };
-        Ok(answer
-            .items
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|item| due(item.get("pk")?.as_s().ok()?))
-            .collect())
+        let items = answer.items.unwrap_or_default();
+        Ok(Page {
+            items: items.iter().filter_map(|item| due(item.get("pk")?.as_s().ok()?)).collect(),
+            next: answer.last_evaluated_key.map(Next),
+        })
     }
 }

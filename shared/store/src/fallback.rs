@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::{
 use domain::{ConnectionId, ProductId, secret::Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{Item, Lease, Renewed, S, Saved, Store, StoreError, keys, rows::from_item, table};
+use crate::{Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, keys, rows::from_item, table};
 
 /// The fallback's table.
 #[derive(Debug, Clone)]
@@ -111,18 +111,23 @@ impl Fallback {
         answer.item.map(|item| from_item(connection.as_str(), item)).transpose()
     }
 
-    /// Some of what waits, whosever it is. In good times there is none.
-    pub async fn some(&self, limit: i32) -> Result<Vec<Waiting>, StoreError> {
+    /// What waits, whosever it is, a page at a time. In good times there is none.
+    pub async fn all(&self, limit: i32, after: Option<Next>) -> Result<Page<Waiting>, StoreError> {
         let answer = self
             .client
             .scan()
             .table_name(&self.table)
             .limit(limit)
+            .set_exclusive_start_key(after.map(|Next(key)| key))
             .consistent_read(true)
             .send()
             .await
             .map_err(|error| StoreError::unavailable("Scan", &error))?;
-        answer.items.unwrap_or_default().into_iter().map(|item| from_item("fallback", item)).collect()
+        let items = answer.items.unwrap_or_default().into_iter();
+        Ok(Page {
+            items: items.map(|item| from_item("fallback", item)).collect::<Result<_, _>>()?,
+            next: answer.last_evaluated_key.map(Next),
+        })
     }
 
     /// Forgets an answer that is stored, or was superseded.

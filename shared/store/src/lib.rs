@@ -15,6 +15,7 @@ pub mod seal;
 pub mod secrets;
 pub mod sessions;
 pub mod table;
+pub mod waves;
 
 mod rows;
 
@@ -79,7 +80,7 @@ impl Store {
             .get_item()
             .table_name(&self.table)
             .key("pk", S(&key.pk))
-            .key("sk", S(key.sk))
+            .key("sk", S(&*key.sk))
             .consistent_read(consistently)
             .send()
             .await;
@@ -88,12 +89,12 @@ impl Store {
 
     /// An update of one item, to be completed and sent.
     fn update(&self, key: &Key) -> UpdateItemFluentBuilder {
-        self.client.update_item().table_name(&self.table).key("pk", S(&key.pk)).key("sk", S(key.sk))
+        self.client.update_item().table_name(&self.table).key("pk", S(&key.pk)).key("sk", S(&*key.sk))
     }
 
     /// An update of one item within a transaction, to be completed.
     fn update_together(&self, key: &Key) -> UpdateBuilder {
-        Update::builder().table_name(&self.table).key("pk", S(&key.pk)).key("sk", S(key.sk))
+        Update::builder().table_name(&self.table).key("pk", S(&key.pk)).key("sk", S(&*key.sk))
     }
 
     /// The client, for the table's own management (creating it in the local stack).
@@ -122,6 +123,19 @@ impl StoreError {
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// A part of what was looked for.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// What was found.
+    pub items: Vec<T>,
+    /// Where to go on; `None`: that was all.
+    pub next: Option<Next>,
+}
+
+/// Where a page ended.
+#[derive(Debug)]
+pub struct Next(Item);
 
 /// An error that may be a condition's refusal.
 trait Refusal: ProvideErrorMetadata {

@@ -27,7 +27,7 @@ pub(crate) fn to_item(key: &Key, row: &impl Serialize) -> Result<Item, StoreErro
         .map_err(|error| StoreError::Corrupt { pk: key.pk.clone(), what: error.to_string() })?;
     item.retain(|_, value| !value.is_null());
     item.insert("pk".into(), S(&key.pk));
-    item.insert("sk".into(), S(key.sk));
+    item.insert("sk".into(), S(&*key.sk));
     item.insert("v".into(), N(VERSION));
     Ok(item)
 }

@@ -315,24 +315,31 @@ impl Store {
         Ok(self.transact(vec![put, built(update.build())?]).await?.is_ok())
     }
 
-    /// Marks a session whose browser never came back, with its likely cause, unless it came back after all.
+    /// Marks a session whose browser never came back, with its likely cause, unless it came back after all. No
+    /// failure: its product is gone, and with it whoever would read of one.
     pub async fn lose_session(
         &self,
         session: &SessionId,
-        failure: &Failure,
+        failure: Option<&Failure>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let put = self.failure_write(failure)?;
-        let update = self
+        let mut update = self
             .session_update(session)
-            .update_expression("SET #state = :lost, last_failure = :failure REMOVE due_shard, due_at")
+            .update_expression("SET #state = :lost REMOVE due_shard, due_at")
             .condition_expression("#state = :redirected AND due_at <= :now")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":lost", S("lost"))
             .expression_attribute_values(":redirected", S("redirected"))
-            .expression_attribute_values(":failure", last_failure(failure)?)
             .expression_attribute_values(":now", millis(now));
-        Ok(self.transact(vec![put, built(update.build())?]).await?.is_ok())
+        let mut writes = Vec::new();
+        if let Some(failure) = failure {
+            update = update
+                .update_expression("SET #state = :lost, last_failure = :failure REMOVE due_shard, due_at")
+                .expression_attribute_values(":failure", last_failure(failure)?);
+            writes.push(self.failure_write(failure)?);
+        }
+        writes.push(built(update.build())?);
+        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Ends a session whose receipt another user brought: the failure is on record, the receipt is worth

@@ -238,7 +238,7 @@ async fn sweep_runs_on_its_schedule() {
 
     let nothing = json!({
         "lost": 0, "unredeemed": 0, "unconfirmed": 0, "revoked": 0, "restored": 0, "refreshed": 0, "stopped": 0,
-        "put_off": 0, "cut_short": false,
+        "put_off": 0, "unread": 0, "cut_short": false,
     });
     assert_eq!(swept, nothing);
 }

@@ -18,6 +18,8 @@ pub enum End {
     /// The grant is taken to be lost: a process wrote that it was about to send, and then the one that was to recover
     /// it did, and neither was heard of again. That neither had sent, nobody can know.
     PresumedLost,
+    /// The user connected anew, and Salesforce ended the new grant with the old one, as it was told to.
+    EndedByRevoke,
 }
 
 /// How many answers of Salesforce's there were, and what became of them.
@@ -33,6 +35,8 @@ pub struct Tally {
     pub refused: usize,
     /// Sent again by the one recovery.
     pub recovered: usize,
+    /// Old grants that live on after a reconnect: their last refresh token died with its process.
+    pub left: usize,
     /// Answers that reached a process that went on living, and were not kept. It must be none.
     pub lost: usize,
 }
@@ -44,6 +48,7 @@ impl std::ops::AddAssign for Tally {
         self.unheard += other.unheard;
         self.refused += other.refused;
         self.recovered += other.recovered;
+        self.left += other.left;
         self.lost += other.lost;
     }
 }
@@ -139,6 +144,10 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
     if tally.lost > 0 {
         return Err(format!("{} answers that reached a living process were not kept", tally.lost));
     }
+    tally.left = rig.world.live_grants().len().saturating_sub(1);
+    if tally.left > tally.unheard {
+        return Err("an old grant whose refresh token somebody held was not revoked".into());
+    }
     Ok((end(rig, last, &tally)?, tally))
 }
 
@@ -155,6 +164,11 @@ fn end(rig: &Rig, last: &Answer, tally: &Tally) -> Result<End, String> {
             } else {
                 Err("the last token is none that Salesforce takes".into())
             }
+        }
+        (409, "reauthorization-needed")
+            if rig.world.live_grants().is_empty() && rig.world.read(|state| state.revoking_ends_all) =>
+        {
+            Ok(End::EndedByRevoke)
         }
         (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => {
             Ok(if tally.unheard > 0 { End::AnswerLost } else { End::PresumedLost })

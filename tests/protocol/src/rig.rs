@@ -3,25 +3,26 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_credential_types::Credentials;
+use callback::Callback;
 use domain::{
     App, AppKind, Brand, ConnectSession, Connection, ConnectionId, ConnectionState, Customer, Environment,
-    HostChoice, Identity, Product, Scopes, SessionState,
+    HostChoice, Identity, Product, Scopes, SessionId, SessionState,
     product::{ApiKeyDigest, Packages, Support},
-    secret::{AccessToken, ApiKey, ConnectKey, Fingerprint, Hash, RefreshToken},
+    secret::{AccessToken, ApiKey, ConnectKey, Fingerprint, Hash, Receipt, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::Body;
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
 use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
-use store::{ConnectionRecord, NewConnection, Tokens};
-use sweep::Sweep;
+use store::{ConnectionRecord, NewConnection, Reconnect, Tokens};
+use sweep::{Sweep, Swept};
 use token::Token;
 use tokio::{sync::watch, time::timeout};
 use world::{
     Clock,
     dynamodb::Direct,
-    salesforce::{AppRegistration, Salesforce as World},
+    salesforce::{AppRegistration, Grant, Salesforce as World},
 };
 
 use crate::{Ether, ether::CALL};
@@ -53,17 +54,19 @@ pub struct Rig {
     /// The connection.
     pub connection: ConnectionId,
     product: Option<Product>,
+    reconnect: Option<(SessionId, Receipt)>,
     api_key: ApiKey,
     processes: usize,
 }
 
-/// A process that serves the token function, and the sweep.
+/// A process that serves the token and callback functions, and the sweep.
 #[derive(Debug, Clone)]
 pub struct Process {
     number: usize,
     ether: Ether,
     clock: Clock,
     token: Token,
+    callback: Callback,
     sweep: Sweep,
     death: watch::Sender<bool>,
 }
@@ -132,6 +135,7 @@ impl Rig {
             ether,
             clock,
             product: None,
+            reconnect: None,
             api_key,
             processes: 0,
         };
@@ -147,45 +151,109 @@ impl Rig {
         product.api_keys.push(ApiKeyDigest { id: "test".into(), hash: self.api_key.hash() });
         platform.store.put_product(&product).await.expect("the product is stored");
 
-        let (id, user) = (self.connection.clone(), self.world.org("acme").users[0].id.clone());
-        self.connect(&product, id, &user).await;
+        self.connect(&product, self.connection.clone(), "acme", 0).await;
         self.ether.watch(format!("CONNECTION#{}", self.connection));
         self.product = Some(product);
     }
 
     /// One connection more, of the org's `user`th user, counted from 0.
     pub async fn connect_another(&self, user: usize) -> ConnectionId {
+        self.connect_in("acme", user).await
+    }
+
+    /// The same in another org.
+    pub async fn connect_in(&self, org: &str, user: usize) -> ConnectionId {
         let id = ConnectionId::mint(self.clock.now());
-        let user = self.world.org("acme").users[user].id.clone();
-        self.connect(self.product.as_ref().expect("filled"), id.clone(), &user).await;
+        self.connect(self.product.as_ref().expect("filled"), id.clone(), org, user).await;
         id
     }
 
     /// So many copies of the connection, none of them due within a year.
     pub fn crowd(&self, number: usize) {
-        let mut item = self.item();
-        item["due_at"] = json!({ "N": (self.clock.now() + SignedDuration::from_hours(24 * 365)).as_millisecond().to_string() });
+        let due = self.clock.now() + SignedDuration::from_hours(24 * 365);
+        self.copies(number, |id, item| {
+            item["due_at"] = json!({ "N": due.as_millisecond().to_string() });
+            item["due_shard"] = json!({ "S": store::keys::due_shard(id.as_str()) });
+        });
+    }
+
+    /// So many copies of the connection, due where and when it is, with a login host that is none of Salesforce's.
+    pub fn hopeless(&self, number: usize) {
+        self.copies(number, |_, item| item["login_host"] = json!({ "S": "https://login.example.com" }));
+    }
+
+    fn copies(&self, number: usize, change: impl Fn(&ConnectionId, &mut Value)) {
         let copies = (0..number).map(|_| {
-            let (id, mut item) = (ConnectionId::mint(self.clock.now()), item.clone());
-            for (attribute, value) in [
-                ("pk", format!("CONNECTION#{id}")),
-                ("id", id.to_string()),
-                ("listing_sk", id.to_string()),
-                ("due_shard", store::keys::due_shard(id.as_str())),
-            ] {
+            let (id, mut item) = (ConnectionId::mint(self.clock.now()), self.item());
+            for (attribute, value) in
+                [("pk", format!("CONNECTION#{id}")), ("id", id.to_string()), ("listing_sk", id.to_string())]
+            {
                 item[attribute] = json!({ "S": value });
             }
+            change(&id, &mut item);
             item
         });
         self.ether.table.seed(TABLE, copies);
     }
 
-    async fn connect(&self, product: &Product, connection: ConnectionId, user: &str) {
+    async fn connect(&self, product: &Product, connection: ConnectionId, org: &str, user: usize) {
         let (platform, now) = (self.platform(usize::MAX, &watch::channel(false).0), self.clock.now());
         let app = &product.apps[0];
         let session = session(product, now);
         platform.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
-        let granted = self.world.granted("acme", user, CONSUMER_KEY);
+        let record = self.grant(&platform, product, &session, connection, (org, user)).await;
+        let new = NewConnection {
+            record: &record,
+            session: &session.id,
+            receipt: None,
+            due: now + app.keep_alive(),
+        };
+        assert!(platform.store.save_connection(&new).await.expect("the connection is stored"));
+    }
+
+    /// The connection's user authorizes it anew; the product is about to bring the receipt.
+    pub async fn reconnect(&mut self) {
+        let (platform, now) = (self.platform(usize::MAX, &watch::channel(false).0), self.clock.now());
+        let product = self.product.as_ref().expect("filled");
+        let session = ConnectSession { reconnects: Some(self.connection.clone()), ..session(product, now) };
+        platform.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
+        let id = ConnectionId::mint(now);
+        let mut record = self.grant(&platform, product, &session, id, ("acme", 0)).await;
+        let redeem_by = now + SignedDuration::from_hours(1);
+        record.connection.state = ConnectionState::Pending { redeem_by };
+        let whose = record.connection.identity.clone();
+        record.reconnect = Some(Reconnect::New { of: self.connection.clone(), whose });
+        let receipt = Receipt::mint(&record.connection.id);
+        let new = NewConnection {
+            record: &record,
+            session: &session.id,
+            receipt: Some((receipt.hash(), redeem_by)),
+            due: redeem_by,
+        };
+        assert!(platform.store.save_connection(&new).await.expect("the new grant is stored"));
+        self.reconnect = Some((session.id, receipt));
+    }
+
+    /// The call that redeems the reconnect's receipt, if there is one.
+    pub fn redeem(&self) -> Option<http::Request<Body>> {
+        let (session, receipt) = self.reconnect.as_ref()?;
+        let body = json!({ "receipt": receipt.expose(), "user": "user_7" });
+        let path = format!("/v1/connect-sessions/{session}/redeem");
+        Some(self.request("POST", &path, Some(&body)))
+    }
+
+    /// What a user's grant makes of a connection, not stored yet.
+    async fn grant(
+        &self,
+        platform: &Platform,
+        product: &Product,
+        session: &ConnectSession,
+        connection: ConnectionId,
+        (org, user): (&str, usize),
+    ) -> ConnectionRecord {
+        let (app, now) = (&product.apps[0], self.clock.now());
+        let user = self.world.org(org).users[user].id.clone();
+        let granted = self.world.granted(org, &user, CONSUMER_KEY);
         let text =
             |member: &str| granted[member].as_str().unwrap_or_else(|| panic!("no {member}")).to_owned();
         let id = text("id");
@@ -214,14 +282,7 @@ impl Rig {
             (AccessToken::new(text("access_token")), RefreshToken::new(text("refresh_token")));
         let tokens = Tokens { access: &access, refresh: Some(&refresh), issued_at: now };
         let vault = platform.vault().expect("a keyring");
-        let record = ConnectionRecord::seal(&vault, connection, tokens, app).await.expect("sealed");
-        let new = NewConnection {
-            record: &record,
-            session: &session.id,
-            receipt: None,
-            due: now + app.keep_alive(),
-        };
-        assert!(platform.store.save_connection(&new).await.expect("the connection is stored"));
+        ConnectionRecord::seal(&vault, connection, tokens, app).await.expect("sealed")
     }
 
     fn platform(&self, process: usize, death: &watch::Sender<bool>) -> Platform {
@@ -254,6 +315,7 @@ impl Rig {
         let platform = || self.platform(number, &death);
         Process {
             token: Token::new(platform()).expect("the settings are complete"),
+            callback: Callback::new(platform()).expect("the settings are complete"),
             sweep: Sweep::new(platform()).expect("the settings are complete"),
             number,
             ether: self.ether.clone(),
@@ -264,10 +326,19 @@ impl Rig {
 
     /// The call for the connection's token: `None` is GET, a body is POST.
     pub fn call(&self, body: Option<&Value>) -> http::Request<Body> {
+        self.call_for(&self.connection, body)
+    }
+
+    /// The same for another connection.
+    pub fn call_for(&self, connection: &ConnectionId, body: Option<&Value>) -> http::Request<Body> {
         let method = if body.is_some() { "POST" } else { "GET" };
+        self.request(method, &format!("/v1/connections/{connection}/token"), body)
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> http::Request<Body> {
         http::Request::builder()
             .method(method)
-            .uri(format!("https://connect.example.com/v1/connections/{}/token", self.connection))
+            .uri(format!("https://connect.example.com{path}"))
             .header("authorization", format!("Bearer {}", self.api_key.expose()))
             .header("content-type", "application/json")
             .body(body.map_or(Body::Empty, |body| Body::Text(body.to_string())))
@@ -280,6 +351,14 @@ impl Rig {
         self.ether.table.item(TABLE, &pk, "CONNECTION").expect("the connection is stored")
     }
 
+    /// What is counted of the stops over one app or in one org, by whatever cause.
+    pub fn wave(&self, over: &str, what: &str) -> Option<Value> {
+        let prefix = format!("{over}#{what}#");
+        let causes = domain::diagnosis::catalogue().iter();
+        let keys = causes.map(|cause| format!("{prefix}{}", cause.id));
+        keys.filter_map(|sk| self.ether.table.item(TABLE, "WAVE#fernway", &sk)).next()
+    }
+
     /// What waits in the fallback for the refresh token that is stored.
     pub fn waiting(&self) -> Option<Value> {
         let sent = self.item()["refresh_fingerprint"]["S"].as_str()?.to_owned();
@@ -287,15 +366,12 @@ impl Rig {
         self.ether.table.item(FALLBACK, &pk, &format!("AFTER#{sent}"))
     }
 
-    /// Salesforce's refresh tokens of the connection's grant, in the order in which they were good.
+    /// Salesforce's refresh tokens of the connection's grants, in the order in which they were good: a reconnect's come
+    /// after those of the grant before.
     pub fn chain(&self) -> Vec<Fingerprint> {
-        let grant = self.world.grants().remove(0);
-        grant
-            .spent
-            .into_iter()
-            .chain(grant.refresh_token)
-            .map(|token| RefreshToken::new(token).fingerprint())
-            .collect()
+        let tokens = |grant: Grant| grant.spent.into_iter().chain(grant.refresh_token);
+        let chain = self.world.grants().into_iter().flat_map(tokens);
+        chain.map(|token| RefreshToken::new(token).fingerprint()).collect()
     }
 }
 
@@ -305,7 +381,15 @@ impl Process {
         let dead = Answer { status: 0, body: Value::Null };
         let mut death = self.death.subscribe();
         let call = fastrand::u64(..);
-        let responding = CALL.scope(call, self.token.respond(request, self.clock.now()));
+        let now = self.clock.now();
+        let redeems = request.uri().path().ends_with("/redeem");
+        let responding = CALL.scope(call, async {
+            if redeems {
+                Box::pin(self.callback.respond(request, now)).await
+            } else {
+                self.token.respond(request, now).await
+            }
+        });
         let answer = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,
@@ -327,21 +411,22 @@ impl Process {
         answer
     }
 
-    /// One run of the sweep.
-    pub async fn sweep(&self) {
+    /// One run of the sweep: what it did, if it lived.
+    pub async fn sweep(&self) -> Option<Swept> {
         let mut death = self.death.subscribe();
         let swept = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,
             swept = self.sweep.run(Invocation::until(0, self.clock.now())) => Some(swept),
         };
-        match swept {
+        match &swept {
             Some(swept) => {
                 self.ether.note_done(self.number, None);
                 self.ether.note(&format!("process {} swept: {swept:?}", self.number));
             }
             None => self.die(),
         }
+        swept?.ok()
     }
 
     /// Ends it: whatever it was doing stops where it is.

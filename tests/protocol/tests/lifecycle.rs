@@ -211,6 +211,84 @@ fn two_sweeps_at_once_send_once() {
     });
 }
 
+/// The table's reads take so long.
+struct SlowReads(Duration);
+
+impl Fates for SlowReads {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let calm = Calm.fate(number, kind);
+        if kind == Kind::Read { Fate { there: self.0, ..calm } } else { calm }
+    }
+}
+
+#[test]
+fn what_cannot_be_dealt_with_hides_nothing_that_is_due_after_it() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        rig.hopeless(120);
+        let process = rig.process();
+        sleep(16 * DAY).await;
+
+        let swept = process.sweep().await.expect("it ran");
+
+        assert_eq!((swept.put_off, swept.refreshed), (120, 1), "{swept:?}");
+        assert_eq!(sent(&rig), (0, 1), "all but one are refused before anything is sent");
+        let next = process.sweep().await.expect("it ran");
+        assert_eq!(next.put_off, 0, "they do not stand in the way of the next run: {next:?}");
+    });
+}
+
+#[test]
+fn a_run_that_has_no_time_left_says_so_and_the_next_one_goes_on() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        rig.hopeless(40);
+        let process = rig.process();
+        sleep(16 * DAY).await;
+
+        rig.ether.set(SlowReads(Duration::from_millis(900)));
+        let swept = process.sweep().await.expect("it ran");
+        assert!(swept.cut_short, "{swept:?}");
+        assert!(swept.put_off + swept.refreshed < 41, "{swept:?}");
+
+        rig.ether.set(Calm);
+        let next = process.sweep().await.expect("it ran");
+        assert!(!next.cut_short);
+        assert_eq!(
+            swept.put_off + swept.refreshed + next.put_off + next.refreshed,
+            41,
+            "each once: {next:?}"
+        );
+    });
+}
+
+/// One shard of the due index cannot be read.
+struct OneRefused(usize);
+
+impl Fates for OneRefused {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        // The first request looks into the fallback; the SDK tries a read three times.
+        let effect =
+            if (1..=self.0).contains(&number) && kind == Kind::Read { Effect::Refused } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
+
+#[test]
+fn a_shard_that_cannot_be_read_does_not_keep_the_others_waiting() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        rig.ether.set(OneRefused(3));
+        let swept = process.sweep().await.expect("it ran");
+        assert_eq!(swept.unread, 1, "{swept:?}");
+        assert_eq!(rig.ether.requests(), 1 + 3 + 15, "every other shard was looked at");
+
+        rig.ether.set(OneRefused(1000));
+        assert!(process.sweep().await.is_none(), "a run that could look at nothing has failed");
+    });
+}
+
 #[test]
 fn tokens_that_are_rejected_while_fresh_stop_the_refreshing_for_ten_minutes() {
     run(async {

@@ -1,5 +1,5 @@
-//! Ten thousand schedules, each drawn from its seed: callers, processes, crashes, sweeps, a faulty table and a faulty
-//! Salesforce, with and without rotation. `SEED=<n>` replays one and tells it, request by request.
+//! Ten thousand schedules, each drawn from its seed: callers, processes, crashes, sweeps, reconnects, a faulty table and
+//! a faulty Salesforce, with and without rotation. `SEED=<n>` replays one and tells it, request by request.
 #![expect(clippy::print_stdout, reason = "the figures are what the test is for")]
 
 use std::time::Duration;
@@ -61,13 +61,19 @@ async fn schedule(seed: u64, told: bool) -> Result<(End, Tally), String> {
     let mut rig = Rig::new(rotation).await;
     // From a token that is still good for two minutes to one that has long ended.
     sleep(Duration::from_secs(rng.u64(13 * 60..30 * 60))).await;
-    rig.ether.set(Weather {
+    let weather = Weather {
         rng: rng.fork(),
         table: *rng.choice(&[0, 0, 5, 20, 40]).expect("some"),
         fallback: *rng.choice(&[0, 0, 10, 30]).expect("some"),
         salesforce: *rng.choice(&[0, 10, 40]).expect("some"),
         death: *rng.choice(&[0, 0, 1, 4]).expect("some"),
-    });
+    };
+    // One in three has its user connect anew meanwhile, at a Salesforce that may end the new grant with the old.
+    if rng.u8(0..3) == 0 {
+        rig.world.set_revoking_ends_all(rng.u8(0..8) == 0);
+        rig.reconnect().await;
+    }
+    rig.ether.set(weather);
     // Mostly a moment of many callers; sometimes long enough for a recovery to meet the same weather.
     let span = *rng.choice(&[500, 5_000, 150_000]).expect("some");
     let processes: Vec<Process> = (0..rng.usize(1..=4)).map(|_| rig.process()).collect();
@@ -87,6 +93,14 @@ async fn schedule(seed: u64, told: bool) -> Result<(End, Tally), String> {
             process.answer(request).await
         }));
     }
+    let redeeming = rig.redeem().map(|request| {
+        let process = rng.choice(&processes).expect("one").clone();
+        let after = Duration::from_millis(rng.u64(0..span));
+        tokio::spawn(async move {
+            sleep(after).await;
+            process.answer(request).await;
+        })
+    });
     let mut sweeps = Vec::new();
     for _ in 0..rng.usize(0..=2) {
         let process = rng.choice(&processes).expect("one").clone();
@@ -100,6 +114,9 @@ async fn schedule(seed: u64, told: bool) -> Result<(End, Tally), String> {
     for caller in callers {
         let answer = caller.await.map_err(|error| format!("a caller panics: {error}"))?;
         broken = broken.and(laws::answer_is_durable(&rig, &answer));
+    }
+    if let Some(redeeming) = redeeming {
+        redeeming.await.map_err(|error| format!("a redemption panics: {error}"))?;
     }
     for sweep in sweeps {
         sweep.await.map_err(|error| format!("a sweep panics: {error}"))?;
@@ -121,7 +138,7 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
         run(schedule(seed, true)).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         return;
     }
-    let (mut tokens, mut lost, mut presumed, mut sum) = (0, 0, 0, Tally::default());
+    let (mut tokens, mut lost, mut presumed, mut revoked, mut sum) = (0, 0, 0, 0, Tally::default());
     let broken: Vec<_> = std::thread::scope(|scope| {
         let halves = [0, 1].map(|half| {
             scope.spawn(move || {
@@ -137,6 +154,7 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
             tokens += u32::from(end == End::Token);
             lost += u32::from(end == End::AnswerLost);
             presumed += u32::from(end == End::PresumedLost);
+            revoked += u32::from(end == End::EndedByRevoke);
             sum += tally;
             None
         }
@@ -145,7 +163,7 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
     .collect();
     println!(
         "{SCHEDULES} schedules: {tokens} ended with a token, {lost} with an answer that was lost, {presumed} with one \
-         that was presumed so\n{sum:#?}"
+         that was presumed so, {revoked} with a reconnect that Salesforce ended with the old grant\n{sum:#?}"
     );
     assert!(broken.is_empty(), "{} schedules broke a law:\n{}", broken.len(), broken.join("\n"));
     assert_eq!(sum.lost, 0);

@@ -116,6 +116,15 @@ impl Salesforce {
         found.unwrap_or_else(|| panic!("there is no org {org}"))
     }
 
+    /// One more customer has an org, with an admin and a user.
+    pub fn add_customer(&self, name: &str) -> Org {
+        self.change(|state| {
+            let org = seed::customer(state.orgs.len() as u64 + 1, name);
+            state.orgs.push(org.clone());
+            org
+        })
+    }
+
     /// Changes an org.
     pub fn change_org(&self, org: &str, change: impl FnOnce(&mut Org)) {
         let name = self.org_name(org);

@@ -6,6 +6,7 @@ use domain::{
     App, AppKind, Brand, Customer, Environment, Evidence, Identity, Product, Provenance, Surface,
     diagnosis::{Candidate, Cause, Confidence, Diagnosis},
     guide::Audience,
+    incident::Scope,
     product::{Packages, Support},
     session::{Change, Whose},
 };
@@ -111,6 +112,7 @@ pub(crate) fn help<'a>(
         retry: None,
         tell_more: None,
         guide: "/guides/fernway/sync",
+        wave: None,
         state: HelpState::Open,
     }
 }
@@ -350,6 +352,8 @@ fn help_pages(add: &mut dyn FnMut(&str, &dyn Shown)) {
             ..admins
         },
     );
+    add("help-wave-app", &HelpPage { wave: Some(Scope::App), ..admins });
+    add("help-wave-org", &HelpPage { wave: Some(Scope::Org), ..admins });
     add("help-resolved", &HelpPage { state: HelpState::Resolved, ..admins });
     let external = self::app(AppKind::ExternalClientApp);
     add(

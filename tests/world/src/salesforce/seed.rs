@@ -26,6 +26,12 @@ pub(super) fn orgs() -> Vec<Org> {
     ]
 }
 
+/// One more customer in production.
+pub(super) fn customer(serial: u64, name: &str) -> Org {
+    let people = ["Ann Admin", "Ulf User"];
+    org(serial, name, name, OrgKind::Production, &format!("{name}.example"), &people)
+}
+
 /// The first of `people` is the admin; then a standard user, one with a custom profile, and one without the API.
 fn org(serial: u64, name: &str, title: &str, kind: OrgKind, domain: &str, people: &[&str]) -> Org {
     let profiles = [SYSTEM_ADMINISTRATOR, STANDARD_USER, SALES, READ_ONLY];

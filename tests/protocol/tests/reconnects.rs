@@ -1,0 +1,79 @@
+//! A user connects anew while somebody refreshes, and one thing goes wrong at one step of either.
+use std::time::Duration;
+
+use protocol::{
+    Effect, Fate, Kind, Rig,
+    ether::Fates,
+    laws::{self, End, Tally},
+    run, settle,
+};
+use tokio::time::sleep;
+
+/// One request meets something; every other arrives.
+#[derive(Debug, Clone, Copy)]
+struct One {
+    step: usize,
+    effect: Effect,
+    there: Duration,
+}
+
+impl Fates for One {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let calm = Duration::from_millis(if kind == Kind::Refresh { 100 } else { 4 });
+        if number == self.step {
+            Fate { effect: self.effect, there: self.there, back: calm }
+        } else {
+            Fate { effect: Effect::None, there: calm, back: calm }
+        }
+    }
+}
+
+/// A caller needs a new token; the receipt of a reconnect is brought so much later, to another process.
+async fn schedule(rotation: bool, one: One, later: Duration) -> Result<(End, Tally), String> {
+    fastrand::seed(7);
+    let mut rig = Rig::new(rotation).await;
+    sleep(Duration::from_mins(16)).await;
+    rig.reconnect().await;
+    let (first, other) = (rig.process(), rig.process());
+    rig.ether.set(one);
+    let (asks, redeems) = (rig.call(None), rig.redeem().expect("a reconnect"));
+    let caller = tokio::spawn(async move { first.answer(asks).await });
+    let product = tokio::spawn(async move {
+        sleep(later).await;
+        other.answer(redeems).await
+    });
+    let answer = caller.await.expect("a caller ends");
+    product.await.expect("a redemption ends");
+    laws::answer_is_durable(&rig, &answer)?;
+    Box::pin(settle(&mut rig)).await
+}
+
+#[test]
+fn nothing_that_goes_wrong_at_one_step_of_a_reconnect_loses_the_new_grant_or_leaves_the_old_one() {
+    let soon = Duration::from_millis(4);
+    let mut befalls: Vec<_> =
+        [Effect::Unreachable, Effect::Refused, Effect::AnswerLost, Effect::DiesBefore, Effect::DiesAfter]
+            .map(|effect| (effect, soon))
+            .into();
+    befalls.extend([2, 9, 25].map(|late| (Effect::None, Duration::from_secs(late))));
+    let (mut schedules, mut left) = (0, 0);
+    for rotation in [true, false] {
+        for step in 0..24 {
+            for (effect, there) in &befalls {
+                for later in [0, 40, 150] {
+                    let one = One { step, effect: *effect, there: *there };
+                    let told = format!("rotation {rotation}, {one:?}, redeemed after {later} ms");
+                    let (end, tally) = run(schedule(rotation, one, Duration::from_millis(later)))
+                        .unwrap_or_else(|broken| panic!("{told}: {broken}"));
+                    assert_eq!(end, End::Token, "{told}");
+                    schedules += 1;
+                    left += tally.left;
+                }
+            }
+        }
+    }
+    println!(
+        "{schedules} schedules: all ended with the new grant's token; {left} old grants live on unknown"
+    );
+    assert!(left < schedules / 20, "{left} of {schedules}");
+}

@@ -1,0 +1,106 @@
+//! Connections that stop alike, one after another: a wave is one incident, and what is counted is counted once.
+
+use std::time::Duration;
+
+use domain::ConnectionId;
+use protocol::{Answer, Process, Rig, rig::CONSUMER_KEY, run};
+use serde_json::Value;
+use tokio::time::sleep;
+use world::salesforce::PermittedUsers;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+async fn ask(rig: &Rig, process: &Process, connection: &ConnectionId) -> Answer {
+    process.answer(rig.call_for(connection, None)).await
+}
+
+/// One connection in each of so many orgs.
+async fn in_orgs(rig: &Rig, number: usize) -> Vec<ConnectionId> {
+    let mut connections = Vec::new();
+    for org in 0..number {
+        let org = rig.world.add_customer(&format!("customer{org}")).name;
+        rig.world.install(&org, CONSUMER_KEY).expect("the app can be installed");
+        connections.push(rig.connect_in(&org, 0).await);
+    }
+    connections
+}
+
+/// So many connections of Acme's, of its four users.
+async fn in_one_org(rig: &Rig, number: usize) -> Vec<ConnectionId> {
+    let mut connections = vec![rig.connection.clone()];
+    for user in 1..number {
+        connections.push(rig.connect_another(user % 4).await);
+    }
+    connections
+}
+
+#[test]
+fn the_grants_of_many_orgs_that_end_within_the_hour_are_one_incident_of_the_app() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let connections = in_orgs(&rig, 8).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        for org in 0..8 {
+            rig.world.uninstall(&format!("customer{org}"), CONSUMER_KEY);
+        }
+        let mut answers = Vec::new();
+        for connection in &connections {
+            // Each is asked for many times, and by two at once: it stops once.
+            let (answer, _) = tokio::join!(ask(&rig, &process, connection), ask(&rig, &process, connection));
+            assert_eq!(answer.status, 409, "{}", answer.body);
+            answers.push(ask(&rig, &process, connection).await);
+            sleep(5 * MINUTE).await;
+        }
+        let incidents: Vec<&Value> = answers.iter().map(|answer| &answer.body["incident"]).collect();
+        assert!(
+            incidents[..4].iter().all(|incident| incident.is_null()),
+            "four may be chance: {incidents:?}"
+        );
+        let wave = incidents[4];
+        assert_eq!(wave["scope"], "app", "{wave}");
+        assert!(wave["id"].as_str().is_some_and(|id| id.starts_with("in_")));
+        assert!(incidents[5..].iter().all(|incident| *incident == wave), "one incident: {incidents:?}");
+        let cause = &answers[0].body["cause"];
+        assert!(answers.iter().all(|answer| answer.body["cause"] == *cause));
+    });
+}
+
+#[test]
+fn the_connections_of_one_org_that_stop_together_are_an_incident_of_the_org() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let connections = in_one_org(&rig, 6).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        rig.world.uninstall("acme", CONSUMER_KEY);
+        let mut scopes = Vec::new();
+        for connection in &connections {
+            scopes.push(ask(&rig, &process, connection).await.body["incident"]["scope"].clone());
+        }
+        let [none, org] = [Value::Null, Value::from("org")];
+        assert_eq!(
+            scopes,
+            [&none, &none, &none, &none, &org, &org].map(Clone::clone),
+            "one org is no app's wave"
+        );
+    });
+}
+
+#[test]
+fn one_connection_that_stays_blocked_is_one_stop_however_often_it_is_tried() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        rig.world.set_permitted_users("acme", CONSUMER_KEY, PermittedUsers::AdminApprovedPreAuthorized);
+        for _ in 0..40 {
+            let answer = ask(&rig, &process, &rig.connection).await;
+            assert_eq!(answer.problem(), "blocked-by-org", "{}", answer.body);
+            assert!(answer.body["incident"].is_null(), "{}", answer.body);
+            sleep(MINUTE + Duration::from_secs(1)).await;
+        }
+        let wave = rig.wave("ORG", &rig.world.org("acme").id[..15]).expect("it is counted");
+        assert_eq!(wave["members"]["SS"].as_array().map(Vec::len), Some(1), "{wave}");
+    });
+}
