@@ -65,7 +65,10 @@ async fn the_page_of_a_connection_that_ended_is_open_until_it_works_again() {
     let browser = story.stack.browser();
     let status = format!("{}/status", ended.text("help_url"));
     assert!(browser.get(&status).await.text().contains("open"), "its session had succeeded long before");
-    assert!(!browser.get(ended.text("help_url")).await.has("is connected"), "and the page does not say so");
+    assert!(
+        !browser.get(ended.text("help_url")).await.has("Nothing more to do"),
+        "and the page does not say so"
+    );
 
     let wish = story.wish(json!({ "connection_id": connection })).await;
     assert_eq!(wish.status, 201, "{}", wish.body);

@@ -5,8 +5,9 @@ use jiff::SignedDuration;
 
 use crate::{Answer, Rig};
 
-/// How long after a sending that was not answered its recovery may come at the earliest.
-const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How long after a sending that was not answered its recovery may come at the earliest. The minute is counted from
+/// *began*, and what Salesforce refuses in passing is sent again for up to three seconds after that.
+const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60 - 3);
 
 /// What a schedule came to, once everything has settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

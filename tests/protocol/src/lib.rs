@@ -51,11 +51,10 @@ pub async fn settle(rig: &mut Rig) -> Result<(laws::End, laws::Tally), String> {
         answer = process.answer(rig.call(None)).await;
     }
     process.sweep().await;
-    // What could not be revoked at once is tried again.
-    sleep(Duration::from_mins(16)).await;
-    process.sweep().await;
     if rig.redeem().is_some() {
-        // Half an hour has passed: the token that was handed out is not the last.
+        // What could not be revoked at once is tried again; by then the token that was handed out is not the last.
+        sleep(Duration::from_mins(16)).await;
+        process.sweep().await;
         answer = process.answer(rig.call(None)).await;
     }
     laws::answer_is_durable(rig, &answer)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::ConnectionId;
-use protocol::{Answer, Process, Rig, rig::CONSUMER_KEY, run};
+use protocol::{Answer, Process, Rig, ether::Calm, rig::CONSUMER_KEY, run};
 use serde_json::Value;
 use tokio::time::sleep;
 use world::salesforce::PermittedUsers;
@@ -102,5 +102,25 @@ fn one_connection_that_stays_blocked_is_one_stop_however_often_it_is_tried() {
         }
         let wave = rig.wave("ORG", &rig.world.org("acme").id[..15]).expect("it is counted");
         assert_eq!(wave["members"]["SS"].as_array().map(Vec::len), Some(1), "{wave}");
+    });
+}
+
+#[test]
+fn counting_a_stop_costs_two_writes_and_two_more_for_the_first_of_the_hour() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let connections = in_one_org(&rig, 3).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        assert_eq!(ask(&rig, &process, &connections[0]).await.status, 200, "warm");
+        rig.world.uninstall("acme", CONSUMER_KEY);
+        let mut requests = Vec::new();
+        for connection in &connections[1..] {
+            rig.ether.set(Calm);
+            assert_eq!(ask(&rig, &process, connection).await.status, 409);
+            requests.push(rig.ether.requests());
+        }
+        // Read, lease, *began*, Salesforce, the two counts, the stop.
+        assert_eq!(requests, [7 + 2, 7]);
     });
 }
