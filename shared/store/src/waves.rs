@@ -212,7 +212,7 @@ impl Store {
                 counted_since: since,
             }));
         }
-        waves.sort_by(|one, other| other.incident.since.cmp(&one.incident.since));
+        waves.sort_by_key(|wave| std::cmp::Reverse(wave.incident.since));
         Ok(waves)
     }
 }
