@@ -19,7 +19,8 @@ impl Platform {
     pub async fn incident(&self, failure: &Failure, now: Timestamp) -> Option<Incident> {
         let org = failure.org.as_ref()?;
         let (app, org) = (Over::App(&failure.app), Over::Org(org));
-        let (of_app, of_org) = join!(self.count(failure, &app, now), self.count(failure, &org, now));
+        let counts = async { join!(self.count(failure, &app, now), self.count(failure, &org, now)) };
+        let (of_app, of_org) = Box::pin(counts).await;
         of_app.or(of_org)
     }
 
