@@ -383,13 +383,13 @@ impl Process {
         let call = fastrand::u64(..);
         let now = self.clock.now();
         let redeems = request.uri().path().ends_with("/redeem");
-        let responding = CALL.scope(call, async {
+        let responding = Box::pin(CALL.scope(call, async {
             if redeems {
-                Box::pin(self.callback.respond(request, now)).await
+                self.callback.respond(request, now).await
             } else {
                 self.token.respond(request, now).await
             }
-        });
+        }));
         let answer = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,
