@@ -354,9 +354,10 @@ impl Rig {
     /// What is counted of the stops over one app or in one org, by whatever cause.
     pub fn wave(&self, over: &str, what: &str) -> Option<Value> {
         let prefix = format!("{over}#{what}#");
-        let causes = domain::diagnosis::catalogue().iter();
-        let keys = causes.map(|cause| format!("{prefix}{}", cause.id));
-        keys.filter_map(|sk| self.ether.table.item(TABLE, "WAVE#fernway", &sk)).next()
+        let mut causes = domain::diagnosis::catalogue().iter();
+
+        causes
+            .find_map(|cause| self.ether.table.item(TABLE, "WAVE#fernway", &format!("{prefix}{}", cause.id)))
     }
 
     /// What waits in the fallback for the refresh token that is stored.
