@@ -120,6 +120,7 @@ impl Import {
         let api = Arc::new(Api::new(&self.url, key, self.dry_run, Duration::from_secs(self.wait))?);
         let (rows, unreadable) =
             rows::read(&self.file, &format!("{} {product}", api.origin()), self.dry_run)?;
+        warn_of_readers(&self.file);
         // Locked before anything is sent: two runs would tell each other's rows as their own.
         let journal = if self.dry_run { None } else { Some(Journal::open(&beside(&self.file, "journal"))?) };
         api.knock().await?;
@@ -212,6 +213,17 @@ impl Turns {
     fn new(concurrency: NonZeroUsize) -> Self {
         let begun = 2 * concurrency.get();
         Self { send: Semaphore::new(concurrency.get()), begin: Semaphore::new(begun), begun }
+    }
+}
+
+/// The input holds live tokens.
+fn warn_of_readers(file: &Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if file.metadata().is_ok_and(|about| about.permissions().mode() & 0o077 != 0) {
+            report::say(&format!("{0} can be read by others: chmod 600 {0}", file.display()));
+        }
     }
 }
 

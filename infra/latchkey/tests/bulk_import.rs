@@ -3,6 +3,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs::Permissions,
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Output, Stdio},
@@ -94,6 +95,7 @@ impl Desk {
 
     fn write(&self, lines: &[String]) {
         std::fs::write(self.file(), lines.join("\n") + "\n").expect("a file");
+        std::fs::set_permissions(self.file(), Permissions::from_mode(0o644)).expect("a file");
     }
 
     fn write_rows(&self, rows: &[Value]) {
@@ -238,6 +240,7 @@ async fn good_rows_are_imported_and_every_other_is_named_with_what_to_do() {
     let ended = desk.import(&[]).await;
 
     assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.errors.contains("can be read by others: chmod 600"), "{ended:?}");
     assert_eq!(desk.connected().await.into_keys().collect::<Vec<_>>(), ["c-1", "c-2", "c-5", "c-6"]);
     assert_eq!(desk.sent(), 5, "the four good ones and the dead one, once each");
     let rejected = desk.rejected();
@@ -527,6 +530,24 @@ async fn an_answer_that_was_lost_is_not_taken_for_a_rejection() {
 
     desk.story.pass(SignedDuration::from_secs(61));
     assert_eq!(desk.import(&[]).await.code, Some(0), "it was sent once more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_cannot_be_written_or_read_ends_the_run_with_what_to_do() {
+    let desk = Desk::begin().await;
+    desk.write_rows(&desk.rows(1));
+    std::fs::write(desk.beside("journal"), "not of an import\n").expect("a file");
+    let refused = desk.import(&[]).await;
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(refused.errors.contains("journal:1: not a line of an import's journal"), "{refused:?}");
+
+    std::fs::remove_file(desk.beside("journal")).expect("a file");
+    std::fs::create_dir(desk.beside("rejected.jsonl")).expect("a folder in the way");
+    let ended = desk.import(&[]).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.errors.contains("run the same command again"), "{ended:?}");
+    std::fs::remove_dir(desk.beside("rejected.jsonl")).expect("a folder");
+    assert_eq!(desk.import(&[]).await.code, Some(0), "it was imported");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -53,6 +53,17 @@ pub(crate) enum ImportError {
         /// The line, from 1.
         line: usize,
     },
+    /// What became of a row could not be written down.
+    #[error(
+        "{}: {error}. Stopped. Rows that were sent are known to Latchkey: mend this and run the same command again.",
+        file.display()
+    )]
+    Unwritten {
+        /// The file.
+        file: PathBuf,
+        /// What happened.
+        error: io::Error,
+    },
     /// A file.
     #[error("{}: {error}", file.display())]
     File {
@@ -68,10 +79,14 @@ impl ImportError {
         Self::File { file: file.to_owned(), error }
     }
 
+    pub(super) fn unwritten(file: &Path, error: io::Error) -> Self {
+        Self::Unwritten { file: file.to_owned(), error }
+    }
+
     /// 2: the call has to be changed. 1: the same call may succeed later.
     pub(super) fn exit_status(&self) -> u8 {
         match self {
-            Self::Away(_) => 1,
+            Self::Away(_) | Self::Unwritten { .. } => 1,
             _ => 2,
         }
     }

@@ -108,9 +108,9 @@ impl Journal {
         };
         let entry = Entry { row: done.digest.clone(), outcome, connection_id, rejected };
         let mut line =
-            serde_json::to_vec(&entry).map_err(|error| ImportError::file(&self.path, error.into()))?;
+            serde_json::to_vec(&entry).map_err(|error| ImportError::unwritten(&self.path, error.into()))?;
         line.push(b'\n');
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
-        written.map_err(|error| ImportError::file(&self.path, error))
+        written.map_err(|error| ImportError::unwritten(&self.path, error))
     }
 }

@@ -214,7 +214,7 @@ impl Report {
         self.sums.not_tried =
             rows - (imported + imported_before + would_import + repeated + put_off + self.rejected.len());
         if let Some(file) = file {
-            write(file, &self.rejected).map_err(|error| ImportError::file(file, error))?;
+            write(file, &self.rejected).map_err(|error| ImportError::unwritten(file, error))?;
         }
         if self.json {
             #[derive(Serialize)]
