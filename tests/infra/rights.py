@@ -45,11 +45,16 @@ def listed(value):
 
 
 def logical_id(value):
-    """The resource that `!Ref X` or `!GetAtt X.Arn` names; none for anything else."""
+    """The resource that `!Ref X`, `!Ref X.Alias` or `!GetAtt X.Arn` names; none for anything else."""
     if not isinstance(value, dict):
         return None
     target = value.get("Ref") or value.get("Fn::GetAtt")
-    return target[0] if isinstance(target, list) else target
+    return target[0] if isinstance(target, list) else target.split(".")[0]
+
+
+def behind_alias(value):
+    """Whether this is a function's alias: what names the function itself goes past a deployment under way."""
+    return isinstance(value, dict) and str(value.get("Ref", "")).endswith("Function.Alias")
 
 
 def functions():
@@ -106,6 +111,10 @@ def check(functions):
         require(f.permitted == bool(f.routes), f"{f.name}: routes and the gateway's permission disagree")
         require("RetentionInDays" in RESOURCES[logical_id(f.properties["LoggingConfig"]["LogGroup"])]["Properties"],
                 f"{f.name}: logs kept for ever")
+        require(f.properties.get("AutoPublishAliasAllProperties"), f"{f.name}: AutoPublishAliasAllProperties is missing")
+    for kind, member in (("AWS::ApiGatewayV2::Integration", "IntegrationUri"), ("AWS::Lambda::Permission", "FunctionName")):
+        for name, properties in of_type(kind).items():
+            require(behind_alias(properties[member]), f"{name}: {member} is not a function's alias (!Ref X.Alias)")
     routes = {route for f in functions for route in f.routes}
     require(not any("{proxy+}" in r or "ANY" in r or "$default" in r for r in routes), "a catch-all route")
     for event in sorted((ROOT / "infra/events").glob("*.json")):
