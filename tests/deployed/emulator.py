@@ -1,0 +1,83 @@
+"""The local AWS of these tests: ministack, with its gaps filled from outside. Each gap is listed in README.md.
+
+It listens on 127.0.0.1 alone, at GATEWAY_PORT, and enforces IAM: a function works with its own role's rights.
+"""
+
+import json
+import os
+import sys
+
+os.environ |= {
+    "AUTH": "true",
+    "BIND_HOST": "127.0.0.1",
+    "IOT_MTLS_ENABLED": "0",
+    "AWS_ENDPOINT_URL": f"http://127.0.0.1:{os.environ['GATEWAY_PORT']}",
+    "MINISTACK_REGION": os.environ["AWS_DEFAULT_REGION"],
+}
+
+from ministack import app  # noqa: E402: it reads the environment as it is imported
+from ministack.core import iam_actions  # noqa: E402
+from ministack.services.cloudformation import provisioners  # noqa: E402
+
+
+def let_codedeploy_be_named():
+    """CodeDeploy, which shifts an alias step by step, is not there: its resources stand, and the alias moves at once."""
+    def create(logical_id, properties, stack):
+        return properties.get("ApplicationName") or f"{stack}-{logical_id}", {}
+
+    for kind in ("Application", "DeploymentGroup"):
+        provisioners._RESOURCE_HANDLERS[f"AWS::CodeDeploy::{kind}"] = {
+            "create": create,
+            "update": lambda physical_id, old, new, stack: (physical_id, {}),
+            "delete": lambda physical_id, properties: None,
+        }
+
+
+def let_alarms_compute():
+    """Alarms over metric math are refused: they stand, and never change state."""
+    handler = provisioners._RESOURCE_HANDLERS["AWS::CloudWatch::Alarm"]
+    known = dict(handler)
+
+    def create(logical_id, properties, stack):
+        if "Metrics" not in properties:
+            return known["create"](logical_id, properties, stack)
+        name = properties.get("AlarmName") or f"{stack}-{logical_id}"
+        arn = f"arn:aws:cloudwatch:{os.environ['MINISTACK_REGION']}:000000000000:alarm:{name}"
+        return name, {"Arn": arn}
+
+    def update(physical_id, old, new, stack, *rest, **named):
+        if "Metrics" not in new:
+            return known["update"](physical_id, old, new, stack, *rest, **named)
+        return create(physical_id, new | {"AlarmName": physical_id}, stack)
+
+    handler |= {"create": create, "update": update}
+
+
+def tell_leading_keys():
+    """IAM sees no `dynamodb:LeadingKeys`, and a condition on a missing key always holds: it is told them here."""
+    told = iam_actions.dynamodb_service_context
+
+    def with_leading_keys(body):
+        return told(body) | {"dynamodb:LeadingKeys": sorted(leading_keys(json.loads(body or b"{}")))}
+
+    iam_actions.dynamodb_service_context = with_leading_keys
+
+
+def leading_keys(request):
+    """The partition keys that a DynamoDB request names, in any of its items."""
+    parts = [request]
+    for item in request.get("TransactItems", []):
+        parts += item.values()
+    for part in parts:
+        for place in ("Key", "Item"):
+            if "S" in part.get(place, {}).get("pk", {}):
+                yield part[place]["pk"]["S"]
+        if "KeyConditionExpression" in part:
+            yield from (value["S"] for value in part["ExpressionAttributeValues"].values() if "S" in value)
+
+
+let_codedeploy_be_named()
+let_alarms_compute()
+tell_leading_keys()
+sys.argv = sys.argv[:1]
+app.main()
