@@ -1,7 +1,25 @@
-//! What the operator's command is made of: the product files' format, and applying them to a table.
+//! What the operator's command is made of.
 //!
-//! The format is documented in `infra/products/README.md`; `cargo run -p local` applies the same files.
+//! | module | holds |
+//! | --- | --- |
+//! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run -p local` applies the same files |
+//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`doctor`], [`restore`] | one for each subcommand |
+//! | [`probe`] | an app's configuration, asked of Salesforce without a user |
+//! | [`deployment`] | which deployment is operated, and its secrets |
+//! | [`scan`] | a whole table, page by page |
+//! | [`report`] | what a command says, for people and machines |
 
+pub mod app;
+pub mod apply;
+pub mod deployment;
+pub mod doctor;
+pub mod failures;
+pub mod key;
+pub mod keyring;
+pub mod probe;
 pub mod product_file;
+pub mod report;
+pub mod restore;
+pub mod scan;
 
 pub use product_file::{FileErrors, read_product, read_products};

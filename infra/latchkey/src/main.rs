@@ -3,31 +3,55 @@
 
 mod import;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
-use domain::{ProductId, secret::ApiKey};
-use latchkey::read_products;
-use service::platform::Aws;
-use store::Store;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use domain::{AppId, ProductId};
+use latchkey::{
+    app::{self, Rotation, Subject},
+    apply,
+    deployment::{Deployment, SecretsManager},
+    doctor, failures, key, keyring,
+    probe::Probe,
+    report::{CommandError, Report},
+    restore,
+};
+use salesforce::{Hosts, Http};
+use service::serve::now;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, and as it should be
+  1  could not be done; standard error says why and what to do
+  2  the command was not understood
+  3  done, and something was found that is to be put right (app check, app rotate-secret status, doctor)
+import has its own: latchkey import --help";
 
 #[derive(Debug, Parser)]
-#[command(name = "latchkey", version, about = "Operates a Latchkey deployment")]
+#[command(name = "latchkey", version, about = "Operates a Latchkey deployment", after_help = EXIT_CODES)]
 struct Arguments {
+    #[command(flatten)]
+    deployment: Deployment,
+    /// Print one line of JSON
+    #[arg(long, global = true)]
+    json: bool,
+    /// Say what would be done, and write nothing
+    #[arg(long, global = true)]
+    dry_run: bool,
+    /// The folder with the product files
+    #[arg(long, global = true, env = "LATCHKEY_PRODUCTS", default_value = "infra/products")]
+    products: PathBuf,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Check the product files of a folder, and store them in a deployed table
+    /// Bring the table in line with the product files: the plan first, then the change
     Apply {
-        /// The folder with the product files
-        #[arg(default_value = "infra/products")]
-        folder: PathBuf,
-        /// The table (the stack's output TableName)
-        #[arg(long, env = "TABLE_NAME", required_unless_present = "check")]
-        table: Option<String>,
+        /// The folder with the product files (in place of --products)
+        folder: Option<PathBuf>,
         /// Only check the files
         #[arg(long)]
         check: bool,
@@ -37,29 +61,161 @@ enum Command {
     /// API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Apps at Salesforce
+    #[command(subcommand)]
+    App(AppCommand),
+    /// The keys that seal tokens at rest
+    #[command(subcommand)]
+    Keyring(KeyringCommand),
+    /// Failures on record
+    #[command(subcommand)]
+    Failures(FailuresCommand),
+    /// Look at the deployment itself: tables, backups, secrets, products, its public name, its egress addresses
+    Doctor {
+        /// An address from which Salesforce is called (the stack's output EgressAddresses); repeat it
+        #[arg(long = "egress-address", value_delimiter = ' ')]
+        addresses: Vec<IpAddr>,
+        /// An address that the app's allowlist at Salesforce has; repeat it
+        #[arg(long = "allowed-address", value_delimiter = ' ')]
+        allowed: Vec<IpAddr>,
+    },
+    /// Bring connections back from a restored copy of the table (docs/deploy.md, Restore)
+    Restore {
+        /// The restored copy
+        #[arg(long)]
+        from: String,
+        /// The restored copy of the fallback table
+        #[arg(long)]
+        fallback_from: Option<String>,
+        /// How many connections are recovered a minute: more than 3,600 logins an hour fail at Salesforce
+        #[arg(long, default_value_t = 50)]
+        per_minute: u32,
+    },
+    /// Print the completions of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Make a new API key: the key is printed once, its digest goes into the product's file
-    Mint {
+    /// Make a key: it is shown once, and its digest goes into the product's file
+    Create {
         /// The product
         product: ProductId,
-        /// The key's id: it stands in the key and in logs
-        #[arg(long, default_value = "k1")]
+        /// The key's id, which stands in the key and in logs; the next free one without
+        #[arg(long)]
+        id: Option<String>,
+    },
+    /// The keys of a product: those of its file, and those that work
+    List {
+        /// The product
+        product: ProductId,
+    },
+    /// End a key, in the product's file and in the table
+    Revoke {
+        /// The product
+        product: ProductId,
+        /// The key's id
         id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AppCommand {
+    /// Ask Salesforce, without a user, whether consumer key, callback URL, PKCE and secret are right
+    Check {
+        /// The product
+        product: ProductId,
+        /// The app
+        app: AppId,
+    },
+    /// Store the app's consumer secret, from standard input
+    SetSecret {
+        /// The product
+        product: ProductId,
+        /// The app
+        app: AppId,
+        /// Replace the one that is there
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Change the consumer secret without a gap: stage, apply it at Salesforce, finish
+    RotateSecret {
+        /// The step
+        #[arg(value_enum)]
+        step: Step,
+        /// The product
+        product: ProductId,
+        /// The app
+        app: AppId,
+    },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Step {
+    /// Put the next secret, from standard input, beside the current one
+    Stage,
+    /// Ask Salesforce which of them it takes
+    Status,
+    /// Make the next one the current one, if Salesforce takes it
+    Finish,
+    /// Drop the next one
+    BackOut,
+}
+
+impl From<Step> for Rotation {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Stage => Self::Stage,
+            Step::Status => Self::Status,
+            Step::Finish => Self::Finish,
+            Step::BackOut => Self::BackOut,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyringCommand {
+    /// Add a key that seals from now on; the old ones go on opening
+    Rotate,
+}
+
+#[derive(Debug, Subcommand)]
+enum FailuresCommand {
+    /// What fails most
+    Top {
+        /// How far back, in hours
+        #[arg(long, default_value_t = 24)]
+        hours: u32,
+        /// How many causes
+        #[arg(long, default_value_t = 20)]
+        most: usize,
     },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Apply { folder, table, check } => apply(&folder, table.filter(|_| !check)).await,
+    let arguments = Arguments::parse();
+    let json = arguments.json;
+    let done = match arguments.command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "latchkey", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
         Command::Import(import) => return import::run(import).await,
-        Command::Key(KeyCommand::Mint { product, id }) => mint(&product, &id),
+        _ => run(arguments).await,
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(report) => {
+            if json {
+                println!("{}", report.json);
+            } else {
+                println!("{}", report.text);
+            }
+            if report.wrong { ExitCode::from(3) } else { ExitCode::SUCCESS }
+        }
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
@@ -67,40 +223,64 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn apply(folder: &std::path::Path, table: Option<String>) -> Result<(), Box<dyn std::error::Error>> {
-    let products = read_products(folder)?;
-    let Some(table) = table else {
-        println!("{} product files are good", products.len());
-        return Ok(());
-    };
-    let store = Store::new(Aws::from_env()?.dynamodb_client(), table);
-    for product in &products {
-        let what = match store.product(&product.id).await? {
-            None => "created",
-            Some(before) if before == *product => "unchanged",
-            Some(_) => "changed",
-        };
-        if what != "unchanged" {
-            store.put_product(product).await?;
+async fn run(arguments: Arguments) -> Result<Report, CommandError> {
+    let Arguments { deployment, dry_run, products, command, .. } = arguments;
+    match command {
+        Command::Apply { folder, check: true } => apply::check(&folder.unwrap_or(products)),
+        Command::Apply { folder, check: false } => {
+            apply::run(&folder.unwrap_or(products), &deployment.store()?, dry_run).await
         }
-        println!("{what:>9}  {}", product.id);
+        Command::Key(KeyCommand::Create { product, id }) => {
+            key::create(&products, &product, id.as_deref(), dry_run)
+        }
+        Command::Key(KeyCommand::List { product }) => {
+            key::list(&products, &product, &deployment.store()?).await
+        }
+        Command::Key(KeyCommand::Revoke { product, id }) => {
+            key::revoke(&products, &product, &id, &deployment.store()?, dry_run).await
+        }
+        Command::App(command) => run_app(&deployment, dry_run, command).await,
+        Command::Keyring(KeyringCommand::Rotate) => {
+            keyring::rotate(&SecretsManager::from_env()?, deployment.keyring()?, dry_run).await
+        }
+        Command::Failures(FailuresCommand::Top { hours, most }) => {
+            failures::top(&deployment.store()?, deployment.table()?, now(), hours, most).await
+        }
+        Command::Doctor { addresses, allowed } => {
+            doctor::run(&deployment, &products, &doctor::Egress { addresses, allowed }, &Http::new()).await
+        }
+        Command::Restore { from, fallback_from, per_minute } => {
+            let restore = restore::Restore {
+                from: &from,
+                into: deployment.table()?,
+                fallback_into: fallback_from.is_some().then(|| deployment.fallback_table()).transpose()?,
+                fallback_from: fallback_from.as_deref(),
+                per_minute,
+            };
+            restore::run(deployment.store()?.client(), &restore, now(), dry_run).await
+        }
+        Command::Completions { .. } | Command::Import(_) => Err("main has done it".into()),
     }
-    println!("Functions see a change within 60 s.");
-    Ok(())
 }
 
-fn mint(product: &ProductId, id: &str) -> Result<(), Box<dyn std::error::Error>> {
-    if id.is_empty() || id.contains('_') {
-        return Err("a key's id is not empty and has no underscore".into());
+async fn run_app(
+    deployment: &Deployment,
+    dry_run: bool,
+    command: AppCommand,
+) -> Result<Report, CommandError> {
+    let (store, secrets) = (deployment.store()?, SecretsManager::from_env()?);
+    let probe = Probe::new(Http::new(), Hosts::salesforce());
+    match command {
+        AppCommand::Check { product, app } => {
+            let callback = deployment.public_url()?.callback();
+            app::check(&Subject::of(&store, &product, &app).await?, &probe, &secrets, &callback).await
+        }
+        AppCommand::SetSecret { product, app, replace } => {
+            app::set_secret(&Subject::of(&store, &product, &app).await?, &secrets, replace, dry_run).await
+        }
+        AppCommand::RotateSecret { step, product, app } => {
+            let subject = Subject::of(&store, &product, &app).await?;
+            app::rotate(&subject, step.into(), &probe, &secrets, dry_run).await
+        }
     }
-    let key = ApiKey::mint(product, id);
-    println!(
-        "The key, shown this once; put it where the product's backend reads its secrets:\n\n  {}\n",
-        key.expose()
-    );
-    println!(
-        "Its digest, for the product's file:\n\n  [[api_keys]]\n  id = \"{id}\"\n  hash = \"{}\"",
-        key.hash().as_str()
-    );
-    Ok(())
 }

@@ -232,7 +232,7 @@ impl Check<'_> {
                 self.wrong(format!("api_keys[{index}].id"), &key.id, what);
             }
             if key.hash.get_ref().as_str().len() != 43 {
-                let what = "not the digest of a key: make one with `latchkey key mint`, and keep the key itself out of files";
+                let what = "not the digest of a key: make one with `latchkey key create`, and keep the key itself out of files";
                 self.wrong(format!("api_keys[{index}].hash"), &key.hash, what);
             }
             api_keys.push(ApiKeyDigest { id: key.id.into_inner(), hash: key.hash.into_inner() });

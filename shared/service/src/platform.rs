@@ -181,6 +181,11 @@ impl Aws {
         self.dynamodb_client_of(&self.config(Self::https()))
     }
 
+    /// A Secrets Manager client, for the operator's command.
+    pub fn secrets_client(&self) -> aws_sdk_secretsmanager::Client {
+        self.secrets_client_of(&self.config(Self::https()))
+    }
+
     fn dynamodb_client_of(&self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(config);
         config.set_endpoint_url(self.dynamodb.clone());

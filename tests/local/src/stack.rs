@@ -327,7 +327,7 @@ fn localise(product: &mut Product, example: &str, salesforce: &world_salesforce:
 }
 
 /// The world's registration of an app: what its product's file says.
-fn registration(product: &Product, app: &App, callback: &str) -> world_salesforce::AppRegistration {
+pub fn registration(product: &Product, app: &App, callback: &str) -> world_salesforce::AppRegistration {
     use world_salesforce::AppRegistration;
     let secret = consumer_secret(app);
     let package = app.packages.production.as_ref().and_then(|link| {

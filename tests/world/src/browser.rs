@@ -21,6 +21,7 @@ mod policy;
 mod raw;
 mod trip;
 
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::http::Method;
@@ -49,6 +50,7 @@ struct State {
     jar: Jar,
     history: Vec<Url>,
     stop_before: Option<String>,
+    found: Vec<(url::Origin, SocketAddr)>,
 }
 
 impl Browser {
@@ -77,6 +79,12 @@ impl Browser {
     /// [`Page::follow`] goes on.
     pub fn stop_before(&self, part: &str) {
         self.state().stop_before = Some(part.to_owned());
+    }
+
+    /// Lets an https origin be found at an address of this machine, behind whatever ends its TLS there.
+    pub fn finds(&self, origin: &Url, at: SocketAddr) {
+        assert!(at.ip().is_loopback(), "{at} is not on this machine");
+        self.state().found.push((origin.origin(), at));
     }
 
     /// Every address asked for, redirects and all tabs included, in order.

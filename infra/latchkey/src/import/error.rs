@@ -12,7 +12,7 @@ pub(crate) enum ImportError {
     #[error("set LATCHKEY_API_KEY to the product's API key, or name a file that holds it with --key-file")]
     NoKey,
     /// What was given is no key.
-    #[error("what was given as API key is none: it begins with lk_ (latchkey key mint makes one)")]
+    #[error("what was given as API key is none: it begins with lk_ (latchkey key create makes one)")]
     NotAKey,
     /// The key is not taken.
     #[error("{0} does not take this API key: it is of another deployment, or was revoked. No row was sent.")]

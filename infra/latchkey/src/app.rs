@@ -1,0 +1,204 @@
+//! An app at Salesforce: checked without a user, its consumer secret set and rotated. A secret comes in by standard
+//! input: what stands in a command's arguments is in the shell's history and in every process list.
+
+use std::io::Read;
+
+use domain::{App, AppId, ProductId, secret::ConsumerSecret};
+use serde_json::{Value, json};
+use store::{Store, secrets::ConsumerSecrets};
+
+use crate::{
+    deployment::SecretsManager,
+    probe::{Finding, Probe, Verdict},
+    report::{CommandError, Report},
+};
+
+/// Where a rotation stands and what may happen next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// Both secrets asked for at Salesforce; nothing changed.
+    Status,
+    /// The next one, from standard input, put beside the current one: functions try both.
+    Stage,
+    /// The next one becomes the current one, if Salesforce takes it.
+    Finish,
+    /// The next one is dropped.
+    BackOut,
+}
+
+/// An app and its secret's name.
+#[derive(Debug)]
+pub struct Subject {
+    product: ProductId,
+    app: App,
+}
+
+impl Subject {
+    /// The app as it is stored.
+    pub async fn of(store: &Store, product: &ProductId, app: &AppId) -> Result<Self, CommandError> {
+        let stored = store.product(product).await?;
+        let stored = stored.ok_or_else(|| format!("the table has no product {product}: latchkey apply"))?;
+        let found = stored.app(app).cloned();
+        let app = found.ok_or_else(|| format!("{product} has no app {app}"))?;
+        Ok(Self { product: product.clone(), app })
+    }
+
+    fn json(&self, mut rest: Value) -> Value {
+        let mut all = json!({ "product": self.product, "app": self.app.id });
+        for (name, value) in rest.as_object_mut().into_iter().flatten() {
+            all[name.as_str()] = value.take();
+        }
+        all
+    }
+}
+
+/// Asks Salesforce whether what is configured is right.
+pub async fn check(
+    subject: &Subject,
+    probe: &Probe,
+    secrets: &SecretsManager,
+    callback: &str,
+) -> Result<Report, CommandError> {
+    let app = &subject.app;
+    let mut found = Vec::new();
+    let held = match secrets.secrets().consumer(&app.secret).await {
+        Ok(held) => labelled(held),
+        Err(error) => {
+            found.push(Finding {
+                setting: "secret",
+                host: "Secrets Manager".into(),
+                verdict: Verdict::Wrong,
+                why: format!("{error}. Store it: latchkey app set-secret {} {}", subject.product, app.id),
+            });
+            Vec::new()
+        }
+    };
+    found.extend(probe.app(app, callback, &held).await);
+    Ok(told(subject, &found))
+}
+
+/// Stores the app's first consumer secret, or replaces it outright, which [`rotate`] does without a gap.
+pub async fn set_secret(
+    subject: &Subject,
+    secrets: &SecretsManager,
+    replace: bool,
+    dry_run: bool,
+) -> Result<Report, CommandError> {
+    let name = &subject.app.secret;
+    let is_new = secrets.read(name).await?.is_none();
+    if !is_new && !replace {
+        return Err(format!(
+            "{name} is there already. To change it without a gap: latchkey app rotate-secret stage {} {}; to replace it \
+             outright: --replace",
+            subject.product, subject.app.id
+        )
+        .into());
+    }
+    let given = from_stdin()?;
+    if !dry_run {
+        secrets.write(name, &json!({ "current": given.expose() }).to_string(), is_new).await?;
+    }
+    let done = if dry_run { "would be stored; nothing was written: a dry run" } else { "is stored" };
+    Ok(Report::good(format!("{name} {done}"), subject.json(json!({ "secret": name, "stored": !dry_run }))))
+}
+
+/// One step of a rotation. At every step the functions have a secret that works: they try both while both stand.
+pub async fn rotate(
+    subject: &Subject,
+    step: Rotation,
+    probe: &Probe,
+    secrets: &SecretsManager,
+    dry_run: bool,
+) -> Result<Report, CommandError> {
+    let (name, app) = (&subject.app.secret, &subject.app);
+    let held = secrets.secrets().consumer(name).await?;
+    let write = async |stored: Value| -> Result<(), CommandError> {
+        if dry_run { Ok(()) } else { secrets.write(name, &stored.to_string(), false).await }
+    };
+    let current = held.current.expose();
+    let done = |what: &str| if dry_run { format!("{what}: not written, a dry run") } else { what.to_owned() };
+    match step {
+        Rotation::Status => {
+            let mut found = Vec::new();
+            for (setting, secret) in labelled(held) {
+                found.extend(probe.secret_everywhere(app, setting, &secret).await);
+            }
+            Ok(told(subject, &found))
+        }
+        Rotation::Stage => {
+            let next = from_stdin()?;
+            if next.expose() == current {
+                return Err("that is the current secret".into());
+            }
+            write(json!({ "current": current, "next": next.expose() })).await?;
+            let text = done(
+                "The next secret stands beside the current one; functions try both. Apply it at Salesforce, then: \
+                 latchkey app rotate-secret finish",
+            );
+            Ok(Report::good(text, subject.json(json!({ "step": "staged", "written": !dry_run }))))
+        }
+        Rotation::BackOut if held.next.is_none() => {
+            Ok(Report::good("There is no next secret.", subject.json(json!({ "step": "none" }))))
+        }
+        Rotation::BackOut => {
+            // Whoever backs out after Salesforce has switched would leave the functions without a secret that works.
+            let found = probe.secret_everywhere(app, "secret", &held.current).await;
+            if found.iter().any(|finding| finding.verdict == Verdict::Wrong) {
+                return Err("Salesforce refuses the current secret: the way is on, with finish".into());
+            }
+            write(json!({ "current": current })).await?;
+            let text = done("The next secret is dropped; the current one stays.");
+            Ok(Report::good(text, subject.json(json!({ "step": "backed_out", "written": !dry_run }))))
+        }
+        Rotation::Finish => {
+            let next = held.next.ok_or("there is no next secret: latchkey app rotate-secret stage")?;
+            let found = probe.secret_everywhere(app, "next_secret", &next).await;
+            let refused = found.iter().find(|finding| finding.verdict != Verdict::Right);
+            if let Some(refused) = refused {
+                return Err(format!(
+                    "the next secret stays beside the current one, since {} does not take it: {}",
+                    refused.host, refused.why
+                )
+                .into());
+            }
+            if found.is_empty() {
+                return Err("the app has no login host at which a secret can be tried".into());
+            }
+            write(json!({ "current": next.expose() })).await?;
+            let text = done("Salesforce takes the next secret: it is the current one now.");
+            Ok(Report::good(text, subject.json(json!({ "step": "finished", "written": !dry_run }))))
+        }
+    }
+}
+
+fn labelled(held: ConsumerSecrets) -> Vec<(&'static str, ConsumerSecret)> {
+    let next = held.next.map(|next| ("next_secret", next));
+    std::iter::once(("secret", held.current)).chain(next).collect()
+}
+
+fn told(subject: &Subject, found: &[Finding]) -> Report {
+    let mark = |verdict| match verdict {
+        Verdict::Right => "right",
+        Verdict::Wrong => "WRONG",
+        Verdict::Lax => "lax",
+        Verdict::Unknown => "unknown",
+    };
+    let line = |finding: &Finding| {
+        format!("{:<8} {:<13} {}: {}", mark(finding.verdict), finding.setting, finding.host, finding.why)
+    };
+    Report {
+        text: found.iter().map(line).collect::<Vec<_>>().join("\n"),
+        wrong: found.iter().any(|finding| finding.verdict != Verdict::Right),
+        json: subject.json(json!({ "findings": found })),
+    }
+}
+
+fn from_stdin() -> Result<ConsumerSecret, CommandError> {
+    let mut text = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut text)?;
+    let text = text.trim();
+    if text.is_empty() || text.contains(char::is_whitespace) {
+        return Err("the consumer secret comes by standard input, one word: pbpaste | latchkey app …".into());
+    }
+    Ok(ConsumerSecret::new(text))
+}

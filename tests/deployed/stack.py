@@ -1,0 +1,91 @@
+"""What tests/deployed/run does to the local AWS, in a line each.
+
+    stack.py output NAME              an output of the stack
+    stack.py here BUILD OUT BINARY SITE
+                                      a build like BUILD, whose functions are BINARY's and talk to the Salesforce at SITE
+    stack.py sweep                    makes the schedule fall due now, and waits until the sweep has logged its run
+    stack.py go-back                  moves every alias to the version before
+"""
+
+import shutil
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import boto3
+
+STACK = "latchkey-dev"
+PATIENCE = 60  # seconds
+
+
+def outputs():
+    stack = boto3.client("cloudformation").describe_stacks(StackName=STACK)["Stacks"][0]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+
+def functions():
+    """The physical name of each function, by its logical one."""
+    resources = boto3.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=STACK)
+    found = [resource for page in resources for resource in page["StackResourceSummaries"]]
+    return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found if r["ResourceType"] == "AWS::Lambda::Function"}
+
+
+def here(build, out, binary, site):
+    build, out = Path(build), Path(out)
+    out.mkdir()
+    shutil.copy(build / "template.yaml", out)
+    for bootstrap in build.glob("*Function/bootstrap"):
+        folder = out / bootstrap.parent.name
+        folder.mkdir()
+        name = bootstrap.parent.name.removesuffix("Function").lower()
+        ours = folder / "bootstrap"
+        ours.write_text(f"#!/bin/sh\nexec {binary} function {name} --salesforce {site}\n")
+        ours.chmod(0o755)
+
+
+def sweep():
+    """By the schedule's own way: its role, the alias, the function. What it waits for is brought forward."""
+    scheduler, logs = boto3.client("scheduler"), boto3.client("logs")
+    group = {"GroupName": STACK}
+    [schedule] = scheduler.list_schedules(**group)["Schedules"]
+    known = scheduler.get_schedule(Name=schedule["Name"], **group)
+    keep = ("FlexibleTimeWindow", "Target", "Description", "State")
+    as_it_was = {name: known[name] for name in keep if name in known} | group | {"Name": schedule["Name"]}
+    began = int(time.time() * 1000)
+    soon = datetime.now(timezone.utc) + timedelta(seconds=3)
+    scheduler.update_schedule(**as_it_was, ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})")
+    try:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            events = logs.filter_log_events(logGroupName="/latchkey/dev/sweep", startTime=began)["events"]
+            if any('"swept"' in event["message"] or "REPORT" in event["message"] for event in events):
+                return
+            time.sleep(1)
+        sys.exit(f"the sweep did not run within {PATIENCE} s of its schedule")
+    finally:
+        scheduler.update_schedule(**as_it_was, ScheduleExpression=known["ScheduleExpression"])
+
+
+def go_back():
+    client = boto3.client("lambda")
+    for name in functions().values():
+        versions = [v["Version"] for v in client.list_versions_by_function(FunctionName=name)["Versions"]]
+        versions = sorted(int(version) for version in versions if version != "$LATEST")
+        live = int(client.get_alias(FunctionName=name, Name="live")["FunctionVersion"])
+        before = max(version for version in versions if version < live)
+        client.update_alias(FunctionName=name, Name="live", FunctionVersion=str(before))
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["output", name]:
+            print(outputs()[name])
+        case ["here", build, out, binary, site]:
+            here(build, out, binary, site)
+        case ["sweep"]:
+            sweep()
+        case ["go-back"]:
+            go_back()
+        case _:
+            sys.exit(__doc__)

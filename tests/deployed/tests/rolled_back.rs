@@ -1,0 +1,17 @@
+//! What was connected under one version, under the version that is put back in its place.
+
+use deployed::Deployed;
+
+#[tokio::test]
+#[ignore = "tests/deployed/run deploys first"]
+async fn the_version_before_serves_what_the_version_after_has_stored() {
+    let here = Deployed::here();
+    let listed = here.call("GET", "/v1/connections?customer=c-acme", None).await;
+    let connection =
+        listed.body["connections"][0]["id"].as_str().expect("the connection of before").to_owned();
+
+    let token = here.token(&connection).await;
+
+    assert_eq!(token.status, 200, "{}", token.body);
+    assert_eq!(here.salesforce_says(&token).await, 200);
+}

@@ -1,0 +1,55 @@
+//! The whole way: API Gateway, Lambda, DynamoDB and Secrets Manager as the template sets them, each function with its
+//! own role, and the Salesforce world as a process of its own.
+
+use deployed::Deployed;
+use serde_json::json;
+
+#[tokio::test]
+#[ignore = "tests/deployed/run deploys first"]
+async fn a_user_connects_and_the_product_reads_with_a_token_that_is_renewed() {
+    let here = Deployed::here();
+    here.salesforce("install").await;
+    let connection = here.connected("c-acme").await;
+
+    let first = here.token(&connection).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert_eq!(here.salesforce_says(&first).await, 200);
+    let listed = here.call("GET", "/v1/connections?customer=c-acme", None).await;
+    assert_eq!(listed.body["connections"][0]["id"], connection, "{}", listed.body);
+
+    here.salesforce("expire-access-tokens").await;
+    assert_eq!(here.salesforce_says(&first).await, 401);
+    let rejected = json!({ "rejected": first.text("fingerprint") });
+    let path = format!("/v1/connections/{connection}/token");
+    let second = here.call("POST", &path, Some(rejected)).await;
+    assert_eq!(second.status, 200, "{}", second.body);
+    assert_ne!(first.text("access_token"), second.text("access_token"));
+    assert_eq!(here.salesforce_says(&second).await, 200);
+
+    let checked = here.call("POST", &format!("/v1/connections/{connection}/check"), None).await;
+    assert_eq!(checked.status, 200, "{}", checked.body);
+}
+
+#[tokio::test]
+#[ignore = "tests/deployed/run deploys first"]
+async fn a_failed_refresh_has_a_help_page_and_a_revoked_connection_is_gone() {
+    let here = Deployed::here();
+    here.salesforce("install").await;
+    let connection = here.connected("c-failing").await;
+    let first = here.token(&connection).await;
+    assert_eq!(first.status, 200, "{}", first.body);
+
+    let revoked = here.call("DELETE", &format!("/v1/connections/{connection}"), None).await;
+    assert!(matches!(revoked.status, 200 | 202 | 204), "{} {}", revoked.status, revoked.body);
+    assert_eq!(here.salesforce_says(&first).await, 401, "revoked at Salesforce");
+    let gone = here.token(&connection).await;
+    assert!(matches!(gone.status, 404 | 409), "{} {}", gone.status, gone.body);
+
+    let session = here.wish("c-declining").await;
+    let browser = here.browser();
+    let consent = here.leave(&browser, &session).await.click("uma@acme.example").await;
+    let help = consent.click("Deny").await;
+    assert!(help.url.path().starts_with("/help/fl_"), "{} {}", help.url, help.text());
+    let told = here.call("GET", &format!("/v1/connect-sessions/{}", session.text("id")), None).await;
+    assert_eq!(told.body["state"], "failed", "{}", told.body);
+}
