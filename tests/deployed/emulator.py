@@ -17,6 +17,7 @@ os.environ |= {
 
 from ministack import app  # noqa: E402: it reads the environment as it is imported
 from ministack.core import iam_actions  # noqa: E402
+from ministack.services import scheduler  # noqa: E402
 from ministack.services.cloudformation import provisioners  # noqa: E402
 
 
@@ -53,6 +54,22 @@ def let_alarms_compute():
     handler |= {"create": create, "update": update}
 
 
+def let_ref_name_a_secret_by_its_arn():
+    """`!Ref` of a secret gives its name; in AWS it is the ARN, which the roles' resources need."""
+    handler = provisioners._RESOURCE_HANDLERS["AWS::SecretsManager::Secret"]
+    known = dict(handler)
+
+    def create(logical_id, properties, stack):
+        _, attributes = known["create"](logical_id, properties, stack)
+        return attributes["Arn"], attributes
+
+    def update(physical_id, old, new, stack, logical_id=None):
+        _, attributes = known["update"](new["Name"], old, new, stack, logical_id)
+        return physical_id, attributes
+
+    handler |= {"create": create, "update": update}
+
+
 def tell_leading_keys():
     """IAM sees no `dynamodb:LeadingKeys`, and a condition on a missing key always holds: it is told them here."""
     told = iam_actions.dynamodb_service_context
@@ -76,8 +93,10 @@ def leading_keys(request):
             yield from (value["S"] for value in part["ExpressionAttributeValues"].values() if "S" in value)
 
 
+scheduler._SCHEDULE_TICK_INTERVAL = 1  # seconds; else a schedule may be 10 s late
 let_codedeploy_be_named()
 let_alarms_compute()
+let_ref_name_a_secret_by_its_arn()
 tell_leading_keys()
 sys.argv = sys.argv[:1]
 app.main()

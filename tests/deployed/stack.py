@@ -3,14 +3,15 @@
     stack.py output NAME              an output of the stack
     stack.py here BUILD OUT BINARY SITE
                                       a build like BUILD, whose functions are BINARY's and talk to the Salesforce at SITE
-    stack.py sweep                    makes the schedule fall due now, and waits until the sweep has logged its run
+    stack.py sweep                    has the schedule's target invoked now, and waits until the sweep has logged its run
+    stack.py logs                     what the functions logged last
     stack.py go-back                  moves every alias to the version before
 """
 
 import shutil
 import sys
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 import boto3
@@ -45,26 +46,33 @@ def here(build, out, binary, site):
 
 
 def sweep():
-    """By the schedule's own way: its role, the alias, the function. What it waits for is brought forward."""
+    """By the schedule's own way, sooner: another schedule of its group, with its target and its role."""
     scheduler, logs = boto3.client("scheduler"), boto3.client("logs")
-    group = {"GroupName": STACK}
-    [schedule] = scheduler.list_schedules(**group)["Schedules"]
-    known = scheduler.get_schedule(Name=schedule["Name"], **group)
-    keep = ("FlexibleTimeWindow", "Target", "Description", "State")
-    as_it_was = {name: known[name] for name in keep if name in known} | group | {"Name": schedule["Name"]}
+    [known] = scheduler.list_schedules(GroupName=STACK)["Schedules"]
+    known = scheduler.get_schedule(Name=known["Name"], GroupName=STACK)
     began = int(time.time() * 1000)
-    soon = datetime.now(timezone.utc) + timedelta(seconds=3)
-    scheduler.update_schedule(**as_it_was, ScheduleExpression=f"at({soon:%Y-%m-%dT%H:%M:%S})")
+    now = {"Name": f"now-{began}", "GroupName": STACK}
+    target = {name: known[name] for name in ("Target", "FlexibleTimeWindow")}
+    scheduler.create_schedule(**now, **target, ScheduleExpression=f"at({datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S})")
     try:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             events = logs.filter_log_events(logGroupName="/latchkey/dev/sweep", startTime=began)["events"]
-            if any('"swept"' in event["message"] or "REPORT" in event["message"] for event in events):
+            messages = [event["message"] for event in events]
+            if any('"message":"swept"' in message for message in messages):
                 return
             time.sleep(1)
-        sys.exit(f"the sweep did not run within {PATIENCE} s of its schedule")
+        sys.exit(f"the sweep did not run within {PATIENCE} s of its schedule; it logged {messages}")
     finally:
-        scheduler.update_schedule(**as_it_was, ScheduleExpression=known["ScheduleExpression"])
+        scheduler.delete_schedule(**now)
+
+
+def logs():
+    client = boto3.client("logs")
+    for group in client.describe_log_groups(logGroupNamePrefix="/latchkey/dev/")["logGroups"]:
+        print(group["logGroupName"])
+        for event in client.filter_log_events(logGroupName=group["logGroupName"])["events"][-20:]:
+            print(" ", event["message"].strip())
 
 
 def go_back():
@@ -85,6 +93,8 @@ if __name__ == "__main__":
             here(build, out, binary, site)
         case ["sweep"]:
             sweep()
+        case ["logs"]:
+            logs()
         case ["go-back"]:
             go_back()
         case _:

@@ -31,7 +31,7 @@ async fn a_user_is_sent_to_salesforce_and_an_error_from_there_ends_on_the_help_p
 #[ignore = "tests/deployed/run deploys first"]
 async fn what_is_no_route_is_answered_before_any_function() {
     let here = Deployed::here();
-    for path in ["/", "/v1", "/v1/products", "/oauth/callback/more", "/%2e%2e/healthz"] {
+    for path in ["/", "/v1", "/v1/products", "/oauth/callback/more"] {
         assert_eq!(here.call("GET", path, None).await.status, 404, "{path}");
     }
     assert_eq!(here.call("GET", "/healthz", None).await.status, 200);

@@ -47,9 +47,9 @@ async fn a_failed_refresh_has_a_help_page_and_a_revoked_connection_is_gone() {
 
     let session = here.wish("c-declining").await;
     let browser = here.browser();
-    let consent = here.leave(&browser, &session).await.click("uma@acme.example").await;
+    let consent = here.leave(&browser, &session).await.click("ada@acme.example").await;
     let help = consent.click("Deny").await;
     assert!(help.url.path().starts_with("/help/fl_"), "{} {}", help.url, help.text());
     let told = here.call("GET", &format!("/v1/connect-sessions/{}", session.text("id")), None).await;
-    assert_eq!(told.body["state"], "failed", "{}", told.body);
+    assert_eq!(told.body["status"], "failed", "{}", told.body);
 }
