@@ -2,6 +2,8 @@
 
     rights.py --check    the template keeps the rules below, infra/README.md and infra/events agree with it
     rights.py --write    puts the table into infra/README.md
+    rights.py --built    the calls to AWS that each built function can make, read from its binary, are the ones that
+                         its role allows: none is refused, and no right is there that nothing uses
 """
 
 import json
@@ -9,6 +11,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from botocore.session import get_session
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,6 +21,8 @@ BEGIN, END = "<!-- rights: written by tests/infra/rights.py -->\n", "<!-- /right
 TEMPLATE = yaml_parse((ROOT / "infra/template.yaml").read_text())
 RESOURCES, DEFAULTS = TEMPLATE["Resources"], TEMPLATE["Globals"]["Function"]
 READS = {"GetItem"}
+WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
+SERVICES = ("dynamodb", "events", "secretsmanager")  # whose SDKs functions are built with
 
 
 @dataclass
@@ -122,6 +127,30 @@ def check(functions):
         require(route is None or route in routes, f"{event.name}: {route} is not a route")
 
 
+def callable_actions(bootstrap):
+    """The actions that a binary can call. The SDK has a serializer for each operation, and what no code reaches is not
+    linked: the serializers' names that stand in the binary are those of the calls that it can make."""
+    binary = bootstrap.read_bytes()
+    for service in SERVICES:
+        for operation in get_session().get_service_model(service).operation_names:
+            if f"{operation}RequestSerializer".encode() in binary:
+                yield f"{service}:{operation}"
+
+
+def check_built(functions):
+    for f in functions:
+        bootstrap = ROOT / ".aws-sam/build" / f.logical_id / "bootstrap"
+        require(bootstrap.is_file(), f"{f.name} is not built: sam build")
+        called = set(callable_actions(bootstrap))
+        allowed = {a for s in f.statements for a in listed(s["Action"]) if a.split(":")[0] in SERVICES}
+        # A transaction is allowed by the actions of what it writes; which those are, only the code knows.
+        transacted = {f"dynamodb:{write}" for write in WRITES} if "dynamodb:TransactWriteItems" in called else set()
+        called -= {"dynamodb:TransactWriteItems"}
+        require(called, f"{f.name}: no call to AWS is found in its binary")
+        require(called <= allowed, f"{f.name} calls {sorted(called - allowed)}, which its role refuses")
+        require(allowed <= called | transacted, f"{f.name} may {sorted(allowed - called - transacted)}, which it never calls")
+
+
 def table(functions):
     lines = ["| function | invoked by | in the table | in the fallback | indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for f in functions:
@@ -142,6 +171,8 @@ def require(holds, otherwise):
 def main(mode):
     found = list(functions())
     check(found)
+    if mode == "--built":
+        return check_built(found)
     readme = README.read_text()
     before, rest = readme.split(BEGIN)
     current, after = rest.split(END)
@@ -152,6 +183,6 @@ def main(mode):
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] not in (["--check"], ["--write"]):
+    if sys.argv[1:] not in (["--check"], ["--write"], ["--built"]):
         sys.exit(__doc__)
     main(sys.argv[1])

@@ -85,7 +85,9 @@ async fn be_function(name: &str, site: &str) -> Result<(), Error> {
             let sweep = &sweep::Sweep::new(platform)?;
             lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
                 let time = Invocation::until(event.context.deadline, service::serve::now());
-                Ok::<_, Error>(sweep.run(time).await?)
+                let swept = sweep.run(time).await?;
+                tracing::info!(refreshed = swept.refreshed, "swept");
+                Ok::<_, Error>(swept)
             }))
             .await
         }
