@@ -14,12 +14,12 @@ use crate::{
 };
 
 /// Where a rotation stands and what may happen next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Rotation {
     /// Both secrets asked for at Salesforce; nothing changed.
     Status,
-    /// The next one, from standard input, put beside the current one: functions try both.
-    Stage,
+    /// This one put beside the current one: functions try both.
+    Stage(ConsumerSecret),
     /// The next one becomes the current one, if Salesforce takes it.
     Finish,
     /// The next one is dropped.
@@ -80,6 +80,7 @@ pub async fn check(
 /// Stores the app's first consumer secret, or replaces it outright, which [`rotate`] does without a gap.
 pub async fn set_secret(
     subject: &Subject,
+    given: &ConsumerSecret,
     secrets: &SecretsManager,
     replace: bool,
     dry_run: bool,
@@ -94,7 +95,6 @@ pub async fn set_secret(
         )
         .into());
     }
-    let given = from_stdin()?;
     if !dry_run {
         secrets.write(name, &json!({ "current": given.expose() }).to_string(), is_new).await?;
     }
@@ -125,8 +125,7 @@ pub async fn rotate(
             }
             Ok(told(subject, &found))
         }
-        Rotation::Stage => {
-            let next = from_stdin()?;
+        Rotation::Stage(next) => {
             if next.expose() == current {
                 return Err("that is the current secret".into());
             }
@@ -193,7 +192,8 @@ fn told(subject: &Subject, found: &[Finding]) -> Report {
     }
 }
 
-fn from_stdin() -> Result<ConsumerSecret, CommandError> {
+/// A consumer secret, from standard input.
+pub fn from_stdin() -> Result<ConsumerSecret, CommandError> {
     let mut text = String::new();
     std::io::stdin().take(4096).read_to_string(&mut text)?;
     let text = text.trim();

@@ -77,7 +77,12 @@ pub struct SecretsManager(aws_sdk_secretsmanager::Client);
 impl SecretsManager {
     /// As the environment says.
     pub fn from_env() -> Result<Self, CommandError> {
-        Ok(Self(aws()?.secrets_client()))
+        Ok(Self::of(&aws()?))
+    }
+
+    /// Of this AWS.
+    pub fn of(aws: &Aws) -> Self {
+        Self(aws.secrets_client())
     }
 
     /// What reads secrets in their forms.

@@ -165,14 +165,14 @@ enum Step {
     BackOut,
 }
 
-impl From<Step> for Rotation {
-    fn from(step: Step) -> Self {
-        match step {
-            Step::Stage => Self::Stage,
-            Step::Status => Self::Status,
-            Step::Finish => Self::Finish,
-            Step::BackOut => Self::BackOut,
-        }
+impl Step {
+    fn rotation(self) -> Result<Rotation, CommandError> {
+        Ok(match self {
+            Self::Stage => Rotation::Stage(app::from_stdin()?),
+            Self::Status => Rotation::Status,
+            Self::Finish => Rotation::Finish,
+            Self::BackOut => Rotation::BackOut,
+        })
     }
 }
 
@@ -276,11 +276,12 @@ async fn run_app(
             app::check(&Subject::of(&store, &product, &app).await?, &probe, &secrets, &callback).await
         }
         AppCommand::SetSecret { product, app, replace } => {
-            app::set_secret(&Subject::of(&store, &product, &app).await?, &secrets, replace, dry_run).await
+            let subject = Subject::of(&store, &product, &app).await?;
+            app::set_secret(&subject, &app::from_stdin()?, &secrets, replace, dry_run).await
         }
         AppCommand::RotateSecret { step, product, app } => {
             let subject = Subject::of(&store, &product, &app).await?;
-            app::rotate(&subject, step.into(), &probe, &secrets, dry_run).await
+            app::rotate(&subject, step.rotation()?, &probe, &secrets, dry_run).await
         }
     }
 }
