@@ -156,7 +156,7 @@ words! {
         calm_admin: "Nothing is broken in {product}, and you did nothing wrong. Only somebody who manages Salesforce at your company can change this, usually in a few minutes.",
         calm_vendor: "We are sorry for the trouble. This is for the team of {product} to look into, not for you or your Salesforce admin.",
         calm_wait: "Nothing is broken in {product} or in Salesforce, and nobody has to fix anything.",
-        wave_app: "The same happened to other customers of {product} at about the same time. The reason is most likely not in your Salesforce org.",
+        wave_app: "The same happened to other customers of {product} at about the same time, so the reason may lie outside your Salesforce org.",
         wave_org: "Several connections of your Salesforce org stopped at about the same time. Most likely one change in its Setup is the reason for all of them.",
         not_sure: "This is the likeliest reason by what we know. It is not certain: see “If this does not fit” below.",
 
