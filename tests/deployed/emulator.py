@@ -21,17 +21,31 @@ from ministack.services import scheduler  # noqa: E402
 from ministack.services.cloudformation import provisioners  # noqa: E402
 
 
-def let_codedeploy_be_named():
-    """CodeDeploy, which shifts an alias step by step, is not there: its resources stand, and the alias moves at once."""
-    def create(logical_id, properties, stack):
-        return properties.get("ApplicationName") or f"{stack}-{logical_id}", {}
+def let_stand(kind, attributes=lambda: {}):
+    """A resource that is not known here stands as a name, with these attributes, and does nothing."""
+    made = {}
 
-    for kind in ("Application", "DeploymentGroup"):
-        provisioners._RESOURCE_HANDLERS[f"AWS::CodeDeploy::{kind}"] = {
-            "create": create,
-            "update": lambda physical_id, old, new, stack: (physical_id, {}),
-            "delete": lambda physical_id, properties: None,
-        }
+    def create(logical_id, properties, stack):
+        name = f"{stack}-{logical_id}"
+        made[name] = attributes()
+        return name, made[name]
+
+    provisioners._RESOURCE_HANDLERS[kind] = {
+        "create": create,
+        "update": lambda physical_id, old, new, stack: (physical_id, made[physical_id]),
+        "delete": lambda physical_id, properties: None,
+    }
+
+
+def let_unknown_resources_stand():
+    # CodeDeploy shifts an alias step by step: without it the alias moves at once.
+    let_stand("AWS::CodeDeploy::Application")
+    let_stand("AWS::CodeDeploy::DeploymentGroup")
+    # Fixed egress: functions here share the machine's network.
+    addresses = (f"203.0.113.{last}" for last in range(1, 255))  # RFC 5737
+    let_stand("AWS::EC2::EIP", lambda: {"AllocationId": "eipalloc-0", "PublicIp": next(addresses)})
+    let_stand("AWS::EC2::NatGateway")
+    let_stand("AWS::EC2::FlowLog")
 
 
 def let_alarms_compute():
@@ -94,7 +108,7 @@ def leading_keys(request):
 
 
 scheduler._SCHEDULE_TICK_INTERVAL = 1  # seconds; else a schedule may be 10 s late
-let_codedeploy_be_named()
+let_unknown_resources_stand()
 let_alarms_compute()
 let_ref_name_a_secret_by_its_arn()
 tell_leading_keys()
