@@ -93,7 +93,7 @@ async fn a_thousand_callers_of_eight_processes_cause_one_exchange_and_all_get_it
         let (process, ask) = (processes[caller % PROCESSES].clone(), ask.clone());
         callers.spawn(async move {
             // As a product does: not yet is asked again.
-            for calls in 1..=20u64 {
+            for calls in 1..=60u64 {
                 let answer = process.invoke(ask.clone()).await.expect("an answer");
                 if answer["statusCode"] != 503 {
                     return (answer, calls);

@@ -164,6 +164,43 @@ impl Fates for Calm {
     }
 }
 
+/// One request meets something; every other arrives, Salesforce's answers more slowly than the table's.
+#[derive(Debug, Clone, Copy)]
+pub struct One {
+    /// Which request, counted from 0.
+    pub step: usize,
+    /// What it meets.
+    pub effect: Effect,
+    /// How long it is under way.
+    pub there: Duration,
+}
+
+impl Fates for One {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let calm = Duration::from_millis(if kind == Kind::Refresh { 100 } else { 4 });
+        if number == self.step {
+            Fate { effect: self.effect, there: self.there, back: calm }
+        } else {
+            Fate { effect: Effect::None, there: calm, back: calm }
+        }
+    }
+}
+
+impl One {
+    /// Everything that can befall that request: each effect, and to be late: later than the SDK waits, later than we
+    /// wait for Salesforce, later than the lease.
+    pub fn befalls(step: usize) -> Vec<Self> {
+        use Effect::{AnswerLost, DiesAfter, DiesBefore, None, Refused, Unreachable};
+        let soon = [Unreachable, Refused, AnswerLost, DiesBefore, DiesAfter].map(|effect| Self {
+            step,
+            effect,
+            there: Duration::from_millis(4),
+        });
+        let late = [2, 9, 25].map(|seconds| Self { step, effect: None, there: Duration::from_secs(seconds) });
+        [&soon[..], &late].concat()
+    }
+}
+
 impl Ether {
     /// A calm one.
     pub fn new(table: Direct, desk: Arc<Desk>, clock: Clock, secrets: BTreeMap<String, String>) -> Self {

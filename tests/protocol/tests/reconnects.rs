@@ -2,31 +2,12 @@
 use std::time::Duration;
 
 use protocol::{
-    Effect, Fate, Kind, Rig,
-    ether::Fates,
+    Rig,
+    ether::One,
     laws::{self, End, Tally},
     run, settle,
 };
 use tokio::time::sleep;
-
-/// One request meets something; every other arrives.
-#[derive(Debug, Clone, Copy)]
-struct One {
-    step: usize,
-    effect: Effect,
-    there: Duration,
-}
-
-impl Fates for One {
-    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
-        let calm = Duration::from_millis(if kind == Kind::Refresh { 100 } else { 4 });
-        if number == self.step {
-            Fate { effect: self.effect, there: self.there, back: calm }
-        } else {
-            Fate { effect: Effect::None, there: calm, back: calm }
-        }
-    }
-}
 
 /// A caller needs a new token; the receipt of a reconnect is brought so much later, to another process.
 async fn schedule(rotation: bool, one: One, later: Duration) -> Result<(End, Tally), String> {
@@ -50,18 +31,11 @@ async fn schedule(rotation: bool, one: One, later: Duration) -> Result<(End, Tal
 
 #[test]
 fn nothing_that_goes_wrong_at_one_step_of_a_reconnect_loses_the_new_grant_or_leaves_the_old_one() {
-    let soon = Duration::from_millis(4);
-    let mut befalls: Vec<_> =
-        [Effect::Unreachable, Effect::Refused, Effect::AnswerLost, Effect::DiesBefore, Effect::DiesAfter]
-            .map(|effect| (effect, soon))
-            .into();
-    befalls.extend([2, 9, 25].map(|late| (Effect::None, Duration::from_secs(late))));
     let (mut schedules, mut left) = (0, 0);
     for rotation in [true, false] {
         for step in 0..24 {
-            for (effect, there) in &befalls {
+            for one in One::befalls(step) {
                 for later in [0, 40, 150] {
-                    let one = One { step, effect: *effect, there: *there };
                     let told = format!("rotation {rotation}, {one:?}, redeemed after {later} ms");
                     let (end, tally) = run(schedule(rotation, one, Duration::from_millis(later)))
                         .unwrap_or_else(|broken| panic!("{told}: {broken}"));
