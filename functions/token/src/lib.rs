@@ -41,6 +41,12 @@ impl Token {
         Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
     }
 
+    /// Fetches the keyring: nearly every call needs it, and a sandbox that starts is waiting for its first call.
+    /// What goes wrong is told to the call that needs it.
+    pub async fn warm_up(&self) {
+        let _ = self.vault.ready().await;
+    }
+
     /// Every call ends in a document, so this cannot fail.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = Route::of(&request);

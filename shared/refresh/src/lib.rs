@@ -11,6 +11,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `lib` | what a caller goes through: its turn, its patience, its answer |
+//! | `flights` | several requests at once in one process: one goes to the lease, the others wait for it |
 //! | `holder` | the lease holder's part: send, save, hand out; what a refusal means |
 //! | `recovery` | after an answer was lost: the fallback, then the one recovery |
 //! | [`need`] | what a caller needs of a token |
@@ -18,6 +19,7 @@
 
 #![warn(missing_docs)]
 
+mod flights;
 mod holder;
 pub mod life;
 pub mod need;
@@ -37,6 +39,8 @@ use service::{
 use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
 use tokio::time::sleep;
 
+use flights::{Ended, Flights, Turn};
+
 pub use need::Need;
 
 /// Refreshes connections. Cheap to clone.
@@ -45,6 +49,7 @@ pub struct Refresher {
     platform: Platform,
     vault: Vault,
     fallback: Fallback,
+    flights: Flights,
 }
 
 /// What became of a call that needs a newer token than the stored one.
@@ -164,7 +169,12 @@ const PAUSE: SignedDuration = SignedDuration::from_mins(10);
 impl Refresher {
     /// The protocol on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
+        Ok(Self {
+            vault: platform.vault()?,
+            fallback: platform.fallback()?,
+            flights: Flights::default(),
+            platform,
+        })
     }
 
     /// A newer token than the stored one, from whoever fetches it. `record` was read at `time.now()`.
@@ -176,7 +186,40 @@ impl Refresher {
         time: &Invocation,
     ) -> Result<Renewal, RefreshError> {
         let ask = Ask { app, need, time };
-        let mut record = Box::new(record);
+        let record = Box::new(record);
+        match self.flights.join(&record.connection.id) {
+            Turn::First(flight) => {
+                let renewal = self.renew_alone(record, ask).await;
+                if let Ok(Renewal::Fresh(record)) = &renewal {
+                    flight.land(record);
+                }
+                renewal
+            }
+            // Who has a token that works does not wait for another's.
+            Turn::After(_) if need.can_use(&record, time.now()) => self.renew_alone(record, ask).await,
+            Turn::After(waiting) => match waiting.wait().await {
+                Ended::Landed(record) if need.is_met_by(&record, time.now()) => Ok(Renewal::Fresh(record)),
+                Ended::NotYet => Ok(Renewal::NotYet(2)),
+                Ended::Landed(_) | Ended::Cut => {
+                    match self.platform.store.connection(&record.connection.id).await? {
+                        Some(current) if need.is_met_by(&current, time.now()) => {
+                            Ok(Renewal::Fresh(Box::new(current)))
+                        }
+                        Some(current) => self.renew_alone(Box::new(current), ask).await,
+                        None => Ok(Renewal::Gone),
+                    }
+                }
+            },
+        }
+    }
+
+    /// The same for one caller, whoever else asks: over the lease.
+    async fn renew_alone(
+        &self,
+        mut record: Box<ConnectionRecord>,
+        ask: Ask<'_>,
+    ) -> Result<Renewal, RefreshError> {
+        let Ask { need, time, .. } = ask;
         for wait in WAITS {
             let now = time.now();
             match &record.connection.state {

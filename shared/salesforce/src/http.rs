@@ -1,7 +1,13 @@
 //! The one HTTP client: no redirects (a redirect would carry a code or secret to another host), bounded
 //! bodies, and time-outs that end before the invocation does.
 
-use std::{error::Error as _, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    error::Error as _,
+    fmt,
+    pin::Pin,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 /// Salesforce's answers are a few kB; a token may be a JWT of some kB more.
 const MAX_BODY: usize = 256 * 1024;
@@ -21,9 +27,12 @@ pub struct Http(Way);
 
 #[derive(Debug, Clone)]
 enum Way {
-    Network(reqwest::Client),
+    Network(Arc<LazyLock<reqwest::Client, Build>>),
     Other(Arc<dyn Transport>),
 }
+
+/// Builds the client when it is first used: most cold starts hand out a fresh token, and ask Salesforce nothing.
+type Build = fn() -> reqwest::Client;
 
 /// A way to Salesforce other than the network, for tests that must command every delay and every loss. It keeps
 /// to [`ANSWER`] itself.
@@ -49,19 +58,13 @@ pub struct NoAnswer {
 
 impl Http {
     /// The client that deployed functions use: https alone, roots built in.
-    ///
-    /// # Panics
-    /// If the TLS library refuses its own defaults.
     pub fn new() -> Self {
-        Self::build(|client| client.https_only(true))
+        Self::lazily(|| built(settings().https_only(true)))
     }
 
     /// The client of the local stack: `*.localhost` is this machine and nothing else resolves.
-    ///
-    /// # Panics
-    /// If the TLS library refuses its own defaults.
     pub fn on_this_machine() -> Self {
-        Self::build(|client| client.dns_resolver(Arc::new(ThisMachine)))
+        Self::lazily(|| built(settings().dns_resolver(Arc::new(ThisMachine))))
     }
 
     /// The client of an operator's command, which talks to Latchkey: https alone.
@@ -85,22 +88,8 @@ impl Http {
         Self(Way::Other(Arc::new(transport)))
     }
 
-    fn build(configure: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder) -> Self {
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let tls =
-            rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
-                .with_safe_default_protocol_versions()
-                .expect("ring supports TLS 1.2 and 1.3")
-                .with_root_certificates(roots)
-                .with_no_client_auth();
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .no_proxy()
-            .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")));
-        Self(Way::Network(configure(client).build().expect("the settings above are valid")))
+    fn lazily(build: Build) -> Self {
+        Self(Way::Network(Arc::new(LazyLock::new(build))))
     }
 
     /// Sends a request and reads the whole answer.
@@ -163,6 +152,36 @@ impl From<&reqwest::Error> for NoAnswer {
         };
         Self { what, sent: !error.is_connect() && !error.is_builder(), oversized: false }
     }
+}
+
+fn settings() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .tls_backend_preconfigured(tls())
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(ANSWER)
+        .no_proxy()
+        .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")))
+}
+
+fn built(client: reqwest::ClientBuilder) -> reqwest::Client {
+    client.build().expect("the settings above are valid")
+}
+
+/// How TLS is spoken, with whomever: the roots are built in. One for the process, made when it is first used.
+///
+/// # Panics
+/// If the TLS library refuses its own defaults.
+pub fn tls() -> rustls::ClientConfig {
+    static TLS: LazyLock<rustls::ClientConfig> = LazyLock::new(|| {
+        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        rustls::ClientConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .expect("ring supports TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth()
+    });
+    TLS.clone()
 }
 
 /// Resolves `*.localhost` to this machine (RFC 6761 §6.3), which the system's resolver may not do.

@@ -7,7 +7,6 @@ use domain::{
     secret::Hash,
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_http::tracing;
 use store::{Noted, StoreError, connections::Listed};
 
 use crate::Platform;

@@ -6,6 +6,7 @@
 //! | [`invocation`] | how much time is left before Lambda stops us |
 //! | [`platform`] | the clients and caches that a function is made of |
 //! | [`serve`] | the Lambda loop, the one reading of the clock, the one log line a request |
+//! | [`https`] | the way to AWS |
 //! | `tame` | any event makes a request: illegal bytes encoded, forged hosts forgotten |
 //! | [`request`] | paths, queries, cookies, bodies: read strictly, with limits |
 //! | [`respond`] | pages, redirects, JSON, problem documents: every answer's headers |
@@ -24,6 +25,7 @@
 pub mod asked;
 pub mod caller;
 pub mod failures;
+pub mod https;
 mod incidents;
 pub mod invocation;
 pub mod notices;

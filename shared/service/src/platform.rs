@@ -8,7 +8,6 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
@@ -17,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use salesforce::{Hosts, Http, Salesforce};
 use store::{Fallback, Secrets, Store, StoreError, Vault};
 
-use crate::{SettingError, Settings, failures::internal};
+use crate::{SettingError, Settings, failures::internal, https};
 
 /// How long a product's configuration, and with it a revoked API key, is believed.
 pub const PRODUCT_AGE: SignedDuration = SignedDuration::from_secs(60);
@@ -62,7 +61,7 @@ impl Platform {
 
     /// A platform of these parts: for the local stack, which brings its own Salesforce and AWS.
     pub fn new(settings: Settings, aws: &Aws, salesforce: Salesforce) -> Self {
-        Self::through(Aws::https(), settings, aws, salesforce)
+        Self::through(https::client(), settings, aws, salesforce)
     }
 
     /// A platform that reaches AWS through this HTTP client, with everything else as deployed: tries, time-outs.
@@ -178,7 +177,7 @@ impl Aws {
 
     /// A DynamoDB client, for the operator's command.
     pub fn dynamodb_client(&self) -> aws_sdk_dynamodb::Client {
-        self.dynamodb_client_of(&self.config(Self::https()))
+        self.dynamodb_client_of(&self.config(https::client()))
     }
 
     /// A Secrets Manager client, for the operator's command.
@@ -198,16 +197,9 @@ impl Aws {
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 
-    fn https() -> SharedHttpClient {
-        aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https()
-    }
-
     fn config(&self, http: SharedHttpClient) -> SdkConfig {
         // Inside the shortest function time-out (5 s), so that a slow table becomes an answer of ours.
         let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(1))
             .operation_attempt_timeout(Duration::from_millis(1500))
             .operation_timeout(Duration::from_secs(4))
             .build();

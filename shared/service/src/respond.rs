@@ -2,7 +2,7 @@
 //! sniffed, indexed, or told to the next site.
 
 use http::{HeaderValue, StatusCode, header};
-use lambda_http::{Body, tracing};
+use lambda_http::Body;
 use serde::Serialize;
 
 /// An answer as lambda_http takes it.

@@ -7,7 +7,6 @@
 
 use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface, secret::AccessToken};
 use jiff::Timestamp;
-use lambda_http::tracing;
 use salesforce::{HostRefused, Registration, SalesforceError};
 use secrecy::ExposeSecret;
 use store::{ConnectionRecord, Field, Lease, Leased, Owner, Reconnect, SecretError, StoreError, Vault};

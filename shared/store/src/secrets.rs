@@ -9,13 +9,17 @@ use aws_sdk_secretsmanager::{Client, error::ProvideErrorMetadata};
 use domain::secret::ConsumerSecret;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 
 /// The secrets that a function may read.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     client: Client,
-    held: Arc<Mutex<HashMap<String, SecretString>>>,
+    held: Arc<Mutex<Held>>,
 }
+
+/// Each secret by name, or whoever is fetching it.
+type Held = HashMap<String, Arc<OnceCell<SecretString>>>;
 
 /// A secret could not be had. The message names it, never its value.
 #[derive(Debug, thiserror::Error)]
@@ -111,10 +115,13 @@ impl Secrets {
         SecretError::Malformed { name: name.to_owned(), what }
     }
 
+    /// The secret of that name. Several callers who need it at once ask for it once.
     pub(crate) async fn get(&self, name: &str) -> Result<SecretString, SecretError> {
-        if let Some(held) = self.lock().get(name) {
-            return Ok(held.clone());
-        }
+        let held = Arc::clone(self.lock().entry(name.to_owned()).or_default());
+        held.get_or_try_init(|| self.fetch(name)).await.cloned()
+    }
+
+    async fn fetch(&self, name: &str) -> Result<SecretString, SecretError> {
         let answer = self.client.get_secret_value().secret_id(name).send().await.map_err(|error| {
             let refusal = error.as_service_error();
             SecretError::Unreadable {
@@ -123,16 +130,13 @@ impl Secrets {
                 message: refusal.and_then(ProvideErrorMetadata::message).unwrap_or_default().to_owned(),
             }
         })?;
-        let text = answer.secret_string.ok_or_else(|| SecretError::Malformed {
+        answer.secret_string.map(SecretString::from).ok_or_else(|| SecretError::Malformed {
             name: name.to_owned(),
             what: "expected a text, not binary",
-        })?;
-        let text = SecretString::from(text);
-        self.lock().insert(name.to_owned(), text.clone());
-        Ok(text)
+        })
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, SecretString>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
         // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -40,6 +40,7 @@ pub struct DynamoDb {
     sweep_time: SweepTime,
     proxy: Proxy,
     endpoint: String,
+    unmetered: String,
     _servers: JoinSet<()>,
 }
 
@@ -92,6 +93,7 @@ impl DynamoDb {
             state: Arc::default(),
         };
         let endpoint = format!("http://{}", address(&listener));
+        let unmetered = format!("http://{}", address(&emulator));
 
         let mut servers = JoinSet::new();
         let (served, router) = (database.clone(), Router::new().fallback(forward).with_state(proxy.clone()));
@@ -99,12 +101,17 @@ impl DynamoDb {
         servers.spawn(async {
             axum::serve(listener, router).await.expect("the proxy serves until it is dropped");
         });
-        Self { database, sweep_time, proxy, endpoint, _servers: servers }
+        Self { database, sweep_time, proxy, endpoint, unmetered, _servers: servers }
     }
 
     /// Where an SDK client is pointed.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The emulator itself, past the meter and the faults: for what is timed.
+    pub fn unmetered(&self) -> &str {
+        &self.unmetered
     }
 
     /// Every request since the start or the last [`reset_counts`](Self::reset_counts), in order of arrival of
@@ -194,6 +201,22 @@ impl DynamoDb {
         let swept = self.database.sweep_ttl().expect("the emulator sweeps");
         *self.sweep_time.0.lock().expect("no panic while holding the sweep's time") = None;
         swept
+    }
+
+    /// One item, as DynamoDB JSON. Not metered.
+    pub fn item(&self, table: &str, pk: &str, sk: &str) -> Option<Value> {
+        let key = json!({ "pk": { "S": pk }, "sk": { "S": sk } });
+        let request = json!({ "TableName": table, "ConsistentRead": true, "Key": key });
+        let request = serde_json::from_value(request).expect("a GetItem request");
+        let answer = self.database.get_item(request).expect("the emulator answers");
+        serde_json::to_value(answer).expect("an answer is JSON").get_mut("Item").map(Value::take)
+    }
+
+    /// Puts many items in at once, each DynamoDB JSON: nobody is asked, and nothing is counted.
+    pub fn seed(&self, table: &str, items: impl Iterator<Item = Value>) {
+        let items = items.map(|item| serde_json::from_value(item).expect("an item")).collect();
+        let imported = self.database.import_items(table, items, dynoxide::ImportOptions::default());
+        imported.expect("the items are of the table");
     }
 
     fn conditions(&self) -> MutexGuard<'_, Conditions> {

@@ -1,0 +1,90 @@
+//! Refreshes under way in this process: of several requests at once for one connection one goes to the lease, and the
+//! others wait for what it brings. That saves reads and refused writes, and is no part of the protocol: whoever does
+//! not get what it needs here goes the ordinary way, over the lease.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use domain::ConnectionId;
+use store::ConnectionRecord;
+use tokio::{sync::watch, time::timeout};
+
+/// How long a caller waits for another in the same process: as long as for one in any other.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+type Landing = watch::Receiver<Option<ConnectionRecord>>;
+
+/// What is under way. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Flights(Arc<Mutex<HashMap<ConnectionId, Landing>>>);
+
+/// A caller's place.
+pub(crate) enum Turn {
+    /// It goes; the others wait.
+    First(Flight),
+    /// Another goes.
+    After(Waiting),
+}
+
+/// The one that goes. Dropped, landed or not, it lets the others on: a request that is cut off holds nobody up.
+pub(crate) struct Flight {
+    flights: Flights,
+    connection: ConnectionId,
+    landing: watch::Sender<Option<ConnectionRecord>>,
+}
+
+/// One that waits.
+pub(crate) struct Waiting(Landing);
+
+/// How another's flight ended.
+pub(crate) enum Ended {
+    /// With a record, which is in the table.
+    Landed(Box<ConnectionRecord>),
+    /// With nothing that could be shared.
+    Cut,
+    /// It has not, and the caller's patience is at its end.
+    NotYet,
+}
+
+impl Flights {
+    pub(crate) fn join(&self, connection: &ConnectionId) -> Turn {
+        let mut flights = self.lock();
+        if let Some(landing) = flights.get(connection) {
+            return Turn::After(Waiting(landing.clone()));
+        }
+        let (sender, landing) = watch::channel(None);
+        flights.insert(connection.clone(), landing);
+        Turn::First(Flight { flights: self.clone(), connection: connection.clone(), landing: sender })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, Landing>> {
+        // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    /// Gives a record that is in the table to whoever waits.
+    pub(crate) fn land(self, record: &ConnectionRecord) {
+        self.landing.send_replace(Some(record.clone()));
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.flights.lock().remove(&self.connection);
+    }
+}
+
+impl Waiting {
+    pub(crate) async fn wait(mut self) -> Ended {
+        match timeout(PATIENCE, self.0.wait_for(Option::is_some)).await {
+            Ok(Ok(landed)) => landed.clone().map_or(Ended::Cut, |record| Ended::Landed(Box::new(record))),
+            Ok(Err(_)) => Ended::Cut,
+            Err(_) => Ended::NotYet,
+        }
+    }
+}

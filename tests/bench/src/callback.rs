@@ -1,0 +1,77 @@
+//! The callback from Salesforce's redirect to ours, against what it waits for: the exchange, the reads, the writes.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use callback::Callback;
+use http::Request;
+use lambda_http::Body;
+use world::Clock;
+
+use crate::{
+    parts::Waits,
+    report::{Section, median, time},
+    stage::{Stage, platform_through},
+};
+
+/// How many connects.
+const CONNECTS: usize = 40;
+
+/// The table.
+pub async fn measure(stage: &Stage) -> Section {
+    let waits = Waits::default();
+    let platform = platform_through(stage, waits.aws(), waits.salesforce());
+    let callback = Callback::new(platform).expect("the settings are complete");
+    let (mut whole, mut own, mut waited) = (Vec::new(), Vec::new(), Vec::new());
+    let mut parts = BTreeMap::<String, Vec<_>>::new();
+    for connect in 0..=CONNECTS {
+        let request = returning(stage).await;
+        waits.take();
+        let began = Instant::now();
+        let answer = callback.respond(request, Clock::running().now()).await;
+        let took = began.elapsed();
+        assert_eq!(answer.status(), 303, "{:?}", answer.headers());
+        let location = answer.headers()["location"].to_str().expect("text");
+        assert!(location.starts_with(&stage.story.stack.product), "back to the product: {location}");
+        let waits = waits.take();
+        if connect == 0 {
+            continue; // it reads the secrets and the product
+        }
+        let sum = waits.iter().map(|(_, time)| *time).sum();
+        whole.push(took);
+        waited.push(sum);
+        own.push(took.saturating_sub(sum));
+        for (what, time) in waits {
+            parts.entry(what).or_default().push(time);
+        }
+    }
+    let mut section = Section::new("Callback, warm, without the network");
+    section.row(
+        "from Salesforce's redirect to ours",
+        time(median(&whole)),
+        format!("its waits {}", time(median(&waited))),
+    );
+    section.at_most(median(&whole).as_secs_f64() / median(&waited).as_secs_f64(), f64::INFINITY);
+    section.row("of it our own: verify, open, seal, SDK", time(median(&own)), "");
+    for (what, times) in parts {
+        section.row(
+            format!("waits for {what}"),
+            time(median(&times)),
+            format!("{} a callback", times.len() / CONNECTS),
+        );
+    }
+    section
+}
+
+/// A browser's request as it comes back from Salesforce.
+async fn returning(stage: &Stage) -> Request<Body> {
+    let browser = stage.story.signed_in("Alice").await;
+    browser.stop_before("/oauth/callback");
+    let mut page = stage.story.leave(&browser).await.click("uma@acme.example").await;
+    if page.location().is_none() {
+        page = page.click("Allow").await;
+    }
+    let back = page.location().expect("on the way to the callback");
+    let cookies = browser.cookie_header(back.as_str()).expect("the attempt's cookie");
+    let target = format!("{}?{}", back.path(), back.query().unwrap_or_default());
+    Request::get(target).header("cookie", cookies).body(Body::Empty).expect("a request")
+}

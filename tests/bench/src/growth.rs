@@ -1,0 +1,136 @@
+//! Growth: the same calls on a table of a thousand, a hundred thousand and a million connections, on file.
+
+use std::time::{Duration, Instant};
+
+use domain::ConnectionId;
+use jiff::SignedDuration;
+use local::stack::TABLE;
+use serde_json::{Value, json};
+use service::{Invocation, Platform};
+use store::connections::ListQuery;
+use sweep::Sweep;
+use world::Clock;
+
+use crate::{
+    report::{Section, median, time},
+    stage::{Stage, platform},
+};
+
+/// How many of each call at each size.
+const CALLS: usize = 200;
+
+/// Connections are brought in so many at a time.
+const BATCH: usize = 10_000;
+
+/// Connections to a customer.
+const PER_CUSTOMER: usize = 5;
+
+/// One size's medians, by call.
+pub type Size = (usize, Vec<(&'static str, Duration)>);
+
+/// Measures at each size, the smallest first.
+pub async fn measure(sizes: &[usize]) -> (Section, Vec<Size>) {
+    let folder = std::env::temp_dir().join(format!("latchkey-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the table");
+    let stage = Stage::on(Some(folder.clone())).await;
+    let platform = platform(&stage);
+    let mut ids = Vec::new();
+    let mut seen: Vec<Size> = Vec::new();
+    let mut section = Section::new("Growth");
+    for size in sizes {
+        let began = Instant::now();
+        grow(&stage, &mut ids, *size);
+        section.note(format!("{size} connections: brought in within {}.", time(began.elapsed())));
+        seen.push((*size, calls(&platform, &ids).await));
+    }
+    drop(stage);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    let first = seen[0].1.clone();
+    for (size, calls) in &seen {
+        for ((name, took), (_, least)) in calls.iter().zip(&first) {
+            section.row(
+                format!("{name}, {size} connections"),
+                time(*took),
+                format!("{} at the least", time(*least)),
+            );
+            section.at_most(took.as_secs_f64() / least.as_secs_f64(), 1.5);
+        }
+    }
+    (section, seen)
+}
+
+/// Copies of the one connection, each with its own keys and none due within a year.
+fn grow(stage: &Stage, ids: &mut Vec<ConnectionId>, size: usize) {
+    let dynamodb = &stage.story.stack.dynamodb;
+    let pk = format!("CONNECTION#{}", stage.connection);
+    // The first time there is little else in the table.
+    let item = if ids.is_empty() {
+        dynamodb.dump(TABLE).into_iter().find(|item| item["pk"]["S"] == pk).expect("the connection")
+    } else {
+        dynamodb.item(TABLE, &pk, "CONNECTION").expect("the connection")
+    };
+    let (now, product) = (Clock::running().now(), "fernway".parse().expect("an id"));
+    while ids.len() < size {
+        let fresh: Vec<ConnectionId> =
+            (0..BATCH.min(size - ids.len())).map(|_| ConnectionId::mint(now)).collect();
+        let items = fresh.iter().enumerate().map(|(number, id)| {
+            let customer = format!("c-{}", (ids.len() + number) / PER_CUSTOMER);
+            let mut item: Value = item.clone();
+            for (attribute, value) in [
+                ("pk", format!("CONNECTION#{id}")),
+                ("id", id.to_string()),
+                ("listing_sk", id.to_string()),
+                ("customer_pk", store::keys::customer(&product, &customer)),
+                ("grants_pk", format!("GRANT#{customer}")),
+                ("due_shard", store::keys::due_shard(id.as_str())),
+            ] {
+                item[attribute] = json!({ "S": value });
+            }
+            let due = now + SignedDuration::from_hours(24 * 365);
+            item["due_at"] = json!({ "N": due.as_millisecond().to_string() });
+            item
+        });
+        dynamodb.seed(TABLE, items);
+        ids.extend(fresh);
+    }
+}
+
+async fn calls(platform: &Platform, ids: &[ConnectionId]) -> Vec<(&'static str, Duration)> {
+    let product = "fernway".parse().expect("an id");
+    let store = &platform.store;
+    // Spread over the whole table: nothing is read twice.
+    let step = (ids.len() / CALLS).max(1);
+    let spread: Vec<&ConnectionId> = ids.iter().step_by(step).take(CALLS).collect();
+    let mut read = Vec::new();
+    for id in &spread {
+        let began = Instant::now();
+        assert!(store.connection(id).await.expect("an answer").is_some());
+        read.push(began.elapsed());
+    }
+    let (mut list, mut of_customer) = (Vec::new(), Vec::new());
+    for (number, id) in spread.iter().enumerate() {
+        let began = Instant::now();
+        let query = ListQuery { customer: None, after: Some((*id).clone()), limit: 50 };
+        store.list_connections(&product, &query).await.expect("a page");
+        list.push(began.elapsed());
+        let customer = Some(format!("c-{}", number * step / PER_CUSTOMER));
+        let began = Instant::now();
+        let query = ListQuery { customer, after: None, limit: 50 };
+        let (found, _) = store.list_connections(&product, &query).await.expect("a page");
+        of_customer.push(began.elapsed());
+        assert_eq!(found.len(), PER_CUSTOMER);
+    }
+    let sweep = Sweep::new(platform.clone()).expect("the settings are complete");
+    let mut swept = Vec::new();
+    for _ in 0..15 {
+        let began = Instant::now();
+        sweep.run(Invocation::until(0, Clock::running().now())).await.expect("the sweep runs");
+        swept.push(began.elapsed());
+    }
+    vec![
+        ("a connection's read", median(&read)),
+        ("a page of the list", median(&list)),
+        ("a customer's connections", median(&of_customer)),
+        ("a sweep, nothing due", median(&swept)),
+    ]
+}

@@ -1,0 +1,96 @@
+//! Pages: how long they take, how large they are. The paste reader, on what no person pastes.
+
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+use domain::diagnosis::read_paste;
+use errors::Errors;
+use http::Request;
+use lambda_http::Body;
+use serde_json::json;
+use world::Clock;
+
+use crate::{
+    parts::Waits,
+    report::{Section, median, number, time},
+    stage::{Stage, platform_through},
+};
+
+/// How often each page.
+const TIMES: usize = 300;
+
+/// The table. What a page waits for is taken off: this is what it takes to choose and fill it.
+pub async fn measure(stage: &Stage) -> Section {
+    let waits = Waits::default();
+    let errors = Errors::new(platform_through(stage, waits.aws(), waits.salesforce()));
+    let mut section = Section::new("Pages");
+    for (name, path) in [
+        ("help page", help_page(stage).await),
+        ("guide for admins", "/guides/fernway/sync".to_owned()),
+        ("guide for engineers", "/guides/fernway/sync/vendor".to_owned()),
+    ] {
+        let (mut own, mut bytes) = (Vec::new(), 0);
+        for _ in 0..TIMES {
+            let request = Request::get(&path).body(Body::Empty).expect("a request");
+            waits.take();
+            let began = Instant::now();
+            let answer = errors.respond(request, Clock::running().now()).await;
+            let took = began.elapsed();
+            assert_eq!(answer.status(), 200, "{path}");
+            bytes = answer.body().len();
+            own.push(took.saturating_sub(waits.take().iter().map(|(_, time)| *time).sum::<Duration>()));
+        }
+        section.row(format!("{name}: time"), time(median(&own)), "a page in 1 ms");
+        section.at_most(median(&own).as_secs_f64() * 1e3, 1.0);
+        #[expect(clippy::cast_precision_loss, reason = "a page")]
+        let kb = bytes as f64 / 1e3;
+        section.row(format!("{name}: size"), format!("{kb:.1} kB"), "30 kB");
+        section.at_most(kb, 30.0);
+    }
+    for (name, text) in hostile() {
+        section.row(
+            format!("paste reader: {name}"),
+            format!("{} MB/s", number(speed(&text))),
+            format!("{} kB", text.len() / 1000),
+        );
+    }
+    section
+}
+
+/// The help page of a failure that the product reports.
+async fn help_page(stage: &Stage) -> String {
+    let path = format!("/v1/connections/{}/failures", stage.connection);
+    let call = json!({ "code": "API_DISABLED_FOR_ORG", "message": "The REST API is not enabled for this Organization." });
+    let reported = stage.story.call("POST", &path, Some(call)).await;
+    assert!(reported.status < 300, "{}", reported.body);
+    let url: url::Url = reported.text("help_url").parse().expect("an address");
+    url.path().to_owned()
+}
+
+/// What could keep a reader busy: markers without ends, escapes in escapes, near misses of every rule.
+fn hostile() -> [(&'static str, String); 5] {
+    let fill = |piece: &str| piece.repeat(64 * 1024 / piece.len());
+    [
+        ("percent signs", fill("%25")),
+        ("escapes in escapes", fill("%2525253C&amp;amp;#x26;")),
+        (
+            "addresses without end",
+            fill("https://a.my.salesforce.com/setup/secur/RemoteAccessErrorPage.apexp?error="),
+        ),
+        ("fields without values", fill("error=&error_description=&")),
+        ("near misses of tokens", fill("00D000000000001!AQ 3MVG9 ")),
+    ]
+}
+
+fn speed(text: &str) -> f64 {
+    let (began, mut rounds) = (Instant::now(), 0_u32);
+    while began.elapsed() < Duration::from_millis(400) {
+        black_box(read_paste(black_box(text)));
+        rounds += 1;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "kB")]
+    let bytes = text.len() as f64;
+    f64::from(rounds) * bytes / 1e6 / began.elapsed().as_secs_f64()
+}

@@ -1,0 +1,141 @@
+//! The figures, as a table: each beside its reference, and what it had to reach.
+
+use std::{
+    fmt::{self, Write as _},
+    time::Duration,
+};
+
+/// One line of the table.
+#[derive(Debug, Clone)]
+pub struct Row {
+    what: String,
+    figure: String,
+    reference: String,
+    /// What was reached, and what was to be: at most, unless it is `at_least`.
+    mark: Option<Mark>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    reached: f64,
+    target: f64,
+    at_least: bool,
+}
+
+/// A part of the table.
+#[derive(Debug, Default)]
+pub struct Section {
+    title: &'static str,
+    rows: Vec<Row>,
+    notes: Vec<String>,
+}
+
+impl Section {
+    /// An empty part.
+    pub fn new(title: &'static str) -> Self {
+        Self { title, ..Self::default() }
+    }
+
+    /// A figure beside its reference.
+    pub fn row(&mut self, what: impl Into<String>, figure: impl Into<String>, reference: impl Into<String>) {
+        let (what, figure, reference) = (what.into(), figure.into(), reference.into());
+        self.rows.push(Row { what, figure, reference, mark: None });
+    }
+
+    /// The last row was to reach at most this.
+    pub fn at_most(&mut self, reached: f64, target: f64) {
+        self.mark(Mark { reached, target, at_least: false });
+    }
+
+    /// The last row was to reach at least this.
+    pub fn at_least(&mut self, reached: f64, target: f64) {
+        self.mark(Mark { reached, target, at_least: true });
+    }
+
+    /// What has to be said beside the table.
+    pub fn note(&mut self, text: impl Into<String>) {
+        self.notes.push(text.into());
+    }
+
+    fn mark(&mut self, mark: Mark) {
+        if let Some(row) = self.rows.last_mut() {
+            row.mark = Some(mark);
+        }
+    }
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "\n### {}\n", self.title)?;
+        writeln!(
+            f,
+            "| what | figure | beside it | ratio | to reach | |\n| --- | --- | --- | --- | --- | --- |"
+        )?;
+        for Row { what, figure, reference, mark } in &self.rows {
+            let mut end = String::from("| | |");
+            if let Some(Mark { reached, target, at_least }) = mark {
+                end.clear();
+                let (sign, good) =
+                    if *at_least { ("≥", reached >= target) } else { ("≤", reached <= target) };
+                write!(
+                    end,
+                    "{} | {sign} {target} | {}",
+                    number(*reached),
+                    if good { "yes" } else { "**no**" }
+                )?;
+            }
+            writeln!(f, "| {what} | {figure} | {reference} | {end} |")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "\n{note}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The middle one.
+///
+/// # Panics
+/// If there is none.
+pub fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
+    let mut values = values.to_vec();
+    values.sort_by(|a, b| a.partial_cmp(b).expect("no measurement is NaN"));
+    values[values.len() / 2]
+}
+
+/// A time in the unit that fits.
+pub fn time(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    match seconds {
+        s if s >= 1.0 => format!("{s:.2} s"),
+        s if s >= 1e-3 => format!("{:.2} ms", s * 1e3),
+        s if s >= 1e-6 => format!("{:.1} µs", s * 1e6),
+        s => format!("{:.0} ns", s * 1e9),
+    }
+}
+
+/// Three figures.
+pub fn number(value: f64) -> String {
+    if value >= 100.0 {
+        format!("{value:.0}")
+    } else if value >= 10.0 {
+        format!("{value:.1}")
+    } else {
+        format!("{value:.2}")
+    }
+}
+
+/// kB as MiB.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub fn mib(kb: u64) -> f64 {
+    kb as f64 / 1024.0
+}
+
+/// A power of ten of seconds, as an axis has it.
+pub fn round(time: Duration) -> String {
+    match time.as_micros() {
+        micros if micros >= 1_000_000 => format!("{} s", micros / 1_000_000),
+        micros if micros >= 1_000 => format!("{} ms", micros / 1_000),
+        micros => format!("{micros} µs"),
+    }
+}

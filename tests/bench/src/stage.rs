@@ -1,0 +1,158 @@
+//! What is measured against: DynamoDB, Secrets Manager and a Salesforce in this process, one connection, and every
+//! function's own binary in the environment that the template gives it.
+
+use std::path::{Path, PathBuf};
+
+use aws_credential_types::Credentials;
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use journeys::Story;
+use local::{
+    Options,
+    stack::{FALLBACK, KEYRING, TABLE},
+};
+use salesforce::{Hosts, Http, Salesforce};
+use serde_json::{Value, json};
+use service::{Platform, Settings, platform::Aws, settings::PublicUrl};
+use world::{Clock, lambda::http_event};
+
+use crate::sandbox::Function;
+
+const PUBLIC_URL: &str = "https://connect.example.com";
+
+/// The stage.
+#[derive(Debug)]
+pub struct Stage {
+    /// Everything.
+    pub story: Story,
+    /// A connection with a fresh token.
+    pub connection: String,
+    /// A connect session that nobody has opened.
+    pub session: String,
+}
+
+impl Stage {
+    /// Sets it: a user has connected.
+    pub async fn set() -> Self {
+        Self::on(None).await
+    }
+
+    /// The same, with the table on a file in that folder.
+    pub async fn on(data: Option<PathBuf>) -> Self {
+        let story = Story::with(Options { clock: Clock::running(), data, ..Options::for_tests() }).await;
+        story.install("sync");
+        let connection = story.connected().await;
+        let session = story.wish(json!({})).await.text("id").to_owned();
+        Self { story, connection, session }
+    }
+
+    /// The deployed functions, each with the event that it is first asked.
+    pub fn functions(&self) -> Vec<Function> {
+        let call = |method: &str, path: &str| http_event(method, path, &self.bearer(), &[], None);
+        vec![
+            self.function("token", call("GET", &self.token_path())),
+            self.function("authorize", call("GET", &format!("/v1/connect-sessions/{}", self.session))),
+            self.function("callback", call("GET", "/oauth/callback?state=none&code=none")),
+            self.function("errors", call("GET", "/guides/fernway/sync")),
+            self.function("sweep", json!({})),
+        ]
+    }
+
+    /// The floor, and what people would write instead.
+    pub fn references(&self) -> Vec<Function> {
+        let token = || {
+            let mut event = http_event("GET", &self.token_path(), &self.bearer(), &[], None);
+            event["pathParameters"] = json!({ "id": self.connection });
+            event
+        };
+        let peers = root().join("tests/bench/peers");
+        let command = |program: &Path, script: PathBuf| {
+            vec![program.display().to_string(), script.display().to_string()]
+        };
+        let node = command(Path::new("node"), peers.join("node/dist/bootstrap.mjs"));
+        let python =
+            command(&root().join("tests/.tools/bench-python/bin/python"), peers.join("python/bootstrap.py"));
+        vec![
+            self.function("hello", http_event("GET", "/", &[], &[], None)),
+            Function { name: "node".into(), command: node, ..self.function("node", token()) },
+            Function { name: "python".into(), command: python, ..self.function("python", token()) },
+        ]
+    }
+
+    /// What Fernway's backend sends.
+    pub fn bearer(&self) -> [(&'static str, &'static str); 1] {
+        let bearer = format!("Bearer {}", self.story.stack.api_key("fernway").expose());
+        [("authorization", Box::leak(bearer.into_boxed_str()))]
+    }
+
+    /// The call that everything is about.
+    pub fn token_path(&self) -> String {
+        format!("/v1/connections/{}/token", self.connection)
+    }
+
+    fn function(&self, name: &str, event: Value) -> Function {
+        let stack = &self.story.stack;
+        let environment = [
+            ("TABLE_NAME", TABLE),
+            ("FALLBACK_TABLE_NAME", FALLBACK),
+            ("KEYRING_SECRET_ID", KEYRING),
+            ("PUBLIC_URL", PUBLIC_URL),
+            ("RUST_LOG", "info"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb.unmetered()),
+            ("AWS_ENDPOINT_URL_SECRETS_MANAGER", stack.secrets.endpoint()),
+        ];
+        Function {
+            name: name.into(),
+            command: vec![binary(name).display().to_string()],
+            environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec(),
+            event,
+        }
+    }
+}
+
+/// What a function is made of, as deployed, past the table's meter.
+pub fn platform(stage: &Stage) -> Platform {
+    platform_through(stage, service::https::client(), Http::on_this_machine())
+}
+
+/// The same, by other ways out.
+pub fn platform_through(stage: &Stage, aws: SharedHttpClient, salesforce: Http) -> Platform {
+    let table = stage.story.stack.dynamodb.unmetered();
+    of_parts(stage, aws, salesforce, table)
+}
+
+/// The same, by the table's meter.
+pub fn metered_platform(stage: &Stage) -> Platform {
+    let table = stage.story.stack.dynamodb.endpoint();
+    of_parts(stage, service::https::client(), Http::on_this_machine(), table)
+}
+
+fn of_parts(stage: &Stage, http: SharedHttpClient, salesforce: Http, table: &str) -> Platform {
+    let stack = &stage.story.stack;
+    let origin = |text: String| text.parse().expect("an address");
+    let (login, test) = (origin(stack.salesforce.login_origin()), origin(stack.salesforce.test_origin()));
+    let hosts = Hosts::on_this_machine(&login, &test, ".my.salesforce.localhost").expect("loopback names");
+    let settings = Settings {
+        table: TABLE.into(),
+        public_url: PublicUrl::parse(&stack.latchkey).expect("an origin"),
+        keyring: Some(KEYRING.into()),
+        fallback: Some(FALLBACK.into()),
+    };
+    let aws = Aws {
+        region: "eu-central-1".into(),
+        credentials: Credentials::new("local", "local", None, None, "local"),
+        dynamodb: Some(table.to_owned()),
+        secrets_manager: Some(stack.secrets.endpoint().to_owned()),
+    };
+    Platform::through(http, settings, &aws, Salesforce::new(salesforce, hosts))
+}
+
+/// The project's folder.
+pub fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+/// A function's release binary, which `tests/bench/run` has built.
+pub fn binary(name: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    target.join("release").join(name)
+}

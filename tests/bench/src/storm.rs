@@ -1,0 +1,107 @@
+//! A thousand callers and one token that has ended.
+
+use std::time::{Duration, Instant};
+
+use http::Request;
+use lambda_http::Body;
+use serde_json::{Value, json};
+use token::Token;
+use tokio::task::JoinSet;
+use world::{Clock, dynamodb::Kind};
+
+use crate::{
+    report::{Section, number, time},
+    stage::{Stage, metered_platform},
+};
+
+const CALLERS: usize = 1000;
+
+/// What Salesforce takes for an exchange: a few hundred milliseconds is usual.
+const EXCHANGE: Duration = Duration::from_millis(300);
+
+/// The table: over one process, and over eight with memories of their own.
+pub async fn measure(stage: &Stage) -> Section {
+    let mut section = Section::new("Storm: 1,000 waiters on one token that has ended");
+    for processes in [1, 8] {
+        storm(stage, processes, &mut section).await;
+    }
+    section.note(format!(
+        "Salesforce takes {} for an exchange. The processes share this machine and its two cores with the table; \
+         each has clients and memory of its own.",
+        time(EXCHANGE)
+    ));
+    section
+}
+
+async fn storm(stage: &Stage, processes: usize, section: &mut Section) {
+    let stack = &stage.story.stack;
+    let processes: Vec<Token> =
+        (0..processes).map(|_| Token::new(metered_platform(stage)).expect("complete")).collect();
+    let mut dead = Value::Null;
+    for process in &processes {
+        dead = body(&process.respond(call(stage, None), Clock::running().now()).await);
+    }
+    stack.salesforce.expire_access_tokens();
+    stack.salesforce.set_token_latency(EXCHANGE);
+    stack.salesforce.forget_calls();
+    stack.dynamodb.reset_counts();
+    let rejected = json!({ "rejected": dead["fingerprint"] });
+    let began = Instant::now();
+    let mut callers = JoinSet::new();
+    for caller in 0..CALLERS {
+        let process = processes[caller % processes.len()].clone();
+        let request = call(stage, Some(&rejected));
+        callers.spawn(async move { body(&process.respond(request, Clock::running().now()).await) });
+    }
+    let answers = callers.join_all().await;
+    let last = began.elapsed();
+    stack.salesforce.set_token_latency(Duration::ZERO);
+    for answer in &answers {
+        assert_eq!(answer["fingerprint"], answers[0]["fingerprint"], "{answer}");
+        assert_ne!(answer["fingerprint"], dead["fingerprint"]);
+    }
+    let requests = stack.dynamodb.requests();
+    let reads = requests.iter().filter(|request| request.kind == Kind::Read).count();
+    let exchanges = stack.salesforce.token_calls().len();
+    let one_read = {
+        let began = Instant::now();
+        processes[0].respond(call(stage, None), Clock::running().now()).await;
+        began.elapsed()
+    };
+    let floor = EXCHANGE + one_read;
+    let over = format!("over {}", if processes.len() == 1 { "one process" } else { "eight processes" });
+    section.row(
+        format!("the last has the new token, {over}"),
+        time(last),
+        format!("exchange and one read {}", time(floor)),
+    );
+    section.at_most(last.as_secs_f64() / floor.as_secs_f64(), 2.0);
+    section.row(format!("exchanges, {over}"), exchanges.to_string(), "");
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    {
+        section.at_most(exchanges as f64, 1.0);
+        let each = reads as f64 / CALLERS as f64;
+        let writes = requests.len() - reads;
+        section.row(format!("reads a waiter, {over}"), number(each), format!("{writes} writes in all"));
+        section.at_most(each, 4.0);
+    }
+}
+
+fn call(stage: &Stage, body: Option<&Value>) -> Request<Body> {
+    let (method, body) = match body {
+        Some(body) => ("POST", Body::Text(body.to_string())),
+        None => ("GET", Body::Empty),
+    };
+    Request::builder()
+        .method(method)
+        .uri(stage.token_path())
+        .header("authorization", stage.bearer()[0].1)
+        .header("content-type", "application/json")
+        .body(body)
+        .expect("a request")
+}
+
+fn body(answer: &service::Response) -> Value {
+    assert_eq!(answer.status(), 200, "{:?}", answer.body());
+    serde_json::from_slice(answer.body().as_ref()).expect("JSON")
+}
