@@ -17,7 +17,7 @@ use crate::{
 const CONNECTS: usize = 40;
 
 /// The table.
-pub async fn measure(stage: &Stage) -> Section {
+pub(crate) async fn measure(stage: &Stage) -> Section {
     let waits = Waits::default();
     let platform = platform_through(stage, waits.aws(), waits.salesforce());
     let callback = Callback::new(platform).expect("the settings are complete");

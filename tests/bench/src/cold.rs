@@ -14,16 +14,16 @@ const MORE: usize = 50;
 
 /// What was seen of one function.
 #[derive(Debug, Default)]
-pub struct Seen {
+pub(crate) struct Seen {
     /// From start to first answer.
-    pub starts: Vec<Duration>,
+    pub(crate) starts: Vec<Duration>,
     resident: Vec<u64>,
     peak: Vec<u64>,
     warm: Vec<Duration>,
 }
 
 /// Starts everything so many times.
-pub fn measure(stage: &Stage, starts: usize) -> BTreeMap<String, Seen> {
+pub(crate) fn measure(stage: &Stage, starts: usize) -> BTreeMap<String, Seen> {
     let mut all = [stage.references(), stage.functions()].concat();
     all.retain(|function| std::fs::exists(&function.command[0]).unwrap_or(false) || function.name == "node");
     let mut seen = BTreeMap::<String, Seen>::new();
@@ -58,7 +58,7 @@ fn start(function: &Function) -> (Duration, Memory, Duration, Memory) {
 }
 
 /// The table.
-pub fn table(seen: &BTreeMap<String, Seen>) -> Section {
+pub(crate) fn table(seen: &BTreeMap<String, Seen>) -> Section {
     let mut section = Section::new("Cold start");
     let of = |name: &str| seen.get(name).map(|seen| median(&seen.starts));
     let hello = of("hello").expect("the floor was measured");
@@ -100,7 +100,7 @@ pub fn table(seen: &BTreeMap<String, Seen>) -> Section {
 }
 
 /// Each function's size, as it is uploaded.
-pub fn sizes() -> Section {
+pub(crate) fn sizes() -> Section {
     let mut section = Section::new("Size");
     for (name, most) in
         [("token", 2.5), ("authorize", 2.5), ("callback", 3.5), ("errors", 2.5), ("sweep", 2.5)]
@@ -121,6 +121,6 @@ pub fn sizes() -> Section {
 }
 
 /// Each one's median start.
-pub fn medians(seen: &BTreeMap<String, Seen>) -> Vec<(String, Duration)> {
+pub(crate) fn medians(seen: &BTreeMap<String, Seen>) -> Vec<(String, Duration)> {
     seen.iter().map(|(name, seen)| (name.clone(), median(&seen.starts))).collect()
 }

@@ -12,7 +12,7 @@ const READ: f64 = 0.125;
 const WRITE: f64 = 0.625;
 
 /// The table.
-pub async fn measure() -> Section {
+pub(crate) async fn measure() -> Section {
     let story = Story::installed().await;
     let mut section = Section::new("DynamoDB, by flow");
     let dynamodb = &story.stack.dynamodb;

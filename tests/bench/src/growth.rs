@@ -26,10 +26,10 @@ const BATCH: usize = 10_000;
 const PER_CUSTOMER: usize = 5;
 
 /// One size's medians, by call.
-pub type Size = (usize, Vec<(&'static str, Duration)>);
+pub(crate) type Size = (usize, Vec<(&'static str, Duration)>);
 
 /// Measures at each size, the smallest first.
-pub async fn measure(sizes: &[usize]) -> (Section, Vec<Size>) {
+pub(crate) async fn measure(sizes: &[usize]) -> (Section, Vec<Size>) {
     let folder = std::env::temp_dir().join(format!("latchkey-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder for the table");
     let stage = Stage::on(Some(folder.clone())).await;

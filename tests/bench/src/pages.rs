@@ -22,7 +22,7 @@ use crate::{
 const TIMES: usize = 300;
 
 /// The table. What a page waits for is taken off: this is what it takes to choose and fill it.
-pub async fn measure(stage: &Stage) -> Section {
+pub(crate) async fn measure(stage: &Stage) -> Section {
     let waits = Waits::default();
     let errors = Errors::new(platform_through(stage, waits.aws(), waits.salesforce()));
     let mut section = Section::new("Pages");

@@ -19,14 +19,14 @@ use salesforce::{
 
 /// What was waited for: the operation, and how long.
 #[derive(Debug, Clone, Default)]
-pub struct Waits(Arc<Mutex<Vec<(String, Duration)>>>);
+pub(crate) struct Waits(Arc<Mutex<Vec<(String, Duration)>>>);
 
 impl Waits {
     /// What was waited for since the last time.
     ///
     /// # Panics
     /// Never: nobody panics while holding it.
-    pub fn take(&self) -> Vec<(String, Duration)> {
+    pub(crate) fn take(&self) -> Vec<(String, Duration)> {
         std::mem::take(&mut self.0.lock().expect("no panic while holding it"))
     }
 
@@ -35,7 +35,7 @@ impl Waits {
     }
 
     /// The functions' own way to AWS, timed.
-    pub fn aws(&self) -> SharedHttpClient {
+    pub(crate) fn aws(&self) -> SharedHttpClient {
         let (waits, client) = (self.clone(), service::https::client());
         http_client_fn(move |settings: &HttpConnectorSettings, components| {
             let connector = client.http_connector(settings, components);
@@ -44,7 +44,7 @@ impl Waits {
     }
 
     /// The functions' own way to Salesforce, timed.
-    pub fn salesforce(&self) -> Http {
+    pub(crate) fn salesforce(&self) -> Http {
         Http::through(TimedSalesforce { waits: self.clone(), http: Http::on_this_machine() })
     }
 }

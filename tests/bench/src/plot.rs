@@ -24,7 +24,7 @@ fn place(time: Duration, least: f64, most: f64) -> f64 {
 }
 
 /// The cold starts, shortest first.
-pub fn cold_starts(starts: &[(String, Duration)], machine: &str) -> String {
+pub(crate) fn cold_starts(starts: &[(String, Duration)], machine: &str) -> String {
     let mut starts = starts.to_vec();
     starts.sort_by_key(|(_, time)| *time);
     let height = 76 + 30 * starts.len() + 34;
@@ -61,7 +61,7 @@ pub fn cold_starts(starts: &[(String, Duration)], machine: &str) -> String {
 }
 
 /// Each call's time over the table's size.
-pub fn growth(sizes: &[Size], machine: &str) -> String {
+pub(crate) fn growth(sizes: &[Size], machine: &str) -> String {
     let mut svg = head(400, "The same calls on a growing table");
     let (least, most) = (1e-4, 1.0);
     let x = |size: usize| {

@@ -7,7 +7,7 @@ use std::{
 
 /// One line of the table.
 #[derive(Debug, Clone)]
-pub struct Row {
+pub(crate) struct Row {
     what: String,
     figure: String,
     reference: String,
@@ -24,7 +24,7 @@ struct Mark {
 
 /// A part of the table.
 #[derive(Debug, Default)]
-pub struct Section {
+pub(crate) struct Section {
     title: &'static str,
     rows: Vec<Row>,
     notes: Vec<String>,
@@ -32,28 +32,33 @@ pub struct Section {
 
 impl Section {
     /// An empty part.
-    pub fn new(title: &'static str) -> Self {
+    pub(crate) fn new(title: &'static str) -> Self {
         Self { title, ..Self::default() }
     }
 
     /// A figure beside its reference.
-    pub fn row(&mut self, what: impl Into<String>, figure: impl Into<String>, reference: impl Into<String>) {
+    pub(crate) fn row(
+        &mut self,
+        what: impl Into<String>,
+        figure: impl Into<String>,
+        reference: impl Into<String>,
+    ) {
         let (what, figure, reference) = (what.into(), figure.into(), reference.into());
         self.rows.push(Row { what, figure, reference, mark: None });
     }
 
     /// The last row was to reach at most this.
-    pub fn at_most(&mut self, reached: f64, target: f64) {
+    pub(crate) fn at_most(&mut self, reached: f64, target: f64) {
         self.mark(Mark { reached, target, at_least: false });
     }
 
     /// The last row was to reach at least this.
-    pub fn at_least(&mut self, reached: f64, target: f64) {
+    pub(crate) fn at_least(&mut self, reached: f64, target: f64) {
         self.mark(Mark { reached, target, at_least: true });
     }
 
     /// What has to be said beside the table.
-    pub fn note(&mut self, text: impl Into<String>) {
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }
 
@@ -97,14 +102,14 @@ impl fmt::Display for Section {
 ///
 /// # Panics
 /// If there is none.
-pub fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
+pub(crate) fn median<T: PartialOrd + Copy>(values: &[T]) -> T {
     let mut values = values.to_vec();
     values.sort_by(|a, b| a.partial_cmp(b).expect("no measurement is NaN"));
     values[values.len() / 2]
 }
 
 /// A time in the unit that fits.
-pub fn time(time: Duration) -> String {
+pub(crate) fn time(time: Duration) -> String {
     let seconds = time.as_secs_f64();
     match seconds {
         s if s >= 1.0 => format!("{s:.2} s"),
@@ -115,7 +120,7 @@ pub fn time(time: Duration) -> String {
 }
 
 /// Three figures.
-pub fn number(value: f64) -> String {
+pub(crate) fn number(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")
     } else if value >= 10.0 {
@@ -127,12 +132,12 @@ pub fn number(value: f64) -> String {
 
 /// kB as MiB.
 #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
-pub fn mib(kb: u64) -> f64 {
+pub(crate) fn mib(kb: u64) -> f64 {
     kb as f64 / 1024.0
 }
 
 /// A power of ten of seconds, as an axis has it.
-pub fn round(time: Duration) -> String {
+pub(crate) fn round(time: Duration) -> String {
     match time.as_micros() {
         micros if micros >= 1_000_000 => format!("{} s", micros / 1_000_000),
         micros if micros >= 1_000 => format!("{} ms", micros / 1_000),

@@ -15,20 +15,20 @@ use world::Clock;
 
 /// A function's command and environment.
 #[derive(Debug, Clone)]
-pub struct Function {
+pub(crate) struct Function {
     /// What it is called in the table.
-    pub name: String,
+    pub(crate) name: String,
     /// The command.
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
     /// The environment, beside Lambda's own.
-    pub environment: Vec<(String, String)>,
+    pub(crate) environment: Vec<(String, String)>,
     /// The event that it is sent.
-    pub event: Value,
+    pub(crate) event: Value,
 }
 
 /// A running process. Dropping it kills it.
 #[derive(Debug)]
-pub struct Sandbox {
+pub(crate) struct Sandbox {
     child: Child,
     began: Instant,
     events: Sender<String>,
@@ -37,11 +37,11 @@ pub struct Sandbox {
 
 /// kB, as the kernel counts them.
 #[derive(Debug, Clone, Copy)]
-pub struct Memory {
+pub(crate) struct Memory {
     /// Resident now.
-    pub resident: u64,
+    pub(crate) resident: u64,
     /// The most that was ever resident.
-    pub peak: u64,
+    pub(crate) peak: u64,
 }
 
 /// Longer than any start.
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 impl Sandbox {
     /// Starts a process; its time runs from here.
-    pub fn start(function: &Function) -> Self {
+    pub(crate) fn start(function: &Function) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("a bound listener has an address").to_string();
         let (events, to_send) = channel();
@@ -70,6 +70,7 @@ impl Sandbox {
             .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
             .env("AWS_REGION", "eu-central-1")
+            .env("AWS_DEFAULT_REGION", "eu-central-1")
             .env("AWS_ACCESS_KEY_ID", "local")
             .env("AWS_SECRET_ACCESS_KEY", "local")
             .envs(function.environment.iter().cloned())
@@ -86,7 +87,7 @@ impl Sandbox {
     ///
     /// # Panics
     /// If none comes.
-    pub fn first(&self) -> (Duration, Value) {
+    pub(crate) fn first(&self) -> (Duration, Value) {
         let (at, answer) = self.answers.recv_timeout(PATIENCE).expect("a first answer");
         (at - self.began, answer)
     }
@@ -95,7 +96,7 @@ impl Sandbox {
     ///
     /// # Panics
     /// If no answer comes.
-    pub fn again(&self, event: &Value) -> (Duration, Value) {
+    pub(crate) fn again(&self, event: &Value) -> (Duration, Value) {
         let event = event.to_string();
         let began = Instant::now();
         self.events.send(event).expect("the thread runs");
@@ -107,7 +108,7 @@ impl Sandbox {
     ///
     /// # Panics
     /// If it has ended.
-    pub fn memory(&self) -> Memory {
+    pub(crate) fn memory(&self) -> Memory {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
         let of = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux says so");

@@ -21,23 +21,23 @@ const PUBLIC_URL: &str = "https://connect.example.com";
 
 /// The stage.
 #[derive(Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Everything.
-    pub story: Story,
+    pub(crate) story: Story,
     /// A connection with a fresh token.
-    pub connection: String,
+    pub(crate) connection: String,
     /// A connect session that nobody has opened.
-    pub session: String,
+    pub(crate) session: String,
 }
 
 impl Stage {
     /// Sets it: a user has connected.
-    pub async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         Self::on(None).await
     }
 
     /// The same, with the table on a file in that folder.
-    pub async fn on(data: Option<PathBuf>) -> Self {
+    pub(crate) async fn on(data: Option<PathBuf>) -> Self {
         let story = Story::with(Options { clock: Clock::running(), data, ..Options::for_tests() }).await;
         story.install("sync");
         let connection = story.connected().await;
@@ -46,7 +46,7 @@ impl Stage {
     }
 
     /// The deployed functions, each with the event that it is first asked.
-    pub fn functions(&self) -> Vec<Function> {
+    pub(crate) fn functions(&self) -> Vec<Function> {
         let call = |method: &str, path: &str| http_event(method, path, &self.bearer(), &[], None);
         vec![
             self.function("token", call("GET", &self.token_path())),
@@ -58,7 +58,7 @@ impl Stage {
     }
 
     /// The floor, and what people would write instead.
-    pub fn references(&self) -> Vec<Function> {
+    pub(crate) fn references(&self) -> Vec<Function> {
         let token = || {
             let mut event = http_event("GET", &self.token_path(), &self.bearer(), &[], None);
             event["pathParameters"] = json!({ "id": self.connection });
@@ -79,13 +79,13 @@ impl Stage {
     }
 
     /// What Fernway's backend sends.
-    pub fn bearer(&self) -> [(&'static str, &'static str); 1] {
+    pub(crate) fn bearer(&self) -> [(&'static str, &'static str); 1] {
         let bearer = format!("Bearer {}", self.story.stack.api_key("fernway").expose());
         [("authorization", Box::leak(bearer.into_boxed_str()))]
     }
 
     /// The call that everything is about.
-    pub fn token_path(&self) -> String {
+    pub(crate) fn token_path(&self) -> String {
         format!("/v1/connections/{}/token", self.connection)
     }
 
@@ -110,18 +110,18 @@ impl Stage {
 }
 
 /// What a function is made of, as deployed, past the table's meter.
-pub fn platform(stage: &Stage) -> Platform {
+pub(crate) fn platform(stage: &Stage) -> Platform {
     platform_through(stage, service::https::client(), Http::on_this_machine())
 }
 
 /// The same, by other ways out.
-pub fn platform_through(stage: &Stage, aws: SharedHttpClient, salesforce: Http) -> Platform {
+pub(crate) fn platform_through(stage: &Stage, aws: SharedHttpClient, salesforce: Http) -> Platform {
     let table = stage.story.stack.dynamodb.unmetered();
     of_parts(stage, aws, salesforce, table)
 }
 
 /// The same, by the table's meter.
-pub fn metered_platform(stage: &Stage) -> Platform {
+pub(crate) fn metered_platform(stage: &Stage) -> Platform {
     let table = stage.story.stack.dynamodb.endpoint();
     of_parts(stage, service::https::client(), Http::on_this_machine(), table)
 }
@@ -147,12 +147,12 @@ fn of_parts(stage: &Stage, http: SharedHttpClient, salesforce: Http, table: &str
 }
 
 /// The project's folder.
-pub fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 /// A function's release binary, which `tests/bench/run` has built.
-pub fn binary(name: &str) -> PathBuf {
+pub(crate) fn binary(name: &str) -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     target.join("release").join(name)
 }

@@ -20,7 +20,7 @@ const CALLERS: usize = 1000;
 const EXCHANGE: Duration = Duration::from_millis(300);
 
 /// The table: over one process, and over eight with memories of their own.
-pub async fn measure(stage: &Stage) -> Section {
+pub(crate) async fn measure(stage: &Stage) -> Section {
     let mut section = Section::new("Storm: 1,000 waiters on one token that has ended");
     for processes in [1, 8] {
         storm(stage, processes, &mut section).await;

@@ -45,7 +45,7 @@ impl Pair {
 }
 
 /// The table.
-pub async fn measure(stage: &Stage) -> Section {
+pub(crate) async fn measure(stage: &Stage) -> Section {
     let platform = platform(stage);
     let pair = Pair {
         client: platform.store.client().clone(),
