@@ -72,7 +72,7 @@ impl Http {
     /// # Panics
     /// If the TLS library refuses its own defaults.
     pub fn of_operator() -> Self {
-        Self::build(|client| client.https_only(true).timeout(OPERATOR))
+        Self::lazily(|| built(settings().https_only(true).timeout(OPERATOR)))
     }
 
     /// The client of an operator's command that talks to the local stack: this machine and nothing else resolves.
@@ -80,7 +80,7 @@ impl Http {
     /// # Panics
     /// If the TLS library refuses its own defaults.
     pub fn of_operator_here() -> Self {
-        Self::build(|client| client.dns_resolver(Arc::new(ThisMachine)).timeout(OPERATOR))
+        Self::lazily(|| built(settings().dns_resolver(Arc::new(ThisMachine)).timeout(OPERATOR)))
     }
 
     /// A client that takes another way than the network.

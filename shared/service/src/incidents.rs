@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use domain::{Failure, Incident, incident::Over};
 use jiff::Timestamp;
-use lambda_http::tracing;
 use store::waves::Part;
 use tokio::{join, time::timeout};
 

@@ -50,7 +50,7 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
         time(median(&whole)),
         format!("its waits {}", time(median(&waited))),
     );
-    section.at_most(median(&whole).as_secs_f64() / median(&waited).as_secs_f64(), f64::INFINITY);
+    section.ratio(median(&whole).as_secs_f64() / median(&waited).as_secs_f64());
     section.row("of it our own: verify, open, seal, SDK", time(median(&own)), "");
     for (what, times) in parts {
         section.row(

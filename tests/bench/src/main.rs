@@ -117,3 +117,28 @@ fn machine() -> String {
     let day = world::Clock::running().now().to_string();
     format!("{}, {cores} cores, {}", of("model name"), &day[..10])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bench is run by hand: this keeps it standing in between. Times are not asserted.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_stage_stands_and_every_flow_has_its_line() {
+        let table = flows::measure().await.to_string();
+        assert!(table.contains("| a fresh token | 1 reads, 0 writes |"), "{table}");
+        assert!(table.contains("| a sweep, nothing due |"), "{table}");
+    }
+
+    #[test]
+    fn a_figure_that_is_not_reached_says_so() {
+        let mut section = report::Section::new("Test");
+        section.row("start", "3 ms", "1 ms");
+        section.at_most(3.0, 2.5);
+        section.row("peer", "3 ms", "300 ms");
+        section.at_least(100.0, 50.0);
+        let table = section.to_string();
+        assert!(table.contains("| start | 3 ms | 1 ms | 3.00 | ≤ 2.5 | **no** |"), "{table}");
+        assert!(table.contains("| peer | 3 ms | 300 ms | 100 | ≥ 50 | yes |"), "{table}");
+    }
+}

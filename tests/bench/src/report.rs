@@ -1,9 +1,6 @@
 //! The figures, as a table: each beside its reference, and what it had to reach.
 
-use std::{
-    fmt::{self, Write as _},
-    time::Duration,
-};
+use std::{fmt, time::Duration};
 
 /// One line of the table.
 #[derive(Debug, Clone)]
@@ -52,6 +49,11 @@ impl Section {
         self.mark(Mark { reached, target, at_least: false });
     }
 
+    /// The last row's ratio, where nothing was asked of it.
+    pub(crate) fn ratio(&mut self, ratio: f64) {
+        self.at_most(ratio, f64::INFINITY);
+    }
+
     /// The last row was to reach at least this.
     pub(crate) fn at_least(&mut self, reached: f64, target: f64) {
         self.mark(Mark { reached, target, at_least: true });
@@ -77,18 +79,18 @@ impl fmt::Display for Section {
             "| what | figure | beside it | ratio | to reach | |\n| --- | --- | --- | --- | --- | --- |"
         )?;
         for Row { what, figure, reference, mark } in &self.rows {
-            let mut end = String::from("| | |");
-            if let Some(Mark { reached, target, at_least }) = mark {
-                end.clear();
-                let (sign, good) =
-                    if *at_least { ("≥", reached >= target) } else { ("≤", reached <= target) };
-                write!(
-                    end,
-                    "{} | {sign} {target} | {}",
-                    number(*reached),
-                    if good { "yes" } else { "**no**" }
-                )?;
-            }
+            let end = match mark {
+                None => "| |".to_owned(),
+                Some(Mark { reached, target, .. }) if target.is_infinite() => {
+                    format!("{} | |", number(*reached))
+                }
+                Some(Mark { reached, target, at_least }) => {
+                    let good = if *at_least { reached >= target } else { reached <= target };
+                    let (sign, good) =
+                        (if *at_least { "≥" } else { "≤" }, if good { "yes" } else { "**no**" });
+                    format!("{} | {sign} {target} | {good}", number(*reached))
+                }
+            };
             writeln!(f, "| {what} | {figure} | {reference} | {end} |")?;
         }
         for note in &self.notes {

@@ -97,6 +97,7 @@ impl Stage {
             ("KEYRING_SECRET_ID", KEYRING),
             ("PUBLIC_URL", PUBLIC_URL),
             ("RUST_LOG", "info"),
+            ("NODE_NO_WARNINGS", "1"),
             ("AWS_ENDPOINT_URL_DYNAMODB", stack.dynamodb.unmetered()),
             ("AWS_ENDPOINT_URL_SECRETS_MANAGER", stack.secrets.endpoint()),
         ];
