@@ -182,7 +182,7 @@ impl Aws {
 
     /// A Secrets Manager client, for the operator's command.
     pub fn secrets_client(&self) -> aws_sdk_secretsmanager::Client {
-        self.secrets_client_of(&self.config(Self::https()))
+        self.secrets_client_of(&self.config(https::client()))
     }
 
     fn dynamodb_client_of(&self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {

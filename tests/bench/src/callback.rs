@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use callback::Callback;
 use http::Request;
 use lambda_http::Body;
+use serde_json::json;
 use world::Clock;
 
 use crate::{
@@ -64,9 +65,11 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
 
 /// A browser's request as it comes back from Salesforce.
 async fn returning(stage: &Stage) -> Request<Body> {
-    let browser = stage.story.signed_in("Alice").await;
+    let wish = stage.story.wish(json!({})).await;
+    let browser = stage.story.stack.browser();
     browser.stop_before("/oauth/callback");
-    let mut page = stage.story.leave(&browser).await.click("uma@acme.example").await;
+    let page = browser.get(wish.text("connect_url")).await.choose("Production");
+    let mut page = page.click("Continue to Salesforce").await.click("uma@acme.example").await;
     if page.location().is_none() {
         page = page.click("Allow").await;
     }
