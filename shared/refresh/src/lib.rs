@@ -189,14 +189,16 @@ impl Refresher {
         let record = Box::new(record);
         match self.flights.join(&record.connection.id) {
             Turn::First(flight) => {
-                let renewal = self.renew_alone(record, ask).await;
+                let renewal = Box::pin(self.renew_alone(record, ask)).await;
                 if let Ok(Renewal::Fresh(record)) = &renewal {
                     flight.land(record);
                 }
                 renewal
             }
             // Who has a token that works does not wait for another's.
-            Turn::After(_) if need.can_use(&record, time.now()) => self.renew_alone(record, ask).await,
+            Turn::After(_) if need.can_use(&record, time.now()) => {
+                Box::pin(self.renew_alone(record, ask)).await
+            }
             Turn::After(waiting) => match waiting.wait().await {
                 Ended::Landed(record) if need.is_met_by(&record, time.now()) => Ok(Renewal::Fresh(record)),
                 Ended::NotYet => Ok(Renewal::NotYet(2)),
@@ -205,7 +207,7 @@ impl Refresher {
                         Some(current) if need.is_met_by(&current, time.now()) => {
                             Ok(Renewal::Fresh(Box::new(current)))
                         }
-                        Some(current) => self.renew_alone(Box::new(current), ask).await,
+                        Some(current) => Box::pin(self.renew_alone(Box::new(current), ask)).await,
                         None => Ok(Renewal::Gone),
                     }
                 }
