@@ -24,6 +24,8 @@ READS = {"GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
 SERVICES = ("dynamodb", "events", "secretsmanager")  # whose SDKs functions are built with
 POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}  # Lambda does
+COLLECTIONS = {"OPEN#*", "TALLY#*"}  # kinds of which a partition holds several items
+STREAM = {poll.split(":")[1] for poll in POLLS}
 
 
 @dataclass
@@ -40,6 +42,8 @@ class Function:
     queries: list[str] = field(default_factory=list)  # indexes
     fallback: set[str] = field(default_factory=set)  # actions
     secrets: list[str] = field(default_factory=list)
+    stream: bool = False
+    queues: list[str] = field(default_factory=list)
 
 
 def of_type(kind):
@@ -83,18 +87,26 @@ def sort_rights(function):
         services = {action.split(":")[0] for action in actions}
         verbs = {action.split(":")[1] for action in actions}
         require(statement["Effect"] == "Allow" and not any("*" in a for a in actions), f"{where}: a wildcard action")
-        if services == {"dynamodb"} and verbs == {"Query"}:
+        if services == {"dynamodb"} and verbs == {"Query"} and "Fn::Sub" in statement["Resource"]:
             prefix, index = statement["Resource"]["Fn::Sub"].split("/index/")
             require(prefix == "${Table.Arn}" and "*" not in index, f"{where}: Query on more than one index")
             function.queries.append(index)
+        elif services == {"dynamodb"} and verbs & STREAM:
+            require(verbs <= STREAM, f"{where}: {sorted(verbs)}")
+            require(statement["Resource"] == {"Fn::GetAtt": ["Table", "StreamArn"]}, f"{where}: not the table's stream")
+            function.stream = True
+        elif services == {"sqs"}:
+            require(verbs == {"SendMessage"}, f"{where}: {sorted(verbs)}")
+            function.queues.append(logical_id(statement["Resource"]))
         elif services == {"dynamodb"} and logical_id(statement["Resource"]) == "FallbackTable":
             require(verbs <= READS | {"PutItem", "DeleteItem", "Scan"}, f"{where}: {sorted(verbs)}")
             function.fallback = verbs
         elif services == {"dynamodb"}:
-            require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem"}, f"{where}: {sorted(verbs)}")
+            require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem", "Query"}, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}, f"{where}: not the table alone")
             keys = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
             require(keys and all(key.endswith("#*") for key in keys), f"{where}: {keys} is not a kind of item")
+            require("Query" not in verbs or set(keys) <= COLLECTIONS, f"{where}: Query on items that stand alone")
             function.items[tuple(keys)] = verbs
         elif services == {"secretsmanager"}:
             require(verbs == {"GetSecretValue"}, f"{where}: {sorted(verbs)}")
@@ -114,6 +126,10 @@ def check(functions):
         variables = f.properties.get("Environment", {}).get("Variables", {})
         require(("KEYRING_SECRET_ID" in variables) == ("keyring" in f.secrets), f"{f.name}: keyring and its setting disagree")
         require(("FALLBACK_TABLE_NAME" in variables) == bool(f.fallback), f"{f.name}: fallback and its setting disagree")
+        mapped = [p for p in of_type("AWS::Lambda::EventSourceMapping").values() if logical_id(p["FunctionName"]) == f.logical_id]
+        require(bool(mapped) == f.stream, f"{f.name}: the stream's mapping and the right to read it disagree")
+        failures = [logical_id(m["DestinationConfig"]["OnFailure"]["Destination"]) for m in mapped]
+        require(failures == f.queues, f"{f.name}: {failures} and the right to send to {f.queues} disagree")
         require(f.permitted == bool(f.routes), f"{f.name}: routes and the gateway's permission disagree")
         require("RetentionInDays" in RESOURCES[logical_id(f.properties["LoggingConfig"]["LogGroup"])]["Properties"],
                 f"{f.name}: logs kept for ever")
@@ -155,7 +171,7 @@ def check_built(functions):
 def table(functions):
     lines = ["| function | invoked by | in the table | in the fallback | indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for f in functions:
-        by = "<br>".join(f"`{route}`" for route in f.routes) or "its schedule, every 5 minutes"
+        by = "<br>".join(f"`{route}`" for route in f.routes) or ("the table's stream" if f.stream else "its schedule, every 5 minutes")
         items = "<br>".join(f"{', '.join(sorted(v))}: {', '.join(f'`{k}`' for k in keys)}" for keys, v in f.items.items())
         indexes = "<br>".join(f"Query: `{q}`" for q in f.queries) or "–"
         memory = f.properties.get("MemorySize", DEFAULTS["MemorySize"])

@@ -125,6 +125,7 @@ impl Authorize {
             customer,
             user: call.user,
             reconnects: target.map(|target| target.id.clone()),
+            environment: host.environment(),
             host,
             return_to: return_to.clone(),
             state: SessionState::Created,

@@ -60,8 +60,13 @@ pub async fn run(folder: &Path, store: &Store, dry_run: bool) -> Result<Report, 
         .map(|(product, step, differs)| json!({ "product": product.id, "step": step.word(), "differs": differs }))
         .collect();
     if !dry_run {
-        for (product, _, _) in plan.iter().filter(|(_, step, _)| *step != Step::Keep) {
-            store.put_product(product).await?;
+        for (product, step, _) in &plan {
+            if *step == Step::Keep {
+                // A table of before there was a list of products has none.
+                store.note_product(&product.id).await?;
+            } else {
+                store.put_product(product).await?;
+            }
         }
     }
     text += match (dry_run, plan.iter().all(|(_, step, _)| *step == Step::Keep)) {

@@ -5,6 +5,7 @@
 //! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run -p local` applies the same files |
 //! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`doctor`], [`restore`] | one for each subcommand |
 //! | [`probe`] | an app's configuration, asked of Salesforce without a user |
+//! | [`ops_link`] | a one-time link to the operators' page |
 //! | [`deployment`] | which deployment is operated, and its secrets |
 //! | [`scan`] | a whole table, page by page |
 //! | [`report`] | what a command says, for people and machines |
@@ -16,10 +17,12 @@ pub mod doctor;
 pub mod failures;
 pub mod key;
 pub mod keyring;
+mod ops;
 pub mod probe;
 pub mod product_file;
 pub mod report;
 pub mod restore;
 pub mod scan;
 
+pub use ops::ops_link;
 pub use product_file::{FileErrors, read_product, read_products};

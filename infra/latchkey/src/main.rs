@@ -12,7 +12,7 @@ use latchkey::{
     app::{self, Rotation, Subject},
     apply,
     deployment::{Deployment, SecretsManager},
-    doctor, failures, key, keyring,
+    doctor, failures, key, keyring, ops_link,
     probe::Probe,
     report::{CommandError, Report},
     restore,
@@ -70,6 +70,9 @@ enum Command {
     /// Failures on record
     #[command(subcommand)]
     Failures(FailuresCommand),
+    /// The operators' page
+    #[command(subcommand)]
+    Ops(OpsCommand),
     /// Look at the deployment itself: tables, backups, secrets, products, its public name, its egress addresses
     Doctor {
         /// An address from which Salesforce is called (the stack's output EgressAddresses); repeat it
@@ -183,6 +186,16 @@ enum KeyringCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum OpsCommand {
+    /// Make a one-time link to the operators' page, for all products; it works for ten minutes
+    Link {
+        /// For this product alone
+        #[arg(long)]
+        product: Option<ProductId>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum FailuresCommand {
     /// What fails most
     Top {
@@ -245,6 +258,11 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
         }
         Command::Failures(FailuresCommand::Top { hours, most }) => {
             failures::top(&deployment.store()?, deployment.table()?, now(), hours, most).await
+        }
+        Command::Ops(OpsCommand::Link { product }) => {
+            let url =
+                ops_link(&deployment.store()?, deployment.public_url()?.origin(), product, now()).await?;
+            Ok(Report::good(&url, serde_json::json!({ "url": url })))
         }
         Command::Doctor { addresses, allowed } => {
             doctor::run(&deployment, &products, &doctor::Egress { addresses, allowed }, &Http::new()).await

@@ -9,6 +9,8 @@ mod reading;
 mod rule;
 mod words;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{AppKind, Environment, Evidence, Stage};
 
 /// Who can do something about a cause.
@@ -25,7 +27,8 @@ pub enum Actor {
 }
 
 /// How sure a reading is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// A guess among several.
     Possible,

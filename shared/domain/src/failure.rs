@@ -3,10 +3,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{AppId, ConnectionId, Customer, Environment, FailureId, Incident, OrgId, ProductId, SessionId};
+use crate::{
+    AppId, ConnectionId, Customer, Environment, FailureId, Incident, OrgId, ProductId, SessionId,
+    diagnosis::Confidence,
+};
 
 /// Where on the way it went wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// On Salesforce's side before it answered: sign-in, approval.
@@ -35,6 +38,10 @@ impl Stage {
             Self::Api => "api",
         }
     }
+
+    /// Every stage, in the order of the way.
+    pub const ALL: [Self; 6] =
+        [Self::Authorize, Self::Lost, Self::Callback, Self::Exchange, Self::Refresh, Self::Api];
 }
 
 /// Where the evidence was seen. The same cause shows on different surfaces by app kind and setting, so a
@@ -60,14 +67,40 @@ pub enum Surface {
     Unknown,
 }
 
+impl Surface {
+    /// The word for it in the API and the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Callback => "callback",
+            Self::HostedPage => "hosted_page",
+            Self::RawBody => "raw_body",
+            Self::OtherPage => "other_page",
+            Self::TokenEndpoint => "token_endpoint",
+            Self::Api => "api",
+            Self::LoginHistory => "login_history",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Who saw it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Provenance {
     /// We, at Salesforce's endpoints or in a callback of a known attempt and browser.
     Observed,
     /// Somebody told us. It chooses a page; it raises no alarm and changes no connection.
     Reported,
+}
+
+impl Provenance {
+    /// The word for it in the API and the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Observed => "observed",
+            Self::Reported => "reported",
+        }
+    }
 }
 
 /// What was seen, in Salesforce's words.
@@ -167,6 +200,9 @@ pub struct Failure {
     pub id: FailureId,
     /// When.
     pub at: Timestamp,
+    /// When the browser was sent to Salesforce, where it was.
+    #[serde(default)]
+    pub sent_at: Option<Timestamp>,
     /// In which product.
     pub product: ProductId,
     /// With which app.
@@ -195,4 +231,24 @@ pub struct Failure {
     /// The wave that it is part of, where many stopped alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incident: Option<Incident>,
+    /// How sure that is; a record of before it was kept has none.
+    #[serde(default)]
+    pub confidence: Option<Confidence>,
+    /// That the customer has succeeded since.
+    #[serde(default)]
+    pub resolved: Option<Resolved>,
+}
+
+/// The next success of the same customer and app: a session that connected, or the connection's own refresh.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// When.
+    pub at: Timestamp,
+    /// The session that connected.
+    pub session: Option<SessionId>,
+    /// The connection that works since.
+    pub connection: Option<ConnectionId>,
+    /// Milliseconds from the failure to the success, in the first failure of its cause since the last success: how
+    /// long the fix took.
+    pub took: Option<i64>,
 }

@@ -191,6 +191,12 @@ impl FailureId {
         Self(format!("fl_{}", fresh(now)))
     }
 
+    /// Where the ids of failures from that time on begin, for what is sorted by them.
+    pub fn floor(at: Timestamp) -> String {
+        let millis = u64::try_from(at.as_millisecond()).unwrap_or(0);
+        format!("fl_{}", base32(&(u128::from(millis) << 80).to_be_bytes()))
+    }
+
     /// What a person reads to support over the telephone: `LK-7H3K-9QZM`. One-way from the id.
     pub fn reference(&self) -> String {
         let text = digest(&self.0).to_ascii_uppercase();
@@ -235,6 +241,15 @@ mod tests {
         assert!("Acme".parse::<ProductId>().is_err());
         assert!("00D000000000001AAA".parse::<OrgId>().is_ok());
         assert!("00D000000000001".parse::<OrgId>().unwrap().same_as(&"00D000000000001AAA".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_times_floor_is_below_every_id_of_that_time_and_above_those_of_before() {
+        let at: Timestamp = "2026-11-22T10:00:00Z".parse().unwrap();
+        let floor = FailureId::floor(at);
+        assert!(floor.as_str() < FailureId::mint(at).as_str());
+        assert!(floor.as_str() > FailureId::mint(at - jiff::SignedDuration::from_millis(1)).as_str());
+        assert!(floor.parse::<FailureId>().is_ok());
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! | [`failure`] | what went wrong, where, and the evidence for it |
 //! | [`incident`] | many stops that are one event |
 //! | [`diagnosis`] | evidence → ranked causes, each with its playbooks |
+//! | [`tally`] | what is counted, and how long fixes take |
 //! | [`guide`] | the same playbooks as standing documentation |
 //!
 //! Nothing here is async and nothing knows an SDK: every other crate may depend on this one, and it on none.
@@ -25,6 +26,7 @@ pub mod incident;
 pub mod product;
 pub mod secret;
 pub mod session;
+pub mod tally;
 
 pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
 pub use failure::{Evidence, Failure, Provenance, Stage, Surface};

@@ -180,6 +180,16 @@ pub enum HostChoice {
 }
 
 impl HostChoice {
+    /// Which kind of host, where it is fixed.
+    pub fn environment(&self) -> Option<Environment> {
+        match self {
+            Self::Open => None,
+            Self::Production => Some(Environment::Production),
+            Self::Sandbox => Some(Environment::Sandbox),
+            Self::MyDomain(_) => Some(Environment::MyDomain),
+        }
+    }
+
     /// The org's own host, where one is fixed.
     pub fn my_domain(&self) -> Option<&str> {
         match self {

@@ -88,6 +88,10 @@ secret!(
     ConnectKey
 );
 secret!(
+    /// The key in a one-time link to the operators' page: `ol_…`.
+    OpsKey
+);
+secret!(
     /// The `state` of an attempt (RFC 6749 §10.12).
     State
 );
@@ -169,6 +173,18 @@ impl ConnectKey {
     /// The session that this key opens.
     pub fn session(&self) -> SessionId {
         SessionId::of_key(self.expose())
+    }
+}
+
+impl OpsKey {
+    /// A new link's key: 192 random bits.
+    pub fn mint() -> Self {
+        Self::new(token::<24>("ol_"))
+    }
+
+    /// What of it is stored.
+    pub fn hash(&self) -> Hash {
+        Hash::of(self.expose())
     }
 }
 

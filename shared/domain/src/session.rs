@@ -20,7 +20,7 @@ pub struct Customer {
 }
 
 /// Which kind of login host an org is behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Environment {
     /// Production and Developer Edition: login.salesforce.com.
@@ -48,6 +48,8 @@ pub struct ConnectSession {
     pub reconnects: Option<ConnectionId>,
     /// What is fixed of where the user signs in.
     pub host: HostChoice,
+    /// Which kind of host that is, or the browser was sent to last; `None`: the user has not chosen yet.
+    pub environment: Option<Environment>,
     /// Where the browser goes in the end: one of the product's registered addresses.
     pub return_to: Url,
     /// How far it has come.
@@ -172,6 +174,17 @@ impl SessionState {
             Self::Connected { .. } => "connected",
             Self::Failed => "failed",
             Self::Lost => "lost",
+        }
+    }
+}
+
+impl Environment {
+    /// The word for it in the API and the table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Production => "production",
+            Self::Sandbox => "sandbox",
+            Self::MyDomain => "my_domain",
         }
     }
 }

@@ -8,6 +8,8 @@
 //! | [`help`] | what went wrong, who can fix it, and the steps, for the end user and for the admin |
 //! | [`guide`] | the same steps as standing documentation, for the admin and for the product's engineers |
 //! | [`notice`] | where a link leads nowhere, and why |
+//! | [`ops`] | what fails, where, why: the operators' page, and the door before it |
+//! | [`chart`] | bars and lines as SVG |
 //! | [`fill`] | `{app}`, `**Install**`: a text of ours, or of the catalogue's, into plain text or HTML |
 //! | [`colour`] | a product's accent, corrected until it can be read |
 //! | `words` | every word of the pages |
@@ -19,6 +21,7 @@
 
 #![warn(missing_docs)]
 
+pub mod chart;
 pub mod colour;
 pub mod confirm;
 pub mod connect;
@@ -27,6 +30,7 @@ pub mod guide;
 pub mod help;
 mod layout;
 pub mod notice;
+pub mod ops;
 mod playbook;
 pub mod trouble;
 mod words;

@@ -2,7 +2,7 @@
 
 use domain::{
     App, Attempt, ConnectSession, Connection, ConnectionId, Customer, Environment, Evidence, Failure,
-    FailureId, OrgId, ProductId, Stage,
+    FailureId, OrgId, ProductId, SessionState, Stage,
     diagnosis::{self, Actor, Context, Diagnosis},
     secret::Hash,
 };
@@ -59,7 +59,7 @@ impl Of<'_> {
             Of::Connection(connection) => Some(connection.environment),
             Of::Listed(_, listed) => Some(listed.environment),
             Of::Import { environment, .. } => Some(*environment),
-            Of::Session(_) => None,
+            Of::Session(session) => session.environment,
         }
     }
 
@@ -149,6 +149,11 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
             (product, customer, None, Some(login_host.to_owned()))
         }
     };
+    let sent_at = match of {
+        Of::Attempt(attempt) => Some(attempt.began_at),
+        Of::Session(ConnectSession { state: SessionState::Redirected { at }, .. }) => Some(*at),
+        _ => None,
+    };
     let org: Option<OrgId> = match of {
         Of::Connection(connection) => Some(connection.identity.org.clone()),
         Of::Listed(_, listed) => Some(listed.identity.org.clone()),
@@ -157,6 +162,7 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
     let failure = Failure {
         id: FailureId::mint(now),
         at: now,
+        sent_at,
         product: product.clone(),
         app: app.id.clone(),
         customer: customer.clone(),
@@ -170,6 +176,8 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         evidence,
         cause: diagnosis.cause().id.to_owned(),
         incident: None,
+        confidence: diagnosis.ranked.first().map(|first| first.confidence),
+        resolved: None,
     };
     log(&failure, diagnosis.cause().actor, error);
     (failure, diagnosis)

@@ -124,6 +124,11 @@ impl Form {
         values.next().is_none().then_some(value.as_str())
     }
 
+    /// The names of all parameters.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Whether a parameter was given more than once.
     pub fn doubled(&self, name: &str) -> bool {
         self.0.iter().filter(|(key, _)| key == name).count() > 1

@@ -1,8 +1,8 @@
 //! Connections and causes as the API shows them. Times are RFC 3339 in UTC; no token is ever part of a view.
 
 use domain::{
-    App, Connection, ConnectionState, Customer, Environment, Identity, Product,
-    diagnosis::{Candidate, Cause},
+    App, Connection, ConnectionState, Customer, Environment, Failure, Identity, Product,
+    diagnosis::{self, Candidate, Cause},
     session::{Change, Whose},
 };
 use pages::{Names, fill};
@@ -128,6 +128,81 @@ impl CauseView {
             title: title(cause, product, app, customer),
             actor: cause.actor.word(),
             confidence: confidence.word(),
+        }
+    }
+}
+
+/// A failure, as it is on record.
+#[derive(Debug, Serialize)]
+pub struct FailureView<'a> {
+    id: &'a str,
+    /// What a person reads out.
+    reference: String,
+    at: String,
+    product: &'a str,
+    app: &'a str,
+    customer: &'a Customer,
+    org_id: Option<&'a str>,
+    environment: Option<Environment>,
+    login_host: Option<&'a str>,
+    stage: &'static str,
+    surface: &'static str,
+    /// `observed` by us, or `reported` by somebody: that proves nothing.
+    provenance: &'static str,
+    code: Option<&'a str>,
+    description: Option<&'a str>,
+    http_status: Option<u16>,
+    cause: &'a str,
+    title: Option<String>,
+    /// Who acts; absent where the catalogue no longer has the cause.
+    actor: Option<&'static str>,
+    confidence: Option<&'static str>,
+    session_id: Option<&'a str>,
+    connection_id: Option<&'a str>,
+    help_url: String,
+    resolved: Option<ResolvedView<'a>>,
+}
+
+/// The success that ended a failure.
+#[derive(Debug, Serialize)]
+pub struct ResolvedView<'a> {
+    at: String,
+    session_id: Option<&'a str>,
+    connection_id: Option<&'a str>,
+}
+
+impl<'a> FailureView<'a> {
+    /// A failure of a product's; `origin` is ours.
+    pub fn new(failure: &'a Failure, product: &Product, origin: &str) -> Self {
+        let (cause, app) = (diagnosis::cause(&failure.cause), product.app(&failure.app));
+        Self {
+            id: failure.id.as_str(),
+            reference: failure.id.reference(),
+            at: failure.at.to_string(),
+            product: failure.product.as_str(),
+            app: failure.app.as_str(),
+            customer: &failure.customer,
+            org_id: failure.org.as_ref().map(domain::OrgId::as_str),
+            environment: failure.environment,
+            login_host: failure.login_host.as_deref(),
+            stage: failure.stage.word(),
+            surface: failure.evidence.surface.word(),
+            provenance: failure.evidence.provenance.word(),
+            code: failure.evidence.code.as_deref(),
+            description: failure.evidence.description.as_deref(),
+            http_status: failure.evidence.http_status,
+            cause: &failure.cause,
+            title: cause.zip(app).map(|(cause, app)| title(cause, product, app, &failure.customer)),
+            actor: cause.map(|cause| cause.actor.word()),
+            confidence: failure.confidence.map(diagnosis::Confidence::word),
+            session_id: failure.session.as_ref().map(domain::SessionId::as_str),
+            connection_id: failure.connection.as_ref().map(domain::ConnectionId::as_str),
+            help_url: format!("{origin}/help/{}", failure.id),
+            resolved: failure.resolved.as_ref().map(|resolved| ResolvedView {
+                at: resolved.at.to_string(),
+                session_id: resolved.session.as_ref().map(domain::SessionId::as_str),
+                connection_id: resolved.connection.as_ref().map(domain::ConnectionId::as_str),
+            }),
         }
     }
 }

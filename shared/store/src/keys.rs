@@ -6,7 +6,7 @@ use domain::{
     AppId, AttemptId, ConnectionId, FailureId, ProductId, SalesforceUserId, SessionId, incident::Over,
     secret::Hash,
 };
-use jiff::Timestamp;
+use jiff::{Timestamp, civil::Date};
 
 /// An item's partition key and sort key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,21 @@ pub const DUE_SHARDS: u8 = 16;
 /// A product's configuration.
 pub fn product(id: &ProductId) -> Key {
     Key { pk: format!("PRODUCT#{id}"), sk: "PRODUCT".into() }
+}
+
+/// The list of all products.
+pub fn products() -> Key {
+    Key { pk: "PRODUCTS#ALL".into(), sk: "PRODUCTS".into() }
+}
+
+/// A link to the operators' page.
+pub fn ops_link(link: &Hash) -> Key {
+    Key { pk: format!("OPSLINK#{}", link.as_str()), sk: "OPSLINK".into() }
+}
+
+/// An operator's session.
+pub fn ops_session(session: &Hash) -> Key {
+    Key { pk: format!("OPSSESSION#{}", session.as_str()), sk: "OPSSESSION".into() }
 }
 
 /// A connect session.
@@ -90,6 +105,46 @@ pub fn customer(product: &ProductId, customer: &str) -> String {
     format!("PRODUCT#{product}#CUSTOMER#{}", Hash::of(customer).as_str())
 }
 
+/// The partition of index `failures` that holds a product's failures of one day (UTC).
+pub fn failures(product: &ProductId, day: Date) -> String {
+    format!("PRODUCT#{product}#FAILURES#{day}")
+}
+
+/// The partition of index `customer` that holds the failures of one of a product's customers.
+pub fn customers_failures(product: &ProductId, customer: &str) -> String {
+    format!("{}#FAILURES", self::customer(product, customer))
+}
+
+/// The partition of index `listing` that holds the failures of one reference: as good as always one.
+pub fn reference(product: &ProductId, reference: &str) -> String {
+    format!("PRODUCT#{product}#REFERENCE#{reference}")
+}
+
+/// The partition that holds what of one customer's failures with one app is not resolved, and their last success.
+pub fn open(product: &ProductId, app: &AppId, customer: &str) -> String {
+    format!("OPEN#{product}#{app}#{}", Hash::of(customer).as_str())
+}
+
+/// The partition that holds a product's counters of one hour's day.
+pub fn hours(product: &ProductId, day: Date) -> String {
+    format!("TALLY#{product}#HOURS#{day}")
+}
+
+/// The partition that holds a product's counters of the days of one month.
+pub fn days(product: &ProductId, day: Date) -> String {
+    format!("TALLY#{product}#DAYS#{}", day.strftime("%Y-%m"))
+}
+
+/// The partition that holds how many connections a product has in which state.
+pub fn gauges(product: &ProductId) -> String {
+    format!("TALLY#{product}#NOW")
+}
+
+/// How far one shard of the table's stream is tallied.
+pub fn tallied(shard: &str) -> Key {
+    Key { pk: format!("TALLIED#{shard}"), sk: "TALLIED".into() }
+}
+
 /// The partition of index `grants` that holds the connections, of whichever product, that one Salesforce user
 /// has granted to one app. The 15- and the 18-character form of the user's id are one.
 pub fn grants(consumer_key: &str, user: &SalesforceUserId) -> String {
@@ -110,6 +165,11 @@ pub fn due_partition(shard: u8) -> String {
 /// The session that a partition key names.
 pub fn session_of(pk: &str) -> Option<SessionId> {
     pk.strip_prefix("SESSION#")?.parse().ok()
+}
+
+/// The failure that a partition key names.
+pub fn failure_of(pk: &str) -> Option<FailureId> {
+    pk.strip_prefix("FAILURE#")?.parse().ok()
 }
 
 /// The connection that a partition key names.

@@ -9,12 +9,15 @@ pub mod fallback;
 pub mod imports;
 pub mod keys;
 pub mod leases;
+pub mod open;
+pub mod ops;
 pub mod products;
 pub mod reconnects;
 pub mod seal;
 pub mod secrets;
 pub mod sessions;
 pub mod table;
+pub mod tallies;
 pub mod waves;
 
 mod rows;

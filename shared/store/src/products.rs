@@ -36,7 +36,7 @@ impl Store {
             .set_item(Some(item))
             .send()
             .await
-            .map(drop)
-            .map_err(|error| StoreError::unavailable("PutItem", &error))
+            .map_err(|error| StoreError::unavailable("PutItem", &error))?;
+        self.note_product(&product.id).await
     }
 }

@@ -134,7 +134,8 @@ impl Store {
         let session = self
             .session_update(session_of(connection)?)
             .update_expression(
-                "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change \
+                "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change, \
+                 returned_at = :at \
                  REMOVE last_failure, due_shard, due_at",
             )
             .condition_expression(OPEN)
@@ -143,6 +144,7 @@ impl Store {
             .value(":parked", S("parked"))
             .value(":id", S(connection.id.as_str()))
             .value(":until", millis(until))
+            .value(":at", millis(connection.created_at))
             .value(":change", to_value(change)?);
         let writes = vec![built(put.build())?, built(session.build())?, self.history_write(connection)?];
         Ok(self.transact(writes).await?.is_ok())
@@ -257,8 +259,11 @@ impl Store {
         let session = self
             .session_update(session_of(connection)?)
             .update_expression(
-                "SET #state = :connected, #connection = :id REMOVE last_failure, due_shard, due_at, parked_until",
+                "SET #state = :connected, #connection = :id, connected_at = :now, \
+                 returned_at = if_not_exists(returned_at, :now) \
+                 REMOVE last_failure, due_shard, due_at, parked_until",
             )
+            .value(":now", millis(now))
             .name("#connection", "connection")
             .value(":connected", S("connected"))
             .value(":id", S(connection.id.as_str()));
@@ -271,8 +276,7 @@ impl Store {
                 .condition_expression("#state = :parked AND #connection = :beside AND parked_until > :now")
                 .name("#state", "state")
                 .value(":parked", S("parked"))
-                .value(":beside", S(beside.as_str()))
-                .value(":now", millis(now)),
+                .value(":beside", S(beside.as_str())),
         };
         built(session.build())
     }

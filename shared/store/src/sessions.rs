@@ -151,11 +151,13 @@ impl Store {
         let session = self
             .session_update(&attempt.session)
             .update_expression(
-                "SET #state = :redirected, redirected_at = :now, due_shard = :shard, due_at = :due ADD attempts :one",
+                "SET #state = :redirected, redirected_at = :now, environment = :environment, due_shard = :shard, \
+                 due_at = :due ADD attempts :one",
             )
             .condition_expression(format!("{OPEN} AND expires_at > :now AND attempts < :most"))
             .expression_attribute_values(":shard", S(keys::due_shard(attempt.session.as_str())))
             .expression_attribute_values(":due", millis(attempt.expires_at))
+            .expression_attribute_values(":environment", S(attempt.environment.word()))
             .open_states()
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", N(1))
@@ -211,11 +213,12 @@ impl Store {
             .session_update(new.session)
             .condition_expression(OPEN)
             .open_states()
+            .expression_attribute_values(":at", millis(connection.created_at))
             .expression_attribute_values(":id", S(connection.id.as_str()));
         let update = match &new.receipt {
             Some((receipt, redeem_by)) => update
                 .update_expression(
-                    "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by \
+                    "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by, returned_at = :at \
                      REMOVE last_failure, identity_change, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("returned"))
@@ -223,7 +226,8 @@ impl Store {
                 .expression_attribute_values(":by", millis(*redeem_by)),
             None => update
                 .update_expression(
-                    "SET #state = :next, #connection = :id REMOVE last_failure, identity_change, due_shard, due_at",
+                    "SET #state = :next, #connection = :id, returned_at = :at, connected_at = :at \
+                     REMOVE last_failure, identity_change, due_shard, due_at",
                 )
                 .expression_attribute_values(":next", S("connected")),
         };
@@ -264,7 +268,7 @@ impl Store {
     ) -> Result<TransactWriteItem, StoreError> {
         let session = self
             .session_update(&redemption.session)
-            .update_expression("SET #state = :connected, redeemed_at = :now, #connection = :id")
+            .update_expression("SET #state = :connected, redeemed_at = :now, connected_at = :now, #connection = :id")
             .condition_expression(
                 "#state = :returned AND receipt = :receipt AND product = :product AND #user = :user AND redeem_by > :now",
             )

@@ -3,7 +3,7 @@
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
 };
 use aws_sdk_dynamodb::{error::SdkError, operation::create_table::CreateTableError};
 
@@ -21,6 +21,10 @@ pub const CUSTOMER: &str = "customer";
 
 /// Index over what one Salesforce user has granted to one app, over all products.
 pub const GRANTS: &str = "grants";
+
+/// Index over a product's failures of a day, in the order they were met. It carries all of them: no other item is in
+/// it, and no failure holds a token.
+pub const FAILURES: &str = "failures";
 
 /// The attribute that `grants` carries.
 pub const COUNTED: [&str; 1] = ["state"];
@@ -61,6 +65,12 @@ impl Store {
                 .set_non_key_attributes(Some(attributes.iter().map(|name| (*name).to_owned()).collect()))
                 .build()
         };
+        let everything = Projection::builder().projection_type(ProjectionType::All).build();
+        let stream = StreamSpecification::builder()
+            .stream_enabled(true)
+            .stream_view_type(StreamViewType::NewAndOldImages)
+            .build()
+            .expect("complete");
         let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
 
         let created = self
@@ -75,6 +85,7 @@ impl Store {
                 attribute("listing_sk", S),
                 attribute("customer_pk", S),
                 attribute("grants_pk", S),
+                attribute("failures_pk", S),
                 attribute("due_shard", S),
                 attribute("due_at", N),
             ]))
@@ -83,6 +94,8 @@ impl Store {
             .global_secondary_indexes(index(LISTING, "listing_pk", "listing_sk", with(&LISTED)))
             .global_secondary_indexes(index(CUSTOMER, "customer_pk", "listing_sk", with(&LISTED)))
             .global_secondary_indexes(index(GRANTS, "grants_pk", "listing_sk", with(&COUNTED)))
+            .global_secondary_indexes(index(FAILURES, "failures_pk", "listing_sk", everything))
+            .stream_specification(stream)
             .global_secondary_indexes(index(DUE, "due_shard", "due_at", keys_only))
             .send()
             .await;

@@ -6,6 +6,7 @@ use axum::{Router, body::Body as AxumBody, extract::State};
 use callback::Callback;
 use errors::Errors;
 use lambda_http::Body;
+use ops::Ops;
 use token::Token;
 use world::Clock;
 
@@ -23,6 +24,8 @@ pub struct Functions {
     pub token: Token,
     /// Trouble and help pages, guides.
     pub errors: Errors,
+    /// Failures and figures.
+    pub ops: Ops,
     /// The time that every request is answered at.
     pub clock: Clock,
 }
@@ -38,10 +41,12 @@ pub enum Owner {
     Token,
     /// `functions/errors`.
     Errors,
+    /// `functions/ops`.
+    Ops,
 }
 
 /// The template's routes.
-pub const ROUTES: [(&str, &str, Owner); 23] = [
+pub const ROUTES: [(&str, &str, Owner); 30] = [
     ("POST", "/v1/connect-sessions", Owner::Authorize),
     ("GET", "/v1/connect-sessions/{id}", Owner::Authorize),
     ("GET", "/connect/{key}", Owner::Authorize),
@@ -65,6 +70,13 @@ pub const ROUTES: [(&str, &str, Owner); 23] = [
     ("GET", "/guides/{product}/{app}", Owner::Errors),
     ("GET", "/guides/{product}/{app}/vendor", Owner::Errors),
     ("GET", "/healthz", Owner::Errors),
+    ("GET", "/v1/failures", Owner::Ops),
+    ("GET", "/v1/failures/summary", Owner::Ops),
+    ("POST", "/v1/ops-links", Owner::Ops),
+    ("GET", "/ops", Owner::Ops),
+    ("GET", "/ops/sign-in/{key}", Owner::Ops),
+    ("POST", "/ops/sign-in/{key}", Owner::Ops),
+    ("POST", "/ops/sign-out", Owner::Ops),
 ];
 
 fn owner(method: &str, path: &str) -> Option<Owner> {
@@ -108,6 +120,7 @@ async fn answer(
             Owner::Callback => functions.callback.respond(request, now).await,
             Owner::Token => functions.token.respond(request, now).await,
             Owner::Errors => functions.errors.respond(request, now).await,
+            Owner::Ops => functions.ops.respond(request, now).await,
         }
     });
     let Ok(answer) = invocation.await else {

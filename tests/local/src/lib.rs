@@ -7,6 +7,7 @@
 
 pub mod functions;
 pub mod logs;
+pub mod month;
 pub mod product;
 pub mod stack;
 

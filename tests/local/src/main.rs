@@ -4,7 +4,10 @@
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::Parser;
-use local::{Options, Stack};
+use local::{
+    Options, Stack,
+    month::{self, Month},
+};
 use service::Invocation;
 use url::Url;
 use world::Clock;
@@ -36,15 +39,34 @@ struct Arguments {
     /// Stop after so many seconds
     #[arg(long)]
     stop_after: Option<u64>,
+    /// First replay a plausible month of 10,000 sessions, so that the operators' page has something to show
+    #[arg(value_enum)]
+    first: Option<First>,
+    /// How many sessions that month has
+    #[arg(long, default_value_t = 10_000)]
+    sessions: usize,
     /// Print one line of JSON instead of the tour: addresses, API keys, the certificate of the world's https
     #[arg(long)]
     json: bool,
 }
 
+/// What is done before the tour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum First {
+    /// A month of sessions, outages and fixes.
+    Month,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    service::serve::init_logs();
+    if arguments.first.is_none() {
+        service::serve::init_logs();
+    }
+    let clock = Clock::running();
+    if arguments.first.is_some() {
+        clock.pass(jiff::SignedDuration::from_hours(-24 * i64::from(month::DAYS)));
+    }
     let options = Options {
         port: arguments.port,
         product_port: arguments.product_port,
@@ -52,7 +74,7 @@ async fn main() -> ExitCode {
         data: arguments.data,
         products: arguments.products,
         login_host: arguments.login_host,
-        clock: Clock::running(),
+        clock,
     };
     let stack = match Stack::start(options).await {
         Ok(stack) => stack,
@@ -61,12 +83,24 @@ async fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
+    if let Some(First::Month) = arguments.first {
+        let month = Month { sessions: arguments.sessions, ..Month::default() };
+        eprintln!("A month of {} sessions is replayed; that takes some minutes …", month.sessions);
+        match month::replay(&stack, month).await {
+            Ok(sessions) => eprintln!("{sessions} sessions"),
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     if arguments.json {
         println!("{}", addresses(&stack));
     } else {
-        println!("{}", tour(&stack));
+        println!("{}", tour(&stack, &ops_link(&stack).await));
     }
     sweep_on_schedule(&stack);
+    tally_what_changes(&stack);
     let end = arguments.stop_after.map_or(Duration::MAX, Duration::from_secs);
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
@@ -88,6 +122,17 @@ fn sweep_on_schedule(stack: &Stack) {
     });
 }
 
+/// As Lambda does with the table's stream, but sooner.
+fn tally_what_changes(stack: &Stack) {
+    let stream = stack.stream();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            stream.run().await;
+        }
+    });
+}
+
 fn addresses(stack: &Stack) -> String {
     let keys: serde_json::Map<String, serde_json::Value> =
         stack.api_keys.iter().map(|(id, key)| (id.to_string(), key.expose().into())).collect();
@@ -102,7 +147,13 @@ fn addresses(stack: &Stack) -> String {
     .to_string()
 }
 
-fn tour(stack: &Stack) -> String {
+/// As `latchkey ops link` makes it: for all products.
+async fn ops_link(stack: &Stack) -> String {
+    let link = latchkey::ops_link(&stack.store, &stack.latchkey, None, stack.clock.now()).await;
+    link.unwrap_or_else(|error| error.to_string())
+}
+
+fn tour(stack: &Stack, ops: &str) -> String {
     let (product, site) = (&stack.product, format!("http://{}", stack.salesforce.site()));
     let key = stack.api_keys.values().next().map_or("", |key| key.expose());
     format!(
@@ -122,6 +173,11 @@ Latchkey is running. Open a browser on this machine:
   3. The success   {product}
                    Press Connect Salesforce again, as uma: Allow. Fernway shows Acme's accounts,
                    read with a token from Latchkey.
+
+  4. The view      {ops}
+                   What the operators see: the failure, its cause, how long the fix took. The link works
+                   once, for ten minutes; another one:
+                   curl -s -X POST {latchkey_ip}/v1/ops-links -H 'Authorization: Bearer {key}'
 
   Latchkey   {latchkey}
   Salesforce {site}

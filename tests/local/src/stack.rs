@@ -1,6 +1,6 @@
 //! The stack: every part started, wired, and stopped with it.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf};
+use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, sync::Arc};
 
 use authorize::Authorize;
 use aws_credential_types::Credentials;
@@ -13,10 +13,12 @@ use domain::{
 };
 use errors::Errors;
 pub use lambda_http::Body;
+use ops::Ops;
 use salesforce::{Hosts, Http, Salesforce};
 use serde::{Deserialize, Serialize};
 use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
 use sweep::{Sweep, Swept};
+use tally::{Tallied, Tally};
 pub use token::Token;
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
@@ -79,7 +81,7 @@ pub struct Stack {
     /// The certificate authority of the world's https.
     pub ca_pem: String,
     /// The table.
-    pub dynamodb: DynamoDb,
+    pub dynamodb: Arc<DynamoDb>,
     /// The secrets.
     pub secrets: SecretsManager,
     /// Latchkey's origin.
@@ -96,9 +98,61 @@ pub struct Stack {
     pub store: store::Store,
     parts: Parts,
     sweep: Box<Sweep>,
+    stream: Stream,
     servers: Vec<JoinHandle<()>>,
     _world: world_salesforce::Running,
 }
+
+/// The table's stream, brought to the function `tally` as Lambda does. Clones share the place that was reached.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    dynamodb: Arc<DynamoDb>,
+    tally: Tally,
+    clock: Clock,
+    place: Arc<tokio::sync::Mutex<Option<String>>>,
+}
+
+/// Records in a batch at most.
+const BATCH: usize = 100;
+
+impl Stream {
+    /// Brings everything that has changed, batch by batch.
+    pub async fn run(&self) -> Tallied {
+        let mut place = self.place.lock().await;
+        let mut done = Tallied::default();
+        loop {
+            let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH);
+            let is_last = records.is_empty();
+            let batch = self.tally.run(self.event(records), self.clock.now()).await;
+            let batch = batch.expect("the batch is tallied");
+            done.records += batch.records;
+            done.counted += batch.counted;
+            done.seen_before += batch.seen_before;
+            done.resolved += batch.resolved;
+            *place = next;
+            if is_last {
+                return done;
+            }
+        }
+    }
+
+    /// The event of a batch: what the template's filter lets through, at the time that everybody here sees.
+    pub fn event(&self, mut records: Vec<serde_json::Value>) -> tally::Event {
+        records.retain(|record| {
+            let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap_or_default();
+            TALLIED.iter().any(|kind| pk.starts_with(kind))
+        });
+        for record in &mut records {
+            record["dynamodb"]["ApproximateCreationDateTime"] =
+                self.clock.now().as_duration().as_secs_f64().into();
+        }
+        let event = serde_json::json!({ "Records": records, "shardId": DynamoDb::shard(TABLE) });
+        serde_json::from_value(event).expect("an event")
+    }
+}
+
+/// The kinds of items whose changes are brought to `tally`.
+pub const TALLIED: [&str; 3] = ["CONNECTION#", "FAILURE#", "SESSION#"];
 
 /// What every function is made of.
 #[derive(Debug)]
@@ -188,6 +242,7 @@ impl Stack {
             callback: Callback::new(parts.platform())?,
             token: Token::new(parts.platform())?,
             errors: Errors::new(parts.platform()),
+            ops: Ops::new(parts.platform()),
             clock: clock.clone(),
         });
         let sweep = Box::new(Sweep::new(parts.platform())?);
@@ -196,8 +251,10 @@ impl Stack {
             let example = product::Example::new(&latchkey, &product, id, key);
             servers.push(serve(product_listener, example.router()));
         }
+        let dynamodb = Arc::new(dynamodb);
+        let dynamodb_of_stream = Arc::clone(&dynamodb);
         Ok(Self {
-            clock,
+            clock: clock.clone(),
             ca_pem: world.ca_pem().to_owned(),
             salesforce,
             dynamodb,
@@ -208,6 +265,12 @@ impl Stack {
             api_keys,
             functions,
             store,
+            stream: Stream {
+                dynamodb: dynamodb_of_stream,
+                tally: Tally::new(parts.platform().store),
+                clock,
+                place: Arc::default(),
+            },
             parts,
             sweep,
             servers,
@@ -220,9 +283,24 @@ impl Stack {
         self.sweep.run(Invocation::until(0, self.clock.now())).await.expect("the sweep runs")
     }
 
+    /// Everything that has changed is brought to `tally`, now.
+    pub async fn tally(&self) -> Tallied {
+        self.stream.run().await
+    }
+
+    /// The table's stream, for whoever brings it.
+    pub fn stream(&self) -> Stream {
+        self.stream.clone()
+    }
+
     /// The sweep, for whoever schedules it.
     pub fn sweeper(&self) -> Sweep {
         Sweep::clone(&self.sweep)
+    }
+
+    /// What a function is made of, for what writes as functions do.
+    pub fn platform(&self) -> Platform {
+        self.parts.platform()
     }
 
     /// A token function in a sandbox of its own, cold.

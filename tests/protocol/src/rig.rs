@@ -479,6 +479,7 @@ fn session(product: &Product, now: Timestamp) -> ConnectSession {
         customer: Customer { id: "42".into(), name: None },
         user: "user_7".into(),
         host: HostChoice::Production,
+        environment: Some(domain::Environment::Production),
         return_to: product.return_addresses[0].clone(),
         state: SessionState::Created,
         created_at: now,

@@ -184,6 +184,33 @@ impl DynamoDb {
         }
     }
 
+    /// The changes of `table` as its stream has them, at most `limit` after the place `after`: each a record as Lambda
+    /// brings it, and the place of the last. There is one shard, [`DynamoDb::shard`].
+    pub fn changes(&self, table: &str, after: Option<&str>, limit: usize) -> (Vec<Value>, Option<String>) {
+        let iterator = after.map_or_else(|| self.start_of_stream(table), str::to_owned);
+        let page = self.database.get_records(ask_for(&json!({ "ShardIterator": iterator, "Limit": limit })));
+        let mut page = serde_json::to_value(page.expect("the records")).expect("JSON");
+        let records = page["Records"].take();
+        let place = page["NextShardIterator"].as_str().map(str::to_owned).or(Some(iterator));
+        (serde_json::from_value(records).expect("a list"), place)
+    }
+
+    fn start_of_stream(&self, table: &str) -> String {
+        let streams = self.database.list_streams(ask_for(&json!({ "TableName": table })));
+        let streams = serde_json::to_value(streams.expect("the streams")).expect("JSON");
+        let arn = streams["Streams"][0]["StreamArn"].as_str().expect("the table has a stream");
+        let request = ask_for(&json!({
+            "StreamArn": arn, "ShardId": Self::shard(table), "ShardIteratorType": "TRIM_HORIZON",
+        }));
+        let iterator = self.database.get_shard_iterator(request).expect("the shard");
+        iterator.shard_iterator.expect("an iterator")
+    }
+
+    /// The one shard of a table's stream.
+    pub fn shard(table: &str) -> String {
+        dynoxide::streams::shard_id(table)
+    }
+
     /// Where in `table` the bytes of `needle` stand in the clear: in names, texts, numbers, and inside binary
     /// values. Empty is the proof that a secret is not stored in plain text.
     pub fn find(&self, table: &str, needle: &str) -> Vec<String> {
@@ -324,6 +351,11 @@ impl http_body::Body for BrokenBody {
     ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
         std::task::Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
     }
+}
+
+/// A request of the emulator's, of its JSON.
+fn ask_for<Q: serde::de::DeserializeOwned>(request: &Value) -> Q {
+    serde_json::from_value(request.clone()).expect("a request")
 }
 
 /// Adds every place under `value` where `needle` stands; `at` is the path so far.

@@ -1,0 +1,145 @@
+//! `GET /v1/failures`: a product's failures, the latest first. Everything is read from the partitions of the caller's
+//! own product, so no filter and no cursor leads out of it.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{Environment, Failure, ProductId, Provenance, Stage, secret::Hash};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use service::{Problem, Request, Response, request::Form, respond, views::FailureView};
+use store::failures::{FAILURE_KEPT, FailureFilter, FailureQuery, Place};
+
+use crate::{Ops, error::Failed};
+
+const PAGE: u8 = 50;
+
+/// A longer query is none of the documented ones.
+const MAX_QUERY: usize = 4096;
+
+#[derive(Debug, Serialize)]
+struct ListView<'a> {
+    failures: Vec<FailureView<'a>>,
+    /// Send it as `after`, with the same filters, for the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+}
+
+/// Where a list goes on, and of what list that is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Cursor {
+    /// The digest of the product and the filters.
+    of: Hash,
+    place: Place,
+}
+
+impl Ops {
+    pub(crate) async fn list(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.caller(request, now).await?;
+        let form = Form::of_query(request, MAX_QUERY)?;
+        let of = list_of(&caller.product.id, &form);
+        let query = query(&form, &of, now)?;
+        let (failures, place) = self.platform.store.list_failures(&caller.product.id, &query).await?;
+        let view = ListView {
+            failures: failures.iter().map(|failure| self.view(failure, &caller.product)).collect(),
+            next: place.map(|place| Cursor { of, place }.text()),
+        };
+        Ok(respond::json(StatusCode::OK, &view))
+    }
+
+    fn view<'a>(&self, failure: &'a Failure, product: &domain::Product) -> FailureView<'a> {
+        FailureView::new(failure, product, self.platform.settings.public_url.origin())
+    }
+}
+
+impl Cursor {
+    fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).ok()?).ok()
+    }
+}
+
+/// What tells one list from another: a cursor holds for the product and the filters that it was made with.
+fn list_of(product: &ProductId, form: &Form) -> Hash {
+    let filters = NAMES.map(|name| format!("{name}={}", form.only(name).unwrap_or_default()));
+    Hash::of(&format!("{product}\n{}", filters.join("\n")))
+}
+
+const NAMES: [&str; 9] =
+    ["cause", "app", "stage", "environment", "provenance", "resolved", "customer", "from", "to"];
+
+fn query(form: &Form, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem> {
+    let known = |name: &str| NAMES.contains(&name) || matches!(name, "limit" | "after");
+    if let Some(unknown) = form.names().find(|name| !known(name)) {
+        let all = NAMES.join(", ");
+        let short = unknown.len() <= 40 && unknown.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+        let what = if short { unknown } else { "a parameter" };
+        return Err(Problem::bad_request(format!("{what} is no filter: {all}, limit and after are")));
+    }
+    let after = form.only("after").map(|text| Cursor::parse(text).filter(|cursor| cursor.of.matches(of)));
+    let after = match after {
+        Some(None) => {
+            let detail = "after must be the next of an earlier answer of this product, with the same filters";
+            return Err(Problem::bad_request(detail));
+        }
+        Some(Some(cursor)) => Some(cursor.place),
+        None => None,
+    };
+    let limit = form.only("limit").map_or(Ok(PAGE), str::parse);
+    let limit = limit.ok().filter(|limit| (1..=100).contains(limit));
+    let resolved = match form.only("resolved") {
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(_) => return Err(Problem::bad_request("resolved is true or false")),
+        None => None,
+    };
+    let filter = FailureFilter {
+        cause: form.only("cause").map(str::to_owned),
+        app: form
+            .only("app")
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| Problem::bad_request("app is an app's id"))?,
+        stage: word::<Stage>(form, "stage", "authorize, lost, callback, exchange, refresh or api")?,
+        environment: word::<Environment>(form, "environment", "production, sandbox or my_domain")?,
+        provenance: word::<Provenance>(form, "provenance", "observed or reported")?,
+        resolved,
+    };
+    let (from, to) = span(form, now)?;
+    Ok(FailureQuery {
+        from,
+        to,
+        customer: form.only("customer").map(str::to_owned),
+        filter,
+        limit: limit.ok_or_else(|| Problem::bad_request("limit must be 1 to 100"))?,
+        after,
+    })
+}
+
+/// One of the words of an enum of ours.
+pub(crate) fn word<T: DeserializeOwned>(form: &Form, name: &str, words: &str) -> Result<Option<T>, Problem> {
+    let Some(text) = form.only(name) else { return Ok(None) };
+    let read = serde_json::from_value(serde_json::Value::String(text.to_owned()));
+    read.map(Some).map_err(|_| Problem::bad_request(format!("{name} is {words}")))
+}
+
+/// Clocks differ: what another function has just recorded may lie so far ahead.
+pub(crate) const SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// From when to when: failures are kept for 90 days.
+fn span(form: &Form, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
+    let from = time(form, "from")?.unwrap_or(now - FAILURE_KEPT).max(now - FAILURE_KEPT);
+    let to = time(form, "to")?.unwrap_or(now + SKEW).min(now + SKEW);
+    if from < to {
+        Ok((from, to))
+    } else {
+        Err(Problem::bad_request("from must be before to, and not in the future"))
+    }
+}
+
+pub(crate) fn time(form: &Form, name: &str) -> Result<Option<Timestamp>, Problem> {
+    let read = form.only(name).map(str::parse::<Timestamp>).transpose();
+    read.map_err(|_| Problem::bad_request(format!("{name} is a time such as 2026-11-22T09:00:00Z")))
+}

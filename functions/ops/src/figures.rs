@@ -1,0 +1,315 @@
+//! What the counters say, over a range of time and against the time before.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use domain::{
+    Failure, Product, Provenance, Stage,
+    diagnosis::{self, Actor},
+    tally::{BANDS, Measure, RefreshOutcome, Step, quantile},
+};
+use pages::ops::{Bars, CauseRow, Fix, Incident, LostRow, Reached, Series, Tile, line};
+use store::tallies::Tally;
+
+use crate::{
+    rows::incident,
+    view::{Asked, DAY},
+    words::{minutes, percent, step_name, title, trend, whose},
+};
+
+/// What the counters say.
+pub(crate) struct Figures<'a> {
+    pub(crate) product: &'a Product,
+    pub(crate) asked: &'a Asked,
+    pub(crate) tallies: &'a [Tally],
+}
+
+impl Figures<'_> {
+    /// The counters of the range: the bucket, the app, the counter, how many.
+    fn counts(&self) -> impl Iterator<Item = (usize, &str, &Measure, i64)> {
+        self.wanted(self.tallies).filter_map(|tally| Some((self.asked.bucket(tally.at)?, tally))).flat_map(
+            |(bucket, tally)| {
+                tally
+                    .counts
+                    .iter()
+                    .map(move |(counter, count)| (bucket, tally.app.as_str(), &counter.measure, *count))
+            },
+        )
+    }
+
+    fn wanted<'t>(&self, tallies: &'t [Tally]) -> impl Iterator<Item = &'t Tally> {
+        tallies.iter().filter(|tally| self.asked.app.as_deref().is_none_or(|app| tally.app.as_str() == app))
+    }
+
+    /// How many a bucket holds of what is wanted.
+    fn over_time(&self, wanted: impl Fn(&Measure) -> bool) -> Vec<i64> {
+        let mut counts = vec![0; self.asked.buckets.len() - 1];
+        for (bucket, _, measure, count) in self.counts() {
+            if wanted(measure) {
+                counts[bucket] += count;
+            }
+        }
+        counts
+    }
+
+    fn sum(&self, wanted: impl Fn(&Measure) -> bool) -> i64 {
+        self.counts().filter(|(_, _, measure, _)| wanted(measure)).map(|(.., count)| count).sum()
+    }
+
+    /// The same in the time before.
+    fn sum_before(&self, wanted: impl Fn(&Measure) -> bool) -> i64 {
+        let (from, _) = self.asked.span();
+        let before = self.wanted(self.tallies).filter(|tally| tally.at < from);
+        before
+            .flat_map(|tally| &tally.counts)
+            .filter(|(counter, _)| wanted(&counter.measure))
+            .map(|(_, count)| count)
+            .sum()
+    }
+
+    fn step(&self, step: Step) -> i64 {
+        self.sum(|measure| *measure == Measure::Sessions(step))
+    }
+
+    pub(crate) fn tiles(&self, in_need: i64) -> Vec<Tile> {
+        let (created, connected) = (self.step(Step::Created), self.step(Step::Connected));
+        let before = |step| self.sum_before(|measure| *measure == Measure::Sessions(step));
+        let rate = percent(connected, created);
+        let rate_before = percent(before(Step::Connected), before(Step::Created));
+        let hint = if before(Step::Created) == 0 {
+            "nothing before".into()
+        } else {
+            format!("{rate_before} % before")
+        };
+        let unresolved = (self.step(Step::Failed), self.step(Step::Lost));
+        vec![
+            Tile {
+                name: "Sessions",
+                value: created.to_string(),
+                hint: format!("{} before", before(Step::Created)),
+                is_bad: false,
+            },
+            Tile {
+                name: "Connected",
+                value: if created == 0 { "–".into() } else { format!("{rate} %") },
+                hint,
+                is_bad: created >= 20 && rate + 10 < rate_before,
+            },
+            Tile {
+                name: "Failed, not mended",
+                value: unresolved.0.to_string(),
+                hint: format!("{} before", before(Step::Failed)),
+                is_bad: false,
+            },
+            Tile {
+                name: "Lost",
+                value: unresolved.1.to_string(),
+                hint: format!("{} before", before(Step::Lost)),
+                is_bad: false,
+            },
+            Tile {
+                name: "Connections in need",
+                value: in_need.to_string(),
+                hint: "now".into(),
+                is_bad: in_need > 0,
+            },
+        ]
+    }
+
+    pub(crate) fn funnel(&self) -> Vec<Reached> {
+        let created = self.step(Step::Created);
+        let mut before = created;
+        Step::ALL[..5]
+            .iter()
+            .map(|step| {
+                let count = self.step(*step);
+                let reached = Reached {
+                    name: step_name(*step),
+                    count,
+                    share: percent(count, created),
+                    left: (before - count).max(0),
+                };
+                before = count;
+                reached
+            })
+            .collect()
+    }
+
+    pub(crate) fn sessions(&self) -> Bars {
+        let of = |step: Step| self.over_time(|measure| *measure == Measure::Sessions(step));
+        let (created, connected, failed, lost) =
+            (of(Step::Created), of(Step::Connected), of(Step::Failed), of(Step::Lost));
+        let away =
+            (0..created.len()).map(|b| (created[b] - connected[b] - failed[b] - lost[b]).max(0)).collect();
+        let all: i64 = created.iter().sum();
+        Bars {
+            alt: format!(
+                "Sessions in {}: of {all}, {} connected, {} failed, {} were lost.",
+                self.asked.range.words,
+                connected.iter().sum::<i64>(),
+                failed.iter().sum::<i64>(),
+                lost.iter().sum::<i64>()
+            ),
+            labels: self.asked.labels(),
+            series: vec![
+                Series { name: "Connected", look: "part-good", counts: connected },
+                Series { name: "Failed", look: "part-bad", counts: failed },
+                Series { name: "Lost", look: "part-lost", counts: lost },
+                Series { name: "Under way or left", look: "part-idle", counts: away },
+            ],
+        }
+    }
+
+    pub(crate) fn causes(&self) -> Vec<CauseRow> {
+        let mut causes: BTreeMap<&str, (i64, i64, BTreeSet<&str>)> = BTreeMap::new();
+        for (_, app, measure, count) in self.counts() {
+            if let Measure::Failures { provenance, cause, .. } = measure {
+                let row = causes.entry(cause).or_default();
+                row.0 += count;
+                row.1 += if *provenance == Provenance::Reported { count } else { 0 };
+                row.2.insert(app);
+            }
+        }
+        let all: i64 = causes.values().map(|row| row.0).sum();
+        let mut rows: Vec<CauseRow> = causes
+            .into_iter()
+            .map(|(cause, (count, reported, apps))| {
+                let is = |measure: &Measure| matches!(measure, Measure::Failures { cause: its, .. } if its == cause);
+                let before = self.sum_before(is);
+                let app = if apps.len() == 1 { apps.first().copied().unwrap_or_default() } else { "" };
+                CauseRow {
+                    title: title(cause, app, self.product, None),
+                    cause: cause.to_owned(),
+                    actor: diagnosis::cause(cause).map_or("unknown", |cause| whose(cause.actor)),
+                    count,
+                    reported,
+                    share: percent(count, all),
+                    trend: trend(count, before),
+                    is_more: count - reported > before + before / 4 && count >= 5,
+                    line: line(&self.over_time(is)),
+                }
+            })
+            .collect();
+        rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.cause.cmp(&b.cause)));
+        rows.truncate(20);
+        rows
+    }
+
+    pub(crate) fn lost(&self) -> Vec<LostRow> {
+        let mut causes: BTreeMap<&str, i64> = BTreeMap::new();
+        for (_, _, measure, count) in self.counts() {
+            if let Measure::Failures { stage: Stage::Lost, cause, .. } = measure {
+                *causes.entry(cause).or_default() += count;
+            }
+        }
+        let mut rows: Vec<LostRow> = causes
+            .into_iter()
+            .map(|(cause, count)| LostRow { title: title(cause, "", self.product, None), count })
+            .collect();
+        rows.sort_by_key(|row| -row.count);
+        rows
+    }
+
+    /// By state, and how many of them need somebody.
+    pub(crate) fn connections(&self, gauges: &[Tally]) -> (Vec<(String, i64)>, i64) {
+        let mut states: BTreeMap<&str, i64> = BTreeMap::new();
+        for (counter, count) in self.wanted(gauges).flat_map(|tally| &tally.counts) {
+            if let Measure::Connections(state) = &counter.measure {
+                *states.entry(state).or_default() += count;
+            }
+        }
+        let of = |state: &str| states.get(state).copied().unwrap_or_default();
+        let in_need = of("needs_reauth") + of("blocked") + of("refresh_unknown");
+        (states.iter().map(|(state, count)| (state.replace('_', " "), *count)).collect(), in_need)
+    }
+
+    pub(crate) fn refreshes(&self) -> Bars {
+        let of = |wanted: &[RefreshOutcome]| {
+            self.over_time(
+                |measure| matches!(measure, Measure::Refreshes(outcome) if wanted.contains(outcome)),
+            )
+        };
+        let (good, passing) = (
+            of(&[RefreshOutcome::Refreshed]),
+            of(&[RefreshOutcome::Passed, RefreshOutcome::Unanswered, RefreshOutcome::Paused]),
+        );
+        let ended = of(&[RefreshOutcome::NeedsReauth, RefreshOutcome::Blocked]);
+        Bars {
+            alt: format!(
+                "Refreshes in {}: {} succeeded, {} failed in passing, {} stopped a connection.",
+                self.asked.range.words,
+                good.iter().sum::<i64>(),
+                passing.iter().sum::<i64>(),
+                ended.iter().sum::<i64>()
+            ),
+            labels: self.asked.labels(),
+            series: vec![
+                Series { name: "Refreshed", look: "part-good", counts: good },
+                Series { name: "Failed in passing", look: "part-lost", counts: passing },
+                Series { name: "Stopped a connection", look: "part-bad", counts: ended },
+            ],
+        }
+    }
+
+    pub(crate) fn outcomes(&self) -> Vec<(&'static str, &'static str, i64)> {
+        RefreshOutcome::ALL
+            .into_iter()
+            .map(|outcome| {
+                let (name, meaning) = match outcome {
+                    RefreshOutcome::Refreshed => ("Refreshed", "a new access token"),
+                    RefreshOutcome::Passed => {
+                        ("Refused in passing", "Salesforce was busy or away, or our own set-up is wrong")
+                    }
+                    RefreshOutcome::Unanswered => ("Not answered", "one recovery follows"),
+                    RefreshOutcome::NeedsReauth => ("Ended", "the user has to connect again"),
+                    RefreshOutcome::Blocked => ("Blocked", "an admin has to act"),
+                    RefreshOutcome::Paused => ("Paused", "fresh tokens are rejected too"),
+                };
+                (name, meaning, self.sum(|measure| *measure == Measure::Refreshes(outcome)))
+            })
+            .collect()
+    }
+
+    pub(crate) fn fixes(&self) -> Vec<Fix> {
+        let mut causes: BTreeMap<&str, [u64; BANDS.len() + 1]> = BTreeMap::new();
+        for (_, _, measure, count) in self.counts() {
+            if let Measure::Fixed { cause, band, .. } = measure {
+                let bands = causes.entry(cause).or_default();
+                bands[usize::from(*band)] += u64::try_from(count).unwrap_or_default();
+            }
+        }
+        let time = |bands: &[u64], part| quantile(bands, part).map_or_else(String::new, minutes);
+        let mut rows: Vec<Fix> = causes
+            .into_iter()
+            .map(|(cause, bands)| Fix {
+                title: title(cause, "", self.product, None),
+                count: bands.iter().sum(),
+                median: time(&bands, 0.5),
+                p90: time(&bands, 0.9),
+            })
+            .collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.count));
+        rows.truncate(12);
+        rows
+    }
+
+    /// What is wrong on the product's own side: observed within a day, and not only in one customer's words.
+    pub(crate) fn incidents(&self, latest: &[Failure]) -> Vec<Incident> {
+        let since = self.asked.now - DAY;
+        let mut met: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
+        for failure in latest.iter().filter(|failure| failure.at >= since) {
+            let is_vendors =
+                diagnosis::cause(&failure.cause).is_some_and(|cause| cause.actor == Actor::Vendor);
+            if is_vendors && failure.evidence.provenance == Provenance::Observed && failure.resolved.is_none()
+            {
+                met.entry((&failure.cause, failure.app.as_str())).or_default().push(failure);
+            }
+        }
+        met.into_iter()
+            .filter_map(|((cause, app), failures)| {
+                let (found, app) = diagnosis::cause(cause)
+                    .zip(self.product.apps.iter().find(|known| known.id.as_str() == app))?;
+                Some(incident(found, app, &failures, self.product))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,235 @@
+//! `GET /v1/failures/summary`: how many failures, by whatever the caller asks to tell apart; how far sessions came; what
+//! became of refreshes; how long fixes took. From the counters alone: no failure, session or connection is read.
+
+use std::collections::BTreeMap;
+
+use domain::{
+    AppId, Environment, Provenance,
+    tally::{BANDS, Counter, Measure, quantile},
+};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
+use serde::Serialize;
+use service::{Problem, Request, Response, request::Form, respond};
+use store::tallies::Tally;
+
+use crate::{
+    Ops,
+    error::Failed,
+    failures::{time, word},
+};
+
+/// What can be told apart.
+const DIMENSIONS: [&str; 6] = ["time", "cause", "app", "environment", "stage", "provenance"];
+
+/// Hours are kept for 40 days and asked for one day at a time: so many days of them at most.
+const MOST_HOURS: SignedDuration = SignedDuration::from_hours(24 * 7);
+
+/// Days are kept for 400 days.
+const MOST_DAYS: SignedDuration = SignedDuration::from_hours(24 * 400);
+
+#[derive(Debug, Serialize)]
+struct Summary<'a> {
+    product: &'a str,
+    from: String,
+    to: String,
+    bucket: &'static str,
+    /// When the last change that is counted here was made, and when it was counted; `null`: nothing was ever counted.
+    counted_until: Option<String>,
+    counted_at: Option<String>,
+    /// One row for each combination of what `by` tells apart.
+    failures: Vec<BTreeMap<&'static str, serde_json::Value>>,
+    /// Sessions by the step that they have reached, in the bucket in which they were created.
+    sessions: BTreeMap<&'static str, i64>,
+    refreshes: BTreeMap<&'static str, i64>,
+    /// How long it took from the first failure of a cause to the customer's success.
+    fixed: Vec<FixedView>,
+}
+
+#[derive(Debug, Serialize)]
+struct FixedView {
+    cause: String,
+    count: u64,
+    median_minutes: Option<i64>,
+    p90_minutes: Option<i64>,
+}
+
+/// What to sum up.
+struct Asked {
+    from: Timestamp,
+    to: Timestamp,
+    hours: bool,
+    by: Vec<&'static str>,
+    app: Option<AppId>,
+    environment: Option<Environment>,
+}
+
+impl Ops {
+    pub(crate) async fn summary(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+        let caller = self.caller(request, now).await?;
+        let asked = asked(&Form::of_query(request, 2048)?, now)?;
+        let tallies = self.tallies(&caller.product.id, asked.from, asked.to, asked.hours).await?;
+        let tallies: Vec<Tally> = tallies
+            .into_iter()
+            .filter(|tally| asked.app.as_ref().is_none_or(|app| tally.app == *app))
+            .collect();
+        let view = Summary {
+            product: caller.product.id.as_str(),
+            from: asked.from.to_string(),
+            to: asked.to.to_string(),
+            bucket: if asked.hours { "hour" } else { "day" },
+            counted_until: tallies.iter().map(|tally| tally.changed_at).max().map(|at| at.to_string()),
+            counted_at: tallies.iter().map(|tally| tally.tallied_at).max().map(|at| at.to_string()),
+            failures: failures(&tallies, &asked),
+            sessions: sums(&tallies, &asked, |measure| match measure {
+                Measure::Sessions(step) => Some(step.word()),
+                _ => None,
+            }),
+            refreshes: sums(&tallies, &asked, |measure| match measure {
+                Measure::Refreshes(outcome) => Some(outcome.word()),
+                _ => None,
+            }),
+            fixed: fixed(&tallies, &asked),
+        };
+        Ok(respond::json(StatusCode::OK, &view))
+    }
+
+    /// A product's counters whose buckets begin in that time.
+    pub(crate) async fn tallies(
+        &self,
+        product: &domain::ProductId,
+        from: Timestamp,
+        to: Timestamp,
+        hours: bool,
+    ) -> Result<Vec<Tally>, store::StoreError> {
+        let store = &self.platform.store;
+        let day_of = |at: Timestamp| at.to_zoned(TimeZone::UTC).date();
+        // A bucket that begins at `to` is not in it.
+        let (first, last) = (day_of(from), day_of(to - SignedDuration::from_millis(1)));
+        if !hours {
+            return store.tallies_of_days(product, first, last).await;
+        }
+        let (mut found, mut day) = (Vec::new(), first);
+        while day <= last {
+            found.extend(store.tallies_of_hours(product, day).await?);
+            let Ok(next) = day.checked_add(1.day()) else { break };
+            day = next;
+        }
+        let hour = SignedDuration::from_hours(1);
+        found.retain(|tally| from < tally.at + hour && tally.at < to);
+        Ok(found)
+    }
+}
+
+fn asked(form: &Form, now: Timestamp) -> Result<Asked, Problem> {
+    const NAMES: [&str; 6] = ["from", "to", "bucket", "by", "app", "environment"];
+    if form.names().any(|name| !NAMES.contains(&name)) {
+        return Err(Problem::bad_request(format!("the parameters are {}", NAMES.join(", "))));
+    }
+    let hours = match form.only("bucket") {
+        None | Some("day") => false,
+        Some("hour") => true,
+        Some(_) => return Err(Problem::bad_request("bucket is hour or day")),
+    };
+    let to = time(form, "to")?.unwrap_or(now);
+    let usual = SignedDuration::from_hours(if hours { 24 } else { 24 * 30 });
+    let from = time(form, "from")?.unwrap_or(to - usual);
+    let most = if hours { MOST_HOURS } else { MOST_DAYS };
+    if from >= to || to.duration_since(from) > most {
+        let days = most.as_hours() / 24;
+        return Err(Problem::bad_request(format!("from is before to, and at most {days} days before")));
+    }
+    let by = form.only("by").unwrap_or("cause").split(',').map(|name| {
+        let known = DIMENSIONS.into_iter().find(|known| *known == name.trim());
+        known.ok_or_else(|| Problem::bad_request(format!("by is a list of {}", DIMENSIONS.join(", "))))
+    });
+    Ok(Asked {
+        from,
+        to,
+        hours,
+        by: by.collect::<Result<_, _>>()?,
+        app: form
+            .only("app")
+            .map(str::parse)
+            .transpose()
+            .map_err(|_| Problem::bad_request("app is an app's id"))?,
+        environment: word(form, "environment", "production, sandbox or my_domain")?,
+    })
+}
+
+impl Asked {
+    fn counts<'a>(&'a self, tally: &'a Tally) -> impl Iterator<Item = (&'a Counter, i64)> {
+        let wanted =
+            |counter: &&Counter| self.environment.is_none() || self.environment == counter.environment;
+        tally
+            .counts
+            .iter()
+            .filter(move |(counter, _)| wanted(counter))
+            .map(|(counter, count)| (counter, *count))
+    }
+}
+
+fn failures(tallies: &[Tally], asked: &Asked) -> Vec<BTreeMap<&'static str, serde_json::Value>> {
+    let mut rows: BTreeMap<Vec<String>, (i64, i64)> = BTreeMap::new();
+    for tally in tallies {
+        for (counter, count) in asked.counts(tally) {
+            let Measure::Failures { stage, provenance, cause } = &counter.measure else { continue };
+            let of = |dimension: &&str| match *dimension {
+                "time" => tally.at.to_string(),
+                "cause" => cause.clone(),
+                "app" => tally.app.to_string(),
+                "environment" => counter.environment.map_or("unknown", Environment::word).to_owned(),
+                "stage" => stage.word().to_owned(),
+                _ => provenance.word().to_owned(),
+            };
+            let row = rows.entry(asked.by.iter().map(of).collect()).or_default();
+            row.0 += count;
+            if *provenance == Provenance::Reported {
+                row.1 += count;
+            }
+        }
+    }
+    rows.into_iter()
+        .map(|(names, (count, reported))| {
+            let mut row: BTreeMap<_, _> =
+                asked.by.iter().copied().zip(names.into_iter().map(serde_json::Value::from)).collect();
+            row.insert("count", count.into());
+            // It proves nothing: somebody said so.
+            row.insert("of_these_reported", reported.into());
+            row
+        })
+        .collect()
+}
+
+fn sums(
+    tallies: &[Tally],
+    asked: &Asked,
+    name: impl Fn(&Measure) -> Option<&'static str>,
+) -> BTreeMap<&'static str, i64> {
+    let mut sums = BTreeMap::new();
+    for (counter, count) in tallies.iter().flat_map(|tally| asked.counts(tally)) {
+        if let Some(name) = name(&counter.measure) {
+            *sums.entry(name).or_default() += count;
+        }
+    }
+    sums
+}
+
+fn fixed(tallies: &[Tally], asked: &Asked) -> Vec<FixedView> {
+    let mut causes: BTreeMap<&str, [u64; BANDS.len() + 1]> = BTreeMap::new();
+    for (counter, count) in tallies.iter().flat_map(|tally| asked.counts(tally)) {
+        if let Measure::Fixed { cause, band, .. } = &counter.measure {
+            let bands = causes.entry(cause).or_default();
+            bands[usize::from(*band)] += u64::try_from(count).unwrap_or_default();
+        }
+    }
+    causes
+        .into_iter()
+        .map(|(cause, bands)| FixedView {
+            cause: cause.to_owned(),
+            count: bands.iter().sum(),
+            median_minutes: quantile(&bands, 0.5),
+            p90_minutes: quantile(&bands, 0.9),
+        })
+        .collect()
+}

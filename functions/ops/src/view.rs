@@ -1,0 +1,286 @@
+//! `GET /ops`: the page, from a handful of counters and the latest failures.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use domain::{
+    App, Failure, Product, ProductId, Provenance, Stage,
+    diagnosis::{self, Actor},
+};
+use http::StatusCode;
+use jiff::{SignedDuration, Timestamp, tz::TimeZone};
+use pages::{
+    Page,
+    ops::{Choice, Found, OpsPage, SignedOut},
+};
+use service::{
+    Request, Response,
+    request::Form,
+    respond::{Forms, page},
+};
+use store::{
+    StoreError,
+    failures::{FailureFilter, FailureQuery},
+};
+
+use crate::{
+    Ops,
+    failures::SKEW,
+    figures::Figures,
+    rows::{in_need_of, latest_row, spread},
+    sign_in::Viewer,
+    timeline::timeline,
+    words::clock_time,
+};
+
+/// How many of the latest failures the page reads, to see whose they are.
+const LATEST: u8 = 100;
+
+/// How many of them it shows.
+const SHOWN: usize = 12;
+
+/// From so many customers on, at once, a cause is not one customer's.
+pub(crate) const MANY: usize = 3;
+
+pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// How far the page looks back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Range {
+    pub(crate) days: i32,
+    pub(crate) words: &'static str,
+    label: &'static str,
+}
+
+const RANGES: [Range; 4] = [
+    Range { days: 1, words: "the last 24 hours", label: "24 hours" },
+    Range { days: 7, words: "the last 7 days", label: "7 days" },
+    Range { days: 30, words: "the last 30 days", label: "30 days" },
+    Range { days: 90, words: "the last 90 days", label: "90 days" },
+];
+
+/// What is asked for, and what is there to be shown of it.
+pub(crate) struct Asked {
+    pub(crate) range: Range,
+    pub(crate) app: Option<String>,
+    pub(crate) now: Timestamp,
+    /// When each bucket begins, and the end of the last.
+    pub(crate) buckets: Vec<Timestamp>,
+}
+
+impl Ops {
+    pub(crate) async fn page(&self, request: &Request, now: Timestamp) -> Result<Response, StoreError> {
+        let Some(viewer) = self.viewer(request, now).await? else {
+            return Ok(Self::shut(SignedOut::NoSession, StatusCode::UNAUTHORIZED));
+        };
+        let form = Form::of_query(request, 512).unwrap_or_default();
+        let (product, all) = match &viewer.product {
+            Some(product) => (Some(Arc::clone(product)), Vec::new()),
+            None => self.choose(&form, now).await?,
+        };
+        let Some(product) = product else {
+            return Ok(Self::shut(SignedOut::NoSession, StatusCode::NOT_FOUND));
+        };
+        self.show(&form, &viewer, &product, &all, now).await
+    }
+
+    /// The product that is asked for, or the first; and all that may be.
+    async fn choose(
+        &self,
+        form: &Form,
+        now: Timestamp,
+    ) -> Result<(Option<Arc<Product>>, Vec<ProductId>), StoreError> {
+        let all = self.platform.store.products().await?;
+        let asked = form.only("product").and_then(|id| id.parse::<ProductId>().ok());
+        let chosen = asked.filter(|id| all.contains(id)).or_else(|| all.first().cloned());
+        let product = match chosen {
+            Some(id) => self.platform.products.get(&id, now).await?,
+            None => None,
+        };
+        Ok((product, all))
+    }
+
+    async fn show(
+        &self,
+        form: &Form,
+        viewer: &Viewer,
+        product: &Product,
+        all: &[ProductId],
+        now: Timestamp,
+    ) -> Result<Response, StoreError> {
+        let asked = Asked::of(form, product, now);
+        let (from, to) = asked.span();
+        let hours = asked.range.days == 1;
+        // The time before, for the trend, in one reading.
+        let before = from - SignedDuration::from_hours(24 * i64::from(asked.range.days));
+        let tallies = self.tallies(&product.id, before, to, hours).await?;
+        let gauges = self.platform.store.gauges(&product.id).await?;
+        let (latest, needy) = (self.latest(product, &asked).await?, self.needy(product, &asked).await?);
+        let found = match form.only("ref").map(str::trim).filter(|text| !text.is_empty()) {
+            Some(reference) => Some(self.look_up(product, reference, now).await?),
+            None => None,
+        };
+        let figures = Figures { product, asked: &asked, tallies: &tallies };
+        let newest = tallies.iter().chain(&gauges).max_by_key(|tally| tally.changed_at);
+        let counted = newest.map(|tally| {
+            let lag = tally.tallied_at.duration_since(tally.changed_at).max(SignedDuration::ZERO);
+            (clock_time(tally.changed_at), format!("{} s after it was made", lag.as_secs()))
+        });
+        let (connections, in_need) = figures.connections(&gauges);
+        let view = |nonce: &str| {
+            OpsPage {
+                nonce,
+                brand: &product.brand,
+                products: asked.products(all, product),
+                ranges: asked.ranges(product, !all.is_empty()),
+                apps: asked.apps(product, !all.is_empty()),
+                range: asked.range.words,
+                now: clock_time(now),
+                counted,
+                until: clock_time(viewer.until),
+                found,
+                incidents: figures.incidents(&latest),
+                tiles: figures.tiles(in_need),
+                funnel: figures.funnel(),
+                sessions: figures.sessions(),
+                causes: figures.causes(),
+                spread: spread(&latest, product, now),
+                connections,
+                needy: needy.iter().map(|failure| in_need_of(failure, product, &asked)).collect(),
+                refreshes: figures.refreshes(),
+                outcomes: figures.outcomes(),
+                fixes: figures.fixes(),
+                lost: figures.lost(),
+                latest: latest
+                    .iter()
+                    .take(SHOWN)
+                    .map(|failure| latest_row(failure, product, &asked))
+                    .collect(),
+            }
+            .html()
+        };
+        Ok(page(StatusCode::OK, Forms::Ours, view))
+    }
+
+    async fn latest(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
+        let query = FailureQuery {
+            from: asked.now - DAY * 7,
+            to: asked.now + SKEW,
+            customer: None,
+            filter: FailureFilter {
+                app: asked.app.as_ref().and_then(|app| app.parse().ok()),
+                ..FailureFilter::default()
+            },
+            limit: LATEST,
+            after: None,
+        };
+        self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
+    }
+
+    /// What stands in the way of connections: the refreshes that failed and were not mended, each connection once.
+    async fn needy(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
+        let query = FailureQuery {
+            from: asked.now - DAY * 30,
+            to: asked.now + SKEW,
+            customer: None,
+            filter: FailureFilter {
+                app: asked.app.as_ref().and_then(|app| app.parse().ok()),
+                stage: Some(Stage::Refresh),
+                provenance: Some(Provenance::Observed),
+                resolved: Some(false),
+                ..FailureFilter::default()
+            },
+            limit: 100,
+            after: None,
+        };
+        let (mut found, _) = self.platform.store.list_failures(&product.id, &query).await?;
+        let mut seen = BTreeSet::new();
+        found.retain(|failure| {
+            let acts = diagnosis::cause(&failure.cause).map(|cause| cause.actor);
+            matches!(acts, Some(Actor::EndUser | Actor::Admin)) && seen.insert(failure.connection.clone())
+        });
+        found.truncate(SHOWN);
+        Ok(found)
+    }
+
+    /// `?ref=`: a failure of this product by what the user reads out.
+    async fn look_up(&self, product: &Product, reference: &str, now: Timestamp) -> Result<Found, StoreError> {
+        let reference = reference.to_ascii_uppercase();
+        let good = reference.len() == "LK-7H3K-9QZM".len()
+            && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let failure = if good {
+            self.platform.store.failure_of_reference(&product.id, &reference, now).await?
+        } else {
+            None
+        };
+        Ok(failure.map_or(Found::Nothing, |failure| Found::Failure(Box::new(timeline(&failure, product)))))
+    }
+}
+
+impl Asked {
+    fn of(form: &Form, product: &Product, now: Timestamp) -> Self {
+        let days = form.only("days").and_then(|days| days.parse::<i32>().ok());
+        let range = RANGES.into_iter().find(|range| Some(range.days) == days).unwrap_or(RANGES[2]);
+        let app = form.only("app").filter(|app| product.apps.iter().any(|known| known.id.as_str() == *app));
+        let step = if range.days == 1 { SignedDuration::from_hours(1) } else { DAY };
+        let count = if range.days == 1 { 24 } else { range.days };
+        // The bucket that has begun is the last.
+        let begin = now.as_second().div_euclid(step.as_secs()) * step.as_secs();
+        let begin = Timestamp::from_second(begin).unwrap_or(now);
+        let buckets = (0..=count).map(|bucket| begin - step * (count - 1 - bucket)).collect();
+        Self { range, app: app.map(str::to_owned), now, buckets }
+    }
+
+    pub(crate) fn span(&self) -> (Timestamp, Timestamp) {
+        (self.buckets[0], self.buckets[self.buckets.len() - 1])
+    }
+
+    pub(crate) fn bucket(&self, at: Timestamp) -> Option<usize> {
+        let (from, to) = self.span();
+        (from <= at && at < to).then(|| self.buckets.partition_point(|begin| *begin <= at) - 1)
+    }
+
+    pub(crate) fn labels(&self) -> Vec<String> {
+        let form = if self.range.days == 1 { "%H:00" } else { "%-d %b" };
+        let begins = &self.buckets[..self.buckets.len() - 1];
+        begins.iter().map(|begin| begin.to_zoned(TimeZone::UTC).strftime(form).to_string()).collect()
+    }
+
+    fn href(product: Option<&str>, days: i32, app: Option<&str>) -> String {
+        let product = product.map(|id| format!("product={id}&")).unwrap_or_default();
+        let app = app.map(|app| format!("&app={app}")).unwrap_or_default();
+        format!("/ops?{product}days={days}{app}")
+    }
+
+    fn products(&self, all: &[ProductId], shown: &Product) -> Vec<Choice> {
+        let choice = |id: &ProductId| Choice {
+            href: Self::href(Some(id.as_str()), self.range.days, None),
+            label: id.to_string(),
+            current: *id == shown.id,
+        };
+        all.iter().map(choice).collect()
+    }
+
+    fn ranges(&self, product: &Product, several: bool) -> Vec<Choice> {
+        let product = several.then(|| product.id.as_str());
+        let choice = |range: &Range| Choice {
+            href: Self::href(product, range.days, self.app.as_deref()),
+            label: range.label.to_owned(),
+            current: *range == self.range,
+        };
+        RANGES.iter().map(choice).collect()
+    }
+
+    fn apps(&self, product: &Product, several: bool) -> Vec<Choice> {
+        let id = several.then(|| product.id.as_str());
+        let choice = |app: Option<&App>| Choice {
+            href: Self::href(id, self.range.days, app.map(|app| app.id.as_str())),
+            label: app.map_or("All apps", |app| app.id.as_str()).to_owned(),
+            current: self.app.as_deref() == app.map(|app| app.id.as_str()),
+        };
+        std::iter::once(choice(None)).chain(product.apps.iter().map(|app| choice(Some(app)))).collect()
+    }
+
+    pub(crate) fn reference(&self, failure: &Failure) -> String {
+        format!("/ops?product={}&days={}&ref={}", failure.product, self.range.days, failure.id.reference())
+    }
+}

@@ -1,0 +1,182 @@
+//! Charts that need no script: stacked bars over time, and a line of a word's height. Every number in them stands in a
+//! table beside them too.
+
+use std::fmt::{self, Write as _};
+
+use askama::filters::HtmlSafe;
+
+/// Stacked bars: one for each label, with one part for each series.
+#[derive(Debug, Clone)]
+pub struct Bars {
+    /// What it shows, in a sentence, for who cannot see it.
+    pub alt: String,
+    /// What stands below the bars; where it is crowded, some.
+    pub labels: Vec<String>,
+    /// From the ground up.
+    pub series: Vec<Series>,
+}
+
+/// One part of each bar.
+#[derive(Debug, Clone)]
+pub struct Series {
+    /// Its name in the legend.
+    pub name: &'static str,
+    /// Its look: one of the stylesheet's `part-…`.
+    pub look: &'static str,
+    /// One for each label.
+    pub counts: Vec<i64>,
+}
+
+const WIDTH: usize = 480;
+const HEIGHT: usize = 200;
+const LEFT: usize = 44;
+const TOP: usize = 12;
+const GROUND: usize = 168;
+
+impl Bars {
+    /// The bar's height: all of its parts.
+    fn total(&self, bar: usize) -> i64 {
+        self.series.iter().filter_map(|series| series.counts.get(bar)).sum()
+    }
+
+    /// Whether there is anything to see.
+    pub fn is_empty(&self) -> bool {
+        (0..self.labels.len()).all(|bar| self.total(bar) == 0)
+    }
+
+    /// The same as a table: a label, and a number for each series.
+    pub fn rows(&self) -> Vec<(&str, Vec<i64>)> {
+        let counts = |bar: usize| {
+            self.series.iter().map(|series| series.counts.get(bar).copied().unwrap_or_default()).collect()
+        };
+        self.labels.iter().enumerate().map(|(bar, label)| (label.as_str(), counts(bar))).collect()
+    }
+
+    /// The round number that the highest bar stays under.
+    fn top(&self) -> i64 {
+        let most = (0..self.labels.len()).map(|bar| self.total(bar)).max().unwrap_or_default().max(1);
+        let mut unit = 1;
+        loop {
+            for step in [2, 4, 6, 8, 10] {
+                if most <= step * unit {
+                    return step * unit;
+                }
+            }
+            unit *= 10;
+        }
+    }
+
+    /// The drawing.
+    pub fn svg(&self) -> Svg {
+        let (top, bars) = (self.top(), self.labels.len().max(1));
+        let y = |count: i64| {
+            let high = count.max(0) * i64::try_from(GROUND - TOP).unwrap_or_default() / top;
+            GROUND.saturating_sub(usize::try_from(high).unwrap_or_default())
+        };
+        let mut svg = format!(
+            "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
+            escaped(&self.alt)
+        );
+        svg.push_str("<defs><pattern id=\"hatch\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">");
+        svg.push_str("<rect width=\"6\" height=\"6\" class=\"hatch-ground\"/><rect width=\"3\" height=\"6\" class=\"hatch-line\"/></pattern></defs>");
+        for line in [top / 2, top] {
+            let at = y(line);
+            let _ = write!(svg, "<path class=\"grid\" d=\"M{LEFT} {at}H{WIDTH}\"/>");
+            let _ = write!(svg, "<text x=\"{}\" y=\"{}\" class=\"scale\">{line}</text>", LEFT - 6, at + 5);
+        }
+        let room = WIDTH - LEFT;
+        let every = self.labels.len().div_ceil(6).max(1);
+        for (bar, label) in self.labels.iter().enumerate() {
+            let (left, right) = (LEFT + room * bar / bars, LEFT + room * (bar + 1) / bars);
+            let gap = if bars > 40 { 1 } else { ((right - left) / 5).max(1) };
+            let mut below = 0;
+            for series in &self.series {
+                let count = series.counts.get(bar).copied().unwrap_or_default().max(0);
+                if count == 0 {
+                    continue;
+                }
+                let (from, to) = (y(below), y(below + count));
+                let _ = write!(
+                    svg,
+                    "<rect class=\"{}\" x=\"{left}\" y=\"{to}\" width=\"{}\" height=\"{}\"/>",
+                    series.look,
+                    (right - left).saturating_sub(gap).max(1),
+                    from.saturating_sub(to).max(1)
+                );
+                below += count;
+            }
+            if bar % every == 0 {
+                let _ = write!(
+                    svg,
+                    "<text x=\"{left}\" y=\"{}\" class=\"tick\">{}</text>",
+                    GROUND + 20,
+                    escaped(label)
+                );
+            }
+        }
+        let _ = write!(svg, "<path class=\"ground\" d=\"M{LEFT} {GROUND}H{WIDTH}\"/></svg>");
+        Svg(svg)
+    }
+}
+
+/// A line of a word's height: how often, from the first bucket to the last.
+pub fn line(counts: &[i64]) -> Svg {
+    let most = counts.iter().copied().max().unwrap_or_default().max(1);
+    let steps = counts.len().saturating_sub(1).max(1);
+    let mut path = String::new();
+    for (step, count) in counts.iter().enumerate() {
+        let x = 2 + 96 * step / steps;
+        let high = usize::try_from((*count).max(0) * 20 / most).unwrap_or_default();
+        let _ = write!(path, "{}{x} {}", if step == 0 { 'M' } else { 'L' }, 23 - high);
+    }
+    Svg(format!(
+        "<svg class=\"spark\" viewBox=\"0 0 100 26\" aria-hidden=\"true\"><path d=\"{path}\"/></svg>"
+    ))
+}
+
+/// A drawing of ours: numbers of ours, and texts that were escaped.
+#[derive(Debug, Clone)]
+pub struct Svg(String);
+
+impl fmt::Display for Svg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Svg {}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bars(counts: &[i64]) -> Bars {
+        Bars {
+            alt: "a < b \"c\"".into(),
+            labels: counts.iter().map(|_| "x".to_owned()).collect(),
+            series: vec![Series { name: "n", look: "part-good", counts: counts.to_vec() }],
+        }
+    }
+
+    #[test]
+    fn the_highest_bar_stays_under_a_round_number() {
+        for (most, top) in
+            [(0, 2), (1, 2), (3, 4), (7, 8), (9, 10), (11, 20), (61, 80), (99, 100), (1234, 2000)]
+        {
+            assert_eq!(bars(&[1, most]).top(), top, "{most}");
+        }
+    }
+
+    #[test]
+    fn a_text_in_a_drawing_is_no_markup_and_nothing_is_drawn_out_of_bounds() {
+        let svg = bars(&[5, 0, 3]).svg().to_string();
+        assert!(svg.contains("aria-label=\"a &lt; b &quot;c&quot;\""), "{svg}");
+        assert_eq!(svg.matches("part-good").count(), 2, "nothing is drawn for nothing");
+        assert!(bars(&[0, 0]).is_empty() && !bars(&[0, 1]).is_empty());
+        assert!(!line(&[]).to_string().contains("NaN") && line(&[1, 2]).to_string().contains("M2 13L98 3"));
+    }
+}

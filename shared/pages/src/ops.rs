@@ -1,0 +1,312 @@
+//! The operators' page: what fails, where, why, and whether it gets better. It says its own words in its template: it is
+//! read by the product's operators, in English, and translated for nobody.
+
+use askama::{Template, filters::HtmlSafe};
+use domain::Brand;
+
+pub use crate::chart::{Bars, Series, Svg, line};
+use crate::layout::{Page, Shell};
+
+/// The page of one product, or of one of all.
+#[derive(Debug, Template)]
+#[template(path = "ops.html")]
+pub struct OpsPage<'a> {
+    /// Of the response's `style-src` and `script-src`.
+    pub nonce: &'a str,
+    /// The product's.
+    pub brand: &'a Brand,
+    /// The products that may be looked at, where they are several.
+    pub products: Vec<Choice>,
+    /// The ranges of time.
+    pub ranges: Vec<Choice>,
+    /// The apps, where they are several, and all of them.
+    pub apps: Vec<Choice>,
+    /// What the range is called: `the last 30 days`.
+    pub range: &'static str,
+    /// When the page was made.
+    pub now: String,
+    /// The change that was counted last, and how long after it was made; `None`: nothing was ever counted.
+    pub counted: Option<(String, String)>,
+    /// When this browser is signed out.
+    pub until: String,
+    /// What was looked up by its reference, if it was.
+    pub found: Option<Found>,
+    /// What is wrong on the product's own side, and other things that are more than one customer's.
+    pub incidents: Vec<Incident>,
+    /// The few numbers that matter.
+    pub tiles: Vec<Tile>,
+    /// How far sessions came.
+    pub funnel: Vec<Reached>,
+    /// The same over time.
+    pub sessions: Bars,
+    /// Failures by cause.
+    pub causes: Vec<CauseRow>,
+    /// Whether a cause is one customer's or many's, lately.
+    pub spread: Vec<Spread>,
+    /// Connections by state.
+    pub connections: Vec<(String, i64)>,
+    /// Connections that need somebody.
+    pub needy: Vec<Needy>,
+    /// Refreshes over time.
+    pub refreshes: Bars,
+    /// Refreshes by outcome: the word, what it means, how many.
+    pub outcomes: Vec<(&'static str, &'static str, i64)>,
+    /// How long fixes take.
+    pub fixes: Vec<Fix>,
+    /// The lost.
+    pub lost: Vec<LostRow>,
+    /// The latest failures.
+    pub latest: Vec<Latest>,
+}
+
+/// A link among several, of which one is what is shown.
+#[derive(Debug)]
+pub struct Choice {
+    /// Where it leads.
+    pub href: String,
+    /// What it is called.
+    pub label: String,
+    /// Whether it is what is shown.
+    pub current: bool,
+}
+
+/// Something that needs the product's own people now.
+#[derive(Debug)]
+pub struct Incident {
+    /// What happened, in a sentence.
+    pub title: String,
+    /// How often, in what, since when.
+    pub facts: String,
+    /// What is to be done, in order.
+    pub fix: Vec<String>,
+    /// The product's own guide.
+    pub guide: Option<String>,
+}
+
+/// A number that matters.
+#[derive(Debug)]
+pub struct Tile {
+    /// What it is.
+    pub name: &'static str,
+    /// It.
+    pub value: String,
+    /// What to hold against it.
+    pub hint: String,
+    /// Whether it asks for somebody.
+    pub is_bad: bool,
+}
+
+/// A step of the funnel.
+#[derive(Debug)]
+pub struct Reached {
+    /// The step.
+    pub name: &'static str,
+    /// How many reached it.
+    pub count: i64,
+    /// Of all that were created, in percent.
+    pub share: i64,
+    /// How many of those who came to the step before did not reach it.
+    pub left: i64,
+}
+
+/// A cause, as often as it was met.
+#[derive(Debug)]
+pub struct CauseRow {
+    /// What happened, in a sentence.
+    pub title: String,
+    /// Its id.
+    pub cause: String,
+    /// Who acts.
+    pub actor: &'static str,
+    /// How often.
+    pub count: i64,
+    /// Of these, said by somebody.
+    pub reported: i64,
+    /// In percent of all failures.
+    pub share: i64,
+    /// Against the time before: `+12`, `−3`, `new`.
+    pub trend: String,
+    /// Whether that is more.
+    pub is_more: bool,
+    /// Over time.
+    pub line: Svg,
+}
+
+/// How many customers met a cause, lately.
+#[derive(Debug)]
+pub struct Spread {
+    /// What happened.
+    pub title: String,
+    /// The app.
+    pub app: String,
+    /// How many customers.
+    pub customers: usize,
+    /// How many failures.
+    pub failures: usize,
+    /// What that means, and whose move it is.
+    pub reading: String,
+    /// Whether it is more than one customer's.
+    pub is_wide: bool,
+}
+
+/// A connection that needs somebody.
+#[derive(Debug)]
+pub struct Needy {
+    /// Whose.
+    pub customer: String,
+    /// The app.
+    pub app: String,
+    /// What stands in the way.
+    pub title: String,
+    /// Who acts.
+    pub actor: &'static str,
+    /// Since when.
+    pub since: String,
+    /// The reference.
+    pub reference: String,
+    /// Where the reference is looked up.
+    pub href: String,
+}
+
+/// How long the fixes of a cause take.
+#[derive(Debug)]
+pub struct Fix {
+    /// What happened.
+    pub title: String,
+    /// How many customers succeeded afterwards.
+    pub count: u64,
+    /// Within this time half of them did.
+    pub median: String,
+    /// And nine of ten.
+    pub p90: String,
+}
+
+/// A likely cause of sessions that never came back.
+#[derive(Debug)]
+pub struct LostRow {
+    /// What is likely.
+    pub title: String,
+    /// How many.
+    pub count: i64,
+}
+
+/// A failure in the list of the latest.
+#[derive(Debug)]
+pub struct Latest {
+    /// When.
+    pub at: String,
+    /// The reference.
+    pub reference: String,
+    /// Where it is looked up.
+    pub href: String,
+    /// What happened.
+    pub title: String,
+    /// Whose.
+    pub customer: String,
+    /// Where on the way, and whether somebody only said so.
+    pub stage: String,
+    /// `open`, or when it was resolved.
+    pub state: String,
+}
+
+/// What was looked up.
+#[derive(Debug)]
+pub enum Found {
+    /// No failure of this product has that reference.
+    Nothing,
+    /// A failure, and what became of it.
+    Failure(Box<Timeline>),
+}
+
+/// One failure, from beginning to end.
+#[derive(Debug)]
+pub struct Timeline {
+    /// The reference.
+    pub reference: String,
+    /// What happened.
+    pub title: String,
+    /// What happened when: the time, the word, the sentence.
+    pub steps: Vec<(String, &'static str, String)>,
+    /// What is known: a name and a value each.
+    pub facts: Vec<(&'static str, String)>,
+    /// The help page.
+    pub help: String,
+}
+
+/// The page before it: a button, or why there is none.
+#[derive(Debug, Clone, Copy, Template)]
+#[template(path = "door.html")]
+pub struct DoorPage<'a> {
+    /// Of the response's `style-src` and `script-src`.
+    pub nonce: &'a str,
+    /// Where the button leads; `None`: there is none.
+    pub action: Option<&'a str>,
+    /// Why there is none.
+    pub why: SignedOut,
+}
+
+/// Why there is nothing to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedOut {
+    /// There is: press the button.
+    Not,
+    /// This browser is not signed in.
+    NoSession,
+    /// The link was used, or is too old.
+    LinkUsed,
+    /// Somebody signed out.
+    Left,
+}
+
+/// The rules of this page alone.
+pub(crate) struct OpsStyle;
+
+impl std::fmt::Display for OpsStyle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(include_str!("../assets/ops.css"))
+    }
+}
+
+/// A file of ours.
+impl HtmlSafe for OpsStyle {}
+
+impl Page for OpsPage<'_> {
+    fn title(&self) -> String {
+        format!("{}: Salesforce connections", self.brand.name)
+    }
+}
+
+impl OpsPage<'_> {
+    fn shell(&self) -> Shell<'_> {
+        Shell { nonce: self.nonce, brand: Some(self.brand) }
+    }
+}
+
+impl Page for DoorPage<'_> {
+    fn title(&self) -> String {
+        match self.why {
+            SignedOut::Not => "Look at Salesforce connections",
+            SignedOut::NoSession => "You are not signed in",
+            SignedOut::LinkUsed => "This link was used, or is too old",
+            SignedOut::Left => "You are signed out",
+        }
+        .to_owned()
+    }
+}
+
+impl DoorPage<'_> {
+    fn shell(&self) -> Shell<'_> {
+        Shell { nonce: self.nonce, brand: None }
+    }
+
+    fn lead(&self) -> &'static str {
+        match self.why {
+            SignedOut::Not => {
+                "The link works once, and signs this browser in for eight hours. What you see holds no token and no secret."
+            }
+            SignedOut::NoSession | SignedOut::LinkUsed | SignedOut::Left => {
+                "A new link comes from the product’s backend (POST /v1/ops-links), or from whoever runs Latchkey (latchkey ops link). It works for ten minutes, once."
+            }
+        }
+    }
+}

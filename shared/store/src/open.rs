@@ -1,0 +1,239 @@
+//! Which failures stand open: each until the next success of the same customer and app.
+//!
+//! What stands open of a customer and an app is in one partition, with their last success. Whoever notes a failure looks
+//! for a later success afterwards, and whoever notes a success looks for earlier failures afterwards; both read
+//! strongly, so whichever comes second finds the other.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{AppId, ConnectionId, FailureId, ProductId, SessionId, Stage, failure::Resolved};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Item, S, Store, StoreError, conditional, failures::FAILURE_KEPT, keys, millis, rows::from_item, ttl,
+};
+
+/// Whose failure or success it is.
+#[derive(Debug, Clone, Copy)]
+pub struct Party<'a> {
+    /// The product.
+    pub product: &'a ProductId,
+    /// The app.
+    pub app: &'a AppId,
+    /// The customer's id in the product.
+    pub customer: &'a str,
+}
+
+/// A failure that stands open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Open {
+    /// The failure.
+    pub id: FailureId,
+    /// When.
+    pub at: Timestamp,
+    /// Its cause.
+    pub cause: String,
+    /// Where on the way.
+    pub stage: Stage,
+    /// Of which connection, if it was of one.
+    pub connection: Option<ConnectionId>,
+}
+
+/// A success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Success {
+    /// A session connected, or a token was imported: whatever was wrong with this customer and app is over.
+    Connected {
+        /// When.
+        at: Timestamp,
+        /// The session, where there was one.
+        session: Option<SessionId>,
+        /// The connection.
+        connection: Option<ConnectionId>,
+    },
+    /// A connection was refreshed: what was wrong with its refreshes is over.
+    Refreshed {
+        /// When.
+        at: Timestamp,
+        /// The connection.
+        connection: ConnectionId,
+    },
+}
+
+const SUCCESS: &str = "SUCCESS";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct OpenRow {
+    sk: String,
+    at: i64,
+    cause: Option<String>,
+    stage: Option<Stage>,
+    session: Option<SessionId>,
+    connection: Option<ConnectionId>,
+}
+
+impl Success {
+    fn at(&self) -> Timestamp {
+        match self {
+            Self::Connected { at, .. } | Self::Refreshed { at, .. } => *at,
+        }
+    }
+
+    fn ends(&self, open: &Open) -> bool {
+        open.at < self.at()
+            && match self {
+                Self::Connected { .. } => true,
+                Self::Refreshed { connection, .. } => {
+                    open.stage == Stage::Refresh && open.connection.as_ref() == Some(connection)
+                }
+            }
+    }
+
+    fn resolved(&self, took: Option<i64>) -> Resolved {
+        let (session, connection) = match self {
+            Self::Connected { session, connection, .. } => (session.clone(), connection.clone()),
+            Self::Refreshed { connection, .. } => (None, Some(connection.clone())),
+        };
+        Resolved { at: self.at(), session, connection, took }
+    }
+}
+
+impl Store {
+    /// Notes that a failure stands open, and resolves it if the customer has succeeded since.
+    pub async fn note_open(&self, of: Party<'_>, open: &Open) -> Result<(), StoreError> {
+        let pk = keys::open(of.product, of.app, of.customer);
+        let mut item = Item::from([
+            ("pk".into(), S(&pk)),
+            ("sk".into(), S(open.id.as_str())),
+            ("at".into(), millis(open.at)),
+            ("cause".into(), S(&open.cause)),
+            ("stage".into(), S(open.stage.word())),
+            ("ttl".into(), ttl(open.at + FAILURE_KEPT)),
+        ]);
+        if let Some(connection) = &open.connection {
+            item.insert("connection".into(), S(connection.as_str()));
+        }
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        put.map_err(|error| StoreError::unavailable("PutItem", &error))?;
+        let (last, all) = self.all_open(&pk).await?;
+        match last {
+            Some(success) => self.resolve_all(&pk, &success, all).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Resolves what a success ends: how many failures.
+    pub async fn note_success(&self, of: Party<'_>, success: &Success) -> Result<usize, StoreError> {
+        let pk = keys::open(of.product, of.app, of.customer);
+        if let Success::Connected { at, session, connection } = success {
+            let mut set = "SET #at = :at, #ttl = :ttl".to_owned();
+            let mut update = self
+                .client
+                .update_item()
+                .table_name(&self.table)
+                .key("pk", S(&pk))
+                .key("sk", S(SUCCESS))
+                .condition_expression("attribute_not_exists(#at) OR #at < :at")
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_names("#ttl", "ttl")
+                .expression_attribute_values(":at", millis(*at))
+                .expression_attribute_values(":ttl", ttl(*at + FAILURE_KEPT));
+            if let Some(session) = session {
+                set.push_str(", #session = :session");
+                update = update
+                    .expression_attribute_names("#session", "session")
+                    .expression_attribute_values(":session", S(session.as_str()));
+            }
+            if let Some(connection) = connection {
+                set.push_str(", #connection = :connection");
+                update = update
+                    .expression_attribute_names("#connection", "connection")
+                    .expression_attribute_values(":connection", S(connection.as_str()));
+            }
+            // Refused: a later success is noted already.
+            let _ = conditional("UpdateItem", update.update_expression(set).send().await)?;
+        }
+        let (_, all) = self.all_open(&pk).await?;
+        self.resolve_all(&pk, success, all).await
+    }
+
+    /// What stands open in a partition, and its last success.
+    async fn all_open(&self, pk: &str) -> Result<(Option<Success>, Vec<Open>), StoreError> {
+        let (mut last, mut open, mut start) = (None, Vec::new(), None);
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", S(pk))
+                .set_exclusive_start_key(start)
+                .send()
+                .await
+                .map_err(|error| StoreError::unavailable("Query", &error))?;
+            for item in page.items.unwrap_or_default() {
+                let row: OpenRow = from_item(pk, item)?;
+                let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
+                let at = Timestamp::from_millisecond(row.at).map_err(|_| corrupt("at"))?;
+                if row.sk == SUCCESS {
+                    last = Some(Success::Connected { at, session: row.session, connection: row.connection });
+                    continue;
+                }
+                open.push(Open {
+                    id: row.sk.parse().map_err(|_| corrupt("not a failure"))?,
+                    at,
+                    cause: row.cause.ok_or_else(|| corrupt("no cause"))?,
+                    stage: row.stage.ok_or_else(|| corrupt("no stage"))?,
+                    connection: row.connection,
+                });
+            }
+            start = page.last_evaluated_key;
+            if start.is_none() {
+                return Ok((last, open));
+            }
+        }
+    }
+
+    /// Resolves what a success ends. The first failure of each cause tells how long the fix took; it comes last, so
+    /// that whoever goes on from the middle still finds which was the first.
+    async fn resolve_all(&self, pk: &str, success: &Success, all: Vec<Open>) -> Result<usize, StoreError> {
+        let mut ended: Vec<Open> = all.into_iter().filter(|open| success.ends(open)).collect();
+        ended.sort_by(|a, b| (b.at, &b.id).cmp(&(a.at, &a.id)));
+        let firsts: HashMap<String, FailureId> =
+            ended.iter().map(|open| (open.cause.clone(), open.id.clone())).collect();
+        for open in &ended {
+            let is_first = firsts.get(&open.cause) == Some(&open.id);
+            let took = is_first.then(|| success.at().as_millisecond() - open.at.as_millisecond());
+            self.resolve(pk, &open.id, &success.resolved(took)).await?;
+        }
+        Ok(ended.len())
+    }
+
+    async fn resolve(&self, pk: &str, id: &FailureId, resolved: &Resolved) -> Result<(), StoreError> {
+        let corrupt =
+            |error: serde_dynamo::Error| StoreError::Corrupt { pk: pk.to_owned(), what: error.to_string() };
+        let mut value: Item = serde_dynamo::to_item(resolved).map_err(corrupt)?;
+        value.retain(|_, value| !value.is_null());
+        let resolved = self
+            .update(&keys::failure(id))
+            .update_expression("SET resolved = :resolved")
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(resolved)")
+            .expression_attribute_values(":resolved", AttributeValue::M(value))
+            .send()
+            .await;
+        // Refused: it was resolved before, or is no longer kept. The note goes last: while it stands, this is done again.
+        let _ = conditional("UpdateItem", resolved)?;
+        self.client
+            .delete_item()
+            .table_name(&self.table)
+            .key("pk", S(pk))
+            .key("sk", S(id.as_str()))
+            .send()
+            .await
+            .map(drop)
+            .map_err(|error| StoreError::unavailable("DeleteItem", &error))
+    }
+}

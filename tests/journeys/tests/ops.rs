@@ -1,0 +1,220 @@
+//! The operators' page: who may look, and what there is to see.
+
+use jiff::SignedDuration;
+use journeys::Story;
+use serde_json::json;
+use world::browser::{Browser, Page};
+
+impl Operates for Story {
+    async fn link(&self) -> String {
+        let link = self.call("POST", "/v1/ops-links", None).await;
+        assert_eq!(link.status, 201, "{}", link.body);
+        link.text("url").to_owned()
+    }
+
+    async fn operator(&self) -> (Browser, Page) {
+        let browser = self.stack.browser();
+        let page = browser.get(&self.link().await).await.click("Sign in").await;
+        assert_eq!((page.status, page.url.path()), (200, "/ops"), "{}", page.text());
+        (browser, page)
+    }
+
+    fn ops(&self) -> String {
+        format!("{}/ops", self.stack.latchkey)
+    }
+
+    /// Uma presses Deny.
+    async fn deny(&self) {
+        let browser = self.signed_in("Alice").await;
+        self.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
+    }
+}
+
+trait Operates {
+    async fn link(&self) -> String;
+    async fn operator(&self) -> (Browser, Page);
+    fn ops(&self) -> String;
+    async fn deny(&self);
+}
+
+#[tokio::test]
+async fn a_link_signs_one_browser_in_once_and_looking_at_it_uses_nothing_up() {
+    let story = Story::begin().await;
+    let link = story.link().await;
+    let scanner = story.stack.browser();
+    assert!(scanner.get(&link).await.has("The link works once"));
+    assert!(scanner.cookies().is_empty(), "a preview gets no cookie");
+
+    let browser = story.stack.browser();
+    let page = browser.get(&link).await.click("Sign in").await;
+    assert_eq!(page.url.path(), "/ops", "{}", page.text());
+    let cookie = browser.cookie("__Host-lk-ops").expect("a cookie");
+    story.secrets.keep("ops session", &cookie.value);
+    story.secrets.keep("ops link", link.rsplit('/').next().unwrap());
+
+    let again = story.stack.browser().get(&link).await;
+    assert_eq!(again.status, 410, "{}", again.text());
+    let forced = story.stack.browser().at(&link).post_form(&link, &[]).await;
+    assert_eq!(forced.status, 410, "{}", forced.text());
+    assert!(forced.location().is_none() && !forced.has("Sessions"));
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn a_link_waits_ten_minutes_and_a_session_lasts_eight_hours() {
+    let story = Story::begin().await;
+    let link = story.link().await;
+    story.pass(SignedDuration::from_mins(10));
+    assert_eq!(story.stack.browser().get(&link).await.status, 410);
+
+    let (browser, _) = story.operator().await;
+    story.pass(SignedDuration::from_mins(479));
+    assert_eq!(browser.get(&story.ops()).await.status, 200);
+    story.pass(SignedDuration::from_mins(2));
+    let over = browser.get(&story.ops()).await;
+    assert_eq!(over.status, 401, "{}", over.text());
+}
+
+#[tokio::test]
+async fn signing_out_ends_the_session_for_every_copy_of_the_cookie() {
+    let story = Story::begin().await;
+    let (browser, page) = story.operator().await;
+    let cookie = browser.cookie("__Host-lk-ops").expect("a cookie").value.clone();
+
+    let left = page.click("Sign out").await;
+
+    assert!(left.has("You are signed out"), "{}", left.text());
+    assert!(browser.cookie("__Host-lk-ops").is_none());
+    let thief = story.stack.browser();
+    thief.set_cookie(&story.ops(), &format!("__Host-lk-ops={cookie}; Path=/; Secure; HttpOnly"));
+    assert_eq!(thief.get(&story.ops()).await.status, 401);
+}
+
+#[tokio::test]
+async fn without_a_session_there_is_nothing_to_see_and_forms_of_other_sites_do_nothing() {
+    let story = Story::begin().await;
+    let stranger = story.stack.browser().get(&story.ops()).await;
+    assert_eq!(stranger.status, 401);
+    assert!(!stranger.has("Fernway"), "{}", stranger.text());
+
+    let link = story.link().await;
+    let request = |site: &str| {
+        http::Request::post(&link).header("sec-fetch-site", site).body(Vec::new()).expect("a request")
+    };
+    let http = salesforce::Http::on_this_machine();
+    let refused = http.send(request("cross-site")).await.expect("an answer");
+    assert_eq!(refused.status().as_u16(), 400);
+    assert!(refused.headers().get("set-cookie").is_none());
+    let entered = http.send(request("same-origin")).await.expect("an answer");
+    assert_eq!(entered.status().as_u16(), 303, "it was not used up");
+    let cookie = entered.headers()["set-cookie"].to_str().unwrap();
+    for part in ["__Host-lk-ops=", "Secure", "HttpOnly", "SameSite=Lax", "Path=/"] {
+        assert!(cookie.contains(part), "{cookie}");
+    }
+    let no_key = story.call_with("lk_nobody_x_y", &[], "POST", "/v1/ops-links", None).await;
+    assert_eq!(no_key.status, 401);
+}
+
+#[tokio::test]
+async fn a_product_sees_itself_alone_and_loses_sight_with_its_key() {
+    let story = Story::installed().await;
+    story.deny().await;
+    story.stack.tally().await;
+    let reference = {
+        let found = story.call("GET", "/v1/failures", None).await;
+        found.body["failures"][0]["reference"].as_str().unwrap().to_owned()
+    };
+    let other = story.stack.api_key("tidewater").expose().to_owned();
+    let link = story.call_with(&other, &[], "POST", "/v1/ops-links", None).await;
+    let browser = story.stack.browser();
+    browser.get(link.text("url")).await.click("Sign in").await;
+
+    for query in
+        ["", "?product=fernway", &format!("?ref={reference}"), &format!("?product=fernway&ref={reference}")]
+    {
+        let page = browser.get(&format!("{}{query}", story.ops())).await;
+        assert_eq!(page.status, 200, "{query}");
+        assert!(!page.has("Acme") && !page.has("Fernway"), "{query}: {}", page.text());
+    }
+
+    let (own, page) = story.operator().await;
+    assert!(page.has("Acme Corporation"), "{}", page.text());
+    let mut product = story.stack.products.iter().find(|p| p.id.as_str() == "fernway").unwrap().clone();
+    product.api_keys.clear();
+    story.stack.store.put_product(&product).await.unwrap();
+    story.pass(SignedDuration::from_secs(61));
+    assert_eq!(own.get(&story.ops()).await.status, 401, "the key is gone");
+}
+
+#[tokio::test]
+async fn the_page_shows_what_failed_and_leads_by_the_reference_to_the_attempt() {
+    let story = Story::installed().await;
+    story.deny().await;
+    story.pass(SignedDuration::from_mins(20));
+    story.connected().await;
+    story.stack.tally().await;
+    let (browser, page) = story.operator().await;
+
+    assert_eq!(page.all(".tiles b")[..2], ["2", "50 %"], "{}", page.text());
+    assert!(page.has("access_denied") || page.has("Acme Corporation"), "{}", page.text());
+    assert!(page.has("Counted up to the change of 22 Nov 09:20"), "its age: {}", page.text());
+    for path in ["", "?days=1", "?days=7", "?days=90", "?days=x&app=sync", "?app=nope&ref=nope"] {
+        let shown = browser.get(&format!("{}{path}", story.ops())).await;
+        assert_eq!(shown.status, 200, "{path}");
+        assert!(shown.body.len() < 100_000, "{path}: {} bytes", shown.body.len());
+    }
+    let found = story.call("GET", "/v1/failures", None).await;
+    let reference = found.body["failures"][0]["reference"].as_str().unwrap();
+
+    let looked_up = page.fill("ref", &reference.to_lowercase()).click("Find").await;
+
+    let words = looked_up.all(".timeline strong");
+    assert_eq!(words, ["Sent", "Answered", "Classified", "Advised", "Resolved"], "{}", looked_up.text());
+    assert!(looked_up.has("The customer connected, 20 min later"), "{}", looked_up.text());
+    let nothing = looked_up.fill("ref", "LK-0000-0000").click("Find").await;
+    assert!(nothing.has("No failure has that reference"), "{}", nothing.text());
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn the_vendors_own_incident_stands_on_top_and_reports_raise_none() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let reported = json!({ "code": "invalid_client", "message": "invalid client credentials" });
+    story.call("POST", &format!("/v1/connections/{connection}/failures"), Some(reported)).await;
+    story.stack.tally().await;
+    let (browser, page) = story.operator().await;
+    assert!(page.all(".incident").is_empty(), "what is only said raises none: {}", page.text());
+
+    story.stack.salesforce.queue_token_fault(world::salesforce::Fault::Answer {
+        status: 400,
+        error: "invalid_grant".into(),
+        description: "ip restricted by app developer".into(),
+    });
+    story.pass(SignedDuration::from_mins(16));
+    story.token(&connection).await;
+    story.stack.tally().await;
+
+    let page = browser.get(&story.ops()).await;
+    let incident = page.all(".incident").join(" ");
+    assert!(incident.contains("yours to mend"), "{incident} {}", page.text());
+    assert!(incident.contains("1 failures of 1 customers") || incident.contains("What to do"), "{incident}");
+}
+
+#[tokio::test]
+async fn the_operators_command_makes_a_link_for_all_products() {
+    let story = Story::installed().await;
+    story.deny().await;
+    story.stack.tally().await;
+    let browser = story.stack.browser();
+    let link =
+        latchkey::ops_link(&story.stack.store, &story.stack.latchkey, None, story.stack.clock.now()).await;
+
+    let page = browser.get(&link.unwrap()).await.click("Sign in").await;
+
+    assert_eq!(page.url.path(), "/ops", "{}", page.text());
+    let fernway = page.click("fernway").await;
+    assert!(fernway.has("Acme Corporation"), "{}", fernway.text());
+    let tidewater = fernway.click("tidewater").await;
+    assert!(!tidewater.has("Acme Corporation"), "{}", tidewater.text());
+}

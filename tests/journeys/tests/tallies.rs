@@ -1,0 +1,336 @@
+//! What is counted, from the table's stream: each change once, whatever Lambda brings again.
+
+use std::collections::BTreeMap;
+
+use domain::{ProductId, tally::Counter};
+use jiff::{SignedDuration, civil::date};
+use journeys::Story;
+use local::stack::{TABLE, TALLIED};
+use serde_json::{Value, json};
+use store::Store;
+use tally::{Event, Tallied, Tally};
+use world::{
+    dynamodb::{DynamoDb, Which},
+    salesforce::Fault,
+};
+
+/// Every counter of the day, added up over the apps.
+async fn counts(store: &Store) -> BTreeMap<String, i64> {
+    let product: ProductId = "fernway".parse().expect("an id");
+    let day = date(2026, 11, 22);
+    let tallies = store.tallies_of_days(&product, day, day).await.expect("the tallies");
+    let mut sums = BTreeMap::new();
+    for (counter, count) in tallies.iter().flat_map(|tally| &tally.counts) {
+        *sums.entry(Counter::name(counter)).or_default() += count;
+    }
+    sums
+}
+
+/// The stream as Lambda would bring it: in batches of so many.
+fn batches(story: &Story, size: usize) -> Vec<Vec<Value>> {
+    let (mut records, _) = story.stack.dynamodb.changes(TABLE, None, 1000);
+    records.retain(|record| {
+        let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().expect("a key");
+        TALLIED.iter().any(|kind| pk.starts_with(kind))
+    });
+    records.chunks(size).map(<[Value]>::to_vec).collect()
+}
+
+fn tallier(story: &Story) -> Tally {
+    Tally::new(story.stack.store.clone())
+}
+
+impl Brings for Tally {
+    async fn bring(&self, story: &Story, records: &[Value]) -> Tallied {
+        let event = story.stack.stream().event(records.to_vec());
+        self.run(event, story.stack.clock.now()).await.expect("tallied")
+    }
+}
+
+trait Brings {
+    async fn bring(&self, story: &Story, records: &[Value]) -> Tallied;
+}
+
+/// A product whose user connects, presses Deny, and stays out.
+async fn a_day() -> Story {
+    let story = Story::installed().await;
+    story.connected().await;
+    let browser = story.signed_in("Mallory").await;
+    story.leave(&browser).await.click("sam@acme.example").await.click("Deny").await;
+    let out = story.signed_in("Mallory").await;
+    story.leave(&out).await;
+    story.wish(json!({})).await;
+    story.pass(SignedDuration::from_mins(31));
+    story.stack.sweep().await;
+    story
+}
+
+#[tokio::test]
+async fn a_session_is_counted_once_a_step_where_it_was_created() {
+    let story = a_day().await;
+    story.stack.tally().await;
+
+    let sums = counts(&story.stack.store).await;
+
+    let of = |name: &str| sums.get(name).copied().unwrap_or_default();
+    let all = |step: &str| {
+        ["production", "unknown"].map(|kind| of(&format!("{kind}/sessions/{step}"))).iter().sum::<i64>()
+    };
+    assert_eq!(all("created"), 4, "{sums:?}");
+    assert_eq!(
+        (all("opened"), all("redirected"), all("returned"), all("connected")),
+        (3, 3, 1, 1),
+        "{sums:?}"
+    );
+    assert_eq!((all("failed"), all("lost")), (1, 1), "{sums:?}");
+    assert_eq!(
+        sums.iter().filter(|(name, _)| name.contains("/failures/")).map(|(_, count)| count).sum::<i64>(),
+        2
+    );
+    assert_eq!(of("unknown/sessions/created"), 1, "the one that was never opened: {sums:?}");
+    let gauges = story.stack.store.gauges(&"fernway".parse().unwrap()).await.unwrap();
+    assert_eq!(
+        gauges[0].counts.iter().map(|(name, count)| (name.name(), *count)).collect::<Vec<_>>(),
+        [("production/connections/active".to_owned(), 1)]
+    );
+}
+
+#[tokio::test]
+async fn whatever_lambda_brings_again_is_counted_once() {
+    let story = a_day().await;
+    story.stack.tally().await;
+    let once = counts(&story.stack.store).await;
+    assert!(!once.is_empty());
+
+    let again = tallier(&story);
+    for size in [1, 3, 1000] {
+        for batch in batches(&story, size) {
+            let done = again.bring(&story, &batch).await;
+            assert_eq!(done.counted, 0, "{done:?}");
+        }
+    }
+    assert_eq!(counts(&story.stack.store).await, once);
+}
+
+#[tokio::test]
+async fn batches_in_any_cut_by_several_at_once_come_to_the_same() {
+    let story = a_day().await;
+    let cuts = batches(&story, 3);
+    // Two invocations have the same batch, as after a time-out; and a bisected batch comes after the whole one.
+    for batch in &cuts {
+        let (one, two) = (tallier(&story), tallier(&story));
+        let half = &batch[..batch.len().div_ceil(2)];
+        let (a, b) = tokio::join!(one.bring(&story, batch), two.bring(&story, batch));
+        assert!(a.counted.max(b.counted) <= batch.len());
+        tallier(&story).bring(&story, half).await;
+    }
+    let cut = counts(&story.stack.store).await;
+
+    let fresh = a_day().await;
+    fresh.stack.tally().await;
+    assert_eq!(cut, counts(&fresh.stack.store).await);
+}
+
+#[tokio::test]
+async fn a_batch_that_is_half_applied_goes_on_where_it_stopped() {
+    let story = a_day().await;
+    let all: Vec<Value> = batches(&story, 1000).concat();
+    for (after, effect) in [(0, true), (1, true), (2, false), (4, false), (7, true)] {
+        // From some write on the table fails, before or after it has carried the write out.
+        let dynamodb = &story.stack.dynamodb;
+        if effect {
+            dynamodb.inject(world::dynamodb::Fault::lose_answer().on(Which::Writes).after(after).times(3));
+        } else {
+            dynamodb.inject(
+                world::dynamodb::Fault::refuse("InternalServerError")
+                    .on(Which::Writes)
+                    .after(after)
+                    .times(30),
+            );
+        }
+        let event = story.stack.stream().event(all.clone());
+        let _ = tallier(&story).run(event, story.stack.clock.now()).await;
+        dynamodb.mend();
+    }
+    tallier(&story).bring(&story, &all).await;
+    let torn = counts(&story.stack.store).await;
+
+    let fresh = a_day().await;
+    fresh.stack.tally().await;
+    assert_eq!(torn, counts(&fresh.stack.store).await);
+}
+
+#[tokio::test]
+async fn a_batch_without_its_shard_is_refused_and_one_of_nothing_is_fine() {
+    let story = a_day().await;
+    let event: Event =
+        serde_json::from_value(json!({ "Records": batches(&story, 1)[0], "shardId": null })).unwrap();
+    let refused = tallier(&story).run(event, story.stack.clock.now()).await.unwrap_err();
+    assert!(refused.to_string().contains("TumblingWindowInSeconds"), "{refused}");
+    let nothing = serde_json::from_value(
+        json!({ "Records": [], "isFinalInvokeForWindow": true, "shardId": DynamoDb::shard(TABLE) }),
+    );
+    assert_eq!(
+        tallier(&story).run(nothing.unwrap(), story.stack.clock.now()).await.unwrap(),
+        Tallied::default()
+    );
+}
+
+#[tokio::test]
+async fn a_failure_is_resolved_by_the_customers_next_success_and_the_time_is_counted() {
+    let story = Story::installed().await;
+    let browser = story.signed_in("Alice").await;
+    for _ in 0..2 {
+        story.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
+        story.stack.tally().await;
+        story.pass(SignedDuration::from_mins(50));
+        browser.forget_cookies();
+        browser.get(&story.stack.product).await.click("Alice").await;
+    }
+    let open = story.call("GET", "/v1/failures?resolved=false", None).await;
+    assert_eq!(open.body["failures"].as_array().unwrap().len(), 2, "{}", open.body);
+
+    let connection = story.connected().await;
+    assert_eq!(story.stack.tally().await.resolved, 2);
+
+    let found = story.call("GET", "/v1/failures?resolved=true", None).await;
+    let failures = found.body["failures"].as_array().unwrap();
+    assert_eq!(failures.len(), 2, "{}", found.body);
+    for failure in failures {
+        assert_eq!(failure["resolved"]["at"], "2026-11-22T10:40:00Z", "{failure}");
+        assert_eq!(failure["resolved"]["connection_id"], connection.as_str());
+        assert!(failure["resolved"]["session_id"].as_str().unwrap().starts_with("cs_"));
+    }
+    let summary = story.call("GET", "/v1/failures/summary?from=2026-11-22T00:00:00Z", None).await;
+    let fixed = &summary.body["fixed"];
+    assert_eq!(
+        (fixed[0]["count"].as_u64(), fixed.as_array().unwrap().len()),
+        (Some(1), 1),
+        "from the first: {fixed}"
+    );
+    let median = fixed[0]["median_minutes"].as_i64().unwrap();
+    assert!((90..=180).contains(&median), "100 minutes are in that band: {fixed}");
+}
+
+#[tokio::test]
+async fn a_success_that_is_tallied_before_the_failure_resolves_it_all_the_same() {
+    let story = Story::installed().await;
+    let browser = story.signed_in("Alice").await;
+    story.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
+    story.pass(SignedDuration::from_mins(5));
+    browser.forget_cookies();
+    browser.get(&story.stack.product).await.click("Alice").await;
+    story.connect(&browser).await;
+
+    // Two shards: the failures' lags behind.
+    let (failures, others): (Vec<Value>, Vec<Value>) = batches(&story, 1000)
+        .concat()
+        .into_iter()
+        .partition(|record| record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap().starts_with("FAILURE#"));
+    assert_eq!(failures.len(), 1);
+    for (shard, records) in [("shard-a", others), ("shard-b", failures)] {
+        let mut event = story.stack.stream().event(records);
+        event.shard = Some(shard.into());
+        tallier(&story).run(event, story.stack.clock.now()).await.unwrap();
+    }
+
+    let found = story.call("GET", "/v1/failures?resolved=true", None).await;
+    assert_eq!(found.body["failures"].as_array().unwrap().len(), 1, "{}", found.body);
+}
+
+#[tokio::test]
+async fn a_connections_refreshes_are_counted_and_resolve_their_own_failures_alone() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let reported = json!({ "code": "API_DISABLED_FOR_ORG", "http_status": 403 });
+    story.call("POST", &format!("/v1/connections/{connection}/failures"), Some(reported)).await;
+    story.stack.salesforce.queue_token_fault(Fault::Answer {
+        status: 400,
+        error: "invalid_grant".into(),
+        description: "ip restricted".into(),
+    });
+    story.pass(SignedDuration::from_mins(16));
+    assert_eq!(story.token(&connection).await.problem(), "blocked-by-org");
+    story.pass(SignedDuration::from_mins(90));
+    assert_eq!(story.token(&connection).await.status, 200);
+    story.stack.tally().await;
+
+    let summary = story.call("GET", "/v1/failures/summary?from=2026-11-22T00:00:00Z", None).await;
+    assert_eq!(summary.body["refreshes"], json!({ "blocked": 1, "refreshed": 1 }), "{}", summary.body);
+    let open = story.call("GET", "/v1/failures?resolved=false", None).await;
+    let open = open.body["failures"].as_array().unwrap();
+    assert_eq!((open.len(), open[0]["stage"].as_str()), (1, Some("api")), "a token proves no API: {open:?}");
+}
+
+#[tokio::test]
+async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
+    let story = a_day().await;
+    let wish = story.wish(json!({ "environment": "sandbox" })).await;
+    let trouble = story.stack.browser().get(&format!("{}/trouble", wish.text("connect_url"))).await;
+    trouble
+        .fill("pasted", "error=invalid_client&error_description=app+must+be+installed+into+org")
+        .click("Show me what to do")
+        .await;
+    story.stack.tally().await;
+
+    let by = |by: &str| {
+        let path = format!("/v1/failures/summary?from=2026-11-22T00:00:00Z&by={by}");
+        let story = &story;
+        async move {
+            let answer = story.call("GET", &path, None).await;
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            answer.body
+        }
+    };
+    let by_stage = by("stage").await;
+    let row = |stage: &str, count: u32, reported: u32| json!({ "stage": stage, "count": count, "of_these_reported": reported });
+    assert_eq!(
+        by_stage["failures"],
+        json!([row("authorize", 1, 1), row("callback", 1, 0), row("lost", 1, 0)])
+    );
+    assert_eq!(by_stage["sessions"]["created"], 5);
+    let by_all = by("time,cause,app,environment,stage,provenance").await;
+    assert_eq!(by_all["failures"].as_array().unwrap().len(), 3, "{by_all}");
+    assert_eq!(by_all["failures"][0]["time"], "2026-11-22T00:00:00Z");
+    assert!(by_all["counted_until"].as_str().unwrap() <= by_all["counted_at"].as_str().unwrap());
+    let hours = story.call("GET", "/v1/failures/summary?bucket=hour&by=time&environment=sandbox", None).await;
+    assert_eq!(
+        hours.body["failures"],
+        json!([{ "time": "2026-11-22T09:00:00Z", "count": 1, "of_these_reported": 1 }])
+    );
+
+    for bad in ["?by=customer", "?bucket=week", "?from=x", "?group=cause", "?from=2020-01-01T00:00:00Z"] {
+        let refused = story.call("GET", &format!("/v1/failures/summary{bad}"), None).await;
+        assert_eq!((refused.status, refused.problem()), (400, "bad-request"), "{bad}");
+    }
+    let other = story.stack.api_key("tidewater").expose().to_owned();
+    let of_other = story.call_with(&other, &[], "GET", "/v1/failures/summary", None).await;
+    assert_eq!(of_other.body["failures"], json!([]), "another product's");
+    assert_eq!(of_other.body["sessions"], json!({}));
+}
+
+#[tokio::test]
+async fn a_range_costs_a_request_a_month_and_tallying_costs_what_the_docs_say() {
+    let story = Story::installed().await;
+    story.stack.tally().await;
+    story.connected().await;
+    story.stack.dynamodb.reset_counts();
+    story.stack.tally().await;
+    let requests = story.stack.dynamodb.requests();
+    let written: f64 = requests.iter().map(|request| request.write_units).sum();
+    let operations: Vec<&str> = requests.iter().map(|request| request.operation.as_str()).collect();
+    // docs/costs.md reckons with these: read the mark; note the success; count. One batch, however many changes.
+    assert_eq!(operations, ["GetItem", "UpdateItem", "Query", "TransactWriteItems"]);
+    assert!(written <= 11.0, "{written} write units");
+
+    for (range, most) in
+        [("?from=2026-10-24T00:00:00Z", 2), ("?bucket=hour", 2), ("?from=2026-01-01T00:00:00Z", 11)]
+    {
+        story.call("GET", "/v1/failures", None).await;
+        story.stack.dynamodb.reset_counts();
+        assert_eq!(story.call("GET", &format!("/v1/failures/summary{range}"), None).await.status, 200);
+        let requests = story.stack.dynamodb.requests();
+        assert!(requests.len() <= most, "{range}: {requests:?}");
+        assert!(requests.iter().all(|request| request.operation == "Query"), "{requests:?}");
+    }
+}
