@@ -94,7 +94,7 @@ async fn main() {
         println!("{}", pages::measure(&stage).await);
     }
     if arguments.has(Part::Storm) {
-        println!("{}", storm::measure(&stage).await);
+        println!("{}", storm::measure().await);
     }
     if arguments.has(Part::Flows) {
         println!("{}", flows::measure().await);
