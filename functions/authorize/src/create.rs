@@ -7,8 +7,9 @@ use domain::{
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use service::{Problem, Request, Response, asked, request, respond};
+use service::{Problem, Request, Response, asked, observe::of_session, request, respond};
 use store::{Created, connections::Listed};
+use telemetry::{Outcome, ended};
 
 use crate::{Authorize, error::Failed, show::SessionView};
 
@@ -62,6 +63,8 @@ impl Authorize {
                 .into());
             }
         };
+        of_session(&session);
+        ended(Outcome::Created);
         let connect_url = self.platform.settings.public_url.at(&format!("/connect/{}", key.expose()));
         let view = SessionView::of(&session, &self.platform.settings.public_url, now).with_link(connect_url);
         Ok(respond::json(status, &view))

@@ -19,6 +19,7 @@ use service::{
     respond::{redirect, set_cookie},
 };
 use store::Begun;
+use telemetry::{Outcome, ended};
 
 use crate::{
     Authorize,
@@ -106,6 +107,7 @@ impl Authorize {
                 fresh_login: chosen.fresh_login,
             },
         );
+        ended(Outcome::Redirected);
         let mut response = redirect(to.as_str());
         // It outlives the trip: who comes back too late is known, and told so.
         set_cookie(&mut response, &attempt_cookie(&attempt.id), browser.expose(), BOUND.as_secs());

@@ -19,7 +19,9 @@ mod show;
 
 use domain::{App, ConnectSession, Product};
 use jiff::Timestamp;
-use service::{Platform, Problem, Request, Response, Route, failures::internal, notices};
+use service::{
+    Platform, Problem, Request, Response, Route, failures::internal, notices, observe::of_session,
+};
 use std::sync::Arc;
 
 use error::Failed;
@@ -51,6 +53,7 @@ impl Authorize {
 
     /// The product and the app that a session names.
     async fn parties(&self, session: &ConnectSession, now: Timestamp) -> Result<(Arc<Product>, App), Failed> {
+        of_session(session);
         let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
         found.ok_or(Failed::Unconfigured)
     }

@@ -7,5 +7,5 @@ use service::Platform;
 async fn main() -> Result<(), lambda_http::Error> {
     // It lives as long as the process.
     let authorize: &'static Authorize = Box::leak(Box::new(Authorize::new(Platform::from_env()?)));
-    service::serve(|request, now| authorize.respond(request, now)).await
+    service::serve("authorize", |request, now| authorize.respond(request, now)).await
 }

@@ -11,6 +11,7 @@ use service::{
     failures::refused,
     respond::{Forms, page, redirect},
 };
+use telemetry::{Outcome, ended};
 
 use crate::{Authorize, around::Around, error::Failed};
 
@@ -23,6 +24,7 @@ impl Authorize {
         if let Some(over) = over(&key, &session, &product, now) {
             return Ok(over);
         }
+        ended(Outcome::Opened);
         let fixed = self.fixed_host(&session)?;
         let around = self.around(&session, &product, &app).await;
         let chosen = around.renews.as_ref().map(|target| target.environment);

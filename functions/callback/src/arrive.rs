@@ -13,6 +13,11 @@ use service::{
     respond::redirect,
 };
 use store::{Claim, ConnectionRecord, NewConnection, StoreError, Tokens};
+use telemetry::{
+    Fact,
+    Outcome::{Connected, Returned},
+    about, ended, step,
+};
 use url::Url;
 
 use crate::{
@@ -31,7 +36,7 @@ pub(crate) const SAVES: u32 = 3;
 impl Callback {
     pub(crate) async fn arrive(&self, request: &Request, now: Timestamp) -> Result<Response, Ended> {
         let answer = Answer::read(request).ok_or(Ended::Stray(Stray::NoState))?;
-        let (attempt, browser) = self.claim(request, &answer, now).await?;
+        let (attempt, browser) = step!("claim", self.claim(request, &answer, now)).await?;
         let code = match answer.outcome {
             Outcome::Approved(code) => code,
             Outcome::Declined { code, description } => {
@@ -44,11 +49,11 @@ impl Callback {
             }
         };
         let (product, app) = self.parties(&attempt, now).await?;
-        let grant = match self.exchange(&attempt, &app, &code, &browser, now).await {
+        let grant = match step!("exchange", self.exchange(&attempt, &app, &code, &browser, now)).await {
             Ok(grant) => grant,
             Err(error) => return Err(exchange_failed(attempt, error)),
         };
-        let record = match self.record(&attempt, &app, &grant, product.redeem, now).await {
+        let record = match step!("seal", self.record(&attempt, &app, &grant, product.redeem, now)).await {
             Ok(record) => record,
             Err(error) => {
                 self.give_back(&attempt, &grant).await;
@@ -60,7 +65,7 @@ impl Callback {
             return Box::pin(self.reconnect(request, back, of, record, now)).await;
         }
         let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
-        match self.save(&attempt, &record, receipt.as_ref(), &app, now).await {
+        match step!("store", self.save(&attempt, &record, receipt.as_ref(), &app, now)).await {
             Ok(true) => {}
             Ok(false) => {
                 self.give_back(&attempt, &grant).await;
@@ -187,6 +192,9 @@ pub(crate) fn back_to_product(
     connection: &ConnectionId,
     receipt: Option<&Receipt>,
 ) -> Response {
+    about(Fact::Session, session.as_str());
+    about(Fact::Connection, connection.as_str());
+    ended(if receipt.is_some() { Returned } else { Connected });
     let mut url = return_to.clone();
     url.query_pairs_mut().append_pair("connect_session", session.as_str());
     match receipt {

@@ -9,9 +9,11 @@ use service::{
     Response,
     failures::{Met, Of, diagnose, internal, refused},
     notices::{unavailable, unknown_link, used_link},
+    observe::of_attempt,
     respond::{Forms, page, redirect},
 };
 use store::{SecretError, StoreError};
+use telemetry::Outcome;
 
 use crate::Callback;
 
@@ -100,6 +102,7 @@ impl Callback {
         match ended {
             Ended::Stray(why) => {
                 refused(why);
+                telemetry::ended(Outcome::Stray);
                 if let Err(error) = self.platform.store.count_stray(now).await {
                     internal(&error);
                 }
@@ -161,6 +164,7 @@ impl Callback {
             met = met.because(error);
         }
         let (failure, _) = diagnose(met, now);
+        telemetry::ended(Outcome::Failed);
         self.platform.store.fail_session(&attempt.session, &failure).await?;
         Ok(redirect(&format!("/help/{}", failure.id)))
     }
@@ -171,6 +175,7 @@ impl Callback {
         attempt: &Attempt,
         now: Timestamp,
     ) -> Result<(std::sync::Arc<Product>, App), Ended> {
+        of_attempt(attempt);
         let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
         found.ok_or_else(|| Ended::Unconfigured(attempt.product.to_string()))
     }

@@ -7,5 +7,5 @@ use service::Platform;
 async fn main() -> Result<(), lambda_http::Error> {
     // It lives as long as the process.
     let callback: &'static Callback = Box::leak(Box::new(Callback::new(Platform::from_env()?)?));
-    service::serve(|request, now| callback.respond(request, now)).await
+    service::serve("callback", |request, now| callback.respond(request, now)).await
 }

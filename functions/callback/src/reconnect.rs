@@ -13,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use salesforce::Grant;
 use service::{Request, Response, failures::internal, request::bound_key, respond::redirect};
 use store::{ConnectionRecord, Reconnect, Redeemed, SecretError, Settled, StoreError, TakenOver, Takeover};
+use telemetry::{Outcome, ended};
 
 use crate::{
     Callback,
@@ -136,8 +137,12 @@ impl Callback {
         let change = Change { before: whose(&before.connection), after: whose(&new.connection) };
         let store = &self.platform.store;
         let parked = self.insist(&new.connection.id, || store.park(&new, &change, until)).await;
-        let kept =
-            parked.map(|parked| parked.then(|| redirect(&format!("/connect/{}/confirm", key.expose()))));
+        let kept = parked.map(|parked| {
+            parked.then(|| {
+                ended(Outcome::Parked);
+                redirect(&format!("/connect/{}/confirm", key.expose()))
+            })
+        });
         self.or_give_back(back, before, kept).await
     }
 

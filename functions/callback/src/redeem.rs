@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 use service::{
     Problem, Refused, Request, Response,
     failures::{Met, Of, diagnose, internal},
+    observe::of_connection,
     request, respond,
     views::{ConnectionView, IdentityView},
 };
 use store::{ConnectionRecord, Reconnect, Redeemed, Settled, StoreError};
+use telemetry::{Fact, Outcome, about, ended};
 
 use crate::{
     Callback,
@@ -98,6 +100,7 @@ impl Callback {
     ) -> Result<Response, Unredeemed> {
         let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
         let session: SessionId = id.parse().map_err(|_| Problem::not_found("connect session"))?;
+        about(Fact::Session, session.as_str());
         let call: Call = request::json(request)?;
         let receipt = Receipt::new(call.receipt);
         let record = match receipt.connection() {
@@ -131,6 +134,8 @@ impl Callback {
         match (self.platform.store.redeem(redemption, now).await?, record) {
             (Redeemed::Yes, Some(record)) => {
                 let connection = Connection { state: ConnectionState::Active, ..record.connection };
+                of_connection(&connection);
+                ended(Outcome::Connected);
                 Ok(respond::json(StatusCode::OK, &ConnectionView::from(&connection)))
             }
             (Redeemed::Yes, None) => Err(Problem::not_found("connection").into()),
@@ -154,6 +159,8 @@ impl Callback {
         // Read again: the new grant may not have outlived the old one.
         let stands = self.platform.store.connection(&taken.after.id).await?;
         let after = stands.map_or(taken.after, |record| record.connection);
+        of_connection(&after);
+        ended(Outcome::Connected);
         let view = Reconnected {
             connection: ConnectionView::from(&after),
             reconnected: ReconnectedView {

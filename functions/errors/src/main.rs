@@ -7,5 +7,5 @@ use service::Platform;
 async fn main() -> Result<(), lambda_http::Error> {
     // It lives as long as the process.
     let errors: &'static Errors = Box::leak(Box::new(Errors::new(Platform::from_env()?)));
-    service::serve(|request, now| errors.respond(request, now)).await
+    service::serve("errors", |request, now| errors.respond(request, now)).await
 }

@@ -16,6 +16,7 @@ use service::{
     views::CauseView,
 };
 use store::StoreError;
+use telemetry::{Outcome, ended};
 
 use crate::Errors;
 
@@ -120,6 +121,7 @@ impl Errors {
             Recorded::Before(failure) => (StatusCode::OK, failure),
             Recorded::TooMany => return Err(too_many().into()),
         };
+        ended(Outcome::Reported);
         let mut causes = ranked.iter().map(|found| CauseView::new(found, product, app, &listed.customer));
         let (Some(cause), Some(first)) = (causes.next(), ranked.first()) else {
             return Err(unknown().into());

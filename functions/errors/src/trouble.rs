@@ -15,6 +15,7 @@ use service::{
     request::{Form, is_same_origin},
     respond::{Forms, page, redirect},
 };
+use telemetry::{Outcome, ended};
 
 use crate::{Errors, error::Failed};
 
@@ -52,6 +53,7 @@ impl Errors {
         if !self.platform.store.report_failure(&session.id, &failure).await? {
             return self.ask(&key, &session, StatusCode::TOO_MANY_REQUESTS, seen, now).await;
         }
+        ended(Outcome::Reported);
         Ok(redirect(&format!("/help/{}", failure.id)))
     }
 

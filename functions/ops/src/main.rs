@@ -7,5 +7,5 @@ use service::Platform;
 async fn main() -> Result<(), lambda_http::Error> {
     // It lives as long as the process.
     let ops: &'static Ops = Box::leak(Box::new(Ops::new(Platform::from_env()?)));
-    service::serve(|request, now| ops.respond(request, now)).await
+    service::serve("ops", |request, now| ops.respond(request, now)).await
 }

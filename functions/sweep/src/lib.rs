@@ -28,6 +28,7 @@ use service::{
     failures::{Met, Of, diagnose, internal},
 };
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
+use telemetry::{Metric, add, carried, counted, ended, most, step};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::connections::REFRESH_AGAIN;
@@ -130,6 +131,7 @@ impl Sweep {
         while let Some(done) = running.join_next().await {
             swept.count(done);
         }
+        swept.tell();
         Ok(swept)
     }
 
@@ -145,7 +147,10 @@ impl Sweep {
         let mut after = None;
         loop {
             let page = self.platform.store.due(shard, time.now(), BATCH, after).await?;
-            for due in page.items {
+            if let Some((since, _)) = page.items.first() {
+                most(Metric::SweepOverdue, time.now().duration_since(*since).as_secs_f64());
+            }
+            for (_, due) in page.items {
                 if running.len() == AT_ONCE
                     && let Some(done) = running.join_next().await
                 {
@@ -155,7 +160,7 @@ impl Sweep {
                     swept.cut_short = true;
                     return Ok(());
                 }
-                running.spawn(self.clone().deal_with(due, time));
+                running.spawn(carried(step!("due", self.clone().deal_with(due, time))));
             }
             if page.next.is_none() {
                 return Ok(());
@@ -202,6 +207,27 @@ impl Sweep {
 }
 
 impl Swept {
+    /// What of a run an alarm looks at, and the rest for its line.
+    fn tell(&self) {
+        ended(telemetry::Outcome::Swept);
+        most(Metric::SweepOverdue, 0.0);
+        add(Metric::SweepPutOff, self.put_off.into());
+        add(Metric::SweepCutShort, u8::from(self.cut_short).into());
+        for (name, number) in [
+            ("lost", self.lost),
+            ("unredeemed", self.unredeemed),
+            ("unconfirmed", self.unconfirmed),
+            ("revoked", self.revoked),
+            ("refreshed", self.refreshed),
+            ("stopped", self.stopped),
+            ("restored", self.restored),
+            ("put_off", self.put_off),
+            ("unread", self.unread),
+        ] {
+            counted(name, number.into());
+        }
+    }
+
     fn count(&mut self, done: Result<Outcome, JoinError>) {
         match done.unwrap_or(Outcome::PutOff) {
             Outcome::Nothing => {}

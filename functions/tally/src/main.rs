@@ -9,7 +9,7 @@ use tally::{Event, Tally};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    init_logs();
+    init_logs(false);
     let tally = &Tally::new(Platform::from_env()?.store);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async move {
         let done = tally.run(event.payload, now()).await?;

@@ -5,8 +5,8 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::{
-    Problem, Request, Response, caller::Caller, failures::internal, request::Form, respond,
-    views::ConnectionView,
+    Problem, Request, Response, caller::Caller, failures::internal, observe::of_connection, request::Form,
+    respond, views::ConnectionView,
 };
 use store::{
     ConnectionRecord,
@@ -64,7 +64,11 @@ impl Token {
         let unknown = || Problem::not_found("connection");
         let id: ConnectionId = id.parse().map_err(|_| unknown())?;
         let record = self.platform.store.connection(&id).await?.ok_or_else(unknown)?;
-        if record.connection.product == caller.product.id { Ok(record) } else { Err(unknown().into()) }
+        if record.connection.product != caller.product.id {
+            return Err(unknown().into());
+        }
+        of_connection(&record.connection);
+        Ok(record)
     }
 
     pub(crate) async fn list(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {

@@ -11,6 +11,7 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use service::{Invocation, Problem, Request, Response, failures::internal, request, respond};
 use store::{ConnectionRecord, Field, Owner};
+use telemetry::{Fact, Outcome, about, ended};
 
 use crate::{
     Token,
@@ -85,8 +86,16 @@ impl Token {
         match self.usable(record, app, &need, &time).await? {
             Renewal::Fresh(record) => self.view(app, &record, None).await,
             Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
-            Renewal::NotYet(seconds) => Err(not_yet(seconds).into()),
-            Renewal::Stopped(why) => Err(stopped(&id, &why, &self.platform.settings.public_url).into()),
+            Renewal::NotYet(seconds) => {
+                ended(Outcome::NotReady);
+                Err(not_yet(seconds).into())
+            }
+            Renewal::Stopped(why) => {
+                ended(Outcome::Stopped);
+                about(Fact::Cause, why.cause.id);
+                about(Fact::Reference, why.failure.reference());
+                Err(stopped(&id, &why, &self.platform.settings.public_url).into())
+            }
             Renewal::Gone => Err(Problem::not_found("connection").into()),
         }
     }
@@ -155,6 +164,7 @@ impl Token {
     ) -> Result<Response, Failed> {
         let connection = &record.connection;
         let token = self.open(record).await?;
+        ended(Outcome::HandedOut);
         let view = TokenView {
             connection_id: connection.id.as_str(),
             access_token: token.expose(),

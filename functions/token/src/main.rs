@@ -8,5 +8,5 @@ async fn main() -> Result<(), lambda_http::Error> {
     // It lives as long as the process.
     let token: &'static Token = Box::leak(Box::new(Token::new(Platform::from_env()?)?));
     tokio::spawn(token.warm_up());
-    service::serve(|request, now| token.respond(request, now)).await
+    service::serve("token", |request, now| token.respond(request, now)).await
 }

@@ -10,6 +10,7 @@ use domain::{
 use salesforce::{Grant, LoginHost, Registration, SalesforceError};
 use service::failures::{diagnose, internal};
 use store::{ConnectionRecord, Field, Lease, Renewed, Saved};
+use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Ask, RefreshError, Refresher, Renewal, SEND, Stop, life, met};
@@ -46,15 +47,16 @@ impl Refresher {
                 return Err(error);
             }
         };
-        let Some(token) = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now()).await? else {
+        let began = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now());
+        let Some(token) = step!("begin", began).await? else {
             return Ok(Renewal::NotYet(1));
         };
         if !ask.time.has(SEND) {
             self.platform.store.release(lease).await?;
             return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
         }
-        match self.send(&prepared, lease, ask, &token).await {
-            Ok(grant) => self.keep(lease, ask, &prepared, grant).await,
+        match step!("send", self.send(&prepared, lease, ask, &token)).await {
+            Ok(grant) => step!("keep", self.keep(lease, ask, &prepared, grant)).await,
             Err(error) if error.may_have_spent() => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
@@ -102,6 +104,7 @@ impl Refresher {
                 return Err(error);
             }
             internal(&error);
+            add(Metric::Retries, 1.0);
             sleep(wait).await;
             wait *= 2;
         }
@@ -199,6 +202,7 @@ impl Refresher {
                 Err(_) => break,
             }
         }
+        add(Metric::FallbackAnswers, 1.0);
         self.fallback.keep(lease, renewed).await?;
         Ok(Kept::Waiting)
     }

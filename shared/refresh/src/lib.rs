@@ -37,6 +37,7 @@ use service::{
     failures::{Met, Of, diagnose},
 };
 use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
+use telemetry::{Metric, emf::MILLISECOND, refreshed, sample, step};
 use tokio::time::sleep;
 
 use flights::{Ended, Flights, Turn};
@@ -65,6 +66,23 @@ pub enum Renewal {
     Stopped(Stopped),
     /// The connection is gone, or on its way out.
     Gone,
+}
+
+impl Renewal {
+    /// The word that it is counted under.
+    fn word(&self) -> telemetry::Refresh {
+        use telemetry::Refresh;
+        match self {
+            Self::Fresh(_) => Refresh::Fresh,
+            Self::StillWorks(..) => Refresh::StillWorks,
+            Self::NotYet(_) => Refresh::NotYet,
+            Self::Stopped(Stopped { stop: Stop::Reauthorize, .. }) => Refresh::Reauthorize,
+            Self::Stopped(Stopped { stop: Stop::Blocked, .. }) => Refresh::Blocked,
+            Self::Stopped(Stopped { stop: Stop::Incident, .. }) => Refresh::Incident,
+            Self::Stopped(Stopped { stop: Stop::Rejected, .. }) => Refresh::Rejected,
+            Self::Gone => Refresh::Gone,
+        }
+    }
 }
 
 /// Why there is no token, and who can change it.
@@ -185,6 +203,18 @@ impl Refresher {
         need: &Need,
         time: &Invocation,
     ) -> Result<Renewal, RefreshError> {
+        let renewed = Box::pin(step!("refresh", self.turn(record, app, need, time))).await;
+        refreshed(renewed.as_ref().map_or(telemetry::Refresh::Error, Renewal::word));
+        renewed
+    }
+
+    async fn turn(
+        &self,
+        record: ConnectionRecord,
+        app: &App,
+        need: &Need,
+        time: &Invocation,
+    ) -> Result<Renewal, RefreshError> {
         let ask = Ask { app, need, time };
         let record = Box::new(record);
         match self.flights.join(&record.connection.id) {
@@ -262,7 +292,7 @@ impl Refresher {
                 return Ok(Self::meanwhile(record, ask, "there is no time for a refresh"));
             }
             if !record.is_leased(now) {
-                match self.platform.store.lease(&record, now).await? {
+                match step!("lease", self.platform.store.lease(&record, now)).await? {
                     Leased::Yes(lease) => return self.refresh(&lease, ask).await,
                     Leased::Gone => return Ok(Renewal::Gone),
                     Leased::No(current) => record = current,
@@ -276,7 +306,9 @@ impl Refresher {
             }
             if record.may_still_answer(time.now()) {
                 // Spread out: a thousand callers of one token must not read in step.
-                sleep(wait * 3 / 4 + Duration::from_millis(fastrand::u64(..256))).await;
+                let wait = wait * 3 / 4 + Duration::from_millis(fastrand::u64(..256));
+                sample(Metric::LeaseWaits, wait.as_secs_f64() / MILLISECOND);
+                sleep(wait).await;
             } else {
                 self.platform.store.mark_refresh_unknown(&record, time.now()).await?;
             }

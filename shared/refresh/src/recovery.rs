@@ -12,6 +12,7 @@ use store::{
     ConnectionRecord, Field, Lease, Leased, Owner, Saved, StoreError, Waiting,
     leases::{LEASE, RECOVERY_AFTER},
 };
+use telemetry::{Metric, add, step};
 
 use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, Stop, met};
 
@@ -58,8 +59,8 @@ impl Refresher {
             return Ok(Renewal::NotYet(2));
         };
         let token = self.platform.store.open_for_recovery(&lease, &self.vault).await?;
-        match self.send(&prepared, &lease, ask, &token).await {
-            Ok(grant) => self.keep(&lease, ask, &prepared, grant).await,
+        match step!("send", self.send(&prepared, &lease, ask, &token)).await {
+            Ok(grant) => step!("keep", self.keep(&lease, ask, &prepared, grant)).await,
             Err(error) if error.may_have_spent() => {
                 internal(&error);
                 self.lost(lease.record(), ask).await
@@ -133,6 +134,7 @@ impl Refresher {
         let (mut stored, mut put_off, mut after) = (0, 0, None);
         loop {
             let page = self.fallback.all(BATCH, after).await?;
+            add(Metric::FallbackAnswers, u32::try_from(page.items.len()).unwrap_or(u32::MAX).into());
             for waiting in &page.items {
                 match self.restore(waiting).await {
                     Ok(record) => stored += u32::from(record.is_some()),

@@ -6,8 +6,11 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, LazyLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
+
+use telemetry::{Metric, add, emf::MILLISECOND, sample, spans::TARGET};
+use tracing::{Instrument as _, field::Empty, info_span};
 
 /// Salesforce's answers are a few kB; a token may be a JWT of some kB more.
 const MAX_BODY: usize = 256 * 1024;
@@ -83,6 +86,14 @@ impl Http {
         Self::lazily(|| built(settings().dns_resolver(Arc::new(ThisMachine)).timeout(OPERATOR)))
     }
 
+    /// The client of a collector of traces, which may listen in the sandbox itself: http as well.
+    ///
+    /// # Panics
+    /// If the TLS library refuses its own defaults.
+    pub fn to_collector() -> Self {
+        Self::lazily(|| built(settings()))
+    }
+
     /// A client that takes another way than the network.
     pub fn through(transport: impl Transport + 'static) -> Self {
         Self(Way::Other(Arc::new(transport)))
@@ -92,8 +103,28 @@ impl Http {
         Self(Way::Network(Arc::new(LazyLock::new(build))))
     }
 
-    /// Sends a request and reads the whole answer.
+    /// Sends a request and reads the whole answer. What it took is counted.
     pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoAnswer> {
+        let began = Instant::now();
+        let span = info_span!(
+            target: TARGET,
+            "salesforce",
+            method = request.method().as_str(),
+            endpoint = endpoint(request.uri().path()),
+            status = Empty
+        );
+        let answer = self.carry(request).instrument(span.clone()).await;
+        if let Ok(answer) = &answer {
+            span.record("status", u64::from(answer.status().as_u16()));
+        }
+        sample(Metric::SalesforceTime, began.elapsed().as_secs_f64() / MILLISECOND);
+        if answer.as_ref().map_or(true, |answer| answer.status().is_server_error()) {
+            add(Metric::SalesforceErrors, 1.0);
+        }
+        answer
+    }
+
+    async fn carry(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoAnswer> {
         let client = match &self.0 {
             Way::Network(client) => client,
             Way::Other(transport) => return transport.send(request).await,
@@ -122,6 +153,20 @@ impl Http {
             oversized: false,
         })
     }
+}
+
+/// What of a path a span tells: which of Salesforce's endpoints, never an org, a user or a record.
+fn endpoint(path: &str) -> &'static str {
+    const KNOWN: [&str; 7] = [
+        "/services/oauth2/token",
+        "/services/oauth2/revoke",
+        "/services/oauth2/introspect",
+        "/services/oauth2/userinfo",
+        "/services/data",
+        "/id/",
+        "/v1/traces",
+    ];
+    KNOWN.into_iter().find(|known| path.starts_with(known)).unwrap_or("other")
 }
 
 impl Default for Http {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use domain::{Product, secret::ApiKey};
 use jiff::Timestamp;
 use store::StoreError;
+use telemetry::{Fact, about};
 
 use crate::{Products, Request, request};
 
@@ -24,6 +25,10 @@ impl Products {
         let Some(key) = request::bearer(request) else { return Ok(None) };
         let Some((id, _)) = key.claims() else { return Ok(None) };
         let Some(product) = self.get(&id, now).await? else { return Ok(None) };
-        Ok(product.admits(&key).is_some().then(|| Caller { product: Arc::clone(&product), key }))
+        if product.admits(&key).is_none() {
+            return Ok(None);
+        }
+        about(Fact::Product, product.id.as_str());
+        Ok(Some(Caller { product, key }))
     }
 }

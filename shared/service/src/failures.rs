@@ -2,12 +2,13 @@
 
 use domain::{
     App, Attempt, ConnectSession, Connection, ConnectionId, Customer, Environment, Evidence, Failure,
-    FailureId, OrgId, ProductId, SessionState, Stage,
-    diagnosis::{self, Actor, Context, Diagnosis},
+    FailureId, OrgId, ProductId, Provenance, SessionState, Stage,
+    diagnosis::{self, Actor, Cause, Context, Diagnosis},
     secret::Hash,
 };
 use jiff::{SignedDuration, Timestamp};
 use store::{Noted, StoreError, connections::Listed};
+use telemetry::{Fact, about, failed};
 
 use crate::Platform;
 
@@ -179,6 +180,7 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         confidence: diagnosis.ranked.first().map(|first| first.confidence),
         resolved: None,
     };
+    count(&failure, diagnosis.cause());
     log(&failure, diagnosis.cause().actor, error);
     (failure, diagnosis)
 }
@@ -208,6 +210,7 @@ impl Platform {
 /// Logs what failed on our own side, once, and gives the reference under which the log has it.
 pub fn internal(error: &dyn std::error::Error) -> String {
     let reference = format!("LK-{}", domain::id::base32(&domain::secret::random::<5>()).to_ascii_uppercase());
+    about(Fact::Reference, reference.as_str());
     tracing::error!(reference, error = %error, "failed: {error}");
     reference
 }
@@ -215,6 +218,23 @@ pub fn internal(error: &dyn std::error::Error) -> String {
 /// Logs why a visit was refused, once. What was sent is not repeated: it may be anybody's, and anything.
 pub fn refused(why: impl std::fmt::Display) {
     tracing::info!(refused = %why, "refused: {why}");
+}
+
+/// The same names as in the log, on the page and in the API.
+fn count(failure: &Failure, cause: &'static Cause) {
+    let Failure { stage, product, app, session, connection, evidence, .. } = failure;
+    failed(stage.word(), cause.id, evidence.provenance == Provenance::Reported);
+    about(Fact::Reference, failure.id.reference());
+    about(Fact::Cause, cause.id);
+    about(Fact::Stage, stage.word());
+    about(Fact::Product, product.as_str());
+    about(Fact::App, app.as_str());
+    if let Some(session) = session {
+        about(Fact::Session, session.as_str());
+    }
+    if let Some(connection) = connection {
+        about(Fact::Connection, connection.as_str());
+    }
 }
 
 fn log(failure: &Failure, actor: Actor, error: Option<&(dyn std::error::Error + Sync)>) {

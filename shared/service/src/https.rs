@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::client::{
     result::ConnectorError,
 };
 use aws_smithy_types::body::SdkBody;
+use http_body_util::Full;
 
 /// How long a connection may take to stand.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -52,7 +53,8 @@ impl HttpConnector for Https {
             if let Some(headers) = whole.headers_mut() {
                 *headers = std::mem::take(answer.headers_mut());
             }
-            let body = SdkBody::from(answer.bytes().await.map_err(unanswered)?);
+            // Not as bytes in memory, which the SDK prints at its most verbose level: a secret may be in them.
+            let body = SdkBody::from_body_1_x(Full::new(answer.bytes().await.map_err(unanswered)?));
             let whole = whole.body(body).map_err(|error| ConnectorError::other(error.into(), None))?;
             HttpResponse::try_from(whole).map_err(|error| ConnectorError::other(error.into(), None))
         })

@@ -5,6 +5,7 @@ use std::time::Duration;
 use domain::{Failure, Incident, incident::Over};
 use jiff::Timestamp;
 use store::waves::Part;
+use telemetry::{Metric, add};
 use tokio::{join, time::timeout};
 
 use crate::{Platform, failures::internal};
@@ -29,6 +30,7 @@ impl Platform {
         match timeout(PATIENCE, self.store.count_stop(product, over, cause, stopped, now)).await {
             Ok(Ok(Some(Part { incident, begins }))) => {
                 if begins {
+                    add(Metric::Incidents, 1.0);
                     tracing::error!(
                         incident = %incident.id,
                         scope = incident.scope.word(),

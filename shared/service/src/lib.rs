@@ -5,8 +5,11 @@
 //! | [`settings`] | the environment → typed settings, or an error that names the variable |
 //! | [`invocation`] | how much time is left before Lambda stops us |
 //! | [`platform`] | the clients and caches that a function is made of |
-//! | [`serve`] | the Lambda loop, the one reading of the clock, the one log line a request |
+//! | [`serve`] | the Lambda loop, the one reading of the clock |
 //! | [`https`] | the way to AWS |
+//! | [`observe`] | every invocation is watched, and ends in its line |
+//! | [`collector`] | where spans are sent, in a deployment that has a collector |
+//! | `metered` | what calls of AWS cost |
 //! | `tame` | any event makes a request: illegal bytes encoded, forged hosts forgotten |
 //! | [`request`] | paths, queries, cookies, bodies: read strictly, with limits |
 //! | [`respond`] | pages, redirects, JSON, problem documents: every answer's headers |
@@ -24,11 +27,14 @@
 
 pub mod asked;
 pub mod caller;
+pub mod collector;
 pub mod failures;
 pub mod https;
 mod incidents;
 pub mod invocation;
+mod metered;
 pub mod notices;
+pub mod observe;
 pub mod platform;
 pub mod request;
 pub mod respond;

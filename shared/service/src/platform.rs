@@ -8,7 +8,7 @@ use std::{
 };
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_runtime_api::client::{http::SharedHttpClient, interceptors::SharedInterceptor};
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 use domain::{App, AppId, Environment, Product, ProductId};
@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use salesforce::{Hosts, Http, Salesforce};
 use store::{Fallback, Secrets, Store, StoreError, Vault};
 
-use crate::{SettingError, Settings, failures::internal, https};
+use crate::{SettingError, Settings, failures::internal, https, metered::Metered};
 
 /// How long a product's configuration, and with it a revoked API key, is believed.
 pub const PRODUCT_AGE: SignedDuration = SignedDuration::from_secs(60);
@@ -188,12 +188,14 @@ impl Aws {
     fn dynamodb_client_of(&self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {
         let mut config = aws_sdk_dynamodb::config::Builder::from(config);
         config.set_endpoint_url(self.dynamodb.clone());
+        config.push_interceptor(SharedInterceptor::new(Metered));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     fn secrets_client_of(&self, config: &SdkConfig) -> aws_sdk_secretsmanager::Client {
         let mut config = aws_sdk_secretsmanager::config::Builder::from(config);
         config.set_endpoint_url(self.secrets_manager.clone());
+        config.push_interceptor(SharedInterceptor::new(Metered));
         aws_sdk_secretsmanager::Client::from_conf(config.build())
     }
 

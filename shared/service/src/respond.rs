@@ -4,6 +4,7 @@
 use http::{HeaderValue, StatusCode, header};
 use lambda_http::Body;
 use serde::Serialize;
+use telemetry::{Fact, about};
 
 /// An answer as lambda_http takes it.
 pub type Response = http::Response<Body>;
@@ -107,6 +108,7 @@ impl From<Problem> for Response {
     fn from(problem: Problem) -> Self {
         let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let kind = problem.kind.rsplit(':').next().unwrap_or_default();
+        about(Fact::Problem, kind);
         tracing::info!(
             problem = kind,
             status = problem.status,

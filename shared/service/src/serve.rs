@@ -1,6 +1,6 @@
-//! The Lambda loop: the one place that reads the clock and that logs a request.
+//! The Lambda loop: the one place that reads the clock, and where every invocation is watched.
 
-use std::{convert::Infallible, future::Future};
+use std::{convert::Infallible, future::Future, sync::Arc};
 
 use jiff::Timestamp;
 use lambda_http::{
@@ -9,25 +9,35 @@ use lambda_http::{
     service_fn,
 };
 
-use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+use telemetry::spans::{Spans, TARGET};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
-use crate::{Request, Response, tame::Tamed};
+use crate::{
+    Request, Response,
+    observe::{Asked, Observer, print},
+    tame::Tamed,
+};
 
 /// Answers requests until Lambda stops the sandbox: one at a time or, where Lambda says so
-/// (`AWS_LAMBDA_MAX_CONCURRENCY`, Managed Instances), several. Logs are JSON, one line a request: what was asked
-/// for (method and first path segment, never a key or a query) and what was answered.
-pub async fn serve<F, A>(respond: F) -> Result<(), lambda_http::Error>
+/// (`AWS_LAMBDA_MAX_CONCURRENCY`, Managed Instances), several. Logs are JSON, and each request ends in a line of
+/// its own: what was asked for, what it was about, what was answered, what it took.
+pub async fn serve<F, A>(function: &'static str, respond: F) -> Result<(), lambda_http::Error>
 where
     F: Fn(Request, Timestamp) -> A + Clone + Send + 'static,
     A: Future<Output = Response> + Send + 'static,
 {
-    init_logs();
+    let observer = Arc::new(Observer::from_env(function)?);
     let answers = Adapter::from(service_fn(move |request: Request| {
-        let asked = (request.method().clone(), section(request.uri().path()).to_owned());
-        let answer = respond(request, now());
+        let (observer, asked, now) = (Arc::clone(&observer), Asked::of(&request), now());
+        let answer = Box::pin(respond(request, now));
         async move {
-            let answer = answer.await;
-            tracing::info!(method = %asked.0, section = asked.1, status = answer.status().as_u16(), "answered");
+            let (answer, lines) = observer.request(asked, now, answer).await;
+            print(&lines);
             Ok::<_, Infallible>(answer)
         }
     }));
@@ -44,23 +54,18 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Starts JSON logs at the level that `RUST_LOG` sets: `info`, or `warn,refresh=debug`.
-pub fn init_logs() {
+/// Starts JSON logs at the level that `RUST_LOG` sets (`info`, or `warn,refresh=debug`), and keeps spans where there is a
+/// collector for them. Where there is none their target is off, so that a span costs the reading of a flag.
+pub fn init_logs(traced: bool) {
     // Not EnvFilter: its regular expressions, for spans that nobody names, are a fifth of a megabyte to load.
     let filter: Targets = std::env::var("RUST_LOG")
         .ok()
         .and_then(|filter| filter.parse().ok())
-        .unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
-    let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).without_time();
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let filter = filter.with_target(TARGET, LevelFilter::OFF);
+    let lines =
+        tracing_subscriber::fmt::layer().json().flatten_event(true).without_time().with_filter(filter);
+    let spans = traced.then(|| Spans.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO)));
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
-}
-
-fn section(path: &str) -> &str {
-    let mut segments = path.trim_start_matches('/').splitn(3, '/');
-    match (segments.next(), segments.next()) {
-        (Some("v1"), Some(collection)) => collection,
-        (Some(first), _) => first,
-        (None, _) => "",
-    }
+    let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
 }

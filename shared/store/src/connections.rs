@@ -482,7 +482,7 @@ impl Store {
         now: Timestamp,
         limit: i32,
         after: Option<Next>,
-    ) -> Result<Page<Due>, StoreError> {
+    ) -> Result<Page<(Timestamp, Due)>, StoreError> {
         let answer = self
             .client
             .query()
@@ -499,10 +499,11 @@ impl Store {
         let due = |pk: &str| {
             keys::connection_of(pk).map(Due::Connection).or_else(|| keys::session_of(pk).map(Due::Session))
         };
+        let read = |item: &Item| {
+            let since = item.get("due_at")?.as_n().ok()?.parse().ok()?;
+            Some((Timestamp::from_millisecond(since).ok()?, due(item.get("pk")?.as_s().ok()?)?))
+        };
         let items = answer.items.unwrap_or_default();
-        Ok(Page {
-            items: items.iter().filter_map(|item| due(item.get("pk")?.as_s().ok()?)).collect(),
-            next: answer.last_evaluated_key.map(Next),
-        })
+        Ok(Page { items: items.iter().filter_map(read).collect(), next: answer.last_evaluated_key.map(Next) })
     }
 }

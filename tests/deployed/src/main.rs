@@ -9,7 +9,11 @@ use clap::Parser;
 use lambda_runtime::{LambdaEvent, service_fn};
 use local::stack::registration;
 use salesforce::{Hosts, Http, Salesforce};
-use service::{Invocation, Platform, Settings, platform::Aws};
+use service::{
+    Invocation, Platform, Settings,
+    observe::{Observer, print},
+    platform::Aws,
+};
 use url::Url;
 use world::Clock;
 
@@ -66,28 +70,29 @@ async fn be_function(name: &str, site: &str) -> Result<(), Error> {
     match name {
         "authorize" => {
             let authorize: &'static _ = Box::leak(Box::new(authorize::Authorize::new(platform)));
-            service::serve(|request, now| authorize.respond(request, now)).await
+            service::serve("authorize", |request, now| authorize.respond(request, now)).await
         }
         "callback" => {
             let callback: &'static _ = Box::leak(Box::new(callback::Callback::new(platform)?));
-            service::serve(|request, now| callback.respond(request, now)).await
+            service::serve("callback", |request, now| callback.respond(request, now)).await
         }
         "token" => {
             let token: &'static _ = Box::leak(Box::new(token::Token::new(platform)?));
-            service::serve(|request, now| token.respond(request, now)).await
+            service::serve("token", |request, now| token.respond(request, now)).await
         }
         "errors" => {
             let errors: &'static _ = Box::leak(Box::new(errors::Errors::new(platform)));
-            service::serve(|request, now| errors.respond(request, now)).await
+            service::serve("errors", |request, now| errors.respond(request, now)).await
         }
         "sweep" => {
-            service::serve::init_logs();
+            let observer = &Observer::from_env("sweep")?;
             let sweep = &sweep::Sweep::new(platform)?;
             lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
-                let time = Invocation::until(event.context.deadline, service::serve::now());
-                let swept = sweep.run(time).await?;
-                tracing::info!(refreshed = swept.refreshed, "swept");
-                Ok::<_, Error>(swept)
+                let now = service::serve::now();
+                let run = Box::pin(sweep.run(Invocation::until(event.context.deadline, now)));
+                let (swept, lines) = observer.run(&event.context.request_id, now, run).await;
+                print(&lines);
+                Ok::<_, Error>(swept?)
             }))
             .await
         }

@@ -9,6 +9,8 @@ use salesforce::Http;
 use serde_json::{Value, json};
 use world::browser::{Browser, Page};
 
+pub mod emf;
+pub mod leaks;
 pub mod returning;
 pub mod secrets;
 
@@ -68,7 +70,15 @@ impl Story {
 
     /// A stack of these options.
     pub async fn with(options: Options) -> Self {
-        let logs = Logs::keep();
+        Self::logged(Logs::keep(), options).await
+    }
+
+    /// A stack whose every part logs all that it can. In a process of its own, as nextest gives each test.
+    pub async fn verbose(options: Options) -> Self {
+        Self::logged(Logs::keep_all(), options).await
+    }
+
+    async fn logged(logs: Logs, options: Options) -> Self {
         let stack = Stack::start(options).await.unwrap_or_else(|error| panic!("the stack starts: {error}"));
         Self { stack, logs, secrets: Secrets::default(), backend: Http::on_this_machine() }
     }

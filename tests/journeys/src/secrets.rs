@@ -5,18 +5,17 @@ use std::{
     sync::{Mutex, MutexGuard},
 };
 
-use base64::{
-    Engine as _,
-    engine::general_purpose::{STANDARD, STANDARD_NO_PAD},
-};
 use domain::secret::{BrowserSecret, State};
-use local::stack::{KEYRING, TABLE, consumer_secret};
+use local::stack::{FALLBACK, KEYRING, TABLE, consumer_secret};
 use serde_json::{Value, json};
 use service::request::attempt_cookie;
 use url::Url;
 use world::browser::Browser;
 
-use crate::Story;
+use crate::{
+    Story,
+    leaks::{Places, Secret, search},
+};
 
 /// Shorter texts are no secrets of ours, and would be found anywhere.
 const SHORTEST: usize = 12;
@@ -65,7 +64,9 @@ impl Secrets {
     /// Keeps what is secret in a browser, now and at the end.
     pub fn keep_browser(&self, browser: &Browser) {
         for cookie in browser.cookies().iter().filter(|cookie| cookie.name.starts_with("__Host-lk-")) {
-            self.keep("cookie", &cookie.value);
+            // The session's cookie holds the connect key itself.
+            let session = cookie.name.starts_with("__Host-lk-s-");
+            self.keep(if session { "connect key" } else { "cookie" }, &cookie.value);
             self.kept().cookies.insert(cookie.name.clone(), cookie.value.clone());
         }
         self.kept().browsers.push(browser.clone());
@@ -105,49 +106,43 @@ impl Secrets {
     }
 }
 
-/// The texts of a table, and what is a text once it is decoded.
-fn in_the_clear(items: &[Value]) -> String {
-    fn decoded(value: &Value, all: &mut String) {
-        match value {
-            Value::String(text) => {
-                if let Ok(bytes) = STANDARD.decode(text).or_else(|_| STANDARD_NO_PAD.decode(text)) {
-                    all.push_str(&String::from_utf8_lossy(&bytes));
-                    all.push('\n');
-                }
-            }
-            Value::Array(values) => values.iter().for_each(|value| decoded(value, all)),
-            Value::Object(members) => members.values().for_each(|value| decoded(value, all)),
-            _ => {}
-        }
-    }
-    let mut all = String::new();
-    for item in items {
-        all.push_str(&item.to_string());
-        all.push('\n');
-        decoded(item, &mut all);
-    }
-    all
-}
-
 impl Story {
-    /// Nothing secret stands in the log, nor in plain text in the table. The last line of a story.
+    /// Nothing secret stands in the log, in a line of metrics, in an answer or, in plain text, in the tables. The last
+    /// line of a story.
     pub async fn nothing_leaked(&self) {
+        self.nothing_leaked_to(self.places()).await;
+    }
+
+    /// Nothing secret stands in these places.
+    pub async fn nothing_leaked_to(&self, places: Places) {
         let secrets = self.every_secret().await;
-        let (logs, table) = (self.logs.text(), in_the_clear(&self.stack.dynamodb.dump(TABLE)));
-        // Megabytes, once for each secret: other stories of this process go on meanwhile.
-        let searched = tokio::task::spawn_blocking(move || {
-            let logged = secrets.iter().find_map(|(secret, what)| {
-                let at = logs.find(secret.as_str())?;
-                let line = logs[..at].lines().next_back().unwrap_or_default();
-                Some(format!("a {what} stands in the log after {line}"))
-            });
-            let stored = secrets.iter().find(|(secret, _)| table.contains(secret.as_str()));
-            logged.or(stored.map(|(_, what)| format!("a {what} stands in the table")))
-        });
+        // Megabytes: other stories of this process go on meanwhile.
+        let searched = tokio::task::spawn_blocking(move || search(&secrets, &places));
         assert_eq!(searched.await.expect("the search ends"), None);
     }
 
-    async fn every_secret(&self) -> Vec<(String, &'static str)> {
+    /// All that anybody could read.
+    pub fn places(&self) -> Places {
+        let functions = &self.stack.functions;
+        Places {
+            log: self.logs.text(),
+            lines: functions.lines.all(),
+            answers: functions.tape.all(),
+            items: [TABLE, FALLBACK].into_iter().flat_map(|table| self.stack.dynamodb.dump(table)).collect(),
+            traces: Vec::new(),
+        }
+    }
+
+    /// How many secrets of each kind the story has met.
+    pub async fn kinds_of_secrets(&self) -> BTreeMap<&'static str, usize> {
+        let mut kinds = BTreeMap::new();
+        for (_, what) in self.every_secret().await {
+            *kinds.entry(what).or_default() += 1;
+        }
+        kinds
+    }
+
+    async fn every_secret(&self) -> Vec<Secret> {
         let secrets = &self.secrets;
         let browsers = std::mem::take(&mut secrets.kept().browsers);
         for browser in &browsers {
@@ -165,7 +160,7 @@ impl Story {
         self.stack.salesforce.read(|state| {
             state.apps.iter().for_each(|app| secrets.keep("consumer secret", &app.consumer_secret));
             state.codes.keys().for_each(|code| secrets.keep("code", code));
-            state.access_tokens.keys().for_each(|token| secrets.keep("access token", token));
+            state.handed_out.iter().for_each(|(what, token)| secrets.keep(what, token));
             for grant in &state.grants {
                 let tokens = grant.spent.iter().chain(&grant.refresh_token);
                 tokens.for_each(|token| secrets.keep("refresh token", token));

@@ -69,6 +69,15 @@ fn body(answer: &Value) -> Value {
     serde_json::from_str(answer["body"].as_str().expect("a body")).expect("JSON")
 }
 
+/// The lines that a function's invocations ended in: CloudWatch reads each as metrics.
+fn lines(lambda: &Lambda) -> Vec<Value> {
+    let read = |line: &String| {
+        journeys::emf::read(line).unwrap_or_else(|why| panic!("{why}: {line}"));
+        serde_json::from_str(line).expect("JSON")
+    };
+    lambda.logs().iter().filter(|line| line.contains("\"_aws\"")).map(read).collect()
+}
+
 async fn story() -> Story {
     Story::with(Options { clock: Clock::running(), ..Options::for_tests() }).await
 }
@@ -138,7 +147,9 @@ async fn authorize_callback_and_errors_take_a_user_from_the_link_to_the_help_pag
     let told = errors.invoke(event("tell-what-was-seen", &told)).await.unwrap();
     assert_eq!(told["statusCode"], 303, "{told}");
 
-    for lambda in [&authorize, &callback, &errors] {
+    for (lambda, times) in [(&authorize, 3), (&callback, 2), (&errors, 2)] {
+        let lines = lines(lambda);
+        assert_eq!(lines.iter().filter(|line| line["request_id"].is_string()).count(), times, "{lines:?}");
         let logs = lambda.logs().join("\n");
         for secret in [&key, &connect_key, &asked["state"], &cookie] {
             assert!(!logs.contains(secret.as_str()), "a secret is in a log: {logs}");
@@ -241,6 +252,7 @@ async fn sweep_runs_on_its_schedule() {
         "put_off": 0, "unread": 0, "cut_short": false,
     });
     assert_eq!(swept, nothing);
+    assert!(lines(&sweep).iter().any(|line| line["Outcome"] == "swept" && line["SweepOverdue"] == 0.0));
 }
 
 #[tokio::test]

@@ -1,14 +1,25 @@
 //! Every function on one port: the routes of `infra/template.yaml`, and the same `respond(request, now)` that
 //! runs under Lambda.
 
+use std::sync::Arc;
+
 use authorize::Authorize;
 use axum::{Router, body::Body as AxumBody, extract::State};
 use callback::Callback;
 use errors::Errors;
 use lambda_http::Body;
 use ops::Ops;
+use service::{
+    collector::Collector,
+    observe::{Asked, Observer},
+};
 use token::Token;
 use world::Clock;
+
+use crate::{logs::Lines, tape::Tape};
+
+/// The name that the local stack has among deployments.
+pub const DEPLOYMENT: &str = "local";
 
 /// API Gateway takes 10 MB.
 const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -28,6 +39,39 @@ pub struct Functions {
     pub ops: Ops,
     /// The time that every request is answered at.
     pub clock: Clock,
+    /// The lines that the invocations ended in, as CloudWatch would have them.
+    pub lines: Lines,
+    /// What they answered.
+    pub tape: Tape,
+    /// Who watches them.
+    pub observers: Arc<Observers>,
+}
+
+/// Each function's own.
+#[derive(Debug)]
+pub struct Observers {
+    authorize: Observer,
+    callback: Observer,
+    token: Observer,
+    errors: Observer,
+    ops: Observer,
+    /// The sweep's.
+    pub sweep: Observer,
+}
+
+impl Observers {
+    /// Watched, and told to a collector of traces where there is one.
+    pub fn new(collector: Option<&Collector>) -> Self {
+        let of = |function| Observer::new(function, DEPLOYMENT).traced(collector.cloned());
+        Self {
+            authorize: of("authorize"),
+            callback: of("callback"),
+            token: of("token"),
+            errors: of("errors"),
+            ops: of("ops"),
+            sweep: of("sweep"),
+        }
+    }
 }
 
 /// Which function answers.
@@ -79,7 +123,8 @@ pub const ROUTES: [(&str, &str, Owner); 30] = [
     ("POST", "/ops/sign-out", Owner::Ops),
 ];
 
-fn owner(method: &str, path: &str) -> Option<Owner> {
+/// The route of a request, and who answers it.
+fn owner(method: &str, path: &str) -> Option<(String, Owner)> {
     let segments = |path: &str| path.trim_matches('/').split('/').map(str::to_owned).collect::<Vec<_>>();
     let asked = segments(path);
     ROUTES
@@ -90,7 +135,7 @@ fn owner(method: &str, path: &str) -> Option<Owner> {
                 && route.len() == asked.len()
                 && route.iter().zip(&asked).all(|(part, given)| part.starts_with('{') || part == given)
         })
-        .map(|(_, _, owner)| *owner)
+        .map(|(verb, route, owner)| (format!("{verb} {route}"), *owner))
 }
 
 impl Functions {
@@ -108,25 +153,37 @@ async fn answer(
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return plain(413, r#"{"message":"Request Too Long"}"#);
     };
-    let Some(owner) = owner(head.method.as_str(), head.uri.path()) else {
+    let Some((route, owner)) = owner(head.method.as_str(), head.uri.path()) else {
         return plain(404, r#"{"message":"Not Found"}"#);
     };
     let request = http::Request::from_parts(head, Body::Binary(body.to_vec()));
     // An invocation goes on when its caller has hung up, as Lambda's does.
     let invocation = tokio::spawn(async move {
         let now = functions.clock.now();
-        match owner {
-            Owner::Authorize => functions.authorize.respond(request, now).await,
-            Owner::Callback => functions.callback.respond(request, now).await,
-            Owner::Token => functions.token.respond(request, now).await,
-            Owner::Errors => functions.errors.respond(request, now).await,
-            Owner::Ops => functions.ops.respond(request, now).await,
-        }
+        let (asked, watch) = (Asked::of(&request), &functions.observers);
+        let (answer, lines) = match owner {
+            Owner::Authorize => {
+                watch.authorize.request(asked, now, Box::pin(functions.authorize.respond(request, now))).await
+            }
+            Owner::Callback => {
+                watch.callback.request(asked, now, Box::pin(functions.callback.respond(request, now))).await
+            }
+            Owner::Token => {
+                watch.token.request(asked, now, Box::pin(functions.token.respond(request, now))).await
+            }
+            Owner::Errors => {
+                watch.errors.request(asked, now, Box::pin(functions.errors.respond(request, now))).await
+            }
+            Owner::Ops => watch.ops.request(asked, now, Box::pin(functions.ops.respond(request, now))).await,
+        };
+        functions.lines.keep(lines);
+        let (head, body) = answer.into_parts();
+        functions.tape.keep(route, &head, body.as_ref());
+        (head, body)
     });
-    let Ok(answer) = invocation.await else {
+    let Ok((head, body)) = invocation.await else {
         return plain(502, r#"{"message":"Internal Server Error"}"#);
     };
-    let (head, body) = answer.into_parts();
     axum::response::Response::from_parts(head, AxumBody::from(body.as_ref().to_vec()))
 }
 

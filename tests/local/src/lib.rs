@@ -10,6 +10,7 @@ pub mod logs;
 pub mod month;
 pub mod product;
 pub mod stack;
+pub mod tape;
 
 pub use stack::{Options, Stack};
 pub use sweep::Swept;

@@ -5,7 +5,37 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
-use tracing_subscriber::fmt::MakeWriter;
+use telemetry::spans::{Spans, TARGET};
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{LevelFilter, Targets},
+    fmt::{self, MakeWriter},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+/// So many lines are kept: a stack that runs for days must not fill the memory.
+const MOST: usize = 100_000;
+
+/// The lines in which invocations ended: on Lambda they stand between the others.
+#[derive(Debug, Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    /// Keeps an invocation's.
+    pub fn keep(&self, lines: Vec<String>) {
+        let mut kept = self.0.lock().expect("no panic while holding the lines");
+        if kept.len() > MOST {
+            kept.drain(..MOST / 2);
+        }
+        kept.extend(lines);
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no panic while holding the lines").clone()
+    }
+}
 
 /// All that was logged in this process.
 #[derive(Debug, Clone, Default)]
@@ -16,16 +46,22 @@ static LOGS: OnceLock<Logs> = OnceLock::new();
 impl Logs {
     /// Starts keeping logs, everything down to `debug`, as one JSON document a line.
     pub fn keep() -> Self {
+        Self::at("debug,hyper=info,h2=info")
+    }
+
+    /// Starts keeping logs, all that anybody says.
+    pub fn keep_all() -> Self {
+        Self::at("trace")
+    }
+
+    fn at(level: &str) -> Self {
         LOGS.get_or_init(|| {
             let logs = Self::default();
-            let filter = tracing_subscriber::EnvFilter::new("debug,hyper=info,h2=info");
+            let filter = EnvFilter::new(level);
+            let lines = fmt::layer().json().flatten_event(true).with_writer(logs.clone()).with_filter(filter);
+            let spans = Spans.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
             // A subscriber that stands already (in a binary of its own) keeps its place.
-            let _ = tracing_subscriber::fmt()
-                .json()
-                .flatten_event(true)
-                .with_env_filter(filter)
-                .with_writer(logs.clone())
-                .try_init();
+            let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
             logs
         })
         .clone()

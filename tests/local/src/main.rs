@@ -36,6 +36,9 @@ struct Arguments {
     /// A login host of another authorization server on this machine, in place of the Salesforce world
     #[arg(long)]
     login_host: Option<Url>,
+    /// A collector of traces (OTLP over HTTP, in JSON) such as http://localhost:4318
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    collector: Option<String>,
     /// Stop after so many seconds
     #[arg(long)]
     stop_after: Option<u64>,
@@ -61,7 +64,7 @@ enum First {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.first.is_none() {
-        service::serve::init_logs();
+        service::serve::init_logs(arguments.collector.is_some());
     }
     let clock = Clock::running();
     if arguments.first.is_some() {
@@ -75,6 +78,7 @@ async fn main() -> ExitCode {
         products: arguments.products,
         login_host: arguments.login_host,
         clock,
+        collector: arguments.collector,
     };
     let stack = match Stack::start(options).await {
         Ok(stack) => stack,

@@ -16,7 +16,7 @@ pub use lambda_http::Body;
 use ops::Ops;
 use salesforce::{Hosts, Http, Salesforce};
 use serde::{Deserialize, Serialize};
-use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
+use service::{Invocation, Platform, Settings, collector::Collector, platform::Aws, settings::PublicUrl};
 use sweep::{Sweep, Swept};
 use tally::{Tallied, Tally};
 pub use token::Token;
@@ -26,7 +26,12 @@ use world::{
     Clock, browser::Browser, dynamodb::DynamoDb, salesforce as world_salesforce, secrets::SecretsManager,
 };
 
-use crate::{functions::Functions, product};
+use crate::{
+    functions::{Functions, Observers},
+    logs::Lines,
+    product,
+    tape::Tape,
+};
 
 /// The local table.
 pub const TABLE: &str = "latchkey";
@@ -52,6 +57,8 @@ pub struct Options {
     pub products: PathBuf,
     /// A login host of another authorization server, in place of the world.
     pub login_host: Option<Url>,
+    /// A collector of traces (OTLP), where there is one.
+    pub collector: Option<String>,
     /// The time.
     pub clock: Clock,
 }
@@ -66,6 +73,7 @@ impl Options {
             data: None,
             products: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/products")),
             login_host: None,
+            collector: None,
             clock: Clock::standing("2026-11-22T09:00:00Z".parse().expect("a time")),
         }
     }
@@ -184,6 +192,7 @@ impl Stack {
     /// Starts everything.
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let clock = options.clock.clone();
+        let collector = options.collector.as_deref().map(Collector::at).transpose()?;
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
         let product_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.product_port)).await?;
         let latchkey = format!("http://latchkey.localhost:{}", listener.local_addr()?.port());
@@ -244,6 +253,9 @@ impl Stack {
             errors: Errors::new(parts.platform()),
             ops: Ops::new(parts.platform()),
             clock: clock.clone(),
+            lines: Lines::default(),
+            tape: Tape::default(),
+            observers: Arc::new(Observers::new(collector.as_ref())),
         });
         let sweep = Box::new(Sweep::new(parts.platform())?);
         let mut servers = vec![serve(listener, Functions::clone(&functions).router())];
@@ -280,7 +292,11 @@ impl Stack {
 
     /// One scheduled run of the sweep, now.
     pub async fn sweep(&self) -> Swept {
-        self.sweep.run(Invocation::until(0, self.clock.now())).await.expect("the sweep runs")
+        let now = self.clock.now();
+        let run = Box::pin(self.sweep.run(Invocation::until(0, now)));
+        let (swept, lines) = self.functions.observers.sweep.run("local", now, run).await;
+        self.functions.lines.keep(lines);
+        swept.expect("the sweep runs")
     }
 
     /// Everything that has changed is brought to `tally`, now.

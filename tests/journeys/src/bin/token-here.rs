@@ -19,5 +19,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let salesforce = Salesforce::new(Http::on_this_machine(), hosts);
     let platform = Platform::new(Settings::from_env()?, &Aws::from_env()?, salesforce);
     let token: &'static Token = Box::leak(Box::new(Token::new(platform)?));
-    service::serve(|request, now| token.respond(request, now)).await
+    service::serve("token", |request, now| token.respond(request, now)).await
 }

@@ -33,6 +33,8 @@ pub struct State {
     /// Every grant ever given, oldest first, the ended ones too.
     pub grants: Vec<Grant>,
     pub access_tokens: HashMap<String, AccessToken>,
+    /// Every access token and id_token ever given, the ended ones too, each with the word for what it is.
+    pub handed_out: Vec<(&'static str, String)>,
     /// What the token endpoint does to the next requests, in order.
     pub token_faults: VecDeque<Fault>,
     /// How long the token endpoint takes over each request.
@@ -62,6 +64,7 @@ impl State {
             codes: HashMap::new(),
             grants: Vec::new(),
             access_tokens: HashMap::new(),
+            handed_out: Vec::new(),
             token_faults: VecDeque::new(),
             token_latency: Duration::ZERO,
             api_latency: Duration::ZERO,

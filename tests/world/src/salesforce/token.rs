@@ -270,6 +270,8 @@ impl State {
             consumer_key: grant.consumer_key.clone(),
         };
         self.sign(&mut answer);
+        self.handed_out.push(("access token", access_token.clone()));
+        self.handed_out.extend(answer.id_token.clone().map(|token| ("id_token", token)));
         self.access_tokens.insert(access_token, AccessToken { grant: grant.id, issued_at: now, expires_at });
         answer
     }
