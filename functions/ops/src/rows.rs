@@ -6,12 +6,14 @@ use domain::{
     App, Failure, Product, Provenance,
     diagnosis::{self, Actor, Cause},
     guide::Audience,
+    incident::Scope,
 };
 use jiff::Timestamp;
 use pages::{
     Names, fill,
     ops::{Incident, Latest, Needy, Spread},
 };
+use store::waves::Wave;
 
 use crate::{
     view::{Asked, DAY, MANY},
@@ -41,6 +43,37 @@ pub(crate) fn incident(cause: &Cause, app: &App, failures: &[&Failure], product:
         fix: fix.unwrap_or_default(),
         guide: Some(pages::guide::path(&product.id, &app.id, Audience::Vendor)),
     }
+}
+
+/// Many connections that stopped alike: one incident, whoever has to act.
+pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
+    let cause = diagnosis::cause(&wave.cause)?;
+    let app = product.apps.iter().find(|app| app.id.as_str() == wave.over);
+    let names = Names::of(&product.brand);
+    let names = match app {
+        Some(app) => names.app(app, None),
+        None => names,
+    };
+    let over = match (wave.incident.scope, app) {
+        (Scope::App, Some(app)) => format!("{} orgs of the app “{}”", wave.stopped, app.label()),
+        (Scope::App, None) => format!("{} orgs", wave.stopped),
+        (Scope::Org, _) => format!("{} connections of the org {}", wave.stopped, wave.over),
+    };
+    let playbook = cause.vendor.as_ref().or(cause.admin.as_ref());
+    let fix = playbook.map(|playbook| {
+        let steps = playbook.steps.iter().map(|step| step.text);
+        std::iter::once(playbook.goal).chain(steps).map(|text| fill(text, &names)).collect()
+    });
+    Some(Incident {
+        title: format!("A wave: {}", fill(cause.title, &names)),
+        facts: format!(
+            "{over} have stopped within an hour, since {}. One reason, not so many. {}",
+            clock_time(wave.incident.since),
+            whose_move(cause.actor)
+        ),
+        fix: fix.unwrap_or_default(),
+        guide: app.map(|app| pages::guide::path(&product.id, &app.id, Audience::Vendor)),
+    })
 }
 
 /// How often a cause was met, and the last failure of each customer who met it.

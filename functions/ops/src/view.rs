@@ -26,7 +26,7 @@ use crate::{
     Ops,
     failures::SKEW,
     figures::Figures,
-    rows::{in_need_of, latest_row, spread},
+    rows::{in_need_of, latest_row, spread, wave_of},
     sign_in::Viewer,
     timeline::timeline,
     words::clock_time,
@@ -113,6 +113,7 @@ impl Ops {
         // The time before, for the trend, in one reading.
         let before = from - SignedDuration::from_hours(24 * i64::from(asked.range.days));
         let tallies = self.tallies(&product.id, before, to, hours).await?;
+        let waves = self.platform.store.waves(&product.id, now).await?;
         let gauges = self.platform.store.gauges(&product.id).await?;
         let (latest, needy) = (self.latest(product, &asked).await?, self.needy(product, &asked).await?);
         let found = match form.only("ref").map(str::trim).filter(|text| !text.is_empty()) {
@@ -138,7 +139,11 @@ impl Ops {
                 counted,
                 until: clock_time(viewer.until),
                 found,
-                incidents: figures.incidents(&latest),
+                incidents: waves
+                    .iter()
+                    .filter_map(|wave| wave_of(wave, product))
+                    .chain(figures.incidents(&latest))
+                    .collect(),
                 tiles: figures.tiles(in_need),
                 funnel: figures.funnel(),
                 sessions: figures.sessions(),

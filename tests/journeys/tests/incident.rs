@@ -50,6 +50,9 @@ async fn the_same_end_for_many_customers_is_told_as_one_incident_and_their_pages
     let browser = story.stack.browser();
     let page = browser.get(answers[5].text("help_url")).await;
     assert!(page.has("The same happened to other customers"), "{}", page.text());
+    let link = story.call("POST", "/v1/ops-links", None).await;
+    let ops = browser.get(link.text("url")).await.click("Sign in").await;
+    assert!(ops.has("A wave:") && ops.has("6 orgs of the app"), "{}", ops.text());
     let first = browser.get(answers[0].text("help_url")).await;
     assert!(!first.has("other customers"), "nobody knew it then: {}", first.text());
 }
