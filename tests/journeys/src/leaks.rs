@@ -66,8 +66,8 @@ const EXCEPTED: [Excepted; 10] = [
         place: Place::Body,
         after: "\"access_token\":\"",
     },
-    Excepted { name: "the ops link", what: "ops link", place: Place::Body, after: "/ops/" },
-    Excepted { name: "the ops cookie", what: "ops cookie", place: Place::Header("set-cookie"), after: "=" },
+    Excepted { name: "the ops link", what: "ops link", place: Place::Body, after: "/ops/sign-in/" },
+    Excepted { name: "the ops cookie", what: "ops session", place: Place::Header("set-cookie"), after: "=" },
 ];
 
 /// Everything that could be read.
