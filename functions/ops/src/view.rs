@@ -167,36 +167,19 @@ impl Ops {
     }
 
     async fn latest(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let query = FailureQuery {
-            from: asked.now - DAY * 7,
-            to: asked.now + SKEW,
-            customer: None,
-            filter: FailureFilter {
-                app: asked.app.as_ref().and_then(|app| app.parse().ok()),
-                ..FailureFilter::default()
-            },
-            limit: LATEST,
-            after: None,
-        };
+        let query = asked.failures(7, LATEST, FailureFilter::default());
         self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
     }
 
     /// What stands in the way of connections: the refreshes that failed and were not mended, each connection once.
     async fn needy(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let query = FailureQuery {
-            from: asked.now - DAY * 30,
-            to: asked.now + SKEW,
-            customer: None,
-            filter: FailureFilter {
-                app: asked.app.as_ref().and_then(|app| app.parse().ok()),
-                stage: Some(Stage::Refresh),
-                provenance: Some(Provenance::Observed),
-                resolved: Some(false),
-                ..FailureFilter::default()
-            },
-            limit: 100,
-            after: None,
+        let filter = FailureFilter {
+            stage: Some(Stage::Refresh),
+            provenance: Some(Provenance::Observed),
+            resolved: Some(false),
+            ..FailureFilter::default()
         };
+        let query = asked.failures(30, 100, filter);
         let (mut found, _) = self.platform.store.list_failures(&product.id, &query).await?;
         let mut seen = BTreeSet::new();
         found.retain(|failure| {
@@ -222,6 +205,19 @@ impl Ops {
 }
 
 impl Asked {
+    /// The failures of so many days that the filter lets through, of the app that is looked at.
+    fn failures(&self, days: i32, limit: u8, filter: FailureFilter) -> FailureQuery {
+        let app = self.app.as_ref().and_then(|app| app.parse().ok());
+        FailureQuery {
+            from: self.now - DAY * days,
+            to: self.now + SKEW,
+            customer: None,
+            filter: FailureFilter { app, ..filter },
+            limit,
+            after: None,
+        }
+    }
+
     fn of(form: &Form, product: &Product, now: Timestamp) -> Self {
         let days = form.only("days").and_then(|days| days.parse::<i32>().ok());
         let range = RANGES.into_iter().find(|range| Some(range.days) == days).unwrap_or(RANGES[2]);

@@ -1,6 +1,8 @@
 //! A backup brought back with `latchkey restore`, told as stories: what it holds may have been spent since.
 
-use aws_sdk_dynamodb::Client;
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 use jiff::SignedDuration;
 use journeys::Story;
 use latchkey::restore::{self, Restore};
@@ -16,19 +18,17 @@ fn client(story: &Story) -> Client {
     story.stack.store.client().clone()
 }
 
+/// What the table holds.
+async fn items(client: &Client) -> Vec<HashMap<String, AttributeValue>> {
+    let read = client.scan().table_name(TABLE).send().await.expect("the table can be read");
+    read.items.unwrap_or_default()
+}
+
 /// The table as a backup of now holds it.
 async fn back_up(story: &Story) {
     let client = client(story);
     Store::new(client.clone(), COPY).create_table().await.expect("a table");
-    let items = client
-        .scan()
-        .table_name(TABLE)
-        .send()
-        .await
-        .expect("the table can be read")
-        .items
-        .unwrap_or_default();
-    for item in items {
+    for item in items(&client).await {
         client
             .put_item()
             .table_name(COPY)
@@ -42,15 +42,9 @@ async fn back_up(story: &Story) {
 /// The connections of the live table are lost; the backup is brought back.
 async fn lose_and_restore(story: &Story) {
     let client = client(story);
-    let items = client
-        .scan()
-        .table_name(TABLE)
-        .send()
-        .await
-        .expect("the table can be read")
-        .items
-        .unwrap_or_default();
-    for mut item in items.into_iter().filter(|item| item["sk"].as_s().is_ok_and(|sk| sk == "CONNECTION")) {
+    for mut item in
+        items(&client).await.into_iter().filter(|item| item["sk"].as_s().is_ok_and(|sk| sk == "CONNECTION"))
+    {
         let (pk, sk) = (item.remove("pk"), item.remove("sk"));
         let gone = client
             .delete_item()
