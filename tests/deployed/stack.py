@@ -1,17 +1,23 @@
 """What tests/deployed/run does to the local AWS, in a line each.
 
     stack.py output NAME              an output of the stack
-    stack.py here BUILD OUT BINARY SITE
+    stack.py here BUILD OUT BINARY SITE ECHO
                                       a build like BUILD, whose functions are BINARY's and talk to the Salesforce at SITE
+                                      and the echo at ECHO; as code, it differs from one with another OUT
     stack.py sweep                    has the schedule's target invoked now, and waits until the sweep has logged its run
     stack.py logs                     what the functions logged last
-    stack.py go-back                  moves every alias to the version before
+    stack.py shift PRIMARY [BESIDE WEIGHT]
+                                      every alias at its first, before (the last) or last version, with a share beside it
+    stack.py versions FUNCTION SINCE  the versions that have answered since then (milliseconds)
+    stack.py alarms                   the alarms that are on
+    stack.py counted METRIC [NAME=VALUE ...]
+                                      what a metric of the last hour adds up to
 """
 
 import shutil
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import boto3
@@ -33,7 +39,7 @@ def functions():
     return {r["LogicalResourceId"]: r["PhysicalResourceId"] for r in found if r["ResourceType"] == "AWS::Lambda::Function"}
 
 
-def here(build, out, binary, site):
+def here(build, out, binary, site, echo):
     build, out = Path(build), Path(out)
     out.mkdir()
     shutil.copy(build / "template.yaml", out)
@@ -45,7 +51,7 @@ def here(build, out, binary, site):
         if name not in TALK_TO_SALESFORCE:
             shutil.copy(bootstrap, ours)
             continue
-        ours.write_text(f"#!/bin/sh\nexec {binary} function {name} --salesforce {site}\n")
+        ours.write_text(f"#!/bin/sh\n# {out.name}\nexec {binary} function {name} --salesforce {site} --echo {echo}\n")
         ours.chmod(0o755)
 
 
@@ -79,28 +85,60 @@ def logs():
             print(" ", event["message"].strip())
 
 
-def go_back():
+def shift(primary, beside=None, weight=None):
+    """As CodeDeploy does step by step: each alias at one of its versions, with a share for another beside it."""
     client = boto3.client("lambda")
     for name in functions().values():
         versions = [v["Version"] for v in client.list_versions_by_function(FunctionName=name)["Versions"]]
-        versions = sorted(int(version) for version in versions if version != "$LATEST")
-        live = int(client.get_alias(FunctionName=name, Name="live")["FunctionVersion"])
-        before = [version for version in versions if version < live]
-        if before:  # none where the update did not touch it
-            client.update_alias(FunctionName=name, Name="live", FunctionVersion=str(before[-1]))
+        versions = sorted((version for version in versions if version != "$LATEST"), key=int)
+        # A function that the updates left as it was has one version.
+        of = {"first": versions[0], "before": versions[-2:][0], "last": versions[-1]}
+        weights = {of[beside]: float(weight)} if beside and of[beside] != of[primary] else {}
+        routing = {"AdditionalVersionWeights": weights}
+        client.update_alias(FunctionName=name, Name="live", FunctionVersion=of[primary], RoutingConfig=routing)
+
+
+def versions(function, since):
+    """The versions of a function that have answered since then: CloudWatch has a stream of logs for each."""
+    client = boto3.client("logs")
+    events = client.filter_log_events(logGroupName=f"/latchkey/dev/{function}", startTime=int(since))["events"]
+    return sorted({event["logStreamName"].split("[")[1].split("]")[0] for event in events})
+
+
+def alarms():
+    """The alarms that are on."""
+    found = boto3.client("cloudwatch").describe_alarms(StateValue="ALARM")["MetricAlarms"]
+    return sorted(alarm["AlarmName"] for alarm in found)
+
+
+def counted(metric, *dimensions):
+    """What a metric of the last hour adds up to."""
+    dimensions = [dict(zip(("Name", "Value"), pair.split("="))) for pair in dimensions]
+    now = datetime.now(timezone.utc)
+    found = boto3.client("cloudwatch").get_metric_statistics(
+        Namespace="Latchkey", MetricName=metric, Dimensions=dimensions, Statistics=["Sum"], Period=3600,
+        StartTime=now - timedelta(hours=1), EndTime=now + timedelta(minutes=1),
+    )
+    return sum(point["Sum"] for point in found["Datapoints"])
 
 
 if __name__ == "__main__":
     match sys.argv[1:]:
         case ["output", name]:
             print(outputs()[name])
-        case ["here", build, out, binary, site]:
-            here(build, out, binary, site)
+        case ["here", build, out, binary, site, echo]:
+            here(build, out, binary, site, echo)
         case ["sweep"]:
             sweep()
         case ["logs"]:
             logs()
-        case ["go-back"]:
-            go_back()
+        case ["shift", *shares]:
+            shift(*shares)
+        case ["versions", function, since]:
+            print(*versions(function, since))
+        case ["alarms"]:
+            print(*alarms())
+        case ["counted", metric, *dimensions]:
+            print(counted(metric, *dimensions))
         case _:
             sys.exit(__doc__)

@@ -12,10 +12,13 @@
 //! Each run looks at what is due and no more, ends before Lambda ends it, and may run twice at once: every step
 //! is a conditional write, a refresh has its lease, and revoking twice is revoking. What fails is logged and put off;
 //! the rest goes on, and the next run goes on from there, for the due index is all that a run knows.
+//!
+//! Standing where Salesforce is called from, it also answers the operator's command from which address that is seen.
 
 #![warn(missing_docs)]
 
 mod connections;
+mod serve;
 
 use std::time::Duration;
 
@@ -32,6 +35,7 @@ use telemetry::{Metric, add, carried, counted, ended, most, step};
 use tokio::task::{JoinError, JoinSet};
 
 use crate::connections::REFRESH_AGAIN;
+pub use crate::serve::serve;
 
 /// How many items of a shard are looked up at once.
 const BATCH: i32 = 50;

@@ -4,7 +4,7 @@ use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use service::{platform::Aws, settings::PublicUrl};
 use store::{Secrets, Store};
 
-use crate::report::CommandError;
+use crate::{lambda::FunctionArn, report::CommandError};
 
 /// The stack's outputs that a command needs.
 #[derive(Debug, Clone, clap::Args)]
@@ -21,6 +21,9 @@ pub struct Deployment {
     /// The deployment's origin (PublicUrl)
     #[arg(long, env = "PUBLIC_URL", global = true)]
     pub public_url: Option<String>,
+    /// The function that tells from where Salesforce is called (SweepFunction)
+    #[arg(long, env = "SWEEP_FUNCTION", global = true)]
+    pub sweep: Option<FunctionArn>,
 }
 
 impl Deployment {
@@ -66,7 +69,8 @@ pub fn aws() -> Result<Aws, CommandError> {
     })
 }
 
-fn missing(option: &str, variable: &str, output: &str) -> CommandError {
+/// An output of the stack that was not given.
+pub(crate) fn missing(option: &str, variable: &str, output: &str) -> CommandError {
     format!("{option} (or {variable}) is needed: the stack's {output}").into()
 }
 

@@ -1,38 +1,26 @@
 //! The deployment itself: whether what it rests on is there and set as the template sets it.
 
-use std::{collections::BTreeSet, net::IpAddr};
-
 use aws_sdk_dynamodb::types::{ContinuousBackupsStatus, PointInTimeRecoveryStatus, TimeToLiveStatus};
+use jiff::Timestamp;
 use salesforce::Http;
 use serde::Serialize;
 use serde_json::json;
 use store::Vault;
 
 use crate::{
-    deployment::{Deployment, SecretsManager},
+    deployment::{Deployment, SecretsManager, aws, missing},
+    egress::{self, Egress, Told},
     read_products,
     report::{CommandError, Report},
     scan::Scan,
 };
 
-/// More addresses than this a Salesforce app's allowlist does not take (fact base, partner rules).
-const MAX_ALLOWED: usize = 256;
-
 /// One thing looked at.
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: String,
-    good: bool,
-    why: String,
-}
-
-/// What is compared with the allowlist.
-#[derive(Debug, Default)]
-pub struct Egress {
-    /// The deployment's addresses: the stack's output EgressAddresses.
-    pub addresses: Vec<IpAddr>,
-    /// The addresses that the app at Salesforce allows its refresh tokens to be used from.
-    pub allowed: Vec<IpAddr>,
+pub(crate) struct Finding {
+    pub(crate) what: String,
+    pub(crate) good: bool,
+    pub(crate) why: String,
 }
 
 /// Looks at everything, and says all that it finds.
@@ -41,19 +29,26 @@ pub async fn run(
     products: &std::path::Path,
     egress: &Egress,
     http: &Http,
+    now: Timestamp,
 ) -> Result<Report, CommandError> {
     let mut findings = Vec::new();
     tables(deployment, &mut findings).await?;
     secrets(deployment, products, &mut findings).await?;
     door(deployment, http, &mut findings).await?;
-    addresses(egress, &mut findings);
+    findings.extend(egress.declared());
+    let seen = match &deployment.sweep {
+        Some(sweep) => egress::observe(sweep, egress, &aws()?, &Http::to_aws(), now).await,
+        None if egress.is_empty() => Told::default(),
+        None => return Err(missing("--sweep", "SWEEP_FUNCTION", "SweepFunction")),
+    };
+    findings.extend(egress.seen(&seen));
     let line = |found: &Finding| {
         format!("{} {}: {}", if found.good { "good " } else { "WRONG" }, found.what, found.why)
     };
     Ok(Report {
         text: findings.iter().map(line).collect::<Vec<_>>().join("\n"),
         wrong: findings.iter().any(|found| !found.good),
-        json: json!({ "findings": findings }),
+        json: json!({ "findings": findings, "egress_seen": seen.seen }),
     })
 }
 
@@ -155,44 +150,4 @@ async fn door(deployment: &Deployment, http: &Http, findings: &mut Vec<Finding>)
     let good = answer.is_ok_and(|answer| answer.status() == http::StatusCode::OK);
     note(findings, "the door", good, &why, &why);
     Ok(())
-}
-
-fn addresses(egress: &Egress, findings: &mut Vec<Finding>) {
-    if egress.allowed.is_empty() {
-        return;
-    }
-    let allowed: BTreeSet<&IpAddr> = egress.allowed.iter().collect();
-    let outside: Vec<String> =
-        egress.addresses.iter().filter(|address| !allowed.contains(address)).map(IpAddr::to_string).collect();
-    let (good, why) = if allowed.len() > MAX_ALLOWED {
-        (false, format!("{} addresses are allowed; Salesforce takes {MAX_ALLOWED}", allowed.len()))
-    } else if egress.addresses.is_empty() {
-        (false, "Salesforce is called from any of AWS's addresses: deploy with FixedEgress".to_owned())
-    } else if outside.is_empty() {
-        (true, "every address of ours is allowed".to_owned())
-    } else {
-        (false, format!("{} not on the allowlist: refreshes from there are refused", outside.join(", ")))
-    };
-    findings.push(Finding { what: "egress".into(), good, why });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(addresses: &[&str], allowed: &[&str]) -> Vec<Finding> {
-        let read = |all: &[&str]| all.iter().map(|one| one.parse().unwrap()).collect();
-        let mut findings = Vec::new();
-        super::addresses(&Egress { addresses: read(addresses), allowed: read(allowed) }, &mut findings);
-        findings
-    }
-
-    #[test]
-    fn an_address_that_the_allowlist_lacks_is_named() {
-        assert!(of(&["192.0.2.1"], &[]).is_empty(), "no allowlist, nothing to hold");
-        assert!(of(&["192.0.2.1"], &["192.0.2.1", "192.0.2.2"])[0].good);
-        let missing = of(&["192.0.2.1", "192.0.2.9"], &["192.0.2.1"]);
-        assert!(!missing[0].good && missing[0].why.starts_with("192.0.2.9 "), "{}", missing[0].why);
-        assert!(!of(&[], &["192.0.2.1"])[0].good, "any address is none of the list's");
-    }
 }

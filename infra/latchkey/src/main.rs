@@ -12,7 +12,9 @@ use latchkey::{
     app::{self, Rotation, Subject},
     apply,
     deployment::{Deployment, SecretsManager},
-    doctor, failures, key, keyring, ops_link,
+    doctor,
+    egress::Egress,
+    failures, key, keyring, ops_link,
     probe::Probe,
     report::{CommandError, Report},
     restore,
@@ -73,9 +75,10 @@ enum Command {
     /// The operators' page
     #[command(subcommand)]
     Ops(OpsCommand),
-    /// Look at the deployment itself: tables, backups, secrets, products, its public name, its egress addresses
+    /// Look at the deployment itself: tables, backups, secrets, products, its public name, from where it calls
+    /// Salesforce
     Doctor {
-        /// An address from which Salesforce is called (the stack's output EgressAddresses); repeat it
+        /// An address from which Salesforce is to be called (the stack's output EgressAddresses); repeat it
         #[arg(long = "egress-address", value_delimiter = ' ')]
         addresses: Vec<IpAddr>,
         /// An address that the app's allowlist at Salesforce has; repeat it
@@ -265,7 +268,8 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             Ok(Report::good(&url, serde_json::json!({ "url": url })))
         }
         Command::Doctor { addresses, allowed } => {
-            doctor::run(&deployment, &products, &doctor::Egress { addresses, allowed }, &Http::new()).await
+            let egress = Egress { addresses, allowed };
+            doctor::run(&deployment, &products, &egress, &Http::new(), now()).await
         }
         Command::Restore { from, fallback_from, per_minute } => {
             let restore = restore::Restore {

@@ -42,8 +42,14 @@ pub enum HostRefused {
 
 /// A host that the local stack named is not on this machine.
 #[derive(Debug, thiserror::Error)]
-#[error("a stand-in for Salesforce must be on this machine (localhost, *.localhost or 127.0.0.1), not {0}")]
+#[error("a stand-in must be on this machine (localhost, *.localhost or 127.0.0.1), not {0}")]
 pub struct NotOnThisMachine(String);
+
+impl NotOnThisMachine {
+    pub(crate) fn check(stand_in: &Url) -> Result<(), Self> {
+        if stand_in.host_str().is_some_and(is_loopback) { Ok(()) } else { Err(Self(stand_in.to_string())) }
+    }
+}
 
 /// Endings of hosts where an org signs in (fact base 3.1).
 const MY_DOMAINS: [&str; 3] = [".my.salesforce.com", ".my.salesforce.mil", ".my.sfcrmproducts.cn"];
@@ -74,9 +80,7 @@ impl Hosts {
         my_domain: &str,
     ) -> Result<Self, NotOnThisMachine> {
         for login in [production, sandbox] {
-            if !login.host_str().is_some_and(is_loopback) {
-                return Err(NotOnThisMachine(login.to_string()));
-            }
+            NotOnThisMachine::check(login)?;
         }
         if !my_domain.ends_with(".localhost") {
             return Err(NotOnThisMachine(my_domain.to_owned()));

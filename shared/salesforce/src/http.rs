@@ -21,7 +21,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take, all in all: well inside every function's own time-out.
 pub const ANSWER: Duration = Duration::from_secs(8);
 
-/// How long an operator's command waits for an answer of Latchkey's own: as long as API Gateway does.
+/// How long an operator's command waits for an answer of Latchkey's own or AWS's: as long as API Gateway does.
 const OPERATOR: Duration = Duration::from_secs(30);
 
 /// The client.
@@ -84,6 +84,14 @@ impl Http {
     /// If the TLS library refuses its own defaults.
     pub fn of_operator_here() -> Self {
         Self::lazily(|| built(settings().dns_resolver(Arc::new(ThisMachine)).timeout(OPERATOR)))
+    }
+
+    /// The client of an operator's command that asks AWS, whose address the environment may name: http as well.
+    ///
+    /// # Panics
+    /// If the TLS library refuses its own defaults.
+    pub fn to_aws() -> Self {
+        Self::lazily(|| built(settings().timeout(OPERATOR)))
     }
 
     /// The client of a collector of traces, which may listen in the sandbox itself: http as well.

@@ -8,6 +8,7 @@
 //! | [`token`] | the token endpoint: exchange and refresh, and the checks of its answer |
 //! | [`probe`] | what an access token can do, asked of Salesforce |
 //! | [`standing`] | whether a grant still stands |
+//! | [`egress`] | from which address Salesforce is called |
 //! | [`id_token`] | OpenID Connect: the id_token against the host's JWKS |
 //! | [`error`] | what can go wrong, split by who failed |
 //!
@@ -16,6 +17,7 @@
 #![warn(missing_docs)]
 
 pub mod authorize;
+pub mod egress;
 pub mod error;
 pub mod hosts;
 pub mod http;

@@ -2,8 +2,13 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
+use domain::Product;
 use salesforce::Http;
 use serde_json::{Value, json};
 use url::Url;
@@ -15,6 +20,9 @@ use world::{
 /// Where the example product takes its users back: the first return address of its file.
 const RETURN_TO: &str = "https://app.fernway.example/salesforce/return";
 
+/// How long the table's stream may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// A deployment, as its users and products meet it.
 #[derive(Debug)]
 pub struct Deployed {
@@ -22,7 +30,7 @@ pub struct Deployed {
     gateway: SocketAddr,
     api_key: String,
     salesforce: String,
-    consumer_key: String,
+    products: Vec<Product>,
     http: Http,
 }
 
@@ -47,6 +55,7 @@ impl Deployed {
     pub fn here() -> Self {
         let told =
             std::env::var("DEPLOYED").expect("tests/deployed/run passes these tests: it sets DEPLOYED");
+        let folder = PathBuf::from(std::env::var("LATCHKEY_PRODUCTS").expect("as well"));
         let told: Value = serde_json::from_str(&told).expect("DEPLOYED is JSON");
         let text =
             |name: &str| told[name].as_str().unwrap_or_else(|| panic!("no {name} in DEPLOYED")).to_owned();
@@ -55,7 +64,7 @@ impl Deployed {
             gateway: text("gateway").parse().expect("an address and a port"),
             api_key: text("api_key"),
             salesforce: text("salesforce"),
-            consumer_key: text("consumer_key"),
+            products: latchkey::read_products(&folder).expect("the product files"),
             http: Http::on_this_machine(),
         }
     }
@@ -88,9 +97,9 @@ impl Deployed {
     }
 
     /// Fernway's backend makes a connect session for a user of one of its customers.
-    pub async fn wish(&self, customer: &str) -> Answer {
+    pub async fn wish(&self, app: &str, customer: &str) -> Answer {
         let wish = json!({
-            "app": "sync",
+            "app": app,
             "customer": { "id": customer, "name": "Acme Corporation" },
             "user": "u-alice",
             "return_to": RETURN_TO,
@@ -110,14 +119,19 @@ impl Deployed {
             .await
     }
 
-    /// The whole way: a user of that customer connects, the product redeems; the connection's id.
-    pub async fn connected(&self, customer: &str) -> String {
-        let session = self.wish(customer).await;
+    /// A user goes to Salesforce and allows the app: where that ends, which may be on the way to the product.
+    pub async fn allow(&self, session: &Answer) -> Page {
         let browser = self.browser();
         browser.stop_before(RETURN_TO);
-        let consent = self.leave(&browser, &session).await.click("uma@acme.example").await;
+        let consent = self.leave(&browser, session).await.click("uma@acme.example").await;
         // Salesforce asks a user once: whoever has allowed the app before goes straight on.
-        let back = if consent.location().is_some() { consent } else { consent.click("Allow").await };
+        if consent.has("Allow") { consent.click("Allow").await } else { consent }
+    }
+
+    /// The whole way: a user of that customer connects, the product redeems; the connection's id.
+    pub async fn connected(&self, app: &str, customer: &str) -> String {
+        let session = self.wish(app, customer).await;
+        let back = self.allow(&session).await;
         let back = back.location().unwrap_or_else(|| panic!("on the way to the product: {}", back.text()));
         let (_, receipt) = back.query_pairs().find(|(name, _)| name == "receipt").expect("a receipt");
         let path = format!("/v1/connect-sessions/{}/redeem", session.text("id"));
@@ -127,18 +141,40 @@ impl Deployed {
         redeemed.text("id").to_owned()
     }
 
+    /// The connection that a customer has.
+    pub async fn connection_of(&self, customer: &str) -> String {
+        let listed = self.call("GET", &format!("/v1/connections?customer={customer}"), None).await;
+        listed.body["connections"][0]["id"].as_str().expect("a connection").to_owned()
+    }
+
     /// A connection's token, as a backend asks for it.
     pub async fn token(&self, connection: &str) -> Answer {
         self.call("GET", &format!("/v1/connections/{connection}/token"), None).await
     }
 
-    /// Moves the Salesforce world: one of its controls, with the example app as its target.
-    pub async fn salesforce(&self, control: &str) {
-        let target = json!({ "org": "acme", "app": self.consumer_key });
+    /// Moves the Salesforce world: one of its controls, with one of Fernway's apps as its target.
+    pub async fn salesforce(&self, control: &str, app: &str) {
+        let mut apps = self.products.iter().flat_map(|product| &product.apps);
+        let app = apps.find(|found| found.id.as_str() == app).expect("one of Fernway's apps");
+        let target = json!({ "org": "acme", "app": app.consumer_key });
         let request = http::Request::post(format!("http://{}/_world/{control}", self.salesforce));
         let request = request.body(target.to_string().into_bytes()).expect("a request");
         let answer = self.http.send(request).await.expect("the world answers");
         assert_eq!(answer.status(), 200, "{control}: {}", String::from_utf8_lossy(answer.body()));
+    }
+
+    /// Asks until the answer is as it should be: what comes by the table's stream comes seconds later.
+    pub async fn soon(&self, path: &str, right: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.call("GET", path, None).await;
+            assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+            if right(&answer.body) {
+                return answer.body;
+            }
+            assert!(Instant::now() < deadline, "{path}: {:#}", answer.body);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
     }
 
     /// A call of Salesforce's API with a token, as the product makes it: the status.

@@ -1,27 +1,23 @@
-//! The two things that a deployment on this machine needs beside AWS: a Salesforce, and functions that talk to it. A
-//! deployed binary talks to Salesforce's own hosts and has no switch for others, so these are other binaries, of the
-//! same libraries.
-#![expect(clippy::print_stdout, reason = "the script that starts it reads where it answers")]
+//! What a deployment on this machine needs beside AWS: a Salesforce, an echo of addresses, and functions that talk to
+//! them. A deployed binary talks to Salesforce's own hosts and AWS's echo and has no switch for others, so these are
+//! other binaries, of the same libraries.
+#![expect(clippy::print_stdout, reason = "the script that starts it reads where they answer")]
 
 use std::path::PathBuf;
 
 use clap::Parser;
-use lambda_runtime::{LambdaEvent, service_fn};
 use local::stack::registration;
-use salesforce::{Hosts, Http, Salesforce};
-use service::{
-    Invocation, Platform, Settings,
-    observe::{Observer, print},
-    platform::Aws,
-};
+use salesforce::{Hosts, Http, Salesforce, egress::Egress};
+use service::{Platform, Settings, platform::Aws};
 use url::Url;
-use world::Clock;
+use world::{Clock, echo::Echo};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Parser)]
 enum Arguments {
-    /// A Salesforce that knows the apps of a folder's product files; ends with its standard input
+    /// A Salesforce that knows the apps of a folder's product files, and an echo of addresses: where they answer, a
+    /// line each. They end with its standard input
     Salesforce {
         /// The folder with the product files
         #[arg(long)]
@@ -37,6 +33,9 @@ enum Arguments {
         /// The world: salesforce.localhost and its port
         #[arg(long)]
         salesforce: String,
+        /// The echo of addresses
+        #[arg(long)]
+        echo: Url,
     },
 }
 
@@ -44,7 +43,7 @@ enum Arguments {
 async fn main() -> Result<(), Error> {
     match Arguments::parse() {
         Arguments::Salesforce { products, callback } => be_salesforce(&products, &callback).await,
-        Arguments::Function { name, salesforce } => be_function(&name, &salesforce).await,
+        Arguments::Function { name, salesforce, echo } => be_function(&name, &salesforce, &echo).await,
     }
 }
 
@@ -56,13 +55,14 @@ async fn be_salesforce(products: &std::path::Path, callback: &str) -> Result<(),
         }
     }
     let running = salesforce.serve(0).await?;
-    println!("{}", running.site());
-    // Whoever started it holds the other end: when that is gone, however it went, so is this.
+    let echo = Echo::start().await;
+    println!("{}\n{}", running.site(), echo.address());
+    // Whoever started it holds the other end: when that is gone, however it went, so are these.
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     Ok(())
 }
 
-async fn be_function(name: &str, site: &str) -> Result<(), Error> {
+async fn be_function(name: &str, site: &str, echo: &Url) -> Result<(), Error> {
     let origin = |host: &str| Url::parse(&format!("http://{host}.{site}"));
     let hosts = Hosts::on_this_machine(&origin("login")?, &origin("test")?, ".my.salesforce.localhost")?;
     let salesforce = Salesforce::new(Http::on_this_machine(), hosts);
@@ -84,18 +84,7 @@ async fn be_function(name: &str, site: &str) -> Result<(), Error> {
             let errors: &'static _ = Box::leak(Box::new(errors::Errors::new(platform)));
             service::serve("errors", |request, now| errors.respond(request, now)).await
         }
-        "sweep" => {
-            let observer = &Observer::from_env("sweep")?;
-            let sweep = &sweep::Sweep::new(platform)?;
-            lambda_runtime::run(service_fn(|event: LambdaEvent<serde_json::Value>| async move {
-                let now = service::serve::now();
-                let run = Box::pin(sweep.run(Invocation::until(event.context.deadline, now)));
-                let (swept, lines) = observer.run(&event.context.request_id, now, run).await;
-                print(&lines);
-                Ok::<_, Error>(swept?)
-            }))
-            .await
-        }
+        "sweep" => sweep::serve(sweep::Sweep::new(platform)?, Egress::on_this_machine(echo)?).await,
         other => Err(format!("{other} is no function that talks to Salesforce").into()),
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 #[ignore = "tests/deployed/run deploys first"]
 async fn a_user_is_sent_to_salesforce_and_an_error_from_there_ends_on_the_help_page() {
     let here = Deployed::here();
-    let session = here.wish("c-shipped").await;
+    let session = here.wish("sync", "c-shipped").await;
     let browser = here.browser();
     browser.stop_before("https://login.salesforce.com");
 

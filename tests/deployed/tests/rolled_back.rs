@@ -6,9 +6,8 @@ use deployed::Deployed;
 #[ignore = "tests/deployed/run deploys first"]
 async fn the_version_before_serves_what_the_version_after_has_stored() {
     let here = Deployed::here();
-    let listed = here.call("GET", "/v1/connections?customer=c-acme", None).await;
-    let connection =
-        listed.body["connections"][0]["id"].as_str().expect("the connection of before").to_owned();
+    // Connected and refreshed while two later versions shared the traffic.
+    let connection = here.connection_of("c-shift").await;
 
     let token = here.token(&connection).await;
 

@@ -8,8 +8,8 @@ use serde_json::json;
 #[ignore = "tests/deployed/run deploys first"]
 async fn a_user_connects_and_the_product_reads_with_a_token_that_is_renewed() {
     let here = Deployed::here();
-    here.salesforce("install").await;
-    let connection = here.connected("c-acme").await;
+    here.salesforce("install", "sync").await;
+    let connection = here.connected("sync", "c-acme").await;
 
     let first = here.token(&connection).await;
     assert_eq!(first.status, 200, "{}", first.body);
@@ -17,7 +17,7 @@ async fn a_user_connects_and_the_product_reads_with_a_token_that_is_renewed() {
     let listed = here.call("GET", "/v1/connections?customer=c-acme", None).await;
     assert_eq!(listed.body["connections"][0]["id"], connection, "{}", listed.body);
 
-    here.salesforce("expire-access-tokens").await;
+    here.salesforce("expire-access-tokens", "sync").await;
     assert_eq!(here.salesforce_says(&first).await, 401);
     let rejected = json!({ "rejected": first.text("fingerprint") });
     let path = format!("/v1/connections/{connection}/token");
@@ -34,8 +34,8 @@ async fn a_user_connects_and_the_product_reads_with_a_token_that_is_renewed() {
 #[ignore = "tests/deployed/run deploys first"]
 async fn a_failed_refresh_has_a_help_page_and_a_revoked_connection_is_gone() {
     let here = Deployed::here();
-    here.salesforce("install").await;
-    let connection = here.connected("c-failing").await;
+    here.salesforce("install", "sync").await;
+    let connection = here.connected("sync", "c-failing").await;
     let first = here.token(&connection).await;
     assert_eq!(first.status, 200, "{}", first.body);
 
@@ -45,7 +45,7 @@ async fn a_failed_refresh_has_a_help_page_and_a_revoked_connection_is_gone() {
     let gone = here.token(&connection).await;
     assert!(matches!(gone.status, 404 | 409), "{} {}", gone.status, gone.body);
 
-    let session = here.wish("c-declining").await;
+    let session = here.wish("sync", "c-declining").await;
     let browser = here.browser();
     let consent = here.leave(&browser, &session).await.click("ada@acme.example").await;
     let help = consent.click("Deny").await;

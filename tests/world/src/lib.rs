@@ -9,6 +9,7 @@
 pub mod browser;
 pub mod clock;
 pub mod dynamodb;
+pub mod echo;
 pub mod lambda;
 pub mod salesforce;
 pub mod secrets;
