@@ -103,8 +103,8 @@ impl FunctionArn {
         aws: &Aws,
         now: Timestamp,
     ) -> Result<http::Request<Vec<u8>>, CommandError> {
-        let address =
-            format!("{}/2015-03-31/functions/{}/invocations", self.endpoint(), self.arn.replace(':', "%3A"));
+        let (endpoint, name) = (self.endpoint(), self.arn.replace(':', "%3A"));
+        let address = format!("{}/2015-03-31/functions/{name}/invocations", endpoint.trim_end_matches('/'));
         let kind = (header::CONTENT_TYPE, "application/json");
         let signable = SignableRequest::new(
             "POST",

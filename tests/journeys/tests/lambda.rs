@@ -9,6 +9,7 @@ use local::{
     Options,
     stack::{FALLBACK, KEYRING, TABLE},
 };
+use salesforce::egress::Seen;
 use serde_json::{Value, json};
 use world::{
     Clock,
@@ -253,6 +254,23 @@ async fn sweep_runs_on_its_schedule() {
     });
     assert_eq!(swept, nothing);
     assert!(lines(&sweep).iter().any(|line| line["Outcome"] == "swept" && line["SweepOverdue"] == 0.0));
+}
+
+#[tokio::test]
+async fn sweep_asked_from_where_it_calls_answers_that_and_sweeps_nothing() {
+    let story = story().await;
+    let sweep = Deployed(&story).start("Sweep").await;
+    story.stack.dynamodb.reset_counts();
+
+    let told = sweep.invoke(event("observe-egress", &[])).await.expect("an answer");
+
+    // Where this machine has a way out it is an address, else why there is none.
+    let seen: Seen = serde_json::from_value(told.clone()).expect("what was seen");
+    if let Seen::Unseen(why) = seen {
+        assert!(why.starts_with("https://checkip.amazonaws.com/: "), "AWS's echo and no other: {why}");
+    }
+    assert!(lines(&sweep).is_empty(), "no run is counted: {told}");
+    assert!(story.stack.dynamodb.requests().is_empty());
 }
 
 #[tokio::test]
