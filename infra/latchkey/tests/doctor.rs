@@ -53,8 +53,6 @@ impl Deployment {
     /// What the doctor says of what was seen: whether it is good, and why.
     async fn doctor(&self, more: &[&str]) -> Vec<(bool, String)> {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_latchkey"));
-        let nothing = std::env::temp_dir().join(format!("latchkey-doctor-{}", std::process::id()));
-        std::fs::create_dir_all(&nothing).expect("a folder");
         command.args(["doctor", "--json"]).args(more).env_clear().envs([
             ("AWS_REGION", "eu-central-1"),
             ("AWS_ACCESS_KEY_ID", "local"),
@@ -66,17 +64,18 @@ impl Deployment {
             ("FALLBACK_TABLE_NAME", "fallback"),
             ("KEYRING_SECRET_ID", "keyring"),
             ("PUBLIC_URL", "https://latchkey.invalid"),
-            ("LATCHKEY_PRODUCTS", nothing.to_str().expect("a path")),
+            ("LATCHKEY_PRODUCTS", concat!(env!("CARGO_MANIFEST_DIR"), "/../products")),
             ("SWEEP_FUNCTION", SWEEP),
         ]);
-        let output = tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.unwrap();
+        let output =
+            tokio::task::spawn_blocking(move || command.output().expect("it runs")).await.expect("it ends");
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
             panic!("{error}: {}", String::from_utf8_lossy(&output.stderr));
         });
         let findings = said["findings"].as_array().expect("findings").iter();
         findings
             .filter(|finding| finding["what"] == "egress as seen")
-            .map(|finding| (finding["good"] == true, finding["why"].as_str().unwrap().to_owned()))
+            .map(|finding| (finding["good"] == true, finding["why"].as_str().expect("why").to_owned()))
             .collect()
     }
 }
