@@ -4,7 +4,10 @@ use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use service::{platform::Aws, settings::PublicUrl};
 use store::{Secrets, Store};
 
-use crate::{lambda::FunctionArn, report::CommandError};
+use crate::{
+    lambda::{FunctionArn, NotAFunction},
+    report::CommandError,
+};
 
 /// The stack's outputs that a command needs.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,7 +26,7 @@ pub struct Deployment {
     pub public_url: Option<String>,
     /// The function that tells from where Salesforce is called (SweepFunction)
     #[arg(long, env = "SWEEP_FUNCTION", global = true)]
-    pub sweep: Option<FunctionArn>,
+    pub sweep: Option<String>,
 }
 
 impl Deployment {
@@ -47,6 +50,12 @@ impl Deployment {
     /// The keyring's name.
     pub fn keyring(&self) -> Result<&str, CommandError> {
         self.keyring.as_deref().ok_or_else(|| missing("--keyring", "KEYRING_SECRET_ID", "KeyringSecretName"))
+    }
+
+    /// The function that tells from where Salesforce is called, where one is named.
+    pub fn sweep(&self) -> Result<Option<FunctionArn>, CommandError> {
+        let given = self.sweep.as_deref().filter(|given| !given.is_empty());
+        given.map(str::parse).transpose().map_err(|error: NotAFunction| format!("--sweep: {error}").into())
     }
 
     /// The origin.

@@ -36,8 +36,8 @@ pub async fn run(
     secrets(deployment, products, &mut findings).await?;
     door(deployment, http, &mut findings).await?;
     findings.extend(egress.declared());
-    let seen = match &deployment.sweep {
-        Some(sweep) => egress::observe(sweep, egress, &aws()?, &Http::to_aws(), now).await,
+    let seen = match deployment.sweep()? {
+        Some(sweep) => egress::observe(&sweep, egress, &aws()?, &Http::to_aws(), now).await,
         None if egress.is_empty() => Told::default(),
         None => return Err(missing("--sweep", "SWEEP_FUNCTION", "SweepFunction")),
     };
