@@ -100,7 +100,10 @@ impl SecretsManager {
 
     /// What reads secrets in their forms.
     pub fn secrets(&self) -> Secrets {
-        Secrets::new(self.0.clone())
+        Secrets::new({
+            let client = self.0.clone();
+            move || client
+        })
     }
 
     /// The secret's text; `None`: there is no such secret.

@@ -70,7 +70,10 @@ impl Platform {
         let store = Store::new(aws.dynamodb_client_of(&config), settings.table.clone());
         Self {
             products: Products { store: store.clone(), held: Arc::default() },
-            secrets: Secrets::new(aws.secrets_client_of(&config)),
+            secrets: Secrets::new({
+                let aws = aws.clone();
+                move || aws.secrets_client_of(&config)
+            }),
             store,
             salesforce,
             settings,
