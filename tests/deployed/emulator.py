@@ -217,6 +217,8 @@ def leading_keys(request):
     parts = [request]
     for item in request.get("TransactItems", []):
         parts += item.values()
+    for table in request.get("RequestItems", {}).values():
+        parts += [{"Key": key} for key in table["Keys"]]
     for part in parts:
         for place in ("Key", "Item"):
             if "S" in part.get(place, {}).get("pk", {}):

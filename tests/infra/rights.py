@@ -20,7 +20,7 @@ BEGIN, END = "<!-- rights: written by tests/infra/rights.py -->\n", "<!-- /right
 
 TEMPLATE = yaml_parse((ROOT / "infra/template.yaml").read_text())
 RESOURCES, DEFAULTS = TEMPLATE["Resources"], TEMPLATE["Globals"]["Function"]
-READS = {"GetItem"}
+READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
 SERVICES = ("dynamodb", "events", "secretsmanager")  # whose SDKs functions are built with
 POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}  # Lambda does

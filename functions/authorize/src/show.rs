@@ -1,9 +1,10 @@
 //! `GET /v1/connect-sessions/{id}`: how it stands.
 
-use domain::{ConnectSession, ConnectionId, Customer, SessionId, SessionState};
+use domain::{ConnectSession, ConnectionId, Customer, SessionState};
 use jiff::Timestamp;
 use serde::Serialize;
 use service::{Problem, Request, Response, respond, settings::PublicUrl, views::ChangeView};
+use store::Sought;
 
 use crate::{Authorize, error::Failed};
 
@@ -87,13 +88,15 @@ impl<'a> SessionView<'a> {
 
 impl Authorize {
     pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
-        let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
         let unknown = || Problem::not_found("connect session");
-        let id: SessionId = id.parse().map_err(|_| unknown())?;
-        let session = self.platform.store.session(&id).await?.ok_or_else(unknown)?;
-        if session.product != caller.product.id {
+        let products = &self.platform.products;
+        let Ok(id) = id.parse() else {
+            products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
             return Err(unknown().into());
-        }
+        };
+        let found = products.caller_and(request, &Sought::session(&id), now).await?;
+        let (caller, session) = found.ok_or_else(Problem::unauthorized)?;
+        let session = session.filter(|session| session.product == caller.product.id).ok_or_else(unknown)?;
         Ok(respond::json(
             http::StatusCode::OK,
             &SessionView::of(&session, &self.platform.settings.public_url, now),

@@ -172,8 +172,7 @@ impl Token {
         now: Timestamp,
     ) -> Result<Response, Failed> {
         let time = Invocation::of(request, now);
-        let caller = self.caller(request, now).await?;
-        let record = self.own(&caller, id).await?;
+        let (caller, record) = self.own(request, id, now).await?;
         let id = record.connection.id.clone();
         let product = &caller.product;
         let app = product.app(&record.connection.app).ok_or_else(|| Failed::Unconfigured(id.to_string()))?;

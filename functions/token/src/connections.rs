@@ -9,7 +9,7 @@ use service::{
     respond, views::ConnectionView,
 };
 use store::{
-    ConnectionRecord,
+    ConnectionRecord, Sought,
     connections::{ListQuery, Listed},
 };
 
@@ -59,16 +59,24 @@ impl Token {
         Ok(self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?)
     }
 
-    /// A connection of the caller's product. Another product's is not found: the two are not told apart.
-    pub(crate) async fn own(&self, caller: &Caller, id: &str) -> Result<ConnectionRecord, Failed> {
+    /// The caller, and a connection of its product. Another product's is not found: the two are not told apart.
+    pub(crate) async fn own(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(Caller, ConnectionRecord), Failed> {
         let unknown = || Problem::not_found("connection");
-        let id: ConnectionId = id.parse().map_err(|_| unknown())?;
-        let record = self.platform.store.connection(&id).await?.ok_or_else(unknown)?;
-        if record.connection.product != caller.product.id {
+        let Ok(id) = id.parse() else {
+            self.caller(request, now).await?;
             return Err(unknown().into());
-        }
+        };
+        let found = self.platform.products.caller_and(request, &Sought::connection(&id), now).await?;
+        let (caller, record) = found.ok_or_else(Problem::unauthorized)?;
+        let record = record.filter(|record| record.connection.product == caller.product.id);
+        let record = record.ok_or_else(unknown)?;
         of_connection(&record.connection);
-        Ok(record)
+        Ok((caller, record))
     }
 
     pub(crate) async fn list(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
@@ -93,8 +101,7 @@ impl Token {
     }
 
     pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
-        let caller = self.caller(request, now).await?;
-        let record = self.own(&caller, id).await?;
+        let (_, record) = self.own(request, id, now).await?;
         Ok(respond::json(StatusCode::OK, &ConnectionView::from(&record.connection)))
     }
 
@@ -106,8 +113,7 @@ impl Token {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Failed> {
-        let caller = self.caller(request, now).await?;
-        let record = self.own(&caller, id).await?;
+        let (caller, record) = self.own(request, id, now).await?;
         let id = &record.connection.id;
         if !self.platform.store.begin_revoking(&caller.product.id, id, now).await? {
             return Err(Problem::not_found("connection").into());

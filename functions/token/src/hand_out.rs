@@ -75,9 +75,8 @@ impl Token {
         now: Timestamp,
     ) -> Result<Response, Failed> {
         let time = Invocation::of(request, now);
-        let caller = self.caller(request, now).await?;
+        let (caller, record) = self.own(request, id, now).await?;
         let need = need(request)?;
-        let record = self.own(&caller, id).await?;
         let app = caller
             .product
             .app(&record.connection.app)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use domain::{Product, secret::ApiKey};
+use domain::{Product, ProductId, secret::ApiKey};
 use jiff::Timestamp;
-use store::StoreError;
+use store::{Sought, StoreError};
 use telemetry::{Fact, about};
 
 use crate::{Products, Request, request};
@@ -18,17 +18,45 @@ pub struct Caller {
     pub key: ApiKey,
 }
 
+impl Caller {
+    fn admitted(product: Arc<Product>, key: ApiKey) -> Option<Self> {
+        product.admits(&key)?;
+        about(Fact::Product, product.id.as_str());
+        Some(Self { product, key })
+    }
+}
+
+/// The key that came, and the product that it names.
+fn claimed(request: &Request) -> Option<(ApiKey, ProductId)> {
+    let key = request::bearer(request)?;
+    let (product, _) = key.claims()?;
+    Some((key, product))
+}
+
 impl Products {
     /// Who sent this request; `None`: nobody whom we know. A key is believed for as long as its product's
     /// configuration is ([`crate::platform::PRODUCT_AGE`]).
     pub async fn caller(&self, request: &Request, now: Timestamp) -> Result<Option<Caller>, StoreError> {
-        let Some(key) = request::bearer(request) else { return Ok(None) };
-        let Some((id, _)) = key.claims() else { return Ok(None) };
-        let Some(product) = self.get(&id, now).await? else { return Ok(None) };
-        if product.admits(&key).is_none() {
-            return Ok(None);
+        let Some((key, id)) = claimed(request) else { return Ok(None) };
+        let product = self.get(&id, now).await?;
+        Ok(product.and_then(|product| Caller::admitted(product, key)))
+    }
+
+    /// Who sent this request, and what it is about: one request to the table, whether the product has to be read or
+    /// not. Whether what was found is the caller's remains to be seen.
+    pub async fn caller_and<T>(
+        &self,
+        request: &Request,
+        sought: &Sought<T>,
+        now: Timestamp,
+    ) -> Result<Option<(Caller, Option<T>)>, StoreError> {
+        let Some((key, id)) = claimed(request) else { return Ok(None) };
+        if let Some(product) = self.held(&id, now) {
+            let Some(caller) = Caller::admitted(product, key) else { return Ok(None) };
+            return Ok(Some((caller, self.store.find(sought).await?)));
         }
-        about(Fact::Product, product.id.as_str());
-        Ok(Some(Caller { product, key }))
+        let (product, found) = self.store.product_and(&id, sought).await?;
+        let caller = self.hold(&id, product, now).and_then(|product| Caller::admitted(product, key));
+        Ok(caller.map(|caller| (caller, found)))
     }
 }

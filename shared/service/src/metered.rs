@@ -2,6 +2,7 @@
 
 use aws_sdk_dynamodb::{
     operation::{
+        batch_get_item::{BatchGetItemInput, BatchGetItemOutput},
         delete_item::{DeleteItemInput, DeleteItemOutput},
         get_item::{GetItemInput, GetItemOutput},
         put_item::{PutItemInput, PutItemOutput},
@@ -65,6 +66,7 @@ macro_rules! operations {
 
 operations! {
     GetItemInput, GetItemOutput, ReadUnits;
+    BatchGetItemInput, BatchGetItemOutput, ReadUnits;
     QueryInput, QueryOutput, ReadUnits;
     ScanInput, ScanOutput, ReadUnits;
     PutItemInput, PutItemOutput, WriteUnits;
@@ -73,7 +75,7 @@ operations! {
     TransactWriteItemsInput, TransactWriteItemsOutput, WriteUnits;
 }
 
-/// Of one table, or of those of a transaction.
+/// Of one table, or of those of a transaction or batch.
 trait Units {
     fn units(&self) -> f64;
 }

@@ -115,7 +115,7 @@ impl Platform {
 /// Products by id, each believed for [`PRODUCT_AGE`].
 #[derive(Debug, Clone)]
 pub struct Products {
-    store: Store,
+    pub(crate) store: Store,
     held: Arc<Mutex<Held>>,
 }
 
@@ -125,20 +125,32 @@ type Held = HashMap<ProductId, (Timestamp, Arc<Product>)>;
 impl Products {
     /// The product of that id, as it was at most a minute ago.
     pub async fn get(&self, id: &ProductId, now: Timestamp) -> Result<Option<Arc<Product>>, StoreError> {
-        let held = self.lock().get(id).filter(|(read_at, _)| now < *read_at + PRODUCT_AGE).cloned();
-        if let Some((_, product)) = held {
+        if let Some(product) = self.held(id, now) {
             return Ok(Some(product));
         }
-        let Some(product) = self.store.product(id).await?.map(Arc::new) else {
-            self.lock().remove(id);
-            return Ok(None);
-        };
+        let product = self.store.product(id).await?;
+        Ok(self.hold(id, product, now))
+    }
+
+    /// The same, if it need not be read.
+    pub(crate) fn held(&self, id: &ProductId, now: Timestamp) -> Option<Arc<Product>> {
+        let held = self.lock();
+        let (_, product) = held.get(id).filter(|(read_at, _)| now < *read_at + PRODUCT_AGE)?;
+        Some(Arc::clone(product))
+    }
+
+    /// Remembers what was read.
+    pub(crate) fn hold(&self, id: &ProductId, read: Option<Product>, now: Timestamp) -> Option<Arc<Product>> {
         let mut held = self.lock();
+        let Some(product) = read.map(Arc::new) else {
+            held.remove(id);
+            return None;
+        };
         if held.len() >= MAX_PRODUCTS {
             held.clear();
         }
         held.insert(id.clone(), (now, Arc::clone(&product)));
-        Ok(Some(product))
+        Some(product)
     }
 
     /// A product and one of its apps; `None`: either is not configured any more.

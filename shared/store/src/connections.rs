@@ -9,7 +9,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Field, Item, Next, Owner, Page, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
+    Field, Item, Next, Owner, Page, S, Sealed, SecretError, Sought, Store, StoreError, Vault, conditional,
     expression::Expression,
     keys, millis,
     reconnects::Reconnect,
@@ -140,6 +140,13 @@ pub struct ListQuery {
     pub limit: u8,
 }
 
+impl Sought<ConnectionRecord> {
+    /// The connection of that id.
+    pub fn connection(id: &ConnectionId) -> Self {
+        Self { key: keys::connection(id), read: |pk, item| from_item::<ConnectionRow>(pk, item)?.read(pk) }
+    }
+}
+
 impl ConnectionRecord {
     /// Whether somebody holds the lease.
     pub fn is_leased(&self, now: Timestamp) -> bool {
@@ -204,9 +211,7 @@ impl ConnectionRecord {
 impl Store {
     /// The connection of that id: one strongly consistent read.
     pub async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
-        let key = keys::connection(id);
-        let item = self.get(&key, true).await?;
-        item.map(|item| from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk)).transpose()
+        self.find(&Sought::connection(id)).await
     }
 
     /// A product's connections in the order they were made, and where to go on.

@@ -26,7 +26,7 @@ use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
     operation::update_item::builders::UpdateItemFluentBuilder,
-    types::{AttributeValue, Update, builders::UpdateBuilder},
+    types::{AttributeValue, KeysAndAttributes, Update, builders::UpdateBuilder},
 };
 use jiff::Timestamp;
 use keys::Key;
@@ -45,6 +45,13 @@ pub use sessions::{Begun, Claim, Created, Redeemed};
 pub struct Store {
     client: Client,
     table: String,
+}
+
+/// An item that is looked for, and how it is read.
+#[derive(Debug)]
+pub struct Sought<T> {
+    key: Key,
+    read: fn(&str, Item) -> Result<T, StoreError>,
 }
 
 /// The table could not be used, or holds what we never write.
@@ -88,6 +95,35 @@ impl Store {
             .send()
             .await;
         answer.map(|answer| answer.item).map_err(|error| StoreError::unavailable("GetItem", &error))
+    }
+
+    /// What is looked for, as it is now.
+    pub async fn find<T>(&self, sought: &Sought<T>) -> Result<Option<T>, StoreError> {
+        let item = self.get(&sought.key, true).await?;
+        item.map(|item| (sought.read)(&sought.key.pk, item)).transpose()
+    }
+
+    /// Two items in one request, as they are now. What DynamoDB has no capacity for is asked for alone.
+    async fn get_both(&self, first: &Key, second: &Key) -> Result<(Option<Item>, Option<Item>), StoreError> {
+        let keys = [first, second]
+            .map(|key| Item::from([("pk".into(), S(&key.pk)), ("sk".into(), S(&*key.sk))]))
+            .to_vec();
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
+        let keys = keys
+            .build()
+            .map_err(|_| StoreError::Corrupt { pk: first.pk.clone(), what: "no keys to look for".into() })?;
+        let answer = self.client.batch_get_item().request_items(&self.table, keys).send().await;
+        let answer = answer.map_err(|error| StoreError::unavailable("BatchGetItem", &error))?;
+        if answer.unprocessed_keys.is_some_and(|left| !left.is_empty()) {
+            return Ok((self.get(first, true).await?, self.get(second, true).await?));
+        }
+        let found = answer.responses.and_then(|mut tables| tables.remove(&self.table));
+        let (mut one, mut other) = (None, None);
+        for item in found.unwrap_or_default() {
+            let is_first = item.get("pk").and_then(|pk| pk.as_s().ok()) == Some(&first.pk);
+            *if is_first { &mut one } else { &mut other } = Some(item);
+        }
+        Ok((one, other))
     }
 
     /// An update of one item, to be completed and sent.

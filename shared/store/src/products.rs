@@ -1,22 +1,28 @@
 //! A product's configuration: one item, so that one read answers both who calls and what is configured.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Product, ProductId};
 
-use crate::{Item, N, S, Store, StoreError, keys};
+use crate::{Item, N, S, Sought, Store, StoreError, keys};
 
 impl Store {
     /// The product of that id.
     pub async fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
         let key = keys::product(id);
         let item = self.get(&key, false).await?;
-        let Some(mut item) = item else { return Ok(None) };
-        let config = item.remove("config").and_then(|value| match value {
-            aws_sdk_dynamodb::types::AttributeValue::S(text) => Some(text),
-            _ => None,
-        });
-        let corrupt = |what: String| StoreError::Corrupt { pk: key.pk.clone(), what };
-        let config = config.ok_or_else(|| corrupt("no config".into()))?;
-        serde_json::from_str(&config).map(Some).map_err(|error| corrupt(error.to_string()))
+        item.map(|item| read(&key.pk, item)).transpose()
+    }
+
+    /// The product of that id and another item, in one request.
+    pub async fn product_and<T>(
+        &self,
+        id: &ProductId,
+        sought: &Sought<T>,
+    ) -> Result<(Option<Product>, Option<T>), StoreError> {
+        let key = keys::product(id);
+        let (product, item) = self.get_both(&key, &sought.key).await?;
+        let product = product.map(|item| read(&key.pk, item)).transpose()?;
+        Ok((product, item.map(|item| (sought.read)(&sought.key.pk, item)).transpose()?))
     }
 
     /// Stores a product's configuration, whatever was there before.
@@ -39,4 +45,12 @@ impl Store {
             .map_err(|error| StoreError::unavailable("PutItem", &error))?;
         self.note_product(&product.id).await
     }
+}
+
+fn read(pk: &str, mut item: Item) -> Result<Product, StoreError> {
+    let corrupt = |what: String| StoreError::Corrupt { pk: pk.to_owned(), what };
+    let Some(AttributeValue::S(config)) = item.remove("config") else {
+        return Err(corrupt("no config".into()));
+    };
+    serde_json::from_str(&config).map_err(|error| corrupt(error.to_string()))
 }

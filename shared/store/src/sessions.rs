@@ -16,7 +16,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Item, N, NewConnection, S, Store, StoreError, conditional,
+    Item, N, NewConnection, S, Sought, Store, StoreError, conditional,
     expression::{Expression, OPEN},
     keys, millis,
     rows::{AttemptRow, SessionRow, from_item, to_item},
@@ -81,6 +81,13 @@ pub enum Redeemed {
     OtherUser,
 }
 
+impl Sought<ConnectSession> {
+    /// The session of that id.
+    pub fn session(id: &SessionId) -> Self {
+        Self { key: keys::session(id), read: |pk, item| from_item::<SessionRow>(pk, item)?.read(pk) }
+    }
+}
+
 impl Store {
     /// Stores a new session, unless the same call was made before. `call` digests what was asked for.
     pub async fn create_session(&self, session: &ConnectSession, call: &Hash) -> Result<Created, StoreError> {
@@ -108,9 +115,7 @@ impl Store {
 
     /// The session of that id.
     pub async fn session(&self, id: &SessionId) -> Result<Option<ConnectSession>, StoreError> {
-        let key = keys::session(id);
-        let item = self.get(&key, true).await?;
-        item.map(|item| from_item::<SessionRow>(&key.pk, item)?.read(&key.pk)).transpose()
+        self.find(&Sought::session(id)).await
     }
 
     /// The session of that id, noting that its page was seen: read and mark in one request. Nothing else

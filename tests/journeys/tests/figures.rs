@@ -3,7 +3,7 @@
 #![expect(clippy::print_stdout, reason = "figures are printed for whoever reads them")]
 
 use journeys::Story;
-use world::dynamodb::{DynamoRequest, Kind};
+use world::dynamodb::{DynamoRequest, Fault, Kind};
 
 /// Prints what was asked of DynamoDB, one line a request.
 fn print(what: &str, requests: &[DynamoRequest]) {
@@ -74,6 +74,43 @@ async fn a_fresh_token_costs_one_read_of_at_most_4_kb_and_nothing_else() {
     assert!(requests[0].read_units <= 1.0, "one strongly consistent read of at most 4 KB is one unit");
     assert!(story.stack.secrets.calls().is_empty(), "{:?}", story.stack.secrets.calls());
     assert!(story.stack.salesforce.calls().is_empty());
+}
+
+#[tokio::test]
+async fn where_the_product_must_be_read_it_comes_with_what_the_call_is_about() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let session = story.wish(serde_json::json!({})).await.text("id").to_owned();
+    let paths = [format!("/v1/connections/{connection}/token"), format!("/v1/connect-sessions/{session}")];
+    for path in paths {
+        story.pass(jiff::SignedDuration::from_secs(61));
+        for operation in ["BatchGetItem", "GetItem"] {
+            story.stack.dynamodb.reset_counts();
+
+            let answer = story.call("GET", &path, None).await;
+
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let requests = story.stack.dynamodb.requests();
+            print(&path, &requests);
+            assert_eq!(requests.len(), 1, "{path}");
+            assert_eq!(requests[0].operation, operation, "{path}");
+            assert!(requests[0].read_units <= 2.0, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_dynamodb_leaves_of_a_batch_is_asked_for_alone() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(jiff::SignedDuration::from_secs(61));
+    story.stack.dynamodb.reset_counts();
+    story.stack.dynamodb.inject(Fault::leave_unprocessed());
+
+    assert_eq!(story.token(&connection).await.status, 200);
+
+    let operations: Vec<_> = story.stack.dynamodb.requests().into_iter().map(|r| r.operation).collect();
+    assert_eq!(operations, ["BatchGetItem", "GetItem", "GetItem"]);
 }
 
 #[tokio::test]

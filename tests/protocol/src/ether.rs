@@ -348,7 +348,7 @@ impl HttpConnector for Wire {
         let table = table_of(&body);
         let kind = match operation.as_str() {
             _ if table == crate::rig::FALLBACK => Kind::Fallback,
-            "GetItem" | "Query" | "Scan" => Kind::Read,
+            "GetItem" | "BatchGetItem" | "Query" | "Scan" => Kind::Read,
             _ => Kind::Write,
         };
         let fate = self.ether.fate(kind, &format!("{operation} {table}"), self.process);

@@ -291,6 +291,7 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Body) -> 
             metered.error = Some(code.into());
             fault::refusal(code, operation)
         }
+        Some(Effect::LeaveUnprocessed) => fault::unprocessed(&asked),
         Some(Effect::LoseAnswer) => {
             proxy.carry_out(&headers, &mut asked, body, &mut metered).await;
             metered.error = Some("answer lost".into());

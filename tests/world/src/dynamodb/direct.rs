@@ -29,6 +29,7 @@ impl Direct {
         match operation {
             "CreateTable" => run(body, |request| db.create_table(request)),
             "GetItem" => run(body, |request| db.get_item(request)),
+            "BatchGetItem" => run(body, |request| db.batch_get_item(request)),
             "PutItem" => run(body, |request| db.put_item(request)),
             "UpdateItem" => run(body, |request| db.update_item(request)),
             "DeleteItem" => run(body, |request| db.delete_item(request)),

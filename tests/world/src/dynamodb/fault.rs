@@ -2,7 +2,7 @@
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::meter::Kind;
 
@@ -25,6 +25,8 @@ pub enum Effect {
     Unreachable,
     /// It is carried out, and the connection breaks before the answer.
     LoseAnswer,
+    /// A batch is answered with nothing found and all of it unprocessed, as where capacity is short.
+    LeaveUnprocessed,
 }
 
 /// An armed fault: lets `after` matching requests by, then strikes the given number of times.
@@ -45,6 +47,11 @@ impl Fault {
     /// Carries the next request out and loses the answer.
     pub fn lose_answer() -> Self {
         Self::once(Effect::LoseAnswer)
+    }
+
+    /// Answers the next BatchGetItem without having processed any of it.
+    pub fn leave_unprocessed() -> Self {
+        Self::once(Effect::LeaveUnprocessed).on(Which::Operation("BatchGetItem"))
     }
 
     /// Breaks the next request's connection before anything is carried out.
@@ -122,4 +129,10 @@ pub(super) fn refusal(code: &str, operation: &str) -> Response {
     let status = StatusCode::from_u16(status).expect("one of the statuses above");
     let body = json!({ "__type": format!("{space}#{code}"), "message": message }).to_string();
     (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
+}
+
+/// An answer that leaves the whole batch to be asked for again.
+pub(super) fn unprocessed(asked: &Value) -> Response {
+    let body = json!({ "Responses": {}, "UnprocessedKeys": asked["RequestItems"] }).to_string();
+    ([(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
 }
