@@ -3,15 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Failure, Product, Provenance, Stage,
-    diagnosis::{self, Actor},
+    Product, Provenance, Stage, diagnosis,
     tally::{BANDS, Measure, RefreshOutcome, Step, quantile},
 };
-use pages::ops::{Bars, CauseRow, Fix, Incident, LostRow, Reached, Series, Tile, line};
+use pages::ops::{Bars, CauseRow, Fix, LostRow, Reached, Series, Tile, WORDS, line, say};
 use store::tallies::Tally;
 
 use crate::{
-    rows::incident,
+    rows::is_vendors,
     view::{Asked, DAY},
     words::{minutes, percent, step_name, title, trend, whose},
 };
@@ -76,40 +75,41 @@ impl Figures<'_> {
         let rate = percent(connected, created);
         let rate_before = percent(before(Step::Connected), before(Step::Created));
         let hint = if before(Step::Created) == 0 {
-            "nothing before".into()
+            WORDS.nothing_before.into()
         } else {
-            format!("{rate_before} % before")
+            say(WORDS.share_before, &[("share", &rate_before)])
         };
+        let count_before = |step| say(WORDS.before, &[("count", &before(step))]);
         let unresolved = (self.step(Step::Failed), self.step(Step::Lost));
         vec![
             Tile {
-                name: "Sessions",
+                name: WORDS.sessions,
                 value: created.to_string(),
-                hint: format!("{} before", before(Step::Created)),
+                hint: count_before(Step::Created),
                 is_bad: false,
             },
             Tile {
-                name: "Connected",
+                name: WORDS.connected_share,
                 value: if created == 0 { "–".into() } else { format!("{rate} %") },
                 hint,
                 is_bad: created >= 20 && rate + 10 < rate_before,
             },
             Tile {
-                name: "Failed, not mended",
+                name: WORDS.failed_sessions,
                 value: unresolved.0.to_string(),
-                hint: format!("{} before", before(Step::Failed)),
+                hint: count_before(Step::Failed),
                 is_bad: false,
             },
             Tile {
-                name: "Lost",
+                name: WORDS.lost,
                 value: unresolved.1.to_string(),
-                hint: format!("{} before", before(Step::Lost)),
+                hint: count_before(Step::Lost),
                 is_bad: false,
             },
             Tile {
-                name: "Connections in need",
+                name: WORDS.in_need,
                 value: in_need.to_string(),
-                hint: "now".into(),
+                hint: WORDS.now.into(),
                 is_bad: in_need > 0,
             },
         ]
@@ -140,21 +140,23 @@ impl Figures<'_> {
             (of(Step::Created), of(Step::Connected), of(Step::Failed), of(Step::Lost));
         let away =
             (0..created.len()).map(|b| (created[b] - connected[b] - failed[b] - lost[b]).max(0)).collect();
-        let all: i64 = created.iter().sum();
         Bars {
-            alt: format!(
-                "Sessions in {}: of {all}, {} connected, {} failed, {} were lost.",
-                self.asked.range.words,
-                connected.iter().sum::<i64>(),
-                failed.iter().sum::<i64>(),
-                lost.iter().sum::<i64>()
+            alt: say(
+                WORDS.ended_alt,
+                &[
+                    ("range", &self.asked.range.words),
+                    ("created", &all(&created)),
+                    ("connected", &all(&connected)),
+                    ("failed", &all(&failed)),
+                    ("lost", &all(&lost)),
+                ],
             ),
             labels: self.asked.labels(),
             series: vec![
-                Series { name: "Connected", look: "part-good", counts: connected },
-                Series { name: "Failed", look: "part-bad", counts: failed },
-                Series { name: "Lost", look: "part-lost", counts: lost },
-                Series { name: "Under way or left", look: "part-idle", counts: away },
+                Series { name: WORDS.connected, look: "part-good", counts: connected },
+                Series { name: WORDS.failed, look: "part-bad", counts: failed },
+                Series { name: WORDS.lost, look: "part-lost", counts: lost },
+                Series { name: WORDS.under_way, look: "part-idle", counts: away },
             ],
         }
     }
@@ -179,7 +181,7 @@ impl Figures<'_> {
                 CauseRow {
                     title: title(cause, app, self.product, None),
                     cause: cause.to_owned(),
-                    actor: diagnosis::cause(cause).map_or("unknown", |cause| whose(cause.actor)),
+                    actor: diagnosis::cause(cause).map_or(WORDS.whose_unknown, |cause| whose(cause.actor)),
                     count,
                     reported,
                     share: percent(count, all),
@@ -234,18 +236,20 @@ impl Figures<'_> {
         );
         let ended = of(&[RefreshOutcome::NeedsReauth, RefreshOutcome::Blocked]);
         Bars {
-            alt: format!(
-                "Refreshes in {}: {} succeeded, {} failed in passing, {} stopped a connection.",
-                self.asked.range.words,
-                good.iter().sum::<i64>(),
-                passing.iter().sum::<i64>(),
-                ended.iter().sum::<i64>()
+            alt: say(
+                WORDS.refreshes_alt,
+                &[
+                    ("range", &self.asked.range.words),
+                    ("good", &all(&good)),
+                    ("passing", &all(&passing)),
+                    ("ended", &all(&ended)),
+                ],
             ),
             labels: self.asked.labels(),
             series: vec![
-                Series { name: "Refreshed", look: "part-good", counts: good },
-                Series { name: "Failed in passing", look: "part-lost", counts: passing },
-                Series { name: "Stopped a connection", look: "part-bad", counts: ended },
+                Series { name: WORDS.refreshes_good, look: "part-good", counts: good },
+                Series { name: WORDS.refreshes_passing, look: "part-lost", counts: passing },
+                Series { name: WORDS.refreshes_ended, look: "part-bad", counts: ended },
             ],
         }
     }
@@ -255,14 +259,12 @@ impl Figures<'_> {
             .into_iter()
             .map(|outcome| {
                 let (name, meaning) = match outcome {
-                    RefreshOutcome::Refreshed => ("Refreshed", "a new access token"),
-                    RefreshOutcome::Passed => {
-                        ("Refused in passing", "Salesforce was busy or away, or our own set-up is wrong")
-                    }
-                    RefreshOutcome::Unanswered => ("Not answered", "one recovery follows"),
-                    RefreshOutcome::NeedsReauth => ("Ended", "the user has to connect again"),
-                    RefreshOutcome::Blocked => ("Blocked", "an admin has to act"),
-                    RefreshOutcome::Paused => ("Paused", "fresh tokens are rejected too"),
+                    RefreshOutcome::Refreshed => (WORDS.refreshed, WORDS.refreshed_means),
+                    RefreshOutcome::Passed => (WORDS.passed, WORDS.passed_means),
+                    RefreshOutcome::Unanswered => (WORDS.unanswered, WORDS.unanswered_means),
+                    RefreshOutcome::NeedsReauth => (WORDS.needs_reauth, WORDS.needs_reauth_means),
+                    RefreshOutcome::Blocked => (WORDS.blocked, WORDS.blocked_means),
+                    RefreshOutcome::Paused => (WORDS.paused, WORDS.paused_means),
                 };
                 (name, meaning, self.sum(|measure| *measure == Measure::Refreshes(outcome)))
             })
@@ -292,24 +294,20 @@ impl Figures<'_> {
         rows
     }
 
-    /// What is wrong on the product's own side: observed within a day, and not only in one customer's words.
-    pub(crate) fn incidents(&self, latest: &[Failure]) -> Vec<Incident> {
-        let since = self.asked.now - DAY;
-        let mut met: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
-        for failure in latest.iter().filter(|failure| failure.at >= since) {
-            let is_vendors =
-                diagnosis::cause(&failure.cause).is_some_and(|cause| cause.actor == Actor::Vendor);
-            if is_vendors && failure.evidence.provenance == Provenance::Observed && failure.resolved.is_none()
-            {
-                met.entry((&failure.cause, failure.app.as_str())).or_default().push(failure);
-            }
-        }
-        met.into_iter()
-            .filter_map(|((cause, app), failures)| {
-                let (found, app) = diagnosis::cause(cause)
-                    .zip(self.product.apps.iter().find(|known| known.id.as_str() == app))?;
-                Some(incident(found, app, &failures, self.product))
-            })
-            .collect()
+    /// The causes that are the product's own to mend and were observed lately, by what is counted.
+    pub(crate) fn vendors_causes(&self) -> BTreeSet<String> {
+        // A bucket is a day at most.
+        let since = self.asked.now - DAY * 2;
+        let lately = self.wanted(self.tallies).filter(|tally| tally.at >= since);
+        let counters = lately.flat_map(|tally| tally.counts.keys());
+        let causes = counters.filter_map(|counter| match &counter.measure {
+            Measure::Failures { provenance: Provenance::Observed, cause, .. } if is_vendors(cause) => Some(cause),
+            _ => None,
+        });
+        causes.cloned().collect()
     }
+}
+
+fn all(counts: &[i64]) -> i64 {
+    counts.iter().sum()
 }

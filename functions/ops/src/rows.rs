@@ -1,6 +1,10 @@
 //! What the latest failures say: whose they are, who has to act, what is the product's own to mend.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    fmt::Display,
+};
 
 use domain::{
     App, Failure, Product, Provenance,
@@ -11,16 +15,37 @@ use domain::{
 use jiff::Timestamp;
 use pages::{
     Names, fill,
-    ops::{Incident, Latest, Needy, Spread},
+    ops::{Incident, Latest, Needy, Spread, WORDS, say},
 };
 use store::waves::Wave;
 
 use crate::{
-    view::{Asked, DAY, MANY},
-    words::{app_name, clock_time, customer, title, whose_move},
+    view::{Asked, DAY, MANY, MOST_READ},
+    words::{self, app_name, clock_time, customer, title, whose_move},
 };
 
-pub(crate) fn incident(cause: &Cause, app: &App, failures: &[&Failure], product: &Product) -> Incident {
+/// So many causes of the last day are told apart: the widest.
+const MOST_SPREAD: usize = 8;
+
+pub(crate) fn is_vendors(cause: &str) -> bool {
+    diagnosis::cause(cause).is_some_and(|cause| cause.actor == Actor::Vendor)
+}
+
+/// What is wrong on the product's own side: of these failures, what no customer can mend.
+pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incident> {
+    let mut met: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
+    for failure in unresolved {
+        met.entry((&failure.cause, failure.app.as_str())).or_default().push(failure);
+    }
+    met.into_iter()
+        .filter_map(|((cause, app), failures)| {
+            let app = product.apps.iter().find(|known| known.id.as_str() == app)?;
+            Some(incident(diagnosis::cause(cause)?, app, &failures, product))
+        })
+        .collect()
+}
+
+fn incident(cause: &Cause, app: &App, failures: &[&Failure], product: &Product) -> Incident {
     let names = Names::of(&product.brand).app(app, None);
     let customers: BTreeSet<&str> = failures.iter().map(|failure| failure.customer.id.as_str()).collect();
     let first = failures.iter().map(|failure| failure.at).min();
@@ -33,12 +58,14 @@ pub(crate) fn incident(cause: &Cause, app: &App, failures: &[&Failure], product:
     });
     Incident {
         title: fill(cause.title, &names),
-        facts: format!(
-            "{} failures of {} customers with the app “{}” since {}. It is yours to mend: no customer can.",
-            failures.len(),
-            customers.len(),
-            app.label(),
-            first.map(clock_time).unwrap_or_default()
+        facts: say(
+            WORDS.incident_facts,
+            &[
+                ("failures", &words::failures(failures.len())),
+                ("customers", &words::customers(customers.len())),
+                ("app", &app.label()),
+                ("at", &first.map(clock_time).unwrap_or_default()),
+            ],
         ),
         fix: fix.unwrap_or_default(),
         guide: Some(pages::guide::path(&product.id, &app.id, Audience::Vendor)),
@@ -55,9 +82,11 @@ pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
         None => names,
     };
     let over = match (wave.incident.scope, app) {
-        (Scope::App, Some(app)) => format!("{} orgs of the app “{}”", wave.stopped, app.label()),
-        (Scope::App, None) => format!("{} orgs", wave.stopped),
-        (Scope::Org, _) => format!("{} connections of the org {}", wave.stopped, wave.over),
+        (Scope::App, Some(app)) => {
+            say(WORDS.wave_over_app, &[("count", &wave.stopped), ("app", &app.label())])
+        }
+        (Scope::App, None) => say(WORDS.wave_over_orgs, &[("count", &wave.stopped)]),
+        (Scope::Org, _) => say(WORDS.wave_over_org, &[("count", &wave.stopped), ("org", &wave.over)]),
     };
     let playbook = cause.vendor.as_ref().or(cause.admin.as_ref());
     let fix = playbook.map(|playbook| {
@@ -65,11 +94,14 @@ pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
         std::iter::once(playbook.goal).chain(steps).map(|text| fill(text, &names)).collect()
     });
     Some(Incident {
-        title: format!("A wave: {}", fill(cause.title, &names)),
-        facts: format!(
-            "{over} have stopped within an hour, since {}. One reason, not so many. {}",
-            clock_time(wave.incident.since),
-            whose_move(cause.actor)
+        title: say(WORDS.wave_title, &[("title", &fill(cause.title, &names))]),
+        facts: say(
+            WORDS.wave_facts,
+            &[
+                ("over", &over),
+                ("at", &clock_time(wave.incident.since)),
+                ("move", &whose_move(cause.actor)),
+            ],
         ),
         fix: fix.unwrap_or_default(),
         guide: app.map(|app| pages::guide::path(&product.id, &app.id, Audience::Vendor)),
@@ -79,6 +111,16 @@ pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
 /// How often a cause was met, and the last failure of each customer who met it.
 type Met<'a> = (usize, BTreeMap<&'a str, &'a Failure>);
 
+/// How far back the latest failures go: a day, or where there are too many of them, less.
+pub(crate) fn lately(latest: &[Failure], now: Timestamp) -> String {
+    match latest.last() {
+        Some(first) if latest.len() == usize::from(MOST_READ) && first.at > now - DAY => {
+            say(WORDS.spread_latest, &[("count", &latest.len()), ("at", &clock_time(first.at))])
+        }
+        _ => WORDS.spread.to_owned(),
+    }
+}
+
 /// Whether a cause is one customer's or many's, in the last day.
 pub(crate) fn spread(latest: &[Failure], product: &Product, now: Timestamp) -> Vec<Spread> {
     let mut met: BTreeMap<(&str, &str), Met<'_>> = BTreeMap::new();
@@ -87,32 +129,39 @@ pub(crate) fn spread(latest: &[Failure], product: &Product, now: Timestamp) -> V
         of.0 += 1;
         of.1.insert(&failure.customer.id, failure);
     }
-    let mut rows: Vec<Spread> = met
+    let mut rows: Vec<_> = met
         .into_iter()
         .map(|((cause, _), (failures, customers))| {
             let Some(one) = customers.values().next() else { unreachable!("each has a failure") };
             let acts = diagnosis::cause(cause).map(|cause| cause.actor);
             let is_wide = customers.len() >= MANY;
             let reading = match (is_wide, acts) {
-                (true, Some(Actor::Vendor)) => "Yours to mend.".to_owned(),
-                (true, _) => "Many at once: look at the app and at Salesforce’s status before you write to each of them.".into(),
-                (false, Some(Actor::Vendor)) => "Yours to mend, and others will meet it.".into(),
-                (false, Some(actor)) => format!("{}: their own setting. {}", names_of(&customers), whose_move(actor)),
+                (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
+                (true, _) => WORDS.spread_wide.to_owned(),
+                (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
+                (false, Some(actor)) => say(
+                    WORDS.spread_own,
+                    &[("customers", &names_of(&customers)), ("move", &whose_move(actor))],
+                ),
                 (false, None) => names_of(&customers),
             };
-            Spread {
+            let facts = [
+                ("app", &app_name(one, product) as &dyn Display),
+                ("failures", &words::failures(failures)),
+                ("customers", &words::customers(customers.len())),
+                ("reading", &reading),
+            ];
+            let row = Spread {
                 title: title(cause, one.app.as_str(), product, None),
-                app: app_name(one, product),
-                customers: customers.len(),
-                failures,
-                reading,
+                facts: say(WORDS.spread_facts, &facts),
                 is_wide,
-            }
+            };
+            (customers.len(), failures, row)
         })
         .collect();
-    rows.sort_by_key(|row| std::cmp::Reverse((row.customers, row.failures)));
-    rows.truncate(8);
-    rows
+    rows.sort_by_key(|(customers, failures, _)| Reverse((*customers, *failures)));
+    rows.truncate(MOST_SPREAD);
+    rows.into_iter().map(|(.., row)| row).collect()
 }
 
 pub(crate) fn names_of(customers: &BTreeMap<&str, &Failure>) -> String {
@@ -124,27 +173,26 @@ pub(crate) fn in_need_of(failure: &Failure, product: &Product, asked: &Asked) ->
     let actor = diagnosis::cause(&failure.cause).map(|cause| cause.actor);
     Needy {
         customer: customer(failure),
-        app: app_name(failure, product),
         title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
         actor: actor.map_or("", whose_move),
-        since: clock_time(failure.at),
+        since: say(WORDS.since, &[("at", &clock_time(failure.at))]),
         reference: failure.id.reference(),
         href: asked.reference(failure),
     }
 }
 
 pub(crate) fn latest_row(failure: &Failure, product: &Product, asked: &Asked) -> Latest {
-    let reported = failure.evidence.provenance == Provenance::Reported;
+    let (stage, reported) = (failure.stage.word(), failure.evidence.provenance == Provenance::Reported);
     Latest {
         at: clock_time(failure.at),
         reference: failure.id.reference(),
         href: asked.reference(failure),
         title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
         customer: customer(failure),
-        stage: format!("{}{}", failure.stage.word(), if reported { ", reported" } else { "" }),
+        stage: if reported { say(WORDS.stage_reported, &[("stage", &stage)]) } else { stage.to_owned() },
         state: match &failure.resolved {
-            Some(resolved) => format!("resolved {}", clock_time(resolved.at)),
-            None => "open".into(),
+            Some(resolved) => say(WORDS.resolved, &[("at", &clock_time(resolved.at))]),
+            None => WORDS.open.to_owned(),
         },
     }
 }

@@ -1,7 +1,7 @@
 //! One failure, from beginning to end: what a reference leads to.
 
 use domain::{Failure, Product, Provenance, Stage, diagnosis};
-use pages::ops::Timeline;
+use pages::ops::{Timeline, WORDS, say};
 
 use crate::words::{app_name, clock_time, customer, minutes, title, whose_move};
 
@@ -11,49 +11,48 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     let mut steps = Vec::new();
     if let Some(sent) = failure.sent_at {
         let host = failure.login_host.as_deref().unwrap_or("Salesforce");
-        steps.push((clock_time(sent), "Sent", format!("to {host}.")));
+        steps.push((clock_time(sent), WORDS.step_sent, say(WORDS.sent_to, &[("host", &host)])));
     }
     let (evidence, at) = (&failure.evidence, clock_time(failure.at));
     let said = match (&evidence.code, &evidence.description) {
         (Some(code), Some(description)) => format!("{code}: {description}"),
         (Some(said), None) | (None, Some(said)) => said.clone(),
-        (None, None) => "nothing.".to_owned(),
+        (None, None) => WORDS.said_nothing.to_owned(),
     };
     let answered = match (failure.stage, evidence.provenance) {
-        (Stage::Lost, _) => ("Lost", "The browser never came back.".to_owned()),
-        (_, Provenance::Reported) => ("Reported", format!("Somebody told us: {said}")),
-        (_, Provenance::Observed) => ("Answered", said),
+        (Stage::Lost, _) => (WORDS.step_lost, WORDS.never_back.to_owned()),
+        (_, Provenance::Reported) => (WORDS.step_reported, say(WORDS.told_us, &[("said", &said)])),
+        (_, Provenance::Observed) => (WORDS.step_answered, said),
     };
     steps.push((at.clone(), answered.0, answered.1));
-    let sure = failure.confidence.map_or("", |confidence| match confidence {
-        diagnosis::Confidence::Sure => ", which is sure",
-        diagnosis::Confidence::Likely => ", which is likely",
-        diagnosis::Confidence::Possible => ", which is a guess",
+    let sure = failure.confidence.map_or(WORDS.is_named, |confidence| match confidence {
+        diagnosis::Confidence::Sure => WORDS.is_sure,
+        diagnosis::Confidence::Likely => WORDS.is_likely,
+        diagnosis::Confidence::Possible => WORDS.is_guess,
     });
-    steps.push((at.clone(), "Classified", format!("{}{sure}.", failure.cause)));
-    let advised = cause.map_or("with what is known", |cause| whose_move(cause.actor));
-    steps.push((at, "Advised", format!("A help page: {advised}")));
+    steps.push((at.clone(), WORDS.step_classified, say(sure, &[("cause", &failure.cause)])));
+    let advised = cause.map_or(WORDS.advised_little, |cause| whose_move(cause.actor));
+    steps.push((at, WORDS.step_advised, say(WORDS.advised, &[("move", &advised)])));
     match &failure.resolved {
         Some(resolved) => {
-            let how =
-                if resolved.session.is_some() { "The customer connected" } else { "A refresh succeeded" };
+            let how = if resolved.session.is_some() { WORDS.by_connecting } else { WORDS.by_refresh };
             let took = minutes((resolved.at.duration_since(failure.at)).as_secs() / 60);
-            steps.push((clock_time(resolved.at), "Resolved", format!("{how}, {took} later.")));
+            steps.push((clock_time(resolved.at), WORDS.step_resolved, say(how, &[("took", &took)])));
         }
-        None => steps.push((String::new(), "Open", "The customer has not succeeded since.".into())),
+        None => steps.push((String::new(), WORDS.step_open, WORDS.not_since.into())),
     }
     let mut facts = vec![
-        ("Customer", customer(failure)),
-        ("App", app_name(failure, product)),
-        ("Stage", failure.stage.word().to_owned()),
-        ("Seen at", evidence.surface.word().replace('_', " ")),
+        (WORDS.customer, customer(failure)),
+        (WORDS.fact_app, app_name(failure, product)),
+        (WORDS.stage, failure.stage.word().to_owned()),
+        (WORDS.fact_surface, evidence.surface.word().replace('_', " ")),
     ];
     let more = [
-        ("Environment", failure.environment.map(|kind| kind.word().replace('_', " "))),
-        ("Org", failure.org.as_ref().map(ToString::to_string)),
-        ("HTTP status", evidence.http_status.map(|status| status.to_string())),
-        ("Session", failure.session.as_ref().map(ToString::to_string)),
-        ("Connection", failure.connection.as_ref().map(ToString::to_string)),
+        (WORDS.fact_environment, failure.environment.map(|kind| kind.word().replace('_', " "))),
+        (WORDS.fact_org, failure.org.as_ref().map(ToString::to_string)),
+        (WORDS.fact_status, evidence.http_status.map(|status| status.to_string())),
+        (WORDS.fact_session, failure.session.as_ref().map(ToString::to_string)),
+        (WORDS.fact_connection, failure.connection.as_ref().map(ToString::to_string)),
     ];
     facts.extend(more.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
     Timeline {

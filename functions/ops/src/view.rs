@@ -10,7 +10,7 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use pages::{
     Page,
-    ops::{Choice, Found, OpsPage, SignedOut},
+    ops::{Choice, Found, OpsPage, SignedOut, WORDS, say},
 };
 use service::{
     Request, Response,
@@ -26,14 +26,14 @@ use crate::{
     Ops,
     failures::SKEW,
     figures::Figures,
-    rows::{in_need_of, latest_row, spread, wave_of},
+    rows::{in_need_of, incidents, is_vendors, lately, latest_row, spread, wave_of},
     sign_in::Viewer,
     timeline::timeline,
     words::clock_time,
 };
 
-/// How many of the latest failures the page reads, to see whose they are.
-const LATEST: u8 = 100;
+/// How many failures the page reads of a kind, the latest first, to see whose they are.
+pub(crate) const MOST_READ: u8 = 100;
 
 /// How many of them it shows.
 const SHOWN: usize = 12;
@@ -52,10 +52,10 @@ pub(crate) struct Range {
 }
 
 const RANGES: [Range; 4] = [
-    Range { days: 1, words: "the last 24 hours", label: "24 hours" },
-    Range { days: 7, words: "the last 7 days", label: "7 days" },
-    Range { days: 30, words: "the last 30 days", label: "30 days" },
-    Range { days: 90, words: "the last 90 days", label: "90 days" },
+    Range { days: 1, words: WORDS.in_day, label: WORDS.day },
+    Range { days: 7, words: WORDS.in_week, label: WORDS.week },
+    Range { days: 30, words: WORDS.in_month, label: WORDS.month },
+    Range { days: 90, words: WORDS.in_quarter, label: WORDS.quarter },
 ];
 
 /// What is asked for, and what is there to be shown of it.
@@ -124,9 +124,12 @@ impl Ops {
         let newest = tallies.iter().chain(&gauges).max_by_key(|tally| tally.changed_at);
         let counted = newest.map(|tally| {
             let lag = tally.tallied_at.duration_since(tally.changed_at).max(SignedDuration::ZERO);
-            (clock_time(tally.changed_at), format!("{} s after it was made", lag.as_secs()))
+            (clock_time(tally.changed_at), say(WORDS.lag, &[("seconds", &lag.as_secs())]))
         });
         let (connections, in_need) = figures.connections(&gauges);
+        let met = latest.iter().filter(|failure| is_vendors(&failure.cause)).map(|failure| failure.cause.clone());
+        let causes = figures.vendors_causes().into_iter().chain(met).collect();
+        let unresolved = self.unresolved(product, &asked, causes).await?;
         let view = |nonce: &str| {
             OpsPage {
                 nonce,
@@ -142,12 +145,13 @@ impl Ops {
                 incidents: waves
                     .iter()
                     .filter_map(|wave| wave_of(wave, product))
-                    .chain(figures.incidents(&latest))
+                    .chain(incidents(&unresolved, product))
                     .collect(),
                 tiles: figures.tiles(in_need),
                 funnel: figures.funnel(),
                 sessions: figures.sessions(),
                 causes: figures.causes(),
+                lately: lately(&latest, now),
                 spread: spread(&latest, product, now),
                 connections,
                 needy: needy.iter().map(|failure| in_need_of(failure, product, &asked)).collect(),
@@ -167,8 +171,29 @@ impl Ops {
     }
 
     async fn latest(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let query = asked.failures(7, LATEST, FailureFilter::default());
+        let query = asked.failures(7, MOST_READ, FailureFilter::default());
         self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
+    }
+
+    /// What was observed of these causes within a day, and is not resolved.
+    async fn unresolved(
+        &self,
+        product: &Product,
+        asked: &Asked,
+        causes: BTreeSet<String>,
+    ) -> Result<Vec<Failure>, StoreError> {
+        let mut found = Vec::new();
+        for cause in causes {
+            let filter = FailureFilter {
+                cause: Some(cause),
+                provenance: Some(Provenance::Observed),
+                resolved: Some(false),
+                ..FailureFilter::default()
+            };
+            let query = asked.failures(1, MOST_READ, filter);
+            found.extend(self.platform.store.list_failures(&product.id, &query).await?.0);
+        }
+        Ok(found)
     }
 
     /// What stands in the way of connections: the refreshes that failed and were not mended, each connection once.
@@ -179,7 +204,7 @@ impl Ops {
             resolved: Some(false),
             ..FailureFilter::default()
         };
-        let query = asked.failures(30, 100, filter);
+        let query = asked.failures(30, MOST_READ, filter);
         let (mut found, _) = self.platform.store.list_failures(&product.id, &query).await?;
         let mut seen = BTreeSet::new();
         found.retain(|failure| {
@@ -275,7 +300,7 @@ impl Asked {
         let id = several.then(|| product.id.as_str());
         let choice = |app: Option<&App>| Choice {
             href: Self::href(id, self.range.days, app.map(|app| app.id.as_str())),
-            label: app.map_or("All apps", |app| app.id.as_str()).to_owned(),
+            label: app.map_or(WORDS.all_apps, |app| app.id.as_str()).to_owned(),
             current: self.app.as_deref() == app.map(|app| app.id.as_str()),
         };
         std::iter::once(choice(None)).chain(product.apps.iter().map(|app| choice(Some(app)))).collect()

@@ -6,7 +6,12 @@ use domain::{
     tally::Step,
 };
 use jiff::{Timestamp, tz::TimeZone};
-use pages::{Names, fill};
+use pages::{
+    Names, fill,
+    ops::{WORDS, say},
+};
+
+use crate::view::MOST_READ;
 
 /// What a cause is, in the words of this product and app.
 pub(crate) fn title(cause: &str, app: &str, product: &Product, failure: Option<&Failure>) -> String {
@@ -32,31 +37,31 @@ pub(crate) fn customer(failure: &Failure) -> String {
 
 pub(crate) fn step_name(step: Step) -> &'static str {
     match step {
-        Step::Created => "Created",
-        Step::Opened => "Page opened",
-        Step::Redirected => "Sent to Salesforce",
-        Step::Returned => "Came back with a grant",
-        Step::Connected => "Connected",
-        Step::Failed => "Failed",
-        Step::Lost => "Lost",
+        Step::Created => WORDS.created,
+        Step::Opened => WORDS.opened,
+        Step::Redirected => WORDS.redirected,
+        Step::Returned => WORDS.returned,
+        Step::Connected => WORDS.connected,
+        Step::Failed => WORDS.failed,
+        Step::Lost => WORDS.lost,
     }
 }
 
 pub(crate) fn whose(actor: Actor) -> &'static str {
     match actor {
-        Actor::EndUser => "the user",
-        Actor::Admin => "their admin",
-        Actor::Vendor => "you",
-        Actor::Wait => "nobody: it passes",
+        Actor::EndUser => WORDS.whose_user,
+        Actor::Admin => WORDS.whose_admin,
+        Actor::Vendor => WORDS.whose_vendor,
+        Actor::Wait => WORDS.whose_nobody,
     }
 }
 
 pub(crate) fn whose_move(actor: Actor) -> &'static str {
     match actor {
-        Actor::EndUser => "The user has to act.",
-        Actor::Admin => "Their Salesforce admin has to act.",
-        Actor::Vendor => "Yours to mend.",
-        Actor::Wait => "It passes by itself.",
+        Actor::EndUser => WORDS.user_acts,
+        Actor::Admin => WORDS.admin_acts,
+        Actor::Vendor => WORDS.vendor_acts,
+        Actor::Wait => WORDS.it_passes,
     }
 }
 
@@ -66,7 +71,7 @@ pub(crate) fn percent(part: i64, all: i64) -> i64 {
 
 pub(crate) fn trend(count: i64, before: i64) -> String {
     match count - before {
-        _ if before == 0 => "new".into(),
+        _ if before == 0 => WORDS.new.into(),
         0 => "±0".into(),
         more @ 1.. => format!("+{more}"),
         fewer => format!("−{}", -fewer),
@@ -74,12 +79,27 @@ pub(crate) fn trend(count: i64, before: i64) -> String {
 }
 
 pub(crate) fn minutes(minutes: i64) -> String {
-    match minutes {
-        ..=1 => "a minute".into(),
-        2..90 => format!("{minutes} min"),
-        90..2160 => format!("{} h", (minutes + 30) / 60),
-        _ => format!("{} days", (minutes + 720) / 1440),
+    let (text, count) = match minutes {
+        ..=1 => (WORDS.minute, 1),
+        2..90 => (WORDS.minutes, minutes),
+        90..2160 => (WORDS.hours, (minutes + 30) / 60),
+        _ => (WORDS.days, (minutes + 720) / 1440),
+    };
+    say(text, &[("count", &count)])
+}
+
+/// So many failures; where no more were read, so many or more.
+pub(crate) fn failures(count: usize) -> String {
+    match count {
+        1 => WORDS.one_failure.to_owned(),
+        count if count < usize::from(MOST_READ) => say(WORDS.many_failures, &[("count", &count)]),
+        count => say(WORDS.most_failures, &[("count", &count)]),
     }
+}
+
+pub(crate) fn customers(count: usize) -> String {
+    let text = if count == 1 { WORDS.one_customer } else { WORDS.many_customers };
+    say(text, &[("count", &count)])
 }
 
 pub(crate) fn clock_time(at: Timestamp) -> String {

@@ -1,11 +1,33 @@
-//! The operators' page: what fails, where, why, and whether it gets better. It says its own words in its template: it is
-//! read by the product's operators, in English, and translated for nobody.
+//! The operators' page: what fails, where, why, and whether it gets better.
+
+use std::fmt::Display;
 
 use askama::{Template, filters::HtmlSafe};
 use domain::Brand;
 
 pub use crate::chart::{Bars, Series, Svg, line};
-use crate::layout::{Page, Shell};
+use crate::{
+    fill::{Markup, Names, fill, fill_with, rich},
+    layout::{Page, Shell},
+    words::{Door, Ops},
+};
+
+/// The page's words: it is made of what its function found out, which says that in these.
+pub const WORDS: Ops = Ops::ENGLISH;
+
+const DOOR: Door = Door::ENGLISH;
+
+/// One of [`WORDS`], with its placeholders filled.
+pub fn say(text: &str, values: &[(&str, &dyn Display)]) -> String {
+    let values: Vec<(&str, String)> = values.iter().map(|(name, value)| (*name, value.to_string())).collect();
+    let values: Vec<(&str, &str)> = values.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    fill_with(text, &Names::unknown(), &values)
+}
+
+/// What a table that scrolls is called.
+fn table(title: &str) -> String {
+    say(WORDS.table, &[("title", &title)])
+}
 
 /// The page of one product, or of one of all.
 #[derive(Debug, Template)]
@@ -41,6 +63,8 @@ pub struct OpsPage<'a> {
     pub sessions: Bars,
     /// Failures by cause.
     pub causes: Vec<CauseRow>,
+    /// How far back it was looked whether a cause is one customer's.
+    pub lately: String,
     /// Whether a cause is one customer's or many's, lately.
     pub spread: Vec<Spread>,
     /// Connections by state.
@@ -137,14 +161,8 @@ pub struct CauseRow {
 pub struct Spread {
     /// What happened.
     pub title: String,
-    /// The app.
-    pub app: String,
-    /// How many customers.
-    pub customers: usize,
-    /// How many failures.
-    pub failures: usize,
-    /// What that means, and whose move it is.
-    pub reading: String,
+    /// In which app, how often, whose; what that means, and whose move it is.
+    pub facts: String,
     /// Whether it is more than one customer's.
     pub is_wide: bool,
 }
@@ -154,8 +172,6 @@ pub struct Spread {
 pub struct Needy {
     /// Whose.
     pub customer: String,
-    /// The app.
-    pub app: String,
     /// What stands in the way.
     pub title: String,
     /// Who acts.
@@ -272,7 +288,7 @@ impl HtmlSafe for OpsStyle {}
 
 impl Page for OpsPage<'_> {
     fn title(&self) -> String {
-        format!("{}: Salesforce connections", self.brand.name)
+        fill(WORDS.title, &Names::of(self.brand))
     }
 }
 
@@ -280,15 +296,36 @@ impl OpsPage<'_> {
     fn shell(&self) -> Shell<'_> {
         Shell { nonce: self.nonce, brand: Some(self.brand) }
     }
+
+    fn in_range(&self, text: &str) -> String {
+        say(text, &[("range", &self.range)])
+    }
+
+    /// How old what it says is.
+    fn age(&self) -> String {
+        let counted = match &self.counted {
+            Some((at, lag)) => say(WORDS.counted, &[("at", at), ("lag", lag)]),
+            None => WORDS.nothing_counted.to_owned(),
+        };
+        format!("{counted} {}", say(WORDS.page_of, &[("now", &self.now)]))
+    }
+
+    fn is_reported(&self) -> Markup {
+        rich(WORDS.is_reported, &Names::of(self.brand))
+    }
+
+    fn signed_in_until(&self) -> String {
+        say(WORDS.signed_in_until, &[("at", &self.until)])
+    }
 }
 
 impl Page for DoorPage<'_> {
     fn title(&self) -> String {
         match self.why {
-            SignedOut::Not => "Look at Salesforce connections",
-            SignedOut::NoSession => "You are not signed in",
-            SignedOut::LinkUsed => "This link was used, or is too old",
-            SignedOut::Left => "You are signed out",
+            SignedOut::Not => DOOR.open_title,
+            SignedOut::NoSession => DOOR.no_session_title,
+            SignedOut::LinkUsed => DOOR.used_title,
+            SignedOut::Left => DOOR.left_title,
         }
         .to_owned()
     }
@@ -301,12 +338,8 @@ impl DoorPage<'_> {
 
     fn lead(&self) -> &'static str {
         match self.why {
-            SignedOut::Not => {
-                "The link works once, and signs this browser in for eight hours. What you see holds no token and no secret."
-            }
-            SignedOut::NoSession | SignedOut::LinkUsed | SignedOut::Left => {
-                "A new link comes from the product’s backend (POST /v1/ops-links), or from whoever runs Latchkey (latchkey ops link). It works for ten minutes, once."
-            }
+            SignedOut::Not => DOOR.open,
+            SignedOut::NoSession | SignedOut::LinkUsed | SignedOut::Left => DOOR.shut,
         }
     }
 }

@@ -3,10 +3,10 @@
 //! they stand in its comment. `**x**` is strong.
 
 macro_rules! words {
-    ($($(#[$doc:meta])* $page:ident { $($name:ident: $text:literal,)+ })+) => {$(
+    ($($(#[$doc:meta])* $seen:vis $page:ident { $($name:ident: $text:literal,)+ })+) => {$(
         $(#[$doc])*
-        pub(crate) struct $page {
-            $(pub(crate) $name: &'static str,)+
+        $seen struct $page {
+            $($seen $name: &'static str,)+
         }
 
         impl $page {
@@ -17,7 +17,7 @@ macro_rules! words {
 
 words! {
     /// What stands for a name that is not known, and what all pages share. `customer` has `{word}`.
-    Common {
+    pub(crate) Common {
         language: "en",
         app: "the app",
         product: "your product",
@@ -35,7 +35,7 @@ words! {
     }
 
     /// The connect page. `fixed_*` have `{host}`, `renews` has `{username}`, `crowded` that and `{grants}`.
-    Connect {
+    pub(crate) Connect {
         title: "Connect Salesforce to {product}",
         lead: "This connects a Salesforce org to **{customer}** in {product}.",
         app: "Salesforce will ask you to allow the app **{app}**. It shows what the app may do before you agree.",
@@ -84,7 +84,7 @@ words! {
 
     /// The page that asks whether another org or user is meant. `sandbox_lead` has `{username}`, `keep_note` has
     /// `{minutes}`, and `change_*` have `{username}` and `{host}` of the new.
-    Confirm {
+    pub(crate) Confirm {
         user_title: "Another Salesforce user came back. Is that right?",
         org_title: "Another Salesforce org came back. Is that right?",
         sandbox_title: "It looks as if this sandbox was refreshed",
@@ -111,7 +111,7 @@ words! {
     }
 
     /// The trouble page.
-    Trouble {
+    pub(crate) Trouble {
         title: "What did Salesforce show you?",
         error_title: "Tell us a little more: what did Salesforce show you?",
         lead: "Salesforce stopped before it sent you back to {product}. Choose the page that you saw, or paste its address: either helps to find the reason.",
@@ -142,7 +142,7 @@ words! {
 
     /// The help page, for the end user. `message` has `{cause}`, `{goal}`, `{address}` and `{reference}`;
     /// `wait_in` and `propagation` have `{minutes}`, `setup_home` has `{host}`.
-    Help {
+    pub(crate) Help {
         resolved_title: "Connected. Nothing more to do.",
         resolved: "Salesforce is connected to {customer} in {product}.",
         resolved_was: "What the problem was",
@@ -236,7 +236,7 @@ words! {
     }
 
     /// The guides. `message` has `{address}`.
-    Guide {
+    pub(crate) Guide {
         admin: "Guide for Salesforce admins",
         vendor: "Guide for engineers",
         contents: "On this page",
@@ -275,7 +275,7 @@ words! {
     }
 
     /// Pages where a link leads nowhere.
-    Notice {
+    pub(crate) Notice {
         unknown_link_title: "This link does not work",
         unknown_link: "It may be incomplete, or it is no longer kept. Go back to the product that sent you here and press Connect again.",
         expired_link_title: "This link has expired",
@@ -294,5 +294,208 @@ words! {
         bad_request: "Your browser sent something incomplete, or too large. Go back, reload the page and try again.",
         internal_title: "Something went wrong on our side",
         internal: "We are sorry. It has been recorded, and trying again in a minute often works. If it does not, tell {support} this reference:",
+    }
+
+    /// The operators' page. What it tells of, `functions/ops` finds out, and says with these too. `counted` has `{at}` and
+    /// `{lag}`, `page_of` has `{now}`; `*_none` and hints of sections have `{range}`.
+    pub Ops {
+        title: "{product}: Salesforce connections",
+        heading: "Salesforce connections",
+        counted: "Counted up to the change of {at}, {lag}.",
+        lag: "{seconds} s after it was made",
+        nothing_counted: "Nothing has been counted yet.",
+        page_of: "Page of {now}, times in UTC.",
+        choose_product: "Product",
+        choose_time: "Time",
+        choose_app: "App",
+        all_apps: "All apps",
+        day: "24 hours",
+        week: "7 days",
+        month: "30 days",
+        quarter: "90 days",
+        in_day: "the last 24 hours",
+        in_week: "the last 7 days",
+        in_month: "the last 30 days",
+        in_quarter: "the last 90 days",
+
+        reference: "Reference",
+        find: "Find",
+        not_found_title: "No failure has that reference",
+        not_found: "References look like LK-7H3K-9QZM, and failures are kept for 90 days.",
+        help_page: "The help page that the user sees",
+
+        incident: "Incident",
+        to_do: "What to do",
+        guide: "The guide for your engineers",
+        incident_facts: "{failures} of {customers} with the app “{app}” since {at}. It is yours to mend: no customer can.",
+        wave_title: "A wave: {title}",
+        wave_facts: "{over} have stopped within an hour, since {at}. One reason, not so many. {move}",
+        wave_over_app: "{count} orgs of the app “{app}”",
+        wave_over_orgs: "{count} orgs",
+        wave_over_org: "{count} connections of the org {org}",
+
+        sessions: "Sessions",
+        connected_share: "Connected",
+        failed_sessions: "Failed, not mended",
+        in_need: "Connections in need",
+        before: "{count} before",
+        share_before: "{share} % before",
+        nothing_before: "nothing before",
+        now: "now",
+
+        funnel_title: "From click to connection",
+        funnel: "Sessions created in {range}, and how far each has come.",
+        step: "Step",
+        of_all: "Of all",
+        left_before: "Left before",
+        created: "Created",
+        opened: "Page opened",
+        redirected: "Sent to Salesforce",
+        returned: "Came back with a grant",
+        connected: "Connected",
+        failed: "Failed",
+        lost: "Lost",
+        under_way: "Under way or left",
+        ended_title: "How sessions ended",
+        ended: "By when they were created.",
+        ended_alt: "Sessions in {range}: of {created}, {connected} connected, {failed} failed, {lost} were lost.",
+        nothing_to_see: "Nothing to see.",
+        numbers: "The numbers",
+        from: "From",
+
+        causes_title: "Failures by cause",
+        causes: "In {range}, and against the time before.",
+        causes_none: "None in {range}.",
+        is_reported: "**Reported** is what somebody told us or pasted: it proves nothing, and raises no alarm.",
+        cause: "Cause",
+        whose: "Whose move",
+        failures: "Failures",
+        reported: "Reported",
+        share: "Share",
+        trend: "Trend",
+        over_time: "Over time",
+        new: "new",
+        whose_user: "the user",
+        whose_admin: "their admin",
+        whose_vendor: "you",
+        whose_nobody: "nobody: it passes",
+        whose_unknown: "unknown",
+        user_acts: "The user has to act.",
+        admin_acts: "Their Salesforce admin has to act.",
+        vendor_acts: "Yours to mend.",
+        it_passes: "It passes by itself.",
+
+        spread_title: "One customer, or all of them?",
+        spread: "The last 24 hours.",
+        spread_latest: "The latest {count} failures, since {at}.",
+        spread_none: "Nobody has failed.",
+        spread_facts: "{app}: {failures} of {customers}. {reading}",
+        spread_vendors: "Yours to mend, and others will meet it.",
+        spread_wide: "Many at once: look at the app and at Salesforce’s status before you write to each of them.",
+        spread_own: "{customers}: their own setting. {move}",
+        one_failure: "1 failure",
+        many_failures: "{count} failures",
+        most_failures: "{count} failures or more",
+        one_customer: "1 customer",
+        many_customers: "{count} customers",
+
+        fixes_title: "How fast it gets fixed",
+        fixes: "From a customer’s first failure of a cause to their success.",
+        fixes_none: "Nothing was fixed in {range}.",
+        fixed: "Fixed",
+        half_within: "Half within",
+        most_within: "9 of 10 within",
+        minute: "a minute",
+        minutes: "{count} min",
+        hours: "{count} h",
+        days: "{count} days",
+
+        connections_title: "Connections now",
+        connections_none: "None yet.",
+        state: "State",
+        connections: "Connections",
+        needy_title: "They need somebody",
+        needy_none: "None.",
+        since: "Since {at}.",
+
+        lost_title: "The lost",
+        lost_why: "They went to Salesforce and never came back. Likely why:",
+        lost_none: "Nobody in {range}.",
+        likely_cause: "Likely cause",
+
+        refreshes_title: "Refreshes",
+        refreshes: "What became of each.",
+        refreshes_alt: "Refreshes in {range}: {good} succeeded, {passing} failed in passing, {ended} stopped a connection.",
+        refreshes_good: "Refreshed",
+        refreshes_passing: "Failed in passing",
+        refreshes_ended: "Stopped a connection",
+        outcomes_title: "What the refreshes came to",
+        outcome: "Outcome",
+        refreshed: "Refreshed",
+        refreshed_means: "a new access token",
+        passed: "Refused in passing",
+        passed_means: "Salesforce was busy or away, or our own set-up is wrong",
+        unanswered: "Not answered",
+        unanswered_means: "one recovery follows",
+        needs_reauth: "Ended",
+        needs_reauth_means: "the user has to connect again",
+        blocked: "Blocked",
+        blocked_means: "an admin has to act",
+        paused: "Paused",
+        paused_means: "fresh tokens are rejected too",
+
+        latest_title: "The latest failures",
+        latest_none: "None is kept.",
+        when: "When",
+        what: "What",
+        customer: "Customer",
+        stage: "Stage",
+        stage_reported: "{stage}, reported",
+        open: "open",
+        resolved: "resolved {at}",
+
+        step_sent: "Sent",
+        sent_to: "to {host}.",
+        step_answered: "Answered",
+        said_nothing: "nothing.",
+        step_lost: "Lost",
+        never_back: "The browser never came back.",
+        step_reported: "Reported",
+        told_us: "Somebody told us: {said}",
+        step_classified: "Classified",
+        is_sure: "{cause}, which is sure.",
+        is_likely: "{cause}, which is likely.",
+        is_guess: "{cause}, which is a guess.",
+        is_named: "{cause}.",
+        step_advised: "Advised",
+        advised: "A help page: {move}",
+        advised_little: "with what is known",
+        step_resolved: "Resolved",
+        by_connecting: "The customer connected, {took} later.",
+        by_refresh: "A refresh succeeded, {took} later.",
+        step_open: "Open",
+        not_since: "The customer has not succeeded since.",
+        fact_app: "App",
+        fact_surface: "Seen at",
+        fact_environment: "Environment",
+        fact_org: "Org",
+        fact_status: "HTTP status",
+        fact_session: "Session",
+        fact_connection: "Connection",
+
+        table: "{title}, a table",
+        signed_in_until: "Signed in until {at}.",
+        sign_out: "Sign out",
+    }
+
+    /// The page before it: a button, or why there is none.
+    pub(crate) Door {
+        open_title: "Look at Salesforce connections",
+        no_session_title: "You are not signed in",
+        used_title: "This link was used, or is too old",
+        left_title: "You are signed out",
+        open: "The link works once, and signs this browser in for eight hours. What you see holds no token and no secret.",
+        shut: "A new link comes from the product’s backend (POST /v1/ops-links), or from whoever runs Latchkey (latchkey ops link). It works for ten minutes, once.",
+        sign_in: "Sign in",
     }
 }

@@ -42,11 +42,11 @@ struct Arguments {
     /// Stop after so many seconds
     #[arg(long)]
     stop_after: Option<u64>,
-    /// First replay a plausible month of 1,000 sessions, so that the operators' page has something to show
+    /// First replay a plausible month of 10,000 sessions, so that the operators' page has something to show
     #[arg(value_enum)]
     first: Option<First>,
-    /// How many sessions that month has; the time that it takes grows with their square
-    #[arg(long, default_value_t = 1_000)]
+    /// How many sessions that month has
+    #[arg(long, default_value_t = Month::default().sessions)]
     sessions: usize,
     /// Print one line of JSON instead of the tour: addresses, API keys, the certificate of the world's https
     #[arg(long)]

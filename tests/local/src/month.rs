@@ -30,8 +30,7 @@ pub const DAYS: i32 = 30;
 /// What the month holds.
 #[derive(Debug, Clone, Copy)]
 pub struct Month {
-    /// How many sessions. The embedded table looks through its whole stream at each write, so the time grows with the
-    /// square: a thousand take a minute or two, ten thousand hours.
+    /// How many sessions.
     pub sessions: usize,
     /// What everything is drawn from.
     pub seed: u64,
@@ -39,7 +38,7 @@ pub struct Month {
 
 impl Default for Month {
     fn default() -> Self {
-        Self { sessions: 1_000, seed: 7 }
+        Self { sessions: 10_000, seed: 7 }
     }
 }
 

@@ -78,10 +78,9 @@ impl DynamoDb {
     pub async fn start_on(port: u16, data: Option<&Path>) -> Self {
         let sweep_time = SweepTime::default();
         let database = match data {
-            Some(file) => Database::new(file.to_str().expect("the data file's path is UTF-8")),
-            None => Database::memory_with_clock(Arc::new(sweep_time.clone())),
-        }
-        .expect("the emulator opens its database");
+            Some(file) => on_file(file),
+            None => in_memory(sweep_time.clone()),
+        };
 
         let emulator = TcpListener::bind("127.0.0.1:0").await.expect("a free port for the emulator");
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a port for DynamoDB");
@@ -262,6 +261,37 @@ impl Proxy {
     fn conditions(&self) -> MutexGuard<'_, Conditions> {
         self.state.lock().expect("no panic while holding the conditions")
     }
+}
+
+/// The emulator looks for the last number of a table's stream at each write, and has no index for it: without one, the
+/// time of a write grows with the writes before it.
+const INDEX_OF_THE_STREAM: &str = "CREATE INDEX IF NOT EXISTS _stream_records_in_order
+     ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+
+fn on_file(file: &Path) -> Database {
+    let database = Database::new(utf8(file)).expect("the emulator opens its file");
+    index_stream(file);
+    database
+}
+
+/// A database in memory is out of another's reach: what has the index is a file, and the memory is restored from that.
+fn in_memory(clock: SweepTime) -> Database {
+    let database = Database::memory_with_clock(Arc::new(clock)).expect("the emulator opens its memory");
+    let folder = tempfile::tempdir().expect("a folder");
+    let empty = folder.path().join("empty.db");
+    database.vacuum_into(utf8(&empty)).expect("the emulator copies itself");
+    index_stream(&empty);
+    database.restore_from(utf8(&empty)).expect("the emulator takes its copy");
+    database
+}
+
+fn index_stream(file: &Path) {
+    let connection = rusqlite::Connection::open(file).expect("the file is the emulator's");
+    connection.execute_batch(INDEX_OF_THE_STREAM).expect("its stream can be indexed");
+}
+
+fn utf8(path: &Path) -> &str {
+    path.to_str().expect("the path is UTF-8")
 }
 
 /// One request's way through the proxy.

@@ -185,3 +185,21 @@ async fn a_data_file_outlives_the_emulator() {
         let _ = std::fs::remove_file(format!("{}{leftover}", file.display()));
     }
 }
+
+#[tokio::test]
+async fn the_last_number_of_a_stream_is_found_without_looking_through_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.db");
+    // As dynoxide asks for it at each write.
+    let ask = "EXPLAIN QUERY PLAN
+        SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 FROM _stream_records WHERE table_name = ?1";
+    for start in [None, Some(data.as_path())] {
+        let dynamo = DynamoDb::start(start).await;
+        let copy = folder.path().join("copy.db");
+        dynamo.database.vacuum_into(utf8(&copy)).unwrap();
+        let copied = rusqlite::Connection::open(&copy).unwrap();
+        let plan: String = copied.query_row(ask, ["latchkey"], |row| row.get("detail")).unwrap();
+        assert!(plan.contains("INDEX _stream_records_in_order (table_name=?)"), "{plan}");
+        std::fs::remove_file(copy).unwrap();
+    }
+}
