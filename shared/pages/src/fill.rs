@@ -198,7 +198,7 @@ pub(crate) fn fill_with(text: &str, names: &Names<'_>, more: &[(&str, &str)]) ->
     filled
 }
 
-/// Fills a text in as HTML: `**Install**` becomes strong, `{support}` and `{package_link}` become links.
+/// Fills a text in as HTML: `**Install**` becomes bold, `{support}` and `{package_link}` become links.
 pub(crate) fn rich(text: &str, names: &Names<'_>) -> Markup {
     rich_with(text, names, &[])
 }
@@ -206,13 +206,13 @@ pub(crate) fn rich(text: &str, names: &Names<'_>) -> Markup {
 /// [`rich`], with placeholders of the caller's own.
 pub(crate) fn rich_with(text: &str, names: &Names<'_>, more: &[(&str, &str)]) -> Markup {
     let mut html = Markup(String::with_capacity(text.len() * 2));
-    let mut strong = false;
+    let mut bold = false;
     for piece in pieces(text) {
         match piece {
             Piece::Text(text) => html.text(text),
             Piece::Mark => {
-                html.tag(if strong { "</strong>" } else { "<strong>" });
-                strong = !strong;
+                html.tag(if bold { "</b>" } else { "<b>" });
+                bold = !bold;
             }
             Piece::Placeholder(name) => match value(name, names, more) {
                 Some(Value::Text(text)) => html.text(text),
@@ -231,8 +231,8 @@ pub(crate) fn rich_with(text: &str, names: &Names<'_>, more: &[(&str, &str)]) ->
             },
         }
     }
-    if strong {
-        html.tag("</strong>");
+    if bold {
+        html.tag("</b>");
     }
     html
 }
@@ -256,8 +256,15 @@ impl Markup {
         let _ = Html.write_escaped_str(&mut self.0, text);
     }
 
+    /// A link within the page.
+    pub(crate) fn anchor(id: &str, text: &str) -> Self {
+        let mut html = Self(String::new());
+        html.link(&Hyperlink { href: format!("#{id}").into(), text: text.into(), note: None });
+        html
+    }
+
     fn link(&mut self, link: &Hyperlink<'_>) {
-        self.tag("<a class=\"bare\" href=\"");
+        self.tag("<a href=\"");
         self.text(&link.href);
         self.tag("\">");
         self.text(&link.text);
@@ -320,7 +327,7 @@ mod tests {
         assert_eq!(fill("**Open** {product} for {customer}", &names), "Open A & B **c** {app} for <C>");
         assert_eq!(
             rich("**Open** {product} for {customer}", &names).to_string(),
-            "<strong>Open</strong> A &#38; B **c** {app} for &#60;C&#62;"
+            "<b>Open</b> A &#38; B **c** {app} for &#60;C&#62;"
         );
     }
 
@@ -335,10 +342,7 @@ mod tests {
 
     #[test]
     fn a_mark_that_is_not_closed_ends_with_its_text() {
-        assert_eq!(
-            rich("**a** b **c", &Names::unknown()).to_string(),
-            "<strong>a</strong> b <strong>c</strong>"
-        );
+        assert_eq!(rich("**a** b **c", &Names::unknown()).to_string(), "<b>a</b> b <b>c</b>");
     }
 
     #[test]
@@ -355,7 +359,7 @@ mod tests {
         }
         assert_eq!(
             rich("{package_link}", &Names::of(&brand).app(&app, Some(Environment::Production))).to_string(),
-            "<a class=\"bare\" href=\"https://login.salesforce.com/p?p0=1&#38;x=2\">https://login.salesforce.com/p?p0=1&#38;x=2</a>"
+            "<a href=\"https://login.salesforce.com/p?p0=1&#38;x=2\">https://login.salesforce.com/p?p0=1&#38;x=2</a>"
         );
     }
 

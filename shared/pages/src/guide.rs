@@ -1,6 +1,8 @@
 //! Guides: the error pages' steps as standing documentation, for the customer's admin before the first connect,
 //! and for the product's own engineers. They tell nothing of any customer.
 
+use std::mem;
+
 use askama::Template;
 use domain::{
     App, AppId, AppKind, Product, ProductId,
@@ -9,7 +11,6 @@ use domain::{
 
 use crate::{
     fill::{Markup, Names, fill, fill_with, rich, web},
-    help::SCRIPT,
     layout::{Page, Shell, has_contact, mailto},
     playbook::{Reader, ReadyBranch, ReadyStep},
     words::Guide,
@@ -38,7 +39,7 @@ pub struct GuidePage<'a> {
 /// A part of the guide, made ready for this app.
 struct Part {
     id: &'static str,
-    title: Markup,
+    title: String,
     text: Vec<ReadyStep>,
     copy: Option<String>,
     terms: Vec<(Markup, Markup)>,
@@ -58,6 +59,11 @@ struct Elsewhere {
 struct Install {
     note: &'static str,
     url: String,
+}
+
+/// How many steps two lists have in common from their beginning.
+fn same(some: &[ReadyStep], others: &[ReadyStep]) -> usize {
+    some.iter().zip(others).take_while(|(one, other)| one.text == other.text).count()
 }
 
 /// Where an app's guide stands.
@@ -108,10 +114,41 @@ impl GuidePage<'_> {
 
     fn parts(&self) -> Vec<Part> {
         let sections = self.guide().sections.iter();
-        sections
+        let mut parts: Vec<Part> = sections
             .filter(|section| section.only.is_none_or(|kind| kind == self.app.kind))
             .filter_map(|section| self.part(section))
-            .collect()
+            .collect();
+        for at in 0..parts.len() {
+            let mut steps = mem::take(&mut parts[at].steps);
+            self.refer(&mut steps, &parts[..at]);
+            parts[at].steps = steps;
+            let mut branches = mem::take(&mut parts[at].branches);
+            for branch in &mut branches {
+                self.refer(&mut branch.steps, &parts[..=at]);
+            }
+            parts[at].branches = branches;
+        }
+        parts
+    }
+
+    /// Several steps in a row that stand on the page already are a link to where they do.
+    fn refer(&self, steps: &mut Vec<ReadyStep>, told: &[Part]) {
+        let mut at = 0;
+        while at < steps.len() {
+            let places =
+                (0..told.len()).flat_map(|part| (0..told[part].steps.len()).map(move |first| (part, first)));
+            let longest = places
+                .map(|(part, first)| (same(&steps[at..], &told[part].steps[first..]), part, first))
+                .max_by_key(|(length, ..)| *length);
+            if let Some((length @ 2.., part, first)) = longest {
+                let [first, last] = [first + 1, first + length].map(|number| number.to_string());
+                let place = [("first", &*first), ("last", &*last), ("part", &*told[part].title)];
+                let text = fill_with(WORDS.again, &self.names(), &place);
+                let text = Markup::anchor(&format!("{}.{first}", part + 1), &text);
+                steps.splice(at..at + length, [ReadyStep { text, setup: None }]);
+            }
+            at += 1;
+        }
     }
 
     /// A part whose steps are all for other apps is left out.
@@ -123,7 +160,7 @@ impl GuidePage<'_> {
         let to_copy = [("callback", self.callback), ("scopes", &scopes)];
         (section.steps.is_empty() || !steps.is_empty()).then(|| Part {
             id: section.id,
-            title: self.say(section.title),
+            title: fill(section.title, &names),
             text: reader.steps(section.text),
             copy: section.copy.map(|text| fill_with(text, &names, &to_copy)),
             terms: section.terms.iter().map(|(term, means)| (self.say(term), self.say(means))).collect(),

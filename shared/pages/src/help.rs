@@ -18,8 +18,8 @@ use crate::{
 
 const WORDS: Help = Help::ENGLISH;
 
-/// What the page does in a browser that runs scripts: a file of ours, with nothing filled in.
-pub(crate) const SCRIPT: Safe<&str> = Safe(include_str!("../assets/help.js"));
+/// What it does besides [`crate::layout::SCRIPT`].
+const SCRIPT: Safe<&str> = Safe(crate::layout::asset!("help.js"));
 
 /// `GET /help/{id}`.
 #[derive(Debug, Clone, Copy, Template)]

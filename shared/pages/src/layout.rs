@@ -3,9 +3,12 @@
 
 use std::fmt;
 
-use askama::{Template, filters::HtmlSafe};
+use askama::{
+    Template,
+    filters::{HtmlSafe, Safe},
+};
 use domain::{Brand, product::Support};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::{
     colour::Palette,
@@ -15,8 +18,19 @@ use crate::{
 
 pub(crate) const WORDS: Common = Common::ENGLISH;
 
-/// Everything but letters, digits and what is never special in an address (RFC 3986 §2.3).
-const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Everything but letters, digits and what may stand in a mail's subject or body (RFC 6068 §2).
+const IN_MAIL: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b',')
+    .remove(b':')
+    .remove(b'/')
+    .remove(b'!');
+
+/// What ends a data URL or an attribute, or starts an escape in one.
+const IN_DATA: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'\'').add(b'<').add(b'>');
 
 /// A page: its title, and its HTML.
 pub trait Page: Template {
@@ -60,7 +74,29 @@ pub(crate) struct Shell<'a> {
 }
 
 /// The page's stylesheet: the palette, then the rules.
-pub(crate) struct Style(Palette);
+pub(crate) struct Style(Palette, &'static [&'static str]);
+
+/// A file of `assets/`, as `build.rs` left it: without comments and blanks.
+macro_rules! asset {
+    ($file:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/", $file))
+    };
+}
+pub(crate) use asset;
+
+/// What a page carries: every page the frame first and the paper last, and between them what it has. All of it goes
+/// with each page, so a long page takes only its own.
+const ANY: &[&str] = &[FRAME, ACTS, asset!("forms.css"), STEPS, asset!("help.css"), PAPER];
+pub(crate) const HELP: &[&str] = &[FRAME, ACTS, STEPS, asset!("help.css"), PAPER];
+pub(crate) const GUIDE: &[&str] = &[FRAME, STEPS, asset!("guide.css"), PAPER];
+
+const FRAME: &str = asset!("frame.css");
+const ACTS: &str = asset!("acts.css");
+const STEPS: &str = asset!("steps.css");
+const PAPER: &str = asset!("paper.css");
+
+/// What pages with steps do in a browser that runs scripts: a file of ours, with nothing filled in.
+pub(crate) const SCRIPT: Safe<&str> = Safe(asset!("steps.js"));
 
 impl Shell<'_> {
     pub(crate) fn name(&self) -> &str {
@@ -82,7 +118,11 @@ impl Shell<'_> {
     }
 
     pub(crate) fn style(&self) -> Style {
-        Style(self.palette())
+        self.style_of(ANY)
+    }
+
+    pub(crate) fn style_of(&self, rules: &'static [&'static str]) -> Style {
+        Style(self.palette(), rules)
     }
 
     /// The tab's icon, drawn in the accent, so that no browser asks for `/favicon.ico`.
@@ -90,9 +130,9 @@ impl Shell<'_> {
         let fill = self.palette().light.edge;
         let drawing = format!(
             "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'><rect width='32' height='32' rx='9' fill='{fill}'/>\
-             <circle cx='12' cy='16' r='5' fill='none' stroke='#fff' stroke-width='3'/><path d='M17 16h9v4' fill='none' stroke='#fff' stroke-width='3'/></svg>"
+             <path d='M17 16a5 5 0 1 0-10 0 5 5 0 0 0 10 0h9v4' fill='none' stroke='#fff' stroke-width='3'/></svg>"
         );
-        format!("data:image/svg+xml,{}", utf8_percent_encode(&drawing, UNRESERVED))
+        format!("data:image/svg+xml,{}", utf8_percent_encode(&drawing, IN_DATA))
     }
 
     /// "Questions? Ask …", where there is somebody to ask.
@@ -109,20 +149,17 @@ pub(crate) fn has_contact(support: &Support) -> bool {
 /// A mail, ready to send, to nobody yet (RFC 6068).
 pub(crate) fn mailto(subject: &str, body: &str) -> String {
     let body = body.replace('\n', "\r\n");
-    let [subject, body] = [subject, &body].map(|text| utf8_percent_encode(text, UNRESERVED).to_string());
+    let [subject, body] = [subject, &body].map(|text| utf8_percent_encode(text, IN_MAIL).to_string());
     format!("mailto:?subject={subject}&body={body}")
 }
 
 impl fmt::Display for Style {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(Palette { light, dark }) = self;
-        write!(
-            f,
-            ":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}\n{}",
-            include_str!("../assets/style.css")
-        )
+        let Self(Palette { light, dark }, rules) = self;
+        write!(f, ":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}")?;
+        rules.iter().try_for_each(|rules| f.write_str(rules))
     }
 }
 
-/// Colours are hexadecimal digits, the rules are a file of ours.
+/// Colours are hexadecimal digits, the rules are files of ours.
 impl HtmlSafe for Style {}

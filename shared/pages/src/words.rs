@@ -1,6 +1,6 @@
 //! Every word of the pages that is not the catalogue's. A translation is one more constant of each struct, and
 //! the compiler names what it leaves out. Placeholders are those of [`crate::fill`], and where a text has others
-//! they stand in its comment. `**x**` is strong.
+//! they stand in its comment. `**x**` is bold.
 
 macro_rules! words {
     ($($(#[$doc:meta])* $seen:vis $page:ident { $($name:ident: $text:literal,)+ })+) => {$(
@@ -192,7 +192,6 @@ words! {
         check_title: "How to see that it worked",
         propagation: "After the change, Salesforce can take up to {minutes} minutes before it works.",
         branches_title: "If a step does not go as it should",
-        done: "Step done",
         admin_title: "For your Salesforce admin",
         goal: "The goal:",
         why: "Why:",
@@ -235,7 +234,7 @@ words! {
         no_support: "Contact the support of {product} and give this reference.",
     }
 
-    /// The guides. `message` has `{address}`.
+    /// The guides. `message` has `{address}`; `again` has `{first}` and `{last}`, steps of the part `{part}`.
     pub(crate) Guide {
         admin: "Guide for Salesforce admins",
         vendor: "Guide for engineers",
@@ -248,7 +247,7 @@ words! {
         copied: "Copied",
         mail: "Open in e-mail",
 
-        done: "Step done",
+        again: "Now steps {first}–{last} above, under {part}.",
         check: "How to see that it worked",
         branches: "If something is different",
         articles: "Salesforce explains it here:",

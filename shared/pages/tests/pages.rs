@@ -62,6 +62,29 @@ fn every_page_says_what_it_is_once() {
     }
 }
 
+/// A page brings its style and script along: bytes, of every sample and of every cause's help page. The guides of
+/// real product files are measured in `tests/journeys/tests/products.rs`.
+#[test]
+fn every_page_is_small() {
+    let causes =
+        [AppKind::ConnectedApp, AppKind::ExternalClientApp].into_iter().flat_map(samples::every_cause);
+    for Sample { name, html, .. } in every_page().into_iter().chain(causes) {
+        assert!(html.len() < 30_000, "{name}: {} bytes", html.len());
+    }
+}
+
+/// Steps that stand twice are a link the second time, and it leads to the first of them.
+#[test]
+fn a_guide_tells_no_steps_twice() {
+    let guide = every_page().into_iter().find(|sample| sample.name == "guide-admin-connected-app").unwrap();
+    let steps = "Or click <b>Manage Permission Sets</b>, tick the permission sets";
+    assert_eq!(guide.html.matches(steps).count(), 1);
+    assert!(guide.html.contains(&format!("<p id=\"3.9\">{steps}")), "{}", guide.html);
+    let link =
+        "<a href=\"#3.8\">Now steps 8–9 above, under Install “Fernway Sync” from the list of apps.</a>";
+    assert!(guide.html.contains(link));
+}
+
 /// Ids are what labels, descriptions and links within a page lead to.
 #[test]
 fn every_reference_within_a_page_leads_somewhere() {

@@ -5,6 +5,9 @@ use std::path::Path;
 use journeys::Story;
 use local::{Options, functions::ROUTES};
 
+/// Bytes of a page, its style and script included.
+const MOST_OF_A_PAGE: usize = 30_000;
+
 fn template() -> String {
     std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/template.yaml"))
         .expect("the template")
@@ -70,6 +73,30 @@ async fn a_bad_product_file_stops_the_stack_and_says_where() {
     let said = refused.to_string();
     assert!(said.contains("fernway.toml:14: apps[0].kind:"), "{said}");
     assert!(said.contains("connected_app"), "it says what may stand there: {said}");
+}
+
+/// A page brings its style and script along, and nobody waits for a guide: bytes, of each app of ours and of the examples.
+#[tokio::test]
+async fn every_guide_is_a_small_page() {
+    let mut large = Vec::new();
+    for folder in ["products", "products/examples"] {
+        let products = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../infra").join(folder);
+        let story = Story::with(Options { products, ..Options::for_tests() }).await;
+        let browser = story.stack.browser();
+        for product in &story.stack.products {
+            for app in &product.apps {
+                for readers in ["", "/vendor"] {
+                    let path = format!("/guides/{}/{}{readers}", product.id, app.id);
+                    let page = browser.get(&format!("{}{path}", story.stack.latchkey)).await;
+                    assert_eq!(page.status, 200, "{path}");
+                    if page.body.len() >= MOST_OF_A_PAGE {
+                        large.push(format!("{path}: {} bytes", page.body.len()));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(large, Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -241,7 +241,9 @@ impl DynamoDb {
     /// Puts many items in at once, each DynamoDB JSON: nobody is asked, and nothing is counted.
     pub fn seed(&self, table: &str, items: impl Iterator<Item = Value>) {
         let items = items.map(|item| serde_json::from_value(item).expect("an item")).collect();
+        self.database.enable_bulk_loading().expect("SQLite takes its settings");
         let imported = self.database.import_items(table, items, dynoxide::ImportOptions::default());
+        self.database.disable_bulk_loading().expect("SQLite takes its settings");
         imported.expect("the items are of the table");
     }
 
