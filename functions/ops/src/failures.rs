@@ -96,7 +96,7 @@ fn query(form: &Form, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem
         None => None,
     };
     let filter = FailureFilter {
-        cause: form.only("cause").map(str::to_owned),
+        causes: form.only("cause").map(str::to_owned).into_iter().collect(),
         app: form
             .only("app")
             .map(str::parse)

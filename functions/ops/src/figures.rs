@@ -10,8 +10,7 @@ use pages::ops::{Bars, CauseRow, Fix, LostRow, Reached, Series, Tile, WORDS, lin
 use store::tallies::Tally;
 
 use crate::{
-    rows::is_vendors,
-    view::{Asked, DAY},
+    view::Asked,
     words::{minutes, percent, step_name, title, trend, whose},
 };
 
@@ -292,19 +291,6 @@ impl Figures<'_> {
         rows.sort_by_key(|row| std::cmp::Reverse(row.count));
         rows.truncate(12);
         rows
-    }
-
-    /// The causes that are the product's own to mend and were observed lately, by what is counted.
-    pub(crate) fn vendors_causes(&self) -> BTreeSet<String> {
-        // A bucket is a day at most.
-        let since = self.asked.now - DAY * 2;
-        let lately = self.wanted(self.tallies).filter(|tally| tally.at >= since);
-        let counters = lately.flat_map(|tally| tally.counts.keys());
-        let causes = counters.filter_map(|counter| match &counter.measure {
-            Measure::Failures { provenance: Provenance::Observed, cause, .. } if is_vendors(cause) => Some(cause),
-            _ => None,
-        });
-        causes.cloned().collect()
     }
 }
 

@@ -27,10 +27,6 @@ use crate::{
 /// So many causes of the last day are told apart: the widest.
 const MOST_SPREAD: usize = 8;
 
-pub(crate) fn is_vendors(cause: &str) -> bool {
-    diagnosis::cause(cause).is_some_and(|cause| cause.actor == Actor::Vendor)
-}
-
 /// What is wrong on the product's own side: of these failures, what no customer can mend.
 pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incident> {
     let mut met: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
@@ -97,11 +93,7 @@ pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
         title: say(WORDS.wave_title, &[("title", &fill(cause.title, &names))]),
         facts: say(
             WORDS.wave_facts,
-            &[
-                ("over", &over),
-                ("at", &clock_time(wave.incident.since)),
-                ("move", &whose_move(cause.actor)),
-            ],
+            &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &whose_move(cause.actor))],
         ),
         fix: fix.unwrap_or_default(),
         guide: app.map(|app| pages::guide::path(&product.id, &app.id, Audience::Vendor)),

@@ -26,7 +26,7 @@ use crate::{
     Ops,
     failures::SKEW,
     figures::Figures,
-    rows::{in_need_of, incidents, is_vendors, lately, latest_row, spread, wave_of},
+    rows::{in_need_of, incidents, lately, latest_row, spread, wave_of},
     sign_in::Viewer,
     timeline::timeline,
     words::clock_time,
@@ -127,9 +127,7 @@ impl Ops {
             (clock_time(tally.changed_at), say(WORDS.lag, &[("seconds", &lag.as_secs())]))
         });
         let (connections, in_need) = figures.connections(&gauges);
-        let met = latest.iter().filter(|failure| is_vendors(&failure.cause)).map(|failure| failure.cause.clone());
-        let causes = figures.vendors_causes().into_iter().chain(met).collect();
-        let unresolved = self.unresolved(product, &asked, causes).await?;
+        let ours = self.ours(product, &asked).await?;
         let view = |nonce: &str| {
             OpsPage {
                 nonce,
@@ -145,7 +143,7 @@ impl Ops {
                 incidents: waves
                     .iter()
                     .filter_map(|wave| wave_of(wave, product))
-                    .chain(incidents(&unresolved, product))
+                    .chain(incidents(&ours, product))
                     .collect(),
                 tiles: figures.tiles(in_need),
                 funnel: figures.funnel(),
@@ -175,42 +173,21 @@ impl Ops {
         self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
     }
 
-    /// What was observed of these causes within a day, and is not resolved.
-    async fn unresolved(
-        &self,
-        product: &Product,
-        asked: &Asked,
-        causes: BTreeSet<String>,
-    ) -> Result<Vec<Failure>, StoreError> {
-        let mut found = Vec::new();
-        for cause in causes {
-            let filter = FailureFilter {
-                cause: Some(cause),
-                provenance: Some(Provenance::Observed),
-                resolved: Some(false),
-                ..FailureFilter::default()
-            };
-            let query = asked.failures(1, MOST_READ, filter);
-            found.extend(self.platform.store.list_failures(&product.id, &query).await?.0);
-        }
-        Ok(found)
+    /// What is the product's own to mend: observed within a day, and not resolved.
+    async fn ours(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
+        let filter = unresolved(&[Actor::Vendor]);
+        let query = asked.failures(1, MOST_READ, filter);
+        self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
     }
 
     /// What stands in the way of connections: the refreshes that failed and were not mended, each connection once.
     async fn needy(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let filter = FailureFilter {
-            stage: Some(Stage::Refresh),
-            provenance: Some(Provenance::Observed),
-            resolved: Some(false),
-            ..FailureFilter::default()
-        };
+        let filter =
+            FailureFilter { stage: Some(Stage::Refresh), ..unresolved(&[Actor::EndUser, Actor::Admin]) };
         let query = asked.failures(30, MOST_READ, filter);
         let (mut found, _) = self.platform.store.list_failures(&product.id, &query).await?;
         let mut seen = BTreeSet::new();
-        found.retain(|failure| {
-            let acts = diagnosis::cause(&failure.cause).map(|cause| cause.actor);
-            matches!(acts, Some(Actor::EndUser | Actor::Admin)) && seen.insert(failure.connection.clone())
-        });
+        found.retain(|failure| seen.insert(failure.connection.clone()));
         found.truncate(SHOWN);
         Ok(found)
     }
@@ -226,6 +203,18 @@ impl Ops {
             None
         };
         Ok(failure.map_or(Found::Nothing, |failure| Found::Failure(Box::new(timeline(&failure, product)))))
+    }
+}
+
+/// What was observed, is not resolved, and is for one of these to act on: it is asked for, not picked out of the latest,
+/// among which one outage hides all else.
+fn unresolved(actors: &[Actor]) -> FailureFilter {
+    let causes = diagnosis::catalogue().iter().filter(|cause| actors.contains(&cause.actor));
+    FailureFilter {
+        causes: causes.map(|cause| cause.id.to_owned()).collect(),
+        provenance: Some(Provenance::Observed),
+        resolved: Some(false),
+        ..FailureFilter::default()
     }
 }
 

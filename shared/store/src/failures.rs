@@ -179,8 +179,8 @@ pub struct FailureQuery {
 /// What listed failures have in common.
 #[derive(Debug, Clone, Default)]
 pub struct FailureFilter {
-    /// The cause.
-    pub cause: Option<String>,
+    /// The cause, one of these (at most 100: DynamoDB's `IN`); none: any.
+    pub causes: Vec<String>,
     /// The app.
     pub app: Option<AppId>,
     /// The stage.
@@ -211,7 +211,7 @@ impl FailureFilter {
         fn is<T: PartialEq>(wanted: Option<&T>, has: &T) -> bool {
             wanted.is_none_or(|wanted| wanted == has)
         }
-        is(self.cause.as_ref(), &failure.cause)
+        (self.causes.is_empty() || self.causes.contains(&failure.cause))
             && is(self.app.as_ref(), &failure.app)
             && is(self.stage.as_ref(), &failure.stage)
             && (self.environment.is_none() || self.environment == failure.environment)
@@ -224,7 +224,6 @@ impl FailureFilter {
         let mut conditions = Vec::new();
         let mut query = query;
         let equal = [
-            ("cause", "cause", self.cause.clone()),
             ("app", "app", self.app.as_ref().map(ToString::to_string)),
             ("stage", "stage", self.stage.map(|stage| stage.word().to_owned())),
             ("environment", "environment", self.environment.map(|kind| kind.word().to_owned())),
@@ -237,6 +236,14 @@ impl FailureFilter {
             query = query
                 .expression_attribute_names(format!("#{name}"), name)
                 .expression_attribute_values(format!(":{name}"), S(wanted));
+        }
+        if !self.causes.is_empty() {
+            let names: Vec<String> = (0..self.causes.len()).map(|number| format!(":cause{number}")).collect();
+            conditions.push(format!("#cause IN ({})", names.join(", ")));
+            query = query.expression_attribute_names("#cause", "cause");
+            for (name, cause) in names.into_iter().zip(&self.causes) {
+                query = query.expression_attribute_values(name, S(cause));
+            }
         }
         match self.resolved {
             Some(true) => conditions.push("attribute_exists(resolved)".into()),

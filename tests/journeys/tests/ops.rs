@@ -1,8 +1,10 @@
 //! The operators' page: who may look, and what there is to see.
 
+use domain::{Failure, FailureId};
 use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::json;
+use store::failures::{FailureFilter, FailureQuery};
 use world::browser::{Browser, Page};
 
 impl Operates for Story {
@@ -199,6 +201,44 @@ async fn the_vendors_own_incident_stands_on_top_and_reports_raise_none() {
     let incident = page.all(".incident").join(" ");
     assert!(incident.contains("yours to mend"), "{incident} {}", page.text());
     assert!(incident.contains("1 failures of 1 customers") || incident.contains("What to do"), "{incident}");
+}
+
+#[tokio::test]
+async fn an_outage_of_ours_hides_nobody_who_needs_somebody() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+    story.pass(SignedDuration::from_mins(16));
+    assert_eq!(story.token(&connection).await.problem(), "reauthorization-needed");
+    let (store, now) = (&story.stack.store, story.stack.clock.now());
+    let query = FailureQuery {
+        from: now - SignedDuration::from_hours(1),
+        to: now + SignedDuration::from_hours(1),
+        customer: None,
+        filter: FailureFilter::default(),
+        limit: 1,
+        after: None,
+    };
+    let (ended, _) = store.list_failures(&"fernway".parse().unwrap(), &query).await.unwrap();
+    for second in 1..=120 {
+        let at = now + SignedDuration::from_secs(second);
+        let of_ours = Failure {
+            id: FailureId::mint(at),
+            at,
+            cause: "ip_restricted_by_developer".into(),
+            ..ended[0].clone()
+        };
+        store.record_failure(&of_ours).await.unwrap();
+    }
+    story.pass(SignedDuration::from_mins(20));
+    story.stack.tally().await;
+
+    let (_, page) = story.operator().await;
+
+    let needy = page.all("[aria-labelledby=connections] .rows").join(" ");
+    assert!(needy.contains("Acme Corporation") && needy.contains(&ended[0].id.reference()), "{needy}");
+    let incident = page.all(".incident").join(" ");
+    assert!(incident.contains("100 failures or more of 1 customer"), "{incident}");
 }
 
 #[tokio::test]
