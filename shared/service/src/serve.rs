@@ -10,6 +10,7 @@ use lambda_http::{
 };
 
 use telemetry::spans::{Spans, TARGET};
+use tracing::Subscriber;
 use tracing_subscriber::{
     Layer as _,
     filter::{LevelFilter, Targets},
@@ -54,9 +55,14 @@ pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// Starts JSON logs at the level that `RUST_LOG` sets (`info`, or `warn,refresh=debug`), and keeps spans where there is a
-/// collector for them. Where there is none their target is off, so that a span costs the reading of a flag.
+/// Starts [`logs`] for the process. A second start in one process (tests) keeps the first.
 pub fn init_logs(traced: bool) {
+    let _ = logs(traced).try_init();
+}
+
+/// JSON logs at the level that `RUST_LOG` sets (`info`, or `warn,refresh=debug`), and spans where there is a
+/// collector for them. Where there is none their target is off, so that a span costs the reading of a flag.
+pub fn logs(traced: bool) -> impl Subscriber + Send + Sync {
     // Not EnvFilter: its regular expressions, for spans that nobody names, are a fifth of a megabyte to load.
     let filter: Targets = std::env::var("RUST_LOG")
         .ok()
@@ -66,6 +72,5 @@ pub fn init_logs(traced: bool) {
     let lines =
         tracing_subscriber::fmt::layer().json().flatten_event(true).without_time().with_filter(filter);
     let spans = traced.then(|| Spans.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO)));
-    // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
+    tracing_subscriber::registry().with(lines).with(spans)
 }

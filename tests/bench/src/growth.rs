@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use domain::ConnectionId;
 use jiff::SignedDuration;
 use local::stack::TABLE;
+use ops::Ops;
 use serde_json::{Value, json};
 use service::{Invocation, Platform};
 use store::connections::ListQuery;
@@ -41,7 +42,9 @@ pub(crate) async fn measure(sizes: &[usize]) -> (Section, Vec<Size>) {
         let began = Instant::now();
         grow(&stage, &mut ids, *size);
         section.note(format!("{size} connections: brought in within {}.", time(began.elapsed())));
-        seen.push((*size, calls(&platform, &ids).await));
+        let mut calls = calls(&platform, &ids).await;
+        calls.push(("the operators' page", operators_page(&stage).await));
+        seen.push((*size, calls));
     }
     drop(stage);
     std::fs::remove_dir_all(&folder).expect("the folder is ours");
@@ -93,6 +96,18 @@ fn grow(stage: &Stage, ids: &mut Vec<ConnectionId>, size: usize) {
         dynamodb.seed(TABLE, items);
         ids.extend(fresh);
     }
+}
+
+/// The page, waits included.
+async fn operators_page(stage: &Stage) -> Duration {
+    let (ops, visit) = (Ops::new(platform(stage)), stage.operators_visit().await);
+    let mut took = Vec::new();
+    for _ in 0..15 {
+        let began = Instant::now();
+        assert_eq!(ops.respond(visit(), Clock::running().now()).await.status(), 200);
+        took.push(began.elapsed());
+    }
+    median(&took)
 }
 
 async fn calls(platform: &Platform, ids: &[ConnectionId]) -> Vec<(&'static str, Duration)> {

@@ -4,12 +4,13 @@
 //! | --- | --- |
 //! | [`stage`] | what is measured against: the table, the secrets, a Salesforce; the functions' binaries |
 //! | [`sandbox`] | one process with a Runtime API of its own, timed |
-//! | [`cold`], [`warm`], [`callback`], [`storm`], [`pages`], [`flows`], [`growth`] | a part of the table each |
+//! | [`cold`], [`warm`], [`at_once`], [`spans`], [`callback`], [`storm`], [`pages`], [`flows`], [`growth`], [`profile`] | a part of the table each |
 //! | [`parts`] | ways out that are timed |
 //! | [`report`], [`plot`] | the table, the pictures |
 
 #![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 
+mod at_once;
 mod callback;
 mod cold;
 mod flows;
@@ -17,8 +18,10 @@ mod growth;
 mod pages;
 mod parts;
 mod plot;
+mod profile;
 mod report;
 mod sandbox;
+mod spans;
 mod stage;
 mod storm;
 mod warm;
@@ -39,6 +42,9 @@ struct Arguments {
     /// The table's sizes
     #[arg(long, value_delimiter = ',', default_values_t = [1_000, 100_000, 1_000_000])]
     sizes: Vec<usize>,
+    /// A document whose tables are replaced, each between its marks
+    #[arg(long)]
+    document: Option<PathBuf>,
     /// A folder for the pictures
     #[arg(long)]
     pictures: Option<PathBuf>,
@@ -49,16 +55,33 @@ enum Part {
     Cold,
     Size,
     Warm,
+    AtOnce,
+    Spans,
     Callback,
     Storm,
     Pages,
     Flows,
     Growth,
+    /// By name alone: it needs binaries with symbols
+    Profile,
 }
 
 impl Arguments {
     fn has(&self, part: Part) -> bool {
-        self.parts.is_empty() || self.parts.contains(&part)
+        self.parts.contains(&part) || (self.parts.is_empty() && part != Part::Profile)
+    }
+
+    /// Prints a part, and puts it into the document.
+    fn tell(&self, part: Part, section: &report::Section) {
+        println!("{section}");
+        let Some(path) = &self.document else { return };
+        let shown = path.display();
+        let document = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{shown}: {error}"));
+        let name = part.to_possible_value().expect("no part is hidden");
+        let table = format!("{section}\n{}.\n", machine());
+        let whole = with_table(&document, name.get_name(), &table);
+        let whole = whole.unwrap_or_else(|| panic!("{shown} has no place for {}", name.get_name()));
+        std::fs::write(path, whole).unwrap_or_else(|error| panic!("{shown}: {error}"));
     }
 
     fn draw(&self, name: &str, svg: &str) {
@@ -78,32 +101,49 @@ async fn main() {
     let stage = Stage::set().await;
     if arguments.has(Part::Cold) {
         let seen = tokio::task::block_in_place(|| cold::measure(&stage, arguments.starts));
-        println!("{}", cold::table(&seen));
+        arguments.tell(Part::Cold, &cold::table(&seen));
         arguments.draw("cold-starts.svg", &plot::cold_starts(&cold::medians(&seen), &machine));
     }
     if arguments.has(Part::Size) {
-        println!("{}", cold::sizes());
+        arguments.tell(Part::Size, &cold::sizes());
     }
     if arguments.has(Part::Warm) {
-        println!("{}", warm::measure(&stage).await);
+        arguments.tell(Part::Warm, &warm::measure(&stage).await);
+    }
+    if arguments.has(Part::AtOnce) {
+        arguments.tell(Part::AtOnce, &tokio::task::block_in_place(|| at_once::measure(&stage)));
+    }
+    if arguments.has(Part::Spans) {
+        arguments.tell(Part::Spans, &spans::measure(&stage).await);
     }
     if arguments.has(Part::Callback) {
-        println!("{}", callback::measure(&stage).await);
+        arguments.tell(Part::Callback, &callback::measure(&stage).await);
     }
     if arguments.has(Part::Pages) {
-        println!("{}", pages::measure(&stage).await);
+        arguments.tell(Part::Pages, &pages::measure(&stage).await);
     }
     if arguments.has(Part::Storm) {
-        println!("{}", storm::measure().await);
+        arguments.tell(Part::Storm, &storm::measure().await);
     }
     if arguments.has(Part::Flows) {
-        println!("{}", flows::measure().await);
+        arguments.tell(Part::Flows, &flows::measure().await);
     }
     if arguments.has(Part::Growth) {
         let (table, sizes) = growth::measure(&arguments.sizes).await;
-        println!("{table}");
+        arguments.tell(Part::Growth, &table);
         arguments.draw("growth.svg", &plot::growth(&sizes, &machine));
     }
+    if arguments.has(Part::Profile) {
+        arguments.tell(Part::Profile, &tokio::task::block_in_place(|| profile::measure(&stage)));
+    }
+}
+
+/// The document with the part's table in place of the one before; `None`: it has no place for it.
+fn with_table(document: &str, part: &str, table: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- bench {part} -->\n"), format!("<!-- /bench {part} -->"));
+    let (before, rest) = document.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{table}{end}{after}"))
 }
 
 /// The processor, its cores, the day.
@@ -128,6 +168,17 @@ mod tests {
         let table = flows::measure().await.to_string();
         assert!(table.contains("| a fresh token | 1 reads, 0 writes |"), "{table}");
         assert!(table.contains("| a sweep, nothing due |"), "{table}");
+    }
+
+    #[test]
+    fn the_document_has_a_place_for_each_part() {
+        let document =
+            std::fs::read_to_string(stage::root().join("docs/performance.md")).expect("the document");
+        for part in Part::value_variants() {
+            let name = part.to_possible_value().expect("no part is hidden");
+            let whole = with_table(&document, name.get_name(), "a table\n");
+            assert!(whole.is_some_and(|whole| whole.contains("a table")), "{}", name.get_name());
+        }
     }
 
     #[test]

@@ -9,7 +9,9 @@ use domain::diagnosis::read_paste;
 use errors::Errors;
 use http::Request;
 use lambda_http::Body;
+use ops::Ops;
 use serde_json::json;
+use service::Response;
 use world::Clock;
 
 use crate::{
@@ -21,34 +23,25 @@ use crate::{
 /// How often each page.
 const TIMES: usize = 300;
 
+/// How many sessions the operators' page is of.
+const SESSIONS: usize = 2_000;
+
 /// The table. What a page waits for is taken off: this is what it takes to choose and fill it.
 pub(crate) async fn measure(stage: &Stage) -> Section {
+    let mut section = Section::new("Pages");
     let waits = Waits::default();
     let errors = Errors::new(platform_through(stage, waits.aws(), waits.salesforce()));
-    let mut section = Section::new("Pages");
     for (name, path) in [
         ("help page", help_page(stage).await),
         ("guide for admins", "/guides/fernway/sync".to_owned()),
         ("guide for engineers", "/guides/fernway/sync/vendor".to_owned()),
     ] {
-        let (mut own, mut bytes) = (Vec::new(), 0);
-        for _ in 0..TIMES {
-            let request = Request::get(&path).body(Body::Empty).expect("a request");
-            waits.take();
-            let began = Instant::now();
-            let answer = errors.respond(request, Clock::running().now()).await;
-            let took = began.elapsed();
-            assert_eq!(answer.status(), 200, "{path}");
-            bytes = answer.body().len();
-            own.push(took.saturating_sub(waits.take().iter().map(|(_, time)| *time).sum::<Duration>()));
-        }
-        section.row(format!("{name}: time"), time(median(&own)), "a page in 1 ms");
-        section.at_most(median(&own).as_secs_f64() * 1e3, 1.0);
-        #[expect(clippy::cast_precision_loss, reason = "a page")]
-        let kb = bytes as f64 / 1e3;
-        section.row(format!("{name}: size"), format!("{kb:.1} kB"), "30 kB");
-        section.at_most(kb, 30.0);
+        let now = || Clock::running().now();
+        let ask = || Request::get(&path).body(Body::Empty).expect("a request");
+        let (took, bytes) = own(&waits, async || errors.respond(ask(), now()).await).await;
+        rows(&mut section, name, took, bytes, 30.0);
     }
+    operators(&mut section).await;
     for (name, text) in hostile() {
         section.row(
             format!("paste reader: {name}"),
@@ -57,6 +50,41 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
         );
     }
     section
+}
+
+/// The operators' page, with a month on it.
+async fn operators(section: &mut Section) {
+    let stage = Stage::of_a_month(SESSIONS).await;
+    let visit = stage.operators_visit().await;
+    let waits = Waits::default();
+    let ops = Ops::new(platform_through(&stage, waits.aws(), waits.salesforce()));
+    let now = stage.story.stack.clock.now();
+    let (took, bytes) = own(&waits, async || ops.respond(visit(), now).await).await;
+    rows(section, "operators' page", took, bytes, 100.0);
+}
+
+/// What the page takes beside its waits, in the middle, and its bytes.
+async fn own(waits: &Waits, page: impl AsyncFn() -> Response) -> (Duration, usize) {
+    let (mut own, mut bytes) = (Vec::new(), 0);
+    for _ in 0..TIMES {
+        waits.take();
+        let began = Instant::now();
+        let answer = page().await;
+        let took = began.elapsed();
+        assert_eq!(answer.status(), 200);
+        bytes = answer.body().len();
+        own.push(took.saturating_sub(waits.take().iter().map(|(_, time)| *time).sum::<Duration>()));
+    }
+    (median(&own), bytes)
+}
+
+fn rows(section: &mut Section, name: &str, took: Duration, bytes: usize, most: f64) {
+    section.row(format!("{name}: time"), time(took), "a page in 1 ms");
+    section.at_most(took.as_secs_f64() * 1e3, 1.0);
+    #[expect(clippy::cast_precision_loss, reason = "a page")]
+    let kb = bytes as f64 / 1e3;
+    section.row(format!("{name}: size"), format!("{kb:.1} kB"), format!("{most} kB"));
+    section.at_most(kb, most);
 }
 
 /// The help page of a failure that the product reports.

@@ -7,7 +7,7 @@ use crate::{growth::Size, report};
 const HEAD: &str = r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 720 {height}" role="img" font-family="system-ui, sans-serif" font-size="13">
 <rect width="720" height="{height}" fill="#ffffff"/>
 "##;
-const COLOURS: [&str; 4] = ["#1f7a5c", "#3b5bdb", "#b35900", "#7a1f5c"];
+const COLOURS: [&str; 5] = ["#1f7a5c", "#3b5bdb", "#b35900", "#7a1f5c", "#555555"];
 
 fn head(height: usize, title: &str) -> String {
     let mut svg = HEAD.replace("{height}", &height.to_string());

@@ -121,6 +121,12 @@ pub(crate) fn time(time: Duration) -> String {
     }
 }
 
+/// Of instructions.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub(crate) fn millions(count: u64) -> String {
+    format!("{:.2} million", count as f64 / 1e6)
+}
+
 /// Three figures.
 pub(crate) fn number(value: f64) -> String {
     if value >= 100.0 {

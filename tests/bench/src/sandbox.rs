@@ -5,7 +5,11 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, Sender, channel},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, Sender, channel},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -44,6 +48,9 @@ pub(crate) struct Memory {
     pub(crate) peak: u64,
 }
 
+/// Numbers the invocations of all sandboxes.
+static MADE: AtomicU64 = AtomicU64::new(1);
+
 /// Longer than any start.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -55,9 +62,11 @@ impl Sandbox {
         let (events, to_send) = channel();
         let (answered, answers) = channel();
         thread::spawn(move || {
-            // One connection: the runtimes keep it.
-            if let Ok((stream, _)) = listener.accept() {
-                serve(stream, &to_send, &answered);
+            // The runtimes keep a connection; one that answers several requests at once has one for each.
+            let to_send = Arc::new(Mutex::new(to_send));
+            while let Ok((stream, _)) = listener.accept() {
+                let (to_send, answered) = (Arc::clone(&to_send), answered.clone());
+                thread::spawn(move || serve(stream, &to_send, &answered));
             }
         });
         let mut command = Command::new(&function.command[0]);
@@ -104,6 +113,32 @@ impl Sandbox {
         (at - began, answer)
     }
 
+    /// So many events at once, and how long until all of them are answered.
+    ///
+    /// # Panics
+    /// If an answer is missing.
+    pub(crate) fn together(&self, event: &Value, times: usize) -> (Duration, Vec<Value>) {
+        let event = event.to_string();
+        let began = Instant::now();
+        for _ in 0..times {
+            self.events.send(event.clone()).expect("the thread runs");
+        }
+        let answers = (0..times).map(|_| self.answers.recv_timeout(PATIENCE).expect("an answer"));
+        let answers: Vec<(Instant, Value)> = answers.collect();
+        let last = answers.iter().map(|(at, _)| *at).max().unwrap_or(began);
+        (last - began, answers.into_iter().map(|(_, answer)| answer).collect())
+    }
+
+    /// Asks it to end, and waits: a tool that it runs under writes its file then.
+    ///
+    /// # Panics
+    /// If it cannot be asked.
+    pub(crate) fn end(mut self) {
+        let asked = Command::new("kill").arg(self.child.id().to_string()).status();
+        assert!(asked.expect("kill runs").success(), "it had ended");
+        self.child.wait().expect("it ends");
+    }
+
     /// How long it has run so far, on whatever core: what else the machine does is not in it.
     ///
     /// # Panics
@@ -139,17 +174,20 @@ impl Drop for Sandbox {
 }
 
 /// Answers `next` with the next event and `response` with 202, until either side goes.
-fn serve(stream: TcpStream, events: &Receiver<String>, answered: &Sender<(Instant, Value)>) -> Option<()> {
+fn serve(
+    stream: TcpStream,
+    events: &Mutex<Receiver<String>>,
+    answered: &Sender<(Instant, Value)>,
+) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
     let mut writer = stream;
-    let mut made = 0;
     loop {
         let (line, body) = request(&mut reader)?;
         let at = Instant::now();
         if line.starts_with("GET") {
-            let event = events.recv().ok()?;
-            made += 1;
+            let event = events.lock().ok()?.recv().ok()?;
+            let made = MADE.fetch_add(1, Ordering::Relaxed);
             let deadline = Clock::running().now().as_millisecond() + 20_000;
             write!(
                 writer,

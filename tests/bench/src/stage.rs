@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use aws_credential_types::Credentials;
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use http::Request;
 use journeys::Story;
+use lambda_http::Body;
 use local::{
     Options,
+    month::{self, Month},
     stack::{FALLBACK, KEYRING, TABLE},
 };
 use salesforce::{Hosts, Http, Salesforce};
@@ -38,11 +41,23 @@ impl Stage {
 
     /// The same, with the table on a file in that folder.
     pub(crate) async fn on(data: Option<PathBuf>) -> Self {
-        let story = Story::with(Options { clock: Clock::running(), data, ..Options::for_tests() }).await;
+        Self::of(Options { clock: Clock::running(), data, ..Options::for_tests() }).await
+    }
+
+    async fn of(options: Options) -> Self {
+        let story = Story::with(options).await;
         story.install("sync");
         let connection = story.connected().await;
         let session = story.wish(json!({})).await.text("id").to_owned();
         Self { story, connection, session }
+    }
+
+    /// The same, after a month of so many sessions.
+    pub(crate) async fn of_a_month(sessions: usize) -> Self {
+        let stage = Self::of(Options::for_tests()).await;
+        let month = Month { sessions, ..Month::default() };
+        month::replay(&stage.story.stack, month).await.expect("a month");
+        stage
     }
 
     /// The deployed functions, each with the event that it is first asked.
@@ -82,6 +97,18 @@ impl Stage {
     pub(crate) fn bearer(&self) -> [(&'static str, &'static str); 1] {
         let bearer = format!("Bearer {}", self.story.stack.api_key("fernway").expose());
         [("authorization", Box::leak(bearer.into_boxed_str()))]
+    }
+
+    /// What an operator's browser, signed in, sends for the page.
+    pub(crate) async fn operators_visit(&self) -> impl Fn() -> Request<Body> + use<> {
+        let link = self.story.call("POST", "/v1/ops-links", None).await;
+        let browser = self.story.stack.browser();
+        browser.get(link.text("url")).await.click("Sign in").await;
+        let cookie = browser.cookie("__Host-lk-ops").expect("signed in").value;
+        move || {
+            let request = Request::get("/ops").header("cookie", format!("__Host-lk-ops={cookie}"));
+            request.body(Body::Empty).expect("a request")
+        }
     }
 
     /// The call that everything is about.

@@ -21,7 +21,8 @@ const READS: usize = 4000;
 const AT_ONCE: usize = 8;
 const FOR: Duration = Duration::from_secs(2);
 
-struct Pair {
+/// A token read, and the GetItem that it makes.
+pub(crate) struct Pair {
     token: Token,
     client: aws_sdk_dynamodb::Client,
     pk: String,
@@ -30,7 +31,20 @@ struct Pair {
 }
 
 impl Pair {
-    async fn token(&self) {
+    /// Of the stage's connection.
+    pub(crate) fn of(stage: &Stage) -> Self {
+        let platform = platform(stage);
+        Self {
+            client: platform.store.client().clone(),
+            token: Token::new(platform).expect("the settings are complete"),
+            pk: format!("CONNECTION#{}", stage.connection),
+            uri: stage.token_path(),
+            bearer: stage.bearer()[0].1,
+        }
+    }
+
+    /// A fresh token.
+    pub(crate) async fn token(&self) {
         let request = Request::get(&self.uri).header("authorization", self.bearer).body(Body::Empty);
         let answer = self.token.respond(request.expect("a request"), Clock::running().now()).await;
         assert_eq!(answer.status(), 200);
@@ -46,14 +60,7 @@ impl Pair {
 
 /// The table.
 pub(crate) async fn measure(stage: &Stage) -> Section {
-    let platform = platform(stage);
-    let pair = Pair {
-        client: platform.store.client().clone(),
-        token: Token::new(platform).expect("the settings are complete"),
-        pk: format!("CONNECTION#{}", stage.connection),
-        uri: stage.token_path(),
-        bearer: stage.bearer()[0].1,
-    };
+    let pair = Pair::of(stage);
     for _ in 0..200 {
         pair.token().await;
         pair.get_item().await;
