@@ -40,9 +40,6 @@ pub(crate) fn measure(stage: &Stage) -> Section {
     let mut section = Section::new("Instructions of a cold start");
     section.row("hello", millions(floor.instructions), "");
     for function in stage.functions() {
-        if function.name == "sweep" {
-            continue;
-        }
         let counted = count(&function);
         section.row(
             format!("{}: to its first answer", counted.name),

@@ -11,12 +11,12 @@ use lambda_http::Body;
 use local::{
     Options,
     month::{self, Month},
-    stack::{FALLBACK, KEYRING, TABLE},
+    stack::{FALLBACK, KEYRING, TABLE, TALLIED},
 };
 use salesforce::{Hosts, Http, Salesforce};
 use serde_json::{Value, json};
 use service::{Platform, Settings, platform::Aws, settings::PublicUrl};
-use world::{Clock, lambda::http_event};
+use world::{Clock, dynamodb::DynamoDb, lambda::http_event};
 
 use crate::sandbox::Function;
 
@@ -68,8 +68,24 @@ impl Stage {
             self.function("authorize", call("GET", &format!("/v1/connect-sessions/{}", self.session))),
             self.function("callback", call("GET", "/oauth/callback?state=none&code=none")),
             self.function("errors", call("GET", "/guides/fernway/sync")),
+            self.function("ops", call("GET", "/v1/failures/summary")),
             self.function("sweep", json!({})),
+            self.function("tally", self.batch()),
         ]
+    }
+
+    /// What has changed in the table so far, as Lambda brings it.
+    fn batch(&self) -> Value {
+        let (mut records, _) = self.story.stack.dynamodb.changes(TABLE, None, 100);
+        records.retain(|record| {
+            let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap_or_default();
+            TALLIED.iter().any(|kind| pk.starts_with(kind))
+        });
+        let now = Clock::running().now().as_second();
+        for record in &mut records {
+            record["dynamodb"]["ApproximateCreationDateTime"] = now.into();
+        }
+        json!({ "Records": records, "shardId": DynamoDb::shard(TABLE) })
     }
 
     /// The floor, and what people would write instead.
