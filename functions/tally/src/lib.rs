@@ -66,6 +66,13 @@ pub enum TallyError {
     Store(#[from] StoreError),
 }
 
+impl Tallied {
+    fn tell(&self) {
+        let Self { records, counted, seen_before, resolved } = self;
+        tracing::info!(records, counted, seen_before, resolved, "tallied");
+    }
+}
+
 impl Tally {
     /// The function on this table.
     pub fn new(store: Store) -> Self {
@@ -82,7 +89,10 @@ impl Tally {
         let mut tries = 0;
         loop {
             match self.tally(shard, &event.records, now, &mut done).await {
-                Ok(true) => return Ok(done),
+                Ok(true) => {
+                    done.tell();
+                    return Ok(done);
+                }
                 // Another invocation tallied this shard meanwhile: what is left is less.
                 Ok(false) if tries < TRIES => {}
                 Ok(false) => return Err(busy().into()),
