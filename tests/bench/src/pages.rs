@@ -98,7 +98,7 @@ async fn help_page(stage: &Stage) -> String {
 }
 
 /// What could keep a reader busy: markers without ends, escapes in escapes, near misses of every rule.
-fn hostile() -> [(&'static str, String); 5] {
+fn hostile() -> [(&'static str, String); 6] {
     let fill = |piece: &str| piece.repeat(64 * 1024 / piece.len());
     [
         ("percent signs", fill("%25")),
@@ -109,6 +109,7 @@ fn hostile() -> [(&'static str, String); 5] {
         ),
         ("fields without values", fill("error=&error_description=&")),
         ("near misses of tokens", fill("00D000000000001!AQ 3MVG9 ")),
+        ("words of one letter", fill("a b ")),
     ]
 }
 

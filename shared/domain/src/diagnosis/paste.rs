@@ -47,10 +47,11 @@ pub(super) fn read(pasted: &str) -> Option<Evidence> {
     // readings are tried, and the one that understands more is taken.
     let decoded = decode::decode(pasted);
     let joined = decode::decode(&decode::join_lines(&decode::decode(&decode::join_lines(pasted))));
+    // Most pastes have nothing to join, but for a blank at their end, and then the two are one.
     let as_it_stands = Reading::of(&decoded);
-    let joined = Reading::of(&joined);
-    let best = if joined.understood > as_it_stands.understood { joined } else { as_it_stands };
-    best.evidence()
+    let joined = (joined.trim_end() != decoded.trim_end()).then(|| Reading::of(&joined));
+    let better = joined.filter(|joined| joined.understood > as_it_stands.understood);
+    better.unwrap_or(as_it_stands).evidence()
 }
 
 /// The error codes that a text names, in normal form, the most telling first.

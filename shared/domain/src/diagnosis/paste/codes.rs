@@ -37,6 +37,10 @@ pub(super) fn all(text: &str, words: &[Word]) -> Vec<Found> {
     let mut codes = Vec::new();
     let mut at = 0;
     while at < words.len() {
+        if !begins_code(&words[at].text) {
+            at += 1;
+            continue;
+        }
         let code = (1..=LONGEST.min(words.len() - at))
             .rev()
             .find_map(|length| code_at(text, words, at, length).map(|found| (found, length)));
@@ -49,6 +53,14 @@ pub(super) fn all(text: &str, words: &[Word]) -> Vec<Found> {
         }
     }
     codes
+}
+
+/// Most words begin none, and then nothing has to be put together and looked up.
+fn begins_code(word: &str) -> bool {
+    // A blank comes before any letter: of the codes with this word at their head the shortest is first.
+    let first = CODES.get(CODES.partition_point(|code| *code < word));
+    let rest = first.and_then(|code| code.strip_prefix(word));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 
 fn code_at(text: &str, words: &[Word], at: usize, length: usize) -> Option<Found> {
@@ -104,4 +116,19 @@ fn near(typed: &str, code: &str) -> bool {
         }
     }
     row[code.len()] <= 2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_begins_with_its_first_word_and_with_no_part_of_it() {
+        for code in CODES {
+            let first = code.split(' ').next().unwrap_or_default();
+            assert!(begins_code(first), "{code}");
+            assert!(!begins_code(&format!("{first}x")), "{code}");
+        }
+        assert!(!begins_code("invali"));
+    }
 }
