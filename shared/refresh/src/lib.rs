@@ -164,9 +164,10 @@ impl Ask<'_> {
 }
 
 /// How long a caller waits for another's refresh, and how often it looks: with the read before, four reads and
-/// 3 s at most.
+/// 3 s at most. The first look comes after a usual exchange's few hundred milliseconds; who looks too soon pays with
+/// the whole second wait.
 const WAITS: [Duration; 3] =
-    [Duration::from_millis(400), Duration::from_millis(900), Duration::from_millis(1500)];
+    [Duration::from_millis(500), Duration::from_millis(600), Duration::from_millis(1800)];
 
 /// What a send may take: an answer that comes at the last moment (8 s), and its way into table or fallback. With
 /// less time left nothing is sent: Lambda would end the only process that has the answer.
@@ -306,7 +307,7 @@ impl Refresher {
             }
             if record.may_still_answer(time.now()) {
                 // Spread out: a thousand callers of one token must not read in step.
-                let wait = wait * 3 / 4 + Duration::from_millis(fastrand::u64(..256));
+                let wait = wait.mul_f64(1.0 - fastrand::f64() / 5.0);
                 sample(Metric::LeaseWaits, wait.as_secs_f64() / MILLISECOND);
                 sleep(wait).await;
             } else {

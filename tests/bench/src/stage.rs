@@ -159,18 +159,7 @@ pub(crate) fn platform(stage: &Stage) -> Platform {
 }
 
 /// The same, by other ways out.
-pub(crate) fn platform_through(stage: &Stage, aws: SharedHttpClient, salesforce: Http) -> Platform {
-    let table = stage.story.stack.dynamodb.unmetered();
-    of_parts(stage, aws, salesforce, table)
-}
-
-/// The same, by the table's meter.
-pub(crate) fn metered_platform(stage: &Stage) -> Platform {
-    let table = stage.story.stack.dynamodb.endpoint();
-    of_parts(stage, service::https::client(), Http::on_this_machine(), table)
-}
-
-fn of_parts(stage: &Stage, http: SharedHttpClient, salesforce: Http, table: &str) -> Platform {
+pub(crate) fn platform_through(stage: &Stage, http: SharedHttpClient, salesforce: Http) -> Platform {
     let stack = &stage.story.stack;
     let origin = |text: String| text.parse().expect("an address");
     let (login, test) = (origin(stack.salesforce.login_origin()), origin(stack.salesforce.test_origin()));
@@ -184,7 +173,7 @@ fn of_parts(stage: &Stage, http: SharedHttpClient, salesforce: Http, table: &str
     let aws = Aws {
         region: "eu-central-1".into(),
         credentials: Credentials::new("local", "local", None, None, "local"),
-        dynamodb: Some(table.to_owned()),
+        dynamodb: Some(stack.dynamodb.unmetered().to_owned()),
         secrets_manager: Some(stack.secrets.endpoint().to_owned()),
     };
     Platform::through(http, settings, &aws, Salesforce::new(salesforce, hosts))

@@ -7,11 +7,12 @@ use lambda_http::Body;
 use serde_json::{Value, json};
 use token::Token;
 use tokio::task::JoinSet;
-use world::{Clock, dynamodb::Kind};
+use world::Clock;
 
 use crate::{
+    parts::Waits,
     report::{Section, number, time},
-    stage::{Stage, metered_platform},
+    stage::{Stage, platform_through},
 };
 
 const CALLERS: usize = 1000;
@@ -38,26 +39,79 @@ pub(crate) async fn measure() -> Section {
 }
 
 async fn storm(stage: &Stage, processes: usize, section: &mut Section) {
-    let stack = &stage.story.stack;
-    let processes: Vec<Token> =
-        (0..processes).map(|_| Token::new(metered_platform(stage)).expect("complete")).collect();
+    let over = format!("over {}", if processes == 1 { "one process" } else { "eight processes" });
+    let (salesforce, waits) = (&stage.story.stack.salesforce, Waits::default());
+    let process = || Token::new(platform_through(stage, waits.aws(), waits.salesforce()));
+    let processes: Vec<Token> = (0..processes).map(|_| process().expect("complete")).collect();
     let mut dead = Value::Null;
     for process in &processes {
         dead = body(&process.respond(call(stage, None), Clock::running().now()).await);
     }
-    stack.salesforce.expire_access_tokens();
-    stack.salesforce.set_token_latency(EXCHANGE);
-    stack.salesforce.forget_calls();
-    stack.dynamodb.reset_counts();
-    let rejected = json!({ "rejected": dead["fingerprint"] });
+    let fresh = crowd(stage, &processes, None).await;
+    salesforce.expire_access_tokens();
+    salesforce.set_token_latency(EXCHANGE);
+    waits.take();
+    let storm = crowd(stage, &processes, Some(&json!({ "rejected": dead["fingerprint"] }))).await;
+    salesforce.set_token_latency(Duration::ZERO);
+    for answer in &storm.answers {
+        assert_eq!(answer["fingerprint"], storm.answers[0]["fingerprint"], "{answer}");
+        assert_ne!(answer["fingerprint"], dead["fingerprint"]);
+    }
+    let asked = waits.take();
+    let of = |is: fn(&str) -> bool| asked.iter().filter(|(what, _)| is(what)).count();
+    let exchanges = of(|what| what.starts_with('/'));
+    let reads = of(|what| what.contains("Get") || what == "Query");
+    let one_read = {
+        let began = Instant::now();
+        processes[0].respond(call(stage, None), Clock::running().now()).await;
+        began.elapsed()
+    };
+
+    let ratio = |floor: Duration| storm.last.as_secs_f64() / floor.as_secs_f64();
+    section.row(
+        format!("the last has the new token, {over}"),
+        time(storm.last),
+        format!("exchange and one read {}", time(EXCHANGE + one_read)),
+    );
+    section.at_most(ratio(EXCHANGE + one_read), 2.0);
+    section.row(
+        format!("the same, {over}"),
+        time(storm.last),
+        format!("exchange, and a thousand at once with a fresh token {}", time(EXCHANGE + fresh.last)),
+    );
+    section.ratio(ratio(EXCHANGE + fresh.last));
+    section.row(format!("exchanges, {over}"), exchanges.to_string(), "");
+    #[expect(clippy::cast_precision_loss, reason = "small counts")]
+    {
+        section.at_most(exchanges as f64, 1.0);
+        let each = reads as f64 / CALLERS as f64;
+        let writes = asked.len() - reads - exchanges;
+        section.row(
+            format!("reads a waiter, {over}"),
+            number(each),
+            format!("{} calls, {writes} writes in all", storm.calls),
+        );
+        section.at_most(each, 4.0);
+    }
+}
+
+/// What a thousand at once were answered.
+struct Crowd {
+    answers: Vec<Value>,
+    calls: u32,
+    /// When the last had a token.
+    last: Duration,
+}
+
+async fn crowd(stage: &Stage, processes: &[Token], ask: Option<&Value>) -> Crowd {
     let began = Instant::now();
     let mut callers = JoinSet::new();
     for caller in 0..CALLERS {
         let process = processes[caller % processes.len()].clone();
-        let ask = (0..MOST_CALLS).map(|_| call(stage, Some(&rejected))).collect::<Vec<_>>();
+        let requests = (0..MOST_CALLS).map(|_| call(stage, ask)).collect::<Vec<_>>();
         callers.spawn(async move {
             // As a product does: not yet is asked again.
-            for (calls, request) in (1_u32..).zip(ask) {
+            for (calls, request) in (1_u32..).zip(requests) {
                 let answer = process.respond(request, Clock::running().now()).await;
                 if answer.status() == 503 {
                     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -69,41 +123,7 @@ async fn storm(stage: &Stage, processes: usize, section: &mut Section) {
         });
     }
     let (answers, calls): (Vec<Value>, Vec<u32>) = callers.join_all().await.into_iter().unzip();
-    let (last, calls) = (began.elapsed(), calls.into_iter().sum::<u32>());
-    stack.salesforce.set_token_latency(Duration::ZERO);
-    for answer in &answers {
-        assert_eq!(answer["fingerprint"], answers[0]["fingerprint"], "{answer}");
-        assert_ne!(answer["fingerprint"], dead["fingerprint"]);
-    }
-    let requests = stack.dynamodb.requests();
-    let reads = requests.iter().filter(|request| request.kind == Kind::Read).count();
-    let exchanges = stack.salesforce.token_calls().len();
-    let one_read = {
-        let began = Instant::now();
-        processes[0].respond(call(stage, None), Clock::running().now()).await;
-        began.elapsed()
-    };
-    let floor = EXCHANGE + one_read;
-    let over = format!("over {}", if processes.len() == 1 { "one process" } else { "eight processes" });
-    section.row(
-        format!("the last has the new token, {over}"),
-        time(last),
-        format!("exchange and one read {}", time(floor)),
-    );
-    section.at_most(last.as_secs_f64() / floor.as_secs_f64(), 2.0);
-    section.row(format!("exchanges, {over}"), exchanges.to_string(), "");
-    #[expect(clippy::cast_precision_loss, reason = "small counts")]
-    {
-        section.at_most(exchanges as f64, 1.0);
-        let each = reads as f64 / CALLERS as f64;
-        let writes = requests.len() - reads;
-        section.row(
-            format!("reads a waiter, {over}"),
-            number(each),
-            format!("{calls} calls, {writes} writes in all"),
-        );
-        section.at_most(each, 4.0);
-    }
+    Crowd { answers, calls: calls.into_iter().sum(), last: began.elapsed() }
 }
 
 fn call(stage: &Stage, body: Option<&Value>) -> Request<Body> {
