@@ -35,6 +35,10 @@ pub(crate) fn measure(stage: &Stage) -> Section {
         );
         section.ratio(rate / reference);
     }
+    section.note(
+        "Of a token that has ended they make one exchange, over eight such processes of 125 at once too: \
+         `tests/journeys/tests/storm.rs`.",
+    );
     section
 }
 

@@ -1,7 +1,7 @@
 //! Where a start's instructions go: callgrind counts them from the process's start to its first answer, so that
 //! nothing else on the machine is in them. The binaries keep their symbols for it (`tests/bench/run profile`).
 
-use std::process::Command;
+use std::{path::Path, process::Command};
 
 use crate::{
     report::{Section, millions},
@@ -59,20 +59,14 @@ pub(crate) fn measure(stage: &Stage) -> Section {
 }
 
 fn count(function: &Function) -> Counted {
-    let file = std::env::temp_dir().join(format!("latchkey-callgrind-{}", std::process::id()));
-    let mut under = vec![
-        "valgrind".into(),
-        "--quiet".into(),
-        "--tool=callgrind".into(),
-        format!("--callgrind-out-file={}", file.display()),
-    ];
-    under.push(binary(&function.name).display().to_string());
-    let sandbox = Sandbox::start(&Function { command: under, ..function.clone() });
-    sandbox.first();
-    sandbox.end();
-    let told = Command::new("callgrind_annotate").arg("--inclusive=yes").arg(&file).output();
-    let told = String::from_utf8_lossy(&told.expect("valgrind is installed").stdout).into_owned();
-    std::fs::remove_file(&file).expect("callgrind has written it");
+    let told = annotated(|file| {
+        let mut under = vec!["valgrind".to_owned()];
+        under.extend(callgrind(file));
+        under.push(binary(&function.name).display().to_string());
+        let sandbox = Sandbox::start(&Function { command: under, ..function.clone() });
+        sandbox.first();
+        sandbox.end();
+    });
     let mut lines = told.lines().filter_map(line);
     let (instructions, _) = lines.next().expect("the total");
     let mut costliest: Vec<(u64, String)> = Vec::new();
@@ -84,6 +78,24 @@ fn count(function: &Function) -> Counted {
     }
     costliest.truncate(NAMED);
     Counted { name: function.name.clone(), instructions, costliest }
+}
+
+/// What valgrind is asked, so that its counts are in that file.
+pub(crate) fn callgrind(file: &Path) -> [String; 3] {
+    ["--quiet".into(), "--tool=callgrind".into(), format!("--callgrind-out-file={}", file.display())]
+}
+
+/// How many instructions a process took that `run` has counted into the file.
+pub(crate) fn instructions(run: impl FnOnce(&Path)) -> u64 {
+    annotated(run).lines().find_map(line).expect("the total").0
+}
+
+fn annotated(run: impl FnOnce(&Path)) -> String {
+    let file = std::env::temp_dir().join(format!("latchkey-callgrind-{}", std::process::id()));
+    run(&file);
+    let told = Command::new("callgrind_annotate").arg("--inclusive=yes").arg(&file).output();
+    std::fs::remove_file(&file).expect("callgrind has written it");
+    String::from_utf8_lossy(&told.expect("valgrind is installed").stdout).into_owned()
 }
 
 /// `1,234,567 (12.3%)  file:function [object]`: how many, and the function.

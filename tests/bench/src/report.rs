@@ -127,12 +127,14 @@ pub(crate) fn millions(count: u64) -> String {
     format!("{:.2} million", count as f64 / 1e6)
 }
 
-/// Three figures.
+/// Three figures, two of what is very small.
 pub(crate) fn number(value: f64) -> String {
     if value >= 100.0 {
         format!("{value:.0}")
     } else if value >= 10.0 {
         format!("{value:.1}")
+    } else if value > 0.0 && value < 0.01 {
+        format!("{value:.1e}")
     } else {
         format!("{value:.2}")
     }

@@ -60,7 +60,8 @@ async fn storm(stage: &Stage, processes: usize, section: &mut Section) {
     let asked = waits.take();
     let of = |is: fn(&str) -> bool| asked.iter().filter(|(what, _)| is(what)).count();
     let exchanges = of(|what| what.starts_with('/'));
-    let reads = of(|what| what.contains("Get") || what == "Query");
+    let reads = of(|what| matches!(what, "GetItem" | "BatchGetItem" | "TransactGetItems" | "Query"));
+    let writes = of(|what| matches!(what, "UpdateItem" | "PutItem" | "TransactWriteItems"));
     let one_read = {
         let began = Instant::now();
         processes[0].respond(call(stage, None), Clock::running().now()).await;
@@ -85,7 +86,6 @@ async fn storm(stage: &Stage, processes: usize, section: &mut Section) {
     {
         section.at_most(exchanges as f64, 1.0);
         let each = reads as f64 / CALLERS as f64;
-        let writes = asked.len() - reads - exchanges;
         section.row(
             format!("reads a waiter, {over}"),
             number(each),
