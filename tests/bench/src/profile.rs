@@ -1,10 +1,10 @@
-//! Where a start's instructions go: callgrind counts them from the process's start to its first answer, so that
-//! nothing else on the machine is in them. The binaries keep their symbols for it (`tests/bench/run profile`).
+//! Where the instructions go: callgrind counts them from the process's start to its first answer, and of a warm answer,
+//! so that nothing else on the machine is in them. The binaries keep their symbols for it (`tests/bench/run profile`).
 
-use std::{path::Path, process::Command};
+use std::{cmp::Reverse, collections::HashMap, path::Path, process::Command};
 
 use crate::{
-    report::{Section, millions},
+    report::{Section, millions, thousands},
     sandbox::{Function, Sandbox},
     stage::{Stage, binary},
 };
@@ -29,55 +29,85 @@ const PASSED_BY: [&str; 13] = [
     "service::serve",
 ];
 
-/// What was counted of one function.
+/// More answers of a warm function, over which one is counted.
+const MORE: u16 = 200;
+
+/// What was counted of one process.
 struct Counted {
-    name: String,
     instructions: u64,
-    /// The costliest, with all that they call, in instructions.
-    costliest: Vec<(u64, String)>,
+    /// Each function with all that it calls, in instructions, the costliest first.
+    inclusive: Vec<(u64, String)>,
+}
+
+impl Counted {
+    /// Of one answer, where this is of `MORE` beyond that.
+    fn each_beyond(&self, before: &Self) -> Self {
+        let known: HashMap<&str, u64> =
+            before.inclusive.iter().map(|(cost, name)| (name.as_str(), *cost)).collect();
+        let each = |after: u64, before: u64| after.saturating_sub(before) / u64::from(MORE);
+        let beyond = |(cost, name): &(u64, String)| {
+            (each(*cost, known.get(name.as_str()).copied().unwrap_or_default()), name.clone())
+        };
+        let mut inclusive: Vec<_> = self.inclusive.iter().map(beyond).collect();
+        inclusive.sort_unstable_by_key(|(cost, _)| Reverse(*cost));
+        Self { instructions: each(self.instructions, before.instructions), inclusive }
+    }
+
+    fn costliest(&self, unit: fn(u64) -> String) -> String {
+        let named = self.inclusive.iter().take(NAMED).map(|(cost, name)| format!("{} `{name}`", unit(*cost)));
+        named.collect::<Vec<_>>().join(" · ")
+    }
 }
 
 /// The table, and the costliest of each function.
 pub(crate) fn measure(stage: &Stage) -> Section {
     let hello = stage.references().swap_remove(0);
-    let floor = count(&hello);
-    let mut section = Section::new("Instructions of a cold start");
-    section.row("hello", millions(floor.instructions), "");
+    let floor = count(&hello, 0);
+    let warm_floor = count(&hello, MORE).each_beyond(&floor);
+    let mut section = Section::new("Instructions");
+    let beside =
+        |section: &mut Section, what: String, counted: &Counted, floor: &Counted, unit: fn(u64) -> String| {
+            section.row(what, unit(counted.instructions), format!("hello {}", unit(floor.instructions)));
+            #[expect(clippy::cast_precision_loss, reason = "millions")]
+            section.ratio(counted.instructions as f64 / floor.instructions as f64);
+        };
     for function in stage.functions() {
-        let counted = count(&function);
-        section.row(
-            format!("{}: to its first answer", counted.name),
-            millions(counted.instructions),
-            format!("hello {}", millions(floor.instructions)),
-        );
-        #[expect(clippy::cast_precision_loss, reason = "millions")]
-        section.ratio(counted.instructions as f64 / floor.instructions as f64);
-        let named = counted.costliest.iter().map(|(cost, name)| format!("{} `{name}`", millions(*cost)));
-        section.note(format!("{}: {}.", counted.name, named.collect::<Vec<_>>().join(" · ")));
+        let name = &function.name;
+        let cold = count(&function, 0);
+        beside(&mut section, format!("{name}: from its start to its first answer"), &cold, &floor, millions);
+        section.note(format!("{name}, its start: {}.", cold.costliest(millions)));
+        if name == "token" {
+            let warm = count(&function, MORE).each_beyond(&cold);
+            beside(&mut section, format!("{name}: one more answer"), &warm, &warm_floor, thousands);
+            section.note(format!("{name}, one more answer: {}.", warm.costliest(thousands)));
+        }
     }
     section
 }
 
-fn count(function: &Function) -> Counted {
+/// To the first answer and so many more.
+fn count(function: &Function, more: u16) -> Counted {
     let told = annotated(|file| {
         let mut under = vec!["valgrind".to_owned()];
         under.extend(callgrind(file));
         under.push(binary(&function.name).display().to_string());
         let sandbox = Sandbox::start(&Function { command: under, ..function.clone() });
         sandbox.first();
+        for _ in 0..more {
+            sandbox.again(&function.event);
+        }
         sandbox.end();
     });
     let mut lines = told.lines().filter_map(line);
     let (instructions, _) = lines.next().expect("the total");
-    let mut costliest: Vec<(u64, String)> = Vec::new();
+    let mut inclusive: Vec<(u64, String)> = Vec::new();
     for (cost, name) in lines.filter(|(_, name)| !PASSED_BY.iter().any(|part| name.contains(part))) {
         // A function's closures have its name: the costliest of them calls the others.
-        if !costliest.iter().any(|(_, known)| *known == name) {
-            costliest.push((cost, name));
+        if !inclusive.iter().any(|(_, known)| *known == name) {
+            inclusive.push((cost, name));
         }
     }
-    costliest.truncate(NAMED);
-    Counted { name: function.name.clone(), instructions, costliest }
+    Counted { instructions, inclusive }
 }
 
 /// What valgrind is asked, so that its counts are in that file.

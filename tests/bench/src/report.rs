@@ -127,6 +127,12 @@ pub(crate) fn millions(count: u64) -> String {
     format!("{:.2} million", count as f64 / 1e6)
 }
 
+/// The same of what is smaller.
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+pub(crate) fn thousands(count: u64) -> String {
+    format!("{:.0} thousand", count as f64 / 1e3)
+}
+
 /// Three figures, two of what is very small.
 pub(crate) fn number(value: f64) -> String {
     if value >= 100.0 {
