@@ -24,7 +24,7 @@ READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
 SERVICES = ("dynamodb", "events", "secretsmanager")  # whose SDKs functions are built with
 POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}  # Lambda does
-COLLECTIONS = {"OPEN#*", "TALLY#*", "WAVE#*"}  # kinds of which a partition holds several items
+COLLECTIONS = {"NEEDY#*", "OPEN#*", "TALLY#*", "WAVE#*"}  # kinds of which a partition holds several items
 STREAM = {poll.split(":")[1] for poll in POLLS}
 
 

@@ -219,7 +219,7 @@ impl Figures<'_> {
             }
         }
         let of = |state: &str| states.get(state).copied().unwrap_or_default();
-        let in_need = of("needs_reauth") + of("blocked") + of("refresh_unknown");
+        let in_need = of("needs_reauth") + of("blocked");
         (states.iter().map(|(state, count)| (state.replace('_', " "), *count)).collect(), in_need)
     }
 

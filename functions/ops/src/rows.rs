@@ -15,9 +15,9 @@ use domain::{
 use jiff::Timestamp;
 use pages::{
     Names, fill,
-    ops::{Incident, Latest, Needy, Spread, WORDS, say},
+    ops::{Incident, Latest, Needy as InNeed, Spread, WORDS, say},
 };
-use store::waves::Wave;
+use store::{needy::Needy, waves::Wave};
 
 use crate::{
     view::{Asked, DAY, MANY, MOST_READ},
@@ -161,15 +161,17 @@ pub(crate) fn names_of(customers: &BTreeMap<&str, &Failure>) -> String {
     names.join(", ")
 }
 
-pub(crate) fn in_need_of(failure: &Failure, product: &Product, asked: &Asked) -> Needy {
-    let actor = diagnosis::cause(&failure.cause).map(|cause| cause.actor);
-    Needy {
-        customer: customer(failure),
-        title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
+/// A connection that waits for somebody, and why, if that is still known.
+pub(crate) fn in_need_of(needy: &Needy, why: Option<&Failure>, product: &Product, asked: &Asked) -> InNeed {
+    let actor = why.and_then(|why| diagnosis::cause(&why.cause)).map(|cause| cause.actor);
+    let title = |why: &Failure| title(&why.cause, why.app.as_str(), product, Some(why));
+    InNeed {
+        customer: needy.customer.name.clone().unwrap_or_else(|| needy.customer.id.clone()),
+        title: why.map(title).unwrap_or_default(),
         actor: actor.map_or("", whose_move),
-        since: say(WORDS.since, &[("at", &clock_time(failure.at))]),
-        reference: failure.id.reference(),
-        href: asked.reference(failure),
+        since: say(WORDS.since, &[("at", &clock_time(needy.since))]),
+        reference: needy.failure.reference(),
+        href: asked.reference(&product.id, &needy.failure),
     }
 }
 
@@ -178,7 +180,7 @@ pub(crate) fn latest_row(failure: &Failure, product: &Product, asked: &Asked) ->
     Latest {
         at: clock_time(failure.at),
         reference: failure.id.reference(),
-        href: asked.reference(failure),
+        href: asked.reference(&failure.product, &failure.id),
         title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
         customer: customer(failure),
         stage: if reported { say(WORDS.stage_reported, &[("stage", &stage)]) } else { stage.to_owned() },

@@ -1,9 +1,9 @@
 //! `GET /ops`: the page, from a handful of counters and the latest failures.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use domain::{
-    App, Failure, Product, ProductId, Provenance, Stage,
+    App, AppId, Failure, FailureId, Product, ProductId, Provenance,
     diagnosis::{self, Actor},
 };
 use http::StatusCode;
@@ -20,6 +20,7 @@ use service::{
 use store::{
     StoreError,
     failures::{FailureFilter, FailureQuery},
+    needy::Needy,
 };
 
 use crate::{
@@ -152,7 +153,10 @@ impl Ops {
                 lately: lately(&latest, now),
                 spread: spread(&latest, product, now),
                 connections,
-                needy: needy.iter().map(|failure| in_need_of(failure, product, &asked)).collect(),
+                needy: needy
+                    .iter()
+                    .map(|(needy, why)| in_need_of(needy, why.as_ref(), product, &asked))
+                    .collect(),
                 refreshes: figures.refreshes(),
                 outcomes: figures.outcomes(),
                 fixes: figures.fixes(),
@@ -180,16 +184,21 @@ impl Ops {
         self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
     }
 
-    /// What stands in the way of connections: the refreshes that failed and were not mended, each connection once.
-    async fn needy(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let filter =
-            FailureFilter { stage: Some(Stage::Refresh), ..unresolved(&[Actor::EndUser, Actor::Admin]) };
-        let query = asked.failures(30, MOST_READ, filter);
-        let (mut found, _) = self.platform.store.list_failures(&product.id, &query).await?;
-        let mut seen = BTreeSet::new();
-        found.retain(|failure| seen.insert(failure.connection.clone()));
-        found.truncate(SHOWN);
-        Ok(found)
+    /// The connections that wait for somebody, those that stopped last first, and what stopped them, while that is kept.
+    async fn needy(
+        &self,
+        product: &Product,
+        asked: &Asked,
+    ) -> Result<Vec<(Needy, Option<Failure>)>, StoreError> {
+        let store = &self.platform.store;
+        let needy = store.needy(&product.id, asked.app_id().as_ref(), SHOWN).await?;
+        let ids: Vec<FailureId> = needy.iter().map(|needy| needy.failure.clone()).collect();
+        let mut whys = store.failures(&ids, asked.now).await?;
+        let mut why = |needy: &Needy| {
+            let place = whys.iter().position(|failure| failure.id == needy.failure)?;
+            Some(whys.swap_remove(place))
+        };
+        Ok(needy.into_iter().map(|needy| (needy.clone(), why(&needy))).collect())
     }
 
     /// `?ref=`: a failure of this product by what the user reads out.
@@ -221,7 +230,7 @@ fn unresolved(actors: &[Actor]) -> FailureFilter {
 impl Asked {
     /// The failures of so many days that the filter lets through, of the app that is looked at.
     fn failures(&self, days: i32, limit: u8, filter: FailureFilter) -> FailureQuery {
-        let app = self.app.as_ref().and_then(|app| app.parse().ok());
+        let app = self.app_id();
         FailureQuery {
             from: self.now - DAY * days,
             to: self.now + SKEW,
@@ -230,6 +239,10 @@ impl Asked {
             limit,
             after: None,
         }
+    }
+
+    fn app_id(&self) -> Option<AppId> {
+        self.app.as_ref()?.parse().ok()
     }
 
     fn of(form: &Form, product: &Product, now: Timestamp) -> Self {
@@ -295,7 +308,7 @@ impl Asked {
         std::iter::once(choice(None)).chain(product.apps.iter().map(|app| choice(Some(app)))).collect()
     }
 
-    pub(crate) fn reference(&self, failure: &Failure) -> String {
-        format!("/ops?product={}&days={}&ref={}", failure.product, self.range.days, failure.id.reference())
+    pub(crate) fn reference(&self, product: &ProductId, failure: &FailureId) -> String {
+        format!("/ops?product={product}&days={}&ref={}", self.range.days, failure.reference())
     }
 }

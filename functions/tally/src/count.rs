@@ -136,7 +136,7 @@ pub(crate) fn refreshed(old: Image<'_>, new: Image<'_>) -> Option<RefreshOutcome
     if !same("access_fingerprint") {
         return Some(RefreshOutcome::Refreshed);
     }
-    if !same("state") || !same("since") {
+    if !same("state") || !same("since") || (old.has("refused_at") && !same("refused_at")) {
         return match new.text("state")? {
             "needs_reauth" => Some(RefreshOutcome::NeedsReauth),
             "blocked" => Some(RefreshOutcome::Blocked),

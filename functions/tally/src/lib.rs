@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a session | how far it has come is counted; once it is connected, the customer's open failures are resolved |
 //! | a failure | it is counted, and stands open until the customer's next success; then how long that took is counted |
-//! | a connection | how many are in which state; what became of a refresh; a refresh resolves the refreshes that failed |
+//! | a connection | how many are in which state; what became of a refresh; a refresh resolves the refreshes that failed; one that stops waits for somebody until it works again or is gone |
 //!
 //! Nothing of this is in a flow's way: the flows write what they write anyway. Lambda brings a shard's records in order,
 //! and some of them again. Resolving does no harm twice; counting would, so what a run of records adds up to is written in
@@ -26,6 +26,7 @@ use store::{
     Store, StoreError,
     tallies::{Deltas, Run, Sequence},
 };
+use telemetry::{Outcome, ended};
 
 pub use event::{Change, Event, Record};
 
@@ -67,9 +68,15 @@ pub enum TallyError {
 }
 
 impl Tallied {
+    /// What a batch came to, for its line.
     fn tell(&self) {
+        ended(Outcome::Tallied);
         let Self { records, counted, seen_before, resolved } = self;
-        tracing::info!(records, counted, seen_before, resolved, "tallied");
+        for (name, number) in
+            [("records", records), ("counted", counted), ("seen_before", seen_before), ("resolved", resolved)]
+        {
+            telemetry::counted(name, u64::try_from(*number).unwrap_or(u64::MAX));
+        }
     }
 }
 
@@ -83,6 +90,7 @@ impl Tally {
     pub async fn run(&self, event: Event, now: Timestamp) -> Result<Tallied, TallyError> {
         let mut done = Tallied { records: event.records.len(), ..Tallied::default() };
         if event.records.is_empty() {
+            done.tell();
             return Ok(done);
         }
         let shard = event.shard.as_deref().ok_or(TallyError::NoShard)?;

@@ -3,16 +3,21 @@
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use service::{
     Platform,
-    serve::{init_logs, now},
+    observe::{Observer, print},
+    serve::now,
 };
 use tally::{Event, Tally};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    init_logs(false);
+    let observer = &Observer::from_env("tally")?;
     let tally = &Tally::new(Platform::from_env()?.store);
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| async move {
-        tally.run(event.payload, now()).await?;
+        let now = now();
+        let run = Box::pin(tally.run(event.payload, now));
+        let (tallied, lines) = observer.run(&event.context.request_id, now, run).await;
+        print(&lines);
+        tallied?;
         // Lambda asks for the window's state back; ours is in the table.
         Ok::<_, Error>(serde_json::json!({ "state": {} }))
     }))

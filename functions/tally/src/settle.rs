@@ -1,9 +1,10 @@
-//! Which failures stand open, and which success ends them.
+//! Which failures stand open, and which success ends them; which connections wait for somebody.
 
-use domain::{AppId, ProductId, tally::RefreshOutcome};
+use domain::{AppId, ConnectionId, Customer, ProductId, tally::RefreshOutcome};
 use jiff::Timestamp;
 use store::{
     Store, StoreError, keys,
+    needy::Needy,
     open::{Open, Party, Success},
 };
 
@@ -12,27 +13,79 @@ use crate::{
     event::{Change, Image},
 };
 
-/// Notes a failure that is new, or a success and what it ends: how many failures that was. Doing it twice does no harm.
+/// Notes a failure that is new, a connection that stops, or a success and what it ends: how many failures that was.
+/// Doing it twice does no harm.
 pub(crate) async fn settle(store: &Store, change: &Change, at: Timestamp) -> Result<usize, StoreError> {
-    let (Some(new), old) = (change.new.as_ref().map(Image), change.old.as_ref().map(Image)) else {
-        return Ok(0);
-    };
-    let pk = change.pk();
+    let (pk, new, old) = (change.pk(), change.new.as_ref().map(Image), change.old.as_ref().map(Image));
+    if pk.starts_with("CONNECTION#") {
+        settle_need(store, old.and_then(|old| need(pk, old)), new.and_then(|new| need(pk, new)), at).await?;
+    }
+    let Some(new) = new else { return Ok(0) };
     if pk.starts_with("FAILURE#") && old.is_none() {
         if let Some((whose, open)) = Whose::of(new).zip(open(pk, new)) {
             store.note_open(whose.party(), &open).await?;
         }
         return Ok(0);
     }
-    let success = match pk.split('#').next() {
+    let ended = match pk.split('#').next() {
         Some("SESSION") => connected(pk, old, new),
         Some("CONNECTION") if !new.has("reconnect") => works(pk, old, new, at),
         _ => None,
     };
-    match Whose::of(new).zip(success) {
-        Some((whose, success)) => store.note_success(whose.party(), &success).await,
+    match Whose::of(new).zip(ended) {
+        Some((whose, Ended::Well(success))) => store.note_success(whose.party(), &success).await,
+        Some((whose, Ended::WithoutToken(connection))) => {
+            store.note_unrefreshed(whose.party(), &connection, at).await?;
+            Ok(0)
+        }
         None => Ok(0),
     }
+}
+
+enum Ended {
+    Well(Success),
+    /// A refresh brought none.
+    WithoutToken(ConnectionId),
+}
+
+/// What was waited for is not waited for any more, and the other way round.
+async fn settle_need(
+    store: &Store,
+    before: Option<(ProductId, Needy)>,
+    now: Option<(ProductId, Needy)>,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let named = |of: &(ProductId, Needy)| (of.0.clone(), of.1.connection.clone(), of.1.since);
+    if before.as_ref().map(named) == now.as_ref().map(named) {
+        return Ok(());
+    }
+    if let Some((product, needy)) = before {
+        store.end_need(&product, &needy.connection, needy.since, at).await?;
+    }
+    match now {
+        Some((product, needy)) => store.note_needy(&product, &needy).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether a connection waits for somebody. What stands beside one while it is authorized anew is none of its own.
+fn need(pk: &str, connection: Image<'_>) -> Option<(ProductId, Needy)> {
+    let stopped = matches!(connection.text("state")?, "needs_reauth" | "blocked");
+    if !stopped || connection.has("reconnect") {
+        return None;
+    }
+    let customer = connection.map("customer")?;
+    let needy = Needy {
+        connection: keys::connection_of(pk)?,
+        app: connection.read("app")?,
+        customer: Customer {
+            id: customer.text("id")?.to_owned(),
+            name: customer.text("name").map(str::to_owned),
+        },
+        since: connection.time("since")?,
+        failure: connection.read("failure")?,
+    };
+    Some((connection.read("product")?, needy))
 }
 
 struct Whose(ProductId, AppId, String);
@@ -59,28 +112,26 @@ fn open(pk: &str, failure: Image<'_>) -> Option<Open> {
 }
 
 /// A session that has just connected.
-fn connected(pk: &str, old: Option<Image<'_>>, new: Image<'_>) -> Option<Success> {
+fn connected(pk: &str, old: Option<Image<'_>>, new: Image<'_>) -> Option<Ended> {
     let is = |image: Image<'_>| image.text("state") == Some("connected");
     let at = new.time("connected_at")?;
-    (is(new) && !old.is_some_and(is)).then(|| Success::Connected {
-        at,
-        session: keys::session_of(pk),
-        connection: new.read("connection"),
-    })
+    let success =
+        || Success::Connected { at, session: keys::session_of(pk), connection: new.read("connection") };
+    (is(new) && !old.is_some_and(is)).then(success).map(Ended::Well)
 }
 
-/// A connection that was imported, or refreshed.
-fn works(pk: &str, old: Option<Image<'_>>, new: Image<'_>, at: Timestamp) -> Option<Success> {
+/// A connection that was imported, or of which a refresh ended.
+fn works(pk: &str, old: Option<Image<'_>>, new: Image<'_>, at: Timestamp) -> Option<Ended> {
     let connection = keys::connection_of(pk)?;
     match old {
         None if new.text("state") == Some("active") && !new.has("session") => {
             let at = new.time("created_at")?;
-            Some(Success::Connected { at, session: None, connection: Some(connection) })
+            Some(Ended::Well(Success::Connected { at, session: None, connection: Some(connection) }))
         }
         None => None,
-        Some(old) => match refreshed(old, new)? {
-            RefreshOutcome::Refreshed => Some(Success::Refreshed { at, connection }),
-            _ => None,
-        },
+        Some(old) => Some(match refreshed(old, new)? {
+            RefreshOutcome::Refreshed => Ended::Well(Success::Refreshed { at, connection }),
+            _ => Ended::WithoutToken(connection),
+        }),
     }
 }

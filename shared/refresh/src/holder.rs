@@ -287,10 +287,19 @@ impl Refresher {
         error: &SalesforceError,
     ) -> Result<Renewal, RefreshError> {
         let (record, now) = (lease.record(), ask.time.now());
-        let (failure, diagnosis) = diagnose(met(record, ask.app, error.evidence()).because(error), now);
-        let cause = diagnosis.cause();
+        let met = met(record, ask.app, error.evidence()).because(error);
+        let cause = met.diagnosis().cause();
         match cause.actor {
             Actor::EndUser | Actor::Admin => {
+                if let Some(before) = self.still_blocked(record, cause, now).await? {
+                    met.again(&before.id);
+                    return if self.platform.store.refused_again(record, now).await? {
+                        Ok(Renewal::stopped(Stop::Blocked, cause, before))
+                    } else {
+                        self.as_it_is(record, ask).await
+                    };
+                }
+                let (failure, _) = diagnose(met, now);
                 let id = failure.id.clone();
                 let (stop, state) = if cause.actor == Actor::EndUser {
                     (Stop::Reauthorize, ConnectionState::NeedsReauth { since: now, failure: id })
@@ -307,17 +316,17 @@ impl Refresher {
             }
             Actor::Wait => {
                 self.platform.store.release(lease).await?;
-                self.platform.store.record_failure(&failure).await?;
+                self.platform.record_once(met, now).await?;
                 let record = Box::new(record.clone());
                 Ok(Self::meanwhile(record, ask, "Salesforce could not refresh it just now"))
             }
             Actor::Vendor => {
                 self.platform.store.release(lease).await?;
-                self.platform.store.record_failure(&failure).await?;
+                let recorded = self.platform.record_once(met, now).await?;
                 Ok(if ask.need.can_use(record, now) {
                     Renewal::StillWorks(Box::new(record.clone()), "Salesforce refuses the app's refreshes")
                 } else {
-                    Renewal::stopped(Stop::Incident, cause, failure)
+                    Renewal::refused(Stop::Incident, cause, recorded)
                 })
             }
         }

@@ -34,7 +34,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use service::{
     Invocation, Platform, SettingError,
-    failures::{Met, Of, diagnose},
+    failures::{Met, Of, Recorded, diagnose},
 };
 use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
 use telemetry::{Metric, emf::MILLISECOND, refreshed, sample, step};
@@ -129,6 +129,16 @@ pub enum RefreshError {
 }
 
 impl Renewal {
+    /// Refused, for what may be met again and again: with the page that it made, if it has not made too many.
+    fn refused(stop: Stop, cause: &'static Cause, recorded: Recorded) -> Self {
+        match recorded {
+            Recorded::Now(failure) | Recorded::Before(failure) => {
+                Self::Stopped(Stopped { stop, cause, failure, incident: None })
+            }
+            Recorded::TooMany => Self::NotYet(60),
+        }
+    }
+
     fn stopped(stop: Stop, cause: &'static Cause, failure: Failure) -> Self {
         Self::Stopped(Stopped { stop, cause, failure: failure.id, incident: failure.incident })
     }
@@ -259,7 +269,9 @@ impl Refresher {
                 ConnectionState::NeedsReauth { failure, .. } => {
                     return self.still_stopped(Stop::Reauthorize, failure, now).await;
                 }
-                ConnectionState::Blocked { since, failure } if now < *since + RETRY_BLOCKED => {
+                ConnectionState::Blocked { since, failure }
+                    if now < record.refused_at.unwrap_or(*since) + RETRY_BLOCKED =>
+                {
                     return self.still_stopped(Stop::Blocked, failure, now).await;
                 }
                 ConnectionState::RefreshUnknown { since } => {
@@ -322,6 +334,18 @@ impl Refresher {
             }
         }
         Ok(Renewal::NotYet(2))
+    }
+
+    /// Refused as before: where that is why the connection is blocked, its failure stands, with the page that it made.
+    async fn still_blocked(
+        &self,
+        record: &ConnectionRecord,
+        cause: &'static Cause,
+        now: Timestamp,
+    ) -> Result<Option<Failure>, StoreError> {
+        let ConnectionState::Blocked { failure, .. } = &record.connection.state else { return Ok(None) };
+        let before = self.platform.store.failure(failure, now).await?;
+        Ok(before.filter(|before| before.cause == cause.id))
     }
 
     /// Stops refreshing for a while: the token is good, and something else keeps it out.

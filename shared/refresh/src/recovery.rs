@@ -4,10 +4,7 @@ use domain::{Evidence, Surface, diagnosis::Actor};
 use jiff::Timestamp;
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
-use service::{
-    Invocation,
-    failures::{diagnose, internal},
-};
+use service::{Invocation, failures::internal};
 use store::{
     ConnectionRecord, Field, Lease, Leased, Owner, Saved, StoreError, Waiting,
     leases::{LEASE, RECOVERY_AFTER},
@@ -78,9 +75,8 @@ impl Refresher {
         error: &SalesforceError,
     ) -> Result<Renewal, RefreshError> {
         let evidence = error.evidence();
-        let (failure, diagnosis) =
-            diagnose(met(lease.record(), ask.app, evidence).because(error), ask.time.now());
-        let cause = diagnosis.cause();
+        let met = met(lease.record(), ask.app, evidence).because(error);
+        let cause = met.diagnosis().cause();
         let stop = match cause.actor {
             Actor::EndUser => return self.lost(lease.record(), ask).await,
             Actor::Admin => Some(Stop::Blocked),
@@ -88,8 +84,8 @@ impl Refresher {
             Actor::Wait => None,
         };
         self.platform.store.release_recovery(lease).await?;
-        self.platform.store.record_failure(&failure).await?;
-        Ok(stop.map_or(Renewal::NotYet(5), |stop| Renewal::stopped(stop, cause, failure)))
+        let recorded = self.platform.record_once(met, ask.time.now()).await?;
+        Ok(stop.map_or(Renewal::NotYet(5), |stop| Renewal::refused(stop, cause, recorded)))
     }
 
     async fn lost(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {

@@ -117,6 +117,15 @@ impl<'a> Met<'a> {
         ))
     }
 
+    /// The same as before: it is counted as often as it is met, and has the page that it had.
+    pub fn again(&self, before: &FailureId) {
+        let cause = self.diagnosis().cause();
+        failed(self.stage.word(), cause.id, self.evidence.provenance == Provenance::Reported);
+        about(Fact::Reference, before.reference());
+        about(Fact::Cause, cause.id);
+        about(Fact::Stage, self.stage.word());
+    }
+
     /// Because of this error: for the log alone.
     #[must_use]
     pub fn because(self, error: &'a (dyn std::error::Error + Sync)) -> Self {
@@ -187,7 +196,8 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
 
 impl Platform {
     /// Records what was met at a connection and may be met again and again: a repeated check, a product that
-    /// reports each call. The same within ten minutes is one failure, and a day has a limit.
+    /// reports each call, a refresh that is refused each time. The same within ten minutes is one failure, and a day has
+    /// a limit: beyond it the same as before has the page that it had.
     pub async fn record_once(&self, met: Met<'_>, now: Timestamp) -> Result<Recorded, StoreError> {
         let (what, since) = (met.digest(), now - SAME);
         let Some(connection) = met.of.connection().cloned() else {
@@ -196,13 +206,17 @@ impl Platform {
             return Ok(Recorded::Now(failure.id));
         };
         if let Some(before) = self.store.noted(&connection, &what, since).await? {
+            met.again(&before);
             return Ok(Recorded::Before(before));
         }
         let (failure, _) = diagnose(met, now);
         Ok(match self.store.note_failure(&connection, &what, &failure, since, A_DAY).await? {
             Noted::New => Recorded::Now(failure.id),
             Noted::Before(before) => Recorded::Before(before),
-            Noted::TooMany => Recorded::TooMany,
+            Noted::TooMany => match self.store.noted(&connection, &what, Timestamp::MIN).await? {
+                Some(before) => Recorded::Before(before),
+                None => Recorded::TooMany,
+            },
         })
     }
 }

@@ -51,6 +51,8 @@ pub struct ConnectionRecord {
     pub rejections: u32,
     /// Set where refreshing was no cure: until when it is not tried, and the failure that tells why.
     pub paused: Option<Paused>,
+    /// Of a blocked connection: when Salesforce last refused. Items of before it have none: then it was when they stopped.
+    pub refused_at: Option<Timestamp>,
     /// Whether the sweep fetched this token and nobody has asked for it yet.
     pub unasked: bool,
     /// What it holds of another connection's reconnect, if it is no connection of its own.
@@ -114,11 +116,38 @@ pub struct Listed {
 }
 
 /// What [`Store::stop_connection`] changes, and what it ends.
-const STOP: &str = "SET #state = :to, since = :at, failure = :failure";
+const STOP: &str = "SET #state = :to, since = :at, failure = :failure, refused_at = :at";
 const NO_REFRESH: &str = "REMOVE lease_until, began_at, began_epoch, recovered_at, paused_until, paused_for";
+
+const LOOK_AGAIN: &str = "due_shard = :shard, due_at = :due";
 
 /// How often the sweep sees whether an admin has lifted what blocks a connection.
 const LOOK_AT_BLOCKED: SignedDuration = SignedDuration::from_hours(6);
+
+/// What is said of a connection whose refresh token was refused, in an update of its own and in a transaction's.
+trait Refused: Expression {
+    /// On condition that the refresh token is still the one that was sent, and may be used.
+    fn sent_by(self, record: &ConnectionRecord) -> Self {
+        let of_sent = match &record.refresh_fingerprint {
+            Some(_) => "refresh_fingerprint = :sent",
+            None => "attribute_not_exists(refresh_fingerprint)",
+        };
+        let this = self
+            .on_condition(&format!("#state IN (:active, :blocked, :unknown) AND {of_sent}"))
+            .living_states();
+        match &record.refresh_fingerprint {
+            Some(sent) => this.value(":sent", S(sent.as_str())),
+            None => this,
+        }
+    }
+
+    /// The values of [`LOOK_AGAIN`].
+    fn looked_at_again(self, id: &ConnectionId, now: Timestamp) -> Self {
+        self.value(":shard", S(keys::due_shard(id.as_str()))).value(":due", millis(now + LOOK_AT_BLOCKED))
+    }
+}
+
+impl<E: Expression> Refused for E {}
 
 /// What has come due.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -184,6 +213,7 @@ impl ConnectionRecord {
             lease_until: None,
             began_at: None,
             recovered_at: None,
+            refused_at: None,
             expiry_basis: ExpiryBasis::AppPolicy,
             learnt: None,
             rejections: 0,
@@ -420,6 +450,20 @@ impl Store {
         conditional("DeleteItem", deleted).map(drop)
     }
 
+    /// A blocked connection was refused once more, for the same cause: since when, and by which failure, stays.
+    /// `false`: a reconnect or another refresh came between.
+    pub async fn refused_again(&self, record: &ConnectionRecord, now: Timestamp) -> Result<bool, StoreError> {
+        let again = self
+            .update(&keys::connection(&record.connection.id))
+            .sent_by(record)
+            .update_expression(format!("SET refused_at = :at, {LOOK_AGAIN} {NO_REFRESH}"))
+            .expression_attribute_values(":at", millis(now))
+            .looked_at_again(&record.connection.id, now)
+            .send()
+            .await;
+        conditional("UpdateItem", again).map(|written| written.is_ok())
+    }
+
     /// Moves an active connection to the state that a permanent refusal means, and records the failure,
     /// both or neither. A reconnect or another refresh in between wins: the refresh token must still be the
     /// one that was refused.
@@ -431,28 +475,17 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut update = self
             .update_together(&keys::connection(&record.connection.id))
-            .living_states()
+            .sent_by(record)
             .expression_attribute_values(":to", S(to.word()))
             .expression_attribute_values(":at", millis(failure.at))
             .expression_attribute_values(":failure", S(failure.id.as_str()));
         // Only what can come back by itself is looked at again.
         update = if matches!(to, domain::ConnectionState::Blocked { .. }) {
             update
-                .update_expression(format!("{STOP}, due_shard = :shard, due_at = :due {NO_REFRESH}"))
-                .expression_attribute_values(":shard", S(keys::due_shard(record.connection.id.as_str())))
-                .expression_attribute_values(":due", millis(failure.at + LOOK_AT_BLOCKED))
+                .update_expression(format!("{STOP}, {LOOK_AGAIN} {NO_REFRESH}"))
+                .looked_at_again(&record.connection.id, failure.at)
         } else {
             update.update_expression(format!("{STOP} {NO_REFRESH}, due_shard, due_at"))
-        };
-        update = match &record.refresh_fingerprint {
-            Some(fingerprint) => update
-                .condition_expression(
-                    "#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent",
-                )
-                .expression_attribute_values(":sent", S(fingerprint.as_str())),
-            None => update.condition_expression(
-                "#state IN (:active, :blocked, :unknown) AND attribute_not_exists(refresh_fingerprint)",
-            ),
         };
         Ok(self.transact(vec![built(update.build())?, self.failure_write(failure)?]).await?.is_ok())
     }

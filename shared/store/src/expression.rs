@@ -17,6 +17,7 @@ pub(crate) trait Expression: Sized {
     fn name(self, placeholder: &str, name: &str) -> Self;
     fn value(self, placeholder: &str, value: AttributeValue) -> Self;
     fn changing(self, expression: &str) -> Self;
+    fn on_condition(self, expression: &str) -> Self;
 
     /// The states of a session that may still begin or end an attempt: the values in [`OPEN`].
     fn open_states(self) -> Self {
@@ -59,6 +60,10 @@ macro_rules! expression {
 
             fn changing(self, expression: &str) -> Self {
                 self.update_expression(expression)
+            }
+
+            fn on_condition(self, expression: &str) -> Self {
+                self.condition_expression(expression)
             }
         }
     )*};

@@ -1,5 +1,7 @@
 //! Failures, and the counter of callbacks that belong to nobody.
 
+use std::collections::BTreeSet;
+
 use aws_sdk_dynamodb::{
     operation::query::builders::QueryFluentBuilder,
     types::{Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem},
@@ -53,6 +55,25 @@ impl Store {
         let failure: Failure = serde_dynamo::from_item(item)
             .map_err(|error| StoreError::Corrupt { pk: key.pk, what: error.to_string() })?;
         Ok((now < failure.at + FAILURE_KEPT).then_some(failure))
+    }
+
+    /// The failures of those ids (at most 100: `BatchGetItem`'s limit), as far as they are kept and DynamoDB answers for
+    /// all at once.
+    pub async fn failures(&self, ids: &[FailureId], now: Timestamp) -> Result<Vec<Failure>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: BTreeSet<&FailureId> = ids.iter().collect();
+        let keys = keys.into_iter().map(keys::failure).collect();
+        let answer = self.batch(keys, false).await?;
+        let mut found = Vec::with_capacity(answer.items.len());
+        for item in answer.items {
+            let failure: Failure = from_item("a failure", item)?;
+            if now < failure.at + FAILURE_KEPT {
+                found.push(failure);
+            }
+        }
+        Ok(found)
     }
 
     /// Records a failure that belongs to no connect session.

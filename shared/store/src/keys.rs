@@ -125,6 +125,16 @@ pub fn open(product: &ProductId, app: &AppId, customer: &str) -> String {
     format!("OPEN#{product}#{app}#{}", Hash::of(customer).as_str())
 }
 
+/// The partition that holds which of a product's connections wait for somebody.
+pub fn needy_of(product: &ProductId) -> String {
+    format!("NEEDY#{product}")
+}
+
+/// That a connection waits for somebody: they are sorted by since when.
+pub fn needy(product: &ProductId, since: Timestamp, connection: &ConnectionId) -> Key {
+    Key { pk: needy_of(product), sk: format!("{:013}#{connection}", since.as_millisecond()).into() }
+}
+
 /// The partition that holds a product's counters of one hour's day.
 pub fn hours(product: &ProductId, day: Date) -> String {
     format!("TALLY#{product}#HOURS#{day}")

@@ -9,6 +9,7 @@ pub mod fallback;
 pub mod imports;
 pub mod keys;
 pub mod leases;
+pub mod needy;
 pub mod open;
 pub mod ops;
 pub mod products;
@@ -105,25 +106,30 @@ impl Store {
 
     /// Two items in one request, as they are now. What DynamoDB has no capacity for is asked for alone.
     async fn get_both(&self, first: &Key, second: &Key) -> Result<(Option<Item>, Option<Item>), StoreError> {
-        let keys = [first, second]
-            .map(|key| Item::from([("pk".into(), S(&key.pk)), ("sk".into(), S(&*key.sk))]))
-            .to_vec();
-        let keys = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true);
-        let keys = keys
-            .build()
-            .map_err(|_| StoreError::Corrupt { pk: first.pk.clone(), what: "no keys to look for".into() })?;
-        let answer = self.client.batch_get_item().request_items(&self.table, keys).send().await;
-        let answer = answer.map_err(|error| StoreError::unavailable("BatchGetItem", &error))?;
-        if answer.unprocessed_keys.is_some_and(|left| !left.is_empty()) {
+        let batch = self.batch(vec![first.clone(), second.clone()], true).await?;
+        if !batch.is_whole {
             return Ok((self.get(first, true).await?, self.get(second, true).await?));
         }
-        let found = answer.responses.and_then(|mut tables| tables.remove(&self.table));
         let (mut one, mut other) = (None, None);
-        for item in found.unwrap_or_default() {
+        for item in batch.items {
             let is_first = item.get("pk").and_then(|pk| pk.as_s().ok()) == Some(&first.pk);
             *if is_first { &mut one } else { &mut other } = Some(item);
         }
         Ok((one, other))
+    }
+
+    /// Items in one request, in any order.
+    async fn batch(&self, keys: Vec<Key>, consistently: bool) -> Result<Batch, StoreError> {
+        let keys =
+            keys.into_iter().map(|key| Item::from([("pk".into(), S(key.pk)), ("sk".into(), S(key.sk))]));
+        let keys = KeysAndAttributes::builder().set_keys(Some(keys.collect())).consistent_read(consistently);
+        let nothing = |_| StoreError::Corrupt { pk: self.table.clone(), what: "no keys to look for".into() };
+        let keys = keys.build().map_err(nothing)?;
+        let answer = self.client.batch_get_item().request_items(&self.table, keys).send().await;
+        let answer = answer.map_err(|error| StoreError::unavailable("BatchGetItem", &error))?;
+        let found = answer.responses.and_then(|mut tables| tables.remove(&self.table));
+        let is_whole = answer.unprocessed_keys.is_none_or(|left| left.is_empty());
+        Ok(Batch { items: found.unwrap_or_default(), is_whole })
     }
 
     /// An update of one item, to be completed and sent.
@@ -162,6 +168,13 @@ impl StoreError {
 }
 
 type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// What was found of several items.
+struct Batch {
+    items: Vec<Item>,
+    /// Whether DynamoDB had the capacity for all of them.
+    is_whole: bool,
+}
 
 /// A part of what was looked for.
 #[derive(Debug)]

@@ -1,18 +1,24 @@
 //! Which failures stand open: each until the next success of the same customer and app.
 //!
-//! What stands open of a customer and an app is in one partition, with their last success. Whoever notes a failure looks
-//! for a later success afterwards, and whoever notes a success looks for earlier failures afterwards; both read
-//! strongly, so whichever comes second finds the other.
+//! What stands open of a customer and an app is in one partition, with the last time they connected. Whoever notes a
+//! failure looks for a later success afterwards, and whoever notes a success looks for earlier failures afterwards; both
+//! read strongly, so whichever comes second finds the other. Refreshes happen all the time and are noted only after one
+//! that brought nothing: the changes of one connection come in order, so that one is known by then, be its failure not.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{AppId, ConnectionId, FailureId, ProductId, SessionId, Stage, failure::Resolved};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Item, S, Store, StoreError, conditional, failures::FAILURE_KEPT, keys, millis, rows::from_item, ttl,
+    Item, S, Store, StoreError, conditional,
+    failures::FAILURE_KEPT,
+    keys::{self, Key},
+    millis,
+    rows::from_item,
+    ttl,
 };
 
 /// Whose failure or success it is.
@@ -63,6 +69,10 @@ pub enum Success {
 }
 
 const SUCCESS: &str = "SUCCESS";
+const REFRESH: &str = "REFRESH#";
+
+/// Longer than one shard of a stream lags behind another.
+const SHARD_LAG: SignedDuration = SignedDuration::from_hours(72);
 
 #[derive(Debug, Serialize, Deserialize)]
 struct OpenRow {
@@ -72,6 +82,17 @@ struct OpenRow {
     stage: Option<Stage>,
     session: Option<SessionId>,
     connection: Option<ConnectionId>,
+    refreshed_at: Option<i64>,
+}
+
+/// That a connection's refresh brought nothing, and whether it was refreshed since.
+fn refresh_note(pk: &str, connection: &ConnectionId) -> Key {
+    Key { pk: pk.to_owned(), sk: format!("{REFRESH}{connection}").into() }
+}
+
+fn time(pk: &str, millis: i64) -> Result<Timestamp, StoreError> {
+    let corrupt = |_| StoreError::Corrupt { pk: pk.to_owned(), what: format!("{millis} is no time") };
+    Timestamp::from_millisecond(millis).map_err(corrupt)
 }
 
 impl Success {
@@ -117,11 +138,54 @@ impl Store {
         }
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
         put.map_err(|error| StoreError::unavailable("PutItem", &error))?;
-        let (last, all) = self.all_open(&pk).await?;
-        match last {
-            Some(success) => self.resolve_all(&pk, &success, all).await.map(drop),
-            None => Ok(()),
+        for success in [self.last_connected(&pk).await?, self.last_refreshed(&pk, open).await?] {
+            if let Some(success) = success.filter(|success| success.ends(open)) {
+                let (all, _) = self.all_open(&pk).await?;
+                return self.resolve_all(&pk, &success, all).await.map(drop);
+            }
         }
+        Ok(())
+    }
+
+    async fn last_connected(&self, pk: &str) -> Result<Option<Success>, StoreError> {
+        let Some(item) = self.get(&Key { pk: pk.to_owned(), sk: SUCCESS.into() }, true).await? else {
+            return Ok(None);
+        };
+        let OpenRow { at, session, connection, .. } = from_item(pk, item)?;
+        Ok(Some(Success::Connected { at: time(pk, at)?, session, connection }))
+    }
+
+    /// When the connection whose refresh failed was refreshed again, if it was.
+    async fn last_refreshed(&self, pk: &str, open: &Open) -> Result<Option<Success>, StoreError> {
+        let Some(connection) = open.connection.as_ref().filter(|_| open.stage == Stage::Refresh) else {
+            return Ok(None);
+        };
+        let key = refresh_note(pk, connection);
+        let Some(item) = self.get(&key, true).await? else { return Ok(None) };
+        let OpenRow { refreshed_at, .. } = from_item(pk, item)?;
+        let at = refreshed_at.map(|at| time(pk, at)).transpose()?;
+        Ok(at.map(|at| Success::Refreshed { at, connection: connection.clone() }))
+    }
+
+    /// Notes that a refresh of this connection brought no token: its next success will be noted too.
+    pub async fn note_unrefreshed(
+        &self,
+        of: Party<'_>,
+        connection: &ConnectionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let noted = self
+            .update(&refresh_note(&keys::open(of.product, of.app, of.customer), connection))
+            .update_expression("SET #at = :at, #ttl = :ttl REMOVE refreshed_at")
+            .condition_expression("attribute_not_exists(#at) OR #at < :at")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":at", millis(at))
+            .expression_attribute_values(":ttl", ttl(at + SHARD_LAG))
+            .send()
+            .await;
+        // Refused: a change that comes again.
+        conditional("UpdateItem", noted).map(drop)
     }
 
     /// Resolves what a success ends: how many failures.
@@ -155,13 +219,24 @@ impl Store {
             // Refused: a later success is noted already.
             let _ = conditional("UpdateItem", update.update_expression(set).send().await)?;
         }
-        let (_, all) = self.all_open(&pk).await?;
+        let (mut all, unrefreshed) = self.all_open(&pk).await?;
+        if let Success::Refreshed { at, connection } = success
+            && unrefreshed.contains(connection)
+        {
+            self.update(&refresh_note(&pk, connection))
+                .update_expression("SET refreshed_at = :at")
+                .expression_attribute_values(":at", millis(*at))
+                .send()
+                .await
+                .map_err(|error| StoreError::unavailable("UpdateItem", &error))?;
+            (all, _) = self.all_open(&pk).await?;
+        }
         self.resolve_all(&pk, success, all).await
     }
 
-    /// What stands open in a partition, and its last success.
-    async fn all_open(&self, pk: &str) -> Result<(Option<Success>, Vec<Open>), StoreError> {
-        let (mut last, mut open, mut start) = (None, Vec::new(), None);
+    /// What stands open in a partition, and the connections whose last refresh brought nothing.
+    async fn all_open(&self, pk: &str) -> Result<(Vec<Open>, Vec<ConnectionId>), StoreError> {
+        let (mut open, mut unrefreshed, mut start) = (Vec::new(), Vec::new(), None);
         loop {
             let page = self
                 .client
@@ -177,14 +252,18 @@ impl Store {
             for item in page.items.unwrap_or_default() {
                 let row: OpenRow = from_item(pk, item)?;
                 let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
-                let at = Timestamp::from_millisecond(row.at).map_err(|_| corrupt("at"))?;
                 if row.sk == SUCCESS {
-                    last = Some(Success::Connected { at, session: row.session, connection: row.connection });
+                    continue;
+                }
+                if let Some(connection) = row.sk.strip_prefix(REFRESH) {
+                    if row.refreshed_at.is_none() {
+                        unrefreshed.push(connection.parse().map_err(|_| corrupt("no connection"))?);
+                    }
                     continue;
                 }
                 open.push(Open {
                     id: row.sk.parse().map_err(|_| corrupt("not a failure"))?,
-                    at,
+                    at: time(pk, row.at)?,
                     cause: row.cause.ok_or_else(|| corrupt("no cause"))?,
                     stage: row.stage.ok_or_else(|| corrupt("no stage"))?,
                     connection: row.connection,
@@ -192,7 +271,7 @@ impl Store {
             }
             start = page.last_evaluated_key;
             if start.is_none() {
-                return Ok((last, open));
+                return Ok((open, unrefreshed));
             }
         }
     }

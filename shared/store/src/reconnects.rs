@@ -99,6 +99,7 @@ impl ConnectionRecord {
             lease_until: None,
             began_at: None,
             recovered_at: None,
+            refused_at: None,
             expiry_basis: self.expiry_basis,
             learnt: self.learnt,
             rejections: 0,

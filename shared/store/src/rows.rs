@@ -244,6 +244,7 @@ pub(crate) struct ConnectionRow {
     began_at: Option<i64>,
     began_epoch: Option<u64>,
     recovered_at: Option<i64>,
+    refused_at: Option<i64>,
     // Since v1 was first written, so absent from older items.
     #[serde(default)]
     expiry_basis: ExpiryBasis,
@@ -310,6 +311,7 @@ impl ConnectionRow {
             began_at: record.began_at.map(Timestamp::as_millisecond),
             began_epoch: None,
             recovered_at: record.recovered_at.map(Timestamp::as_millisecond),
+            refused_at: record.refused_at.map(Timestamp::as_millisecond),
             expiry_basis: record.expiry_basis,
             learnt_life: record.learnt.map(|learnt| duration(learnt.life)),
             learnt_from: record.learnt.map(|learnt| learnt.basis),
@@ -370,6 +372,7 @@ impl ConnectionRow {
             lease_until: time(self.lease_until),
             began_at: time(self.began_at),
             recovered_at: time(self.recovered_at),
+            refused_at: time(self.refused_at),
             expiry_basis: self.expiry_basis,
             learnt: learnt(self.learnt_life, self.learnt_from),
             rejections: self.rejections,

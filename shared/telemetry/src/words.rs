@@ -107,6 +107,8 @@ pub enum Outcome {
     Reported,
     /// The sweep ran.
     Swept,
+    /// A batch of the table's changes was counted.
+    Tallied,
     /// Anything else that was answered.
     Answered,
     /// The call was refused (4xx).
@@ -117,7 +119,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Created,
         Self::Opened,
         Self::Redirected,
@@ -131,6 +133,7 @@ impl Outcome {
         Self::Stopped,
         Self::Reported,
         Self::Swept,
+        Self::Tallied,
         Self::Answered,
         Self::Refused,
         Self::Unavailable,
@@ -161,6 +164,7 @@ impl Outcome {
             Self::Stopped => "stopped",
             Self::Reported => "reported",
             Self::Swept => "swept",
+            Self::Tallied => "tallied",
             Self::Answered => "answered",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",

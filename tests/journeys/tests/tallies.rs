@@ -222,20 +222,96 @@ async fn a_success_that_is_tallied_before_the_failure_resolves_it_all_the_same()
     browser.get(&story.stack.product).await.click("Alice").await;
     story.connect(&browser).await;
 
-    // Two shards: the failures' lags behind.
-    let (failures, others): (Vec<Value>, Vec<Value>) = batches(&story, 1000)
-        .concat()
-        .into_iter()
-        .partition(|record| record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap().starts_with("FAILURE#"));
+    failures_last(&story).await;
+
+    let found = story.call("GET", "/v1/failures?resolved=true", None).await;
+    assert_eq!(found.body["failures"].as_array().unwrap().len(), 1, "{}", found.body);
+}
+
+/// The stream in two shards, of which the failures' lags behind.
+async fn failures_last(story: &Story) {
+    let (failures, others): (Vec<Value>, Vec<Value>) =
+        batches(story, 1000).concat().into_iter().partition(|record| {
+            let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str();
+            pk.expect("a key").starts_with("FAILURE#")
+        });
     assert_eq!(failures.len(), 1);
     for (shard, records) in [("shard-a", others), ("shard-b", failures)] {
         let mut event = story.stack.stream().event(records);
         event.shard = Some(shard.into());
-        tallier(&story).run(event, story.stack.clock.now()).await.unwrap();
+        tallier(story).run(event, story.stack.clock.now()).await.expect("tallied");
     }
+}
 
-    let found = story.call("GET", "/v1/failures?resolved=true", None).await;
-    assert_eq!(found.body["failures"].as_array().unwrap().len(), 1, "{}", found.body);
+/// Salesforce refuses the next refresh, and blames the app's own set-up or the org's.
+fn refuse(story: &Story, why: &str) {
+    story.stack.salesforce.queue_token_fault(Fault::Answer {
+        status: 400,
+        error: "invalid_grant".into(),
+        description: why.into(),
+    });
+}
+
+#[tokio::test]
+async fn a_refresh_that_is_tallied_before_its_failure_resolves_it_all_the_same() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    refuse(&story, "ip restricted by app developer");
+    story.pass(SignedDuration::from_mins(16));
+    story.token(&connection).await;
+    story.pass(SignedDuration::from_mins(7));
+    assert_eq!(story.token(&connection).await.status, 200);
+
+    failures_last(&story).await;
+
+    let found = story.call("GET", "/v1/failures", None).await;
+    let resolved = &found.body["failures"][0]["resolved"];
+    assert_eq!(resolved["at"], "2026-11-22T09:23:00Z", "by the refresh, not by the next one: {}", found.body);
+}
+
+#[tokio::test]
+async fn who_waits_for_somebody_is_known_by_name_until_it_is_over_whatever_comes_again() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let (store, product) = (&story.stack.store, "fernway".parse::<ProductId>().unwrap());
+    let waiting = async || store.needy(&product, None, 10).await.expect("who waits");
+    let all_again = async |shard: &str| {
+        for batch in batches(&story, 2) {
+            let mut event = story.stack.stream().event(batch);
+            event.shard = Some(shard.into());
+            tallier(&story).run(event, story.stack.clock.now()).await.unwrap();
+        }
+    };
+
+    refuse(&story, "ip restricted");
+    story.pass(SignedDuration::from_mins(16));
+    let refused = story.token(&connection).await;
+    story.stack.tally().await;
+    let blocked = waiting().await;
+    assert_eq!((blocked.len(), blocked[0].connection.as_str()), (1, connection.as_str()));
+    assert_eq!(blocked[0].customer.name.as_deref(), Some("Acme Corporation"));
+    assert_eq!(blocked[0].failure.reference(), refused.text("reference"));
+
+    story.pass(SignedDuration::from_mins(5));
+    assert_eq!(story.token(&connection).await.status, 200, "the admin has acted");
+    story.stack.tally().await;
+    assert_eq!(waiting().await, []);
+    all_again("again").await;
+    assert_eq!(waiting().await, [], "what comes again begins nothing anew");
+
+    story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+    story.pass(SignedDuration::from_mins(16));
+    assert_eq!(story.token(&connection).await.problem(), "reauthorization-needed");
+    story.stack.tally().await;
+    assert_eq!(waiting().await.len(), 1);
+    assert_eq!(store.needy(&product, Some(&"nope".parse().unwrap()), 10).await.unwrap(), []);
+
+    let gone = story.call("DELETE", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(gone.status, 204, "{}", gone.body);
+    story.stack.tally().await;
+    assert_eq!(waiting().await, []);
+    all_again("once more").await;
+    assert_eq!(waiting().await, []);
 }
 
 #[tokio::test]
@@ -244,11 +320,7 @@ async fn a_connections_refreshes_are_counted_and_resolve_their_own_failures_alon
     let connection = story.connected().await;
     let reported = json!({ "code": "API_DISABLED_FOR_ORG", "http_status": 403 });
     story.call("POST", &format!("/v1/connections/{connection}/failures"), Some(reported)).await;
-    story.stack.salesforce.queue_token_fault(Fault::Answer {
-        status: 400,
-        error: "invalid_grant".into(),
-        description: "ip restricted".into(),
-    });
+    refuse(&story, "ip restricted");
     story.pass(SignedDuration::from_mins(16));
     assert_eq!(story.token(&connection).await.problem(), "blocked-by-org");
     story.pass(SignedDuration::from_mins(90));

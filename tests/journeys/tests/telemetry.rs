@@ -49,7 +49,7 @@ fn bounds(dimension: &str) -> BTreeSet<&'static str> {
     use Stage::{Api, Authorize, Callback, Exchange, Lost, Refresh as Refreshing};
     match dimension {
         "Deployment" => [DEPLOYMENT].into(),
-        "Function" => ["authorize", "callback", "token", "errors", "sweep", "ops"].into(),
+        "Function" => ["authorize", "callback", "token", "errors", "sweep", "tally", "ops"].into(),
         "Outcome" => Outcome::ALL.map(Outcome::word).into(),
         "Refresh" => Refresh::ALL.map(Refresh::word).into(),
         "Cause" => diagnosis::catalogue().iter().map(|cause| cause.id).collect(),

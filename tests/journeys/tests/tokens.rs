@@ -1,7 +1,8 @@
 //! A live token, whatever happens: refresh, rotation, rejection, two at once, answers that never came.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
+use domain::ConnectionState;
 use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::json;
@@ -288,6 +289,68 @@ async fn the_vendors_own_incident_does_not_touch_the_customers_connection() {
     let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
     assert_eq!(shown.text("state"), "active");
     assert_eq!(story.token(&connection).await.status, 200);
+}
+
+/// Every failure on record, the latest first: the cause, and the reference of each.
+async fn on_record(story: &Story) -> Vec<(String, String)> {
+    let found = story.call("GET", "/v1/failures?limit=100", None).await;
+    let text = |value: &serde_json::Value| value.as_str().expect("text").to_owned();
+    let failures = found.body["failures"].as_array().expect("a list");
+    failures.iter().map(|failure| (text(&failure["cause"]), text(&failure["reference"]))).collect()
+}
+
+#[tokio::test]
+async fn who_polls_through_an_incident_or_a_block_fills_nothing() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let refuse = |description: &str| {
+        story.stack.salesforce.queue_token_fault(busy("invalid_grant", description));
+    };
+
+    // Our own incident: an hour of it, a call a minute.
+    story.pass(SignedDuration::from_hours(3));
+    let mut references = BTreeSet::new();
+    for _ in 0..60 {
+        refuse("ip restricted by app developer");
+        let answer = story.token(&connection).await;
+        assert_eq!(answer.problem(), "vendor-incident", "{}", answer.body);
+        references.insert(answer.text("reference").to_owned());
+        story.pass(SignedDuration::from_mins(1));
+    }
+    let failures = on_record(&story).await;
+    assert_eq!(failures.len(), 6, "the same within ten minutes is one: {failures:?}");
+    assert_eq!(references, failures.into_iter().map(|(_, reference)| reference).collect());
+
+    // An admin's block, tried each minute: the first refusal tells since when, and its page stays the customer's.
+    let mut pages = BTreeSet::new();
+    for minute in 0..30 {
+        refuse("ip restricted");
+        let answer = story.token(&connection).await;
+        assert_eq!(answer.problem(), "blocked-by-org", "{minute}: {}", answer.body);
+        pages.insert(answer.text("help_url").to_owned());
+        story.pass(SignedDuration::from_secs(61));
+    }
+    assert_eq!((on_record(&story).await.len(), pages.len()), (7, 1));
+    let record =
+        story.stack.store.connection(&connection.parse().unwrap()).await.unwrap().expect("it is there");
+    let ConnectionState::Blocked { since, .. } = record.connection.state else { panic!("{record:?}") };
+    assert_eq!(since.strftime("%H:%M").to_string(), "13:00", "since the first refusal");
+
+    // What docs/costs.md says of the two.
+    let operations = |story: &Story| -> Vec<String> {
+        story.stack.dynamodb.requests().into_iter().map(|request| request.operation).collect()
+    };
+    refuse("ip restricted");
+    story.connections().await;
+    story.stack.dynamodb.reset_counts();
+    story.token(&connection).await;
+    assert_eq!(operations(&story), ["GetItem", "UpdateItem", "UpdateItem", "GetItem", "UpdateItem"]);
+    story.pass(SignedDuration::from_secs(61));
+
+    // Another cause is another failure.
+    refuse("user is inactive");
+    story.token(&connection).await;
+    assert_eq!(on_record(&story).await.len(), 8);
 }
 
 #[tokio::test]

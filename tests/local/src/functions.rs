@@ -57,6 +57,8 @@ pub struct Observers {
     ops: Observer,
     /// The sweep's.
     pub sweep: Observer,
+    /// Tally's.
+    pub tally: Observer,
 }
 
 impl Observers {
@@ -70,6 +72,7 @@ impl Observers {
             errors: of("errors"),
             ops: of("ops"),
             sweep: of("sweep"),
+            tally: of("tally"),
         }
     }
 }

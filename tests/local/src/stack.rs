@@ -116,6 +116,8 @@ pub struct Stack {
 pub struct Stream {
     dynamodb: Arc<DynamoDb>,
     tally: Tally,
+    observers: Arc<Observers>,
+    lines: Lines,
     clock: Clock,
     place: Arc<tokio::sync::Mutex<Option<String>>>,
 }
@@ -130,18 +132,28 @@ impl Stream {
         let mut done = Tallied::default();
         loop {
             let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH);
-            let is_last = records.is_empty();
-            let batch = self.tally.run(self.event(records), self.clock.now()).await;
-            let batch = batch.expect("the batch is tallied");
-            done.records += batch.records;
-            done.counted += batch.counted;
-            done.seen_before += batch.seen_before;
-            done.resolved += batch.resolved;
-            *place = next;
-            if is_last {
+            if records.is_empty() {
                 return done;
             }
+            let event = self.event(records);
+            // Lambda invokes nothing for a batch of which its filter lets nothing through.
+            if !event.records.is_empty() {
+                let batch = self.bring(event).await;
+                done.records += batch.records;
+                done.counted += batch.counted;
+                done.seen_before += batch.seen_before;
+                done.resolved += batch.resolved;
+            }
+            *place = next;
         }
+    }
+
+    async fn bring(&self, event: tally::Event) -> Tallied {
+        let now = self.clock.now();
+        let run = Box::pin(self.tally.run(event, now));
+        let (batch, lines) = self.observers.tally.run("local", now, run).await;
+        self.lines.keep(lines);
+        batch.expect("the batch is tallied")
     }
 
     /// The event of a batch: what the template's filter lets through, at the time that everybody here sees.
@@ -246,6 +258,7 @@ impl Stack {
         dynamodb.reset_counts();
         secrets.reset_calls();
 
+        let (observers, lines) = (Arc::new(Observers::new(collector.as_ref())), Lines::default());
         let functions = Box::new(Functions {
             authorize: Authorize::new(parts.platform()),
             callback: Callback::new(parts.platform())?,
@@ -253,9 +266,9 @@ impl Stack {
             errors: Errors::new(parts.platform()),
             ops: Ops::new(parts.platform()),
             clock: clock.clone(),
-            lines: Lines::default(),
+            lines: lines.clone(),
             tape: Tape::default(),
-            observers: Arc::new(Observers::new(collector.as_ref())),
+            observers: Arc::clone(&observers),
         });
         let sweep = Box::new(Sweep::new(parts.platform())?);
         let mut servers = vec![serve(listener, Functions::clone(&functions).router())];
@@ -280,6 +293,8 @@ impl Stack {
             stream: Stream {
                 dynamodb: dynamodb_of_stream,
                 tally: Tally::new(parts.platform().store),
+                observers,
+                lines,
                 clock,
                 place: Arc::default(),
             },
