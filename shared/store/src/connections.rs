@@ -9,11 +9,11 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Field, Item, Next, Owner, Page, S, Sealed, SecretError, Sought, Store, StoreError, Vault, conditional,
+    Field, Item, N, Next, Owner, Page, S, Sealed, SecretError, Sought, Store, StoreError, Vault, conditional,
     expression::Expression,
     keys, millis,
     reconnects::Reconnect,
-    rows::{ConnectionRow, ListedRow, from_item, to_item},
+    rows::{ConnectionRow, ListedRow, VERSION, from_item, to_item},
     sessions::built,
     table::{CUSTOMER, DUE, LISTING},
 };
@@ -508,6 +508,7 @@ impl Store {
         let item = Item::from([
             ("pk".into(), S(key.pk)),
             ("sk".into(), S(key.sk)),
+            ("v".into(), N(VERSION)),
             ("connected_at".into(), millis(connection.created_at)),
         ]);
         built(Put::builder().table_name(&self.table).set_item(Some(item)).build())

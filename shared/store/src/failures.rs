@@ -52,8 +52,7 @@ impl Store {
         let key = keys::failure(id);
         let item = self.get(&key, false).await?;
         let Some(item) = item else { return Ok(None) };
-        let failure: Failure = serde_dynamo::from_item(item)
-            .map_err(|error| StoreError::Corrupt { pk: key.pk, what: error.to_string() })?;
+        let failure: Failure = from_item(&key.pk, item)?;
         Ok((now < failure.at + FAILURE_KEPT).then_some(failure))
     }
 

@@ -17,7 +17,7 @@ use crate::{
     failures::FAILURE_KEPT,
     keys::{self, Key},
     millis,
-    rows::from_item,
+    rows::{from_item, to_item},
     ttl,
 };
 
@@ -125,17 +125,18 @@ impl Store {
     /// Notes that a failure stands open, and resolves it if the customer has succeeded since.
     pub async fn note_open(&self, of: Party<'_>, open: &Open) -> Result<(), StoreError> {
         let pk = keys::open(of.product, of.app, of.customer);
-        let mut item = Item::from([
-            ("pk".into(), S(&pk)),
-            ("sk".into(), S(open.id.as_str())),
-            ("at".into(), millis(open.at)),
-            ("cause".into(), S(&open.cause)),
-            ("stage".into(), S(open.stage.word())),
-            ("ttl".into(), ttl(open.at + FAILURE_KEPT)),
-        ]);
-        if let Some(connection) = &open.connection {
-            item.insert("connection".into(), S(connection.as_str()));
-        }
+        let key = Key { pk: pk.clone(), sk: open.id.to_string().into() };
+        let row = OpenRow {
+            sk: open.id.to_string(),
+            at: open.at.as_millisecond(),
+            cause: Some(open.cause.clone()),
+            stage: Some(open.stage),
+            session: None,
+            connection: open.connection.clone(),
+            refreshed_at: None,
+        };
+        let mut item = to_item(&key, &row)?;
+        item.insert("ttl".into(), ttl(open.at + FAILURE_KEPT));
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
         put.map_err(|error| StoreError::unavailable("PutItem", &error))?;
         for success in [self.last_connected(&pk).await?, self.last_refreshed(&pk, open).await?] {

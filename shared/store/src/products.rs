@@ -3,7 +3,10 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Product, ProductId};
 
-use crate::{Item, N, S, Sought, Store, StoreError, keys};
+use crate::{
+    Item, N, S, Sought, Store, StoreError, keys,
+    rows::{VERSION, is_readable},
+};
 
 impl Store {
     /// The product of that id.
@@ -33,7 +36,7 @@ impl Store {
         let item = Item::from([
             ("pk".into(), S(key.pk)),
             ("sk".into(), S(key.sk)),
-            ("v".into(), N(1)),
+            ("v".into(), N(VERSION)),
             ("config".into(), S(config)),
         ]);
         self.client
@@ -49,6 +52,7 @@ impl Store {
 
 fn read(pk: &str, mut item: Item) -> Result<Product, StoreError> {
     let corrupt = |what: String| StoreError::Corrupt { pk: pk.to_owned(), what };
+    is_readable(pk, &item)?;
     let Some(AttributeValue::S(config)) = item.remove("config") else {
         return Err(corrupt("no config".into()));
     };

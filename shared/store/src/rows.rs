@@ -19,8 +19,10 @@ use crate::{
     seal::Sealed,
 };
 
-/// The version of the items that this code writes; it reads this and all before it.
-const VERSION: u8 = 1;
+/// The version of the items that this code writes; it reads this and all before it. It is raised where the code before
+/// would misread what is written, one release after the code that reads both: two versions run side by side while one is
+/// deployed, and either may be rolled back to.
+pub(crate) const VERSION: u8 = 1;
 
 pub(crate) fn to_item(key: &Key, row: &impl Serialize) -> Result<Item, StoreError> {
     let mut item: Item = serde_dynamo::to_item(row)
@@ -33,8 +35,23 @@ pub(crate) fn to_item(key: &Key, row: &impl Serialize) -> Result<Item, StoreErro
 }
 
 pub(crate) fn from_item<R: DeserializeOwned>(pk: &str, item: Item) -> Result<R, StoreError> {
+    is_readable(pk, &item)?;
     serde_dynamo::from_item(item)
         .map_err(|error| StoreError::Corrupt { pk: pk.to_owned(), what: error.to_string() })
+}
+
+/// Refuses what a later version has written: read half, it would be written back without the other half.
+pub(crate) fn is_readable(pk: &str, item: &Item) -> Result<(), StoreError> {
+    let version = item.get("v").and_then(|version| version.as_n().ok()?.parse::<u32>().ok());
+    match version.filter(|version| *version > VERSION.into()) {
+        None => Ok(()),
+        Some(later) => Err(StoreError::Corrupt {
+            pk: pk.to_owned(),
+            what: format!(
+                "version {later}, of a later Latchkey; this one reads up to {VERSION}: deploy that one again"
+            ),
+        }),
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -29,6 +29,15 @@ pub struct Story {
     backend: Http,
 }
 
+impl Drop for Story {
+    /// However a story goes, nothing secret has got out. Where nothing was logged (the bench) nothing is searched.
+    fn drop(&mut self) {
+        if self.logs.are_kept() && !std::thread::panicking() {
+            assert_eq!(leaks::search(&self.every_secret(), &self.places()), None);
+        }
+    }
+}
+
 /// A product's backend got an answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -68,17 +77,9 @@ impl Story {
         story
     }
 
-    /// A stack of these options.
+    /// A stack of these options, whose every part logs all that it can.
     pub async fn with(options: Options) -> Self {
-        Self::logged(Logs::keep(), options).await
-    }
-
-    /// A stack whose every part logs all that it can. In a process of its own, as nextest gives each test.
-    pub async fn verbose(options: Options) -> Self {
-        Self::logged(Logs::keep_all(), options).await
-    }
-
-    async fn logged(logs: Logs, options: Options) -> Self {
+        let logs = Logs::keep();
         let stack = Stack::start(options).await.unwrap_or_else(|error| panic!("the stack starts: {error}"));
         Self { stack, logs, secrets: Secrets::default(), backend: Http::on_this_machine() }
     }

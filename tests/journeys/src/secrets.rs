@@ -6,8 +6,11 @@ use std::{
 };
 
 use domain::secret::{BrowserSecret, State};
-use local::stack::{FALLBACK, KEYRING, TABLE, consumer_secret};
-use serde_json::{Value, json};
+use local::{
+    stack::{FALLBACK, KEYRING, TABLE, consumer_secret},
+    tape::Answered,
+};
+use serde_json::Value;
 use service::request::attempt_cookie;
 use url::Url;
 use world::browser::Browser;
@@ -56,26 +59,60 @@ impl Secrets {
         if let Some(token) = body["access_token"].as_str() {
             self.keep("access token", token);
         }
-        if let Some(url) = body["connect_url"].as_str().and_then(|url| url.parse().ok()) {
-            self.keep_address(&url);
+        for url in [&body["connect_url"], &body["url"]] {
+            if let Some(url) = url.as_str().and_then(|url| url.parse().ok()) {
+                self.keep_address(&url);
+            }
+        }
+    }
+
+    /// Keeps what is secret in any answer: cookies, addresses, documents.
+    fn keep_answered(&self, answered: &Answered) {
+        for (name, value) in &answered.headers {
+            match name.as_str() {
+                "set-cookie" => {
+                    if let Some((name, value)) = value.split(';').next().and_then(|set| set.split_once('=')) {
+                        self.keep_cookie(name, value);
+                    }
+                }
+                "location" => {
+                    if let Ok(url) = value.parse() {
+                        self.keep_address(&url);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if let Ok(body) = serde_json::from_str(&answered.body) {
+            self.keep_answer(&body);
         }
     }
 
     /// Keeps what is secret in a browser, now and at the end.
     pub fn keep_browser(&self, browser: &Browser) {
-        for cookie in browser.cookies().iter().filter(|cookie| cookie.name.starts_with("__Host-lk-")) {
-            // The session's cookie holds the connect key itself.
-            let session = cookie.name.starts_with("__Host-lk-s-");
-            self.keep(if session { "connect key" } else { "cookie" }, &cookie.value);
-            self.kept().cookies.insert(cookie.name.clone(), cookie.value.clone());
-        }
+        browser.cookies().iter().for_each(|cookie| self.keep_cookie(&cookie.name, &cookie.value));
         self.kept().browsers.push(browser.clone());
+    }
+
+    fn keep_cookie(&self, name: &str, value: &str) {
+        let Some(name_of_ours) = name.strip_prefix("__Host-lk-") else { return };
+        let what = match name_of_ours {
+            "ops" => "ops session",
+            // It holds the connect key itself.
+            session if session.starts_with("s-") => "connect key",
+            _ => "cookie",
+        };
+        self.keep(what, value);
+        self.kept().cookies.insert(name.to_owned(), value.to_owned());
     }
 
     fn keep_address(&self, url: &Url) {
         for segment in url.path_segments().into_iter().flatten().filter(|segment| segment.starts_with("ck_"))
         {
             self.keep("connect key", segment);
+        }
+        if let Some((_, link)) = url.path().split_once("/ops/sign-in/") {
+            self.keep("ops link", link);
         }
         for (name, value) in url.query_pairs() {
             match &*name {
@@ -107,15 +144,15 @@ impl Secrets {
 }
 
 impl Story {
-    /// Nothing secret stands in the log, in a line of metrics, in an answer or, in plain text, in the tables. The last
-    /// line of a story.
+    /// Nothing secret stands in the log, in a line of metrics, in an answer or, in plain text, in the tables. Every story
+    /// ends so; the line says where it is what a story is about.
     pub async fn nothing_leaked(&self) {
         self.nothing_leaked_to(self.places()).await;
     }
 
     /// Nothing secret stands in these places.
     pub async fn nothing_leaked_to(&self, places: Places) {
-        let secrets = self.every_secret().await;
+        let secrets = self.every_secret();
         // Megabytes: other stories of this process go on meanwhile.
         let searched = tokio::task::spawn_blocking(move || search(&secrets, &places));
         assert_eq!(searched.await.expect("the search ends"), None);
@@ -134,23 +171,27 @@ impl Story {
     }
 
     /// How many secrets of each kind the story has met.
-    pub async fn kinds_of_secrets(&self) -> BTreeMap<&'static str, usize> {
+    pub fn kinds_of_secrets(&self) -> BTreeMap<&'static str, usize> {
         let mut kinds = BTreeMap::new();
-        for (_, what) in self.every_secret().await {
+        for (_, what) in self.every_secret() {
             *kinds.entry(what).or_default() += 1;
         }
         kinds
     }
 
-    async fn every_secret(&self) -> Vec<Secret> {
+    pub(crate) fn every_secret(&self) -> Vec<Secret> {
         let secrets = &self.secrets;
+        self.stack.functions.tape.all().iter().for_each(|answered| secrets.keep_answered(answered));
         let browsers = std::mem::take(&mut secrets.kept().browsers);
         for browser in &browsers {
             browser.history().iter().for_each(|url| secrets.keep_address(url));
             secrets.keep_browser(browser);
         }
         secrets.keep("id_token", ID_TOKEN);
-        secrets.keep("keyring", &self.keyring().await);
+        for (name, value) in self.stack.secrets.values() {
+            let what = if name == KEYRING { "keyring" } else { "consumer secret" };
+            texts(&serde_json::from_str(&value).unwrap_or_default(), &mut |text| secrets.keep(what, text));
+        }
         for key in self.stack.api_keys.values() {
             secrets.keep("API key", key.expose());
         }
@@ -169,17 +210,14 @@ impl Story {
         secrets.derive();
         secrets.kept().secrets.clone().into_iter().collect()
     }
+}
 
-    /// The key in the keyring; nothing where there is none.
-    async fn keyring(&self) -> String {
-        let request = http::Request::post(self.stack.secrets.endpoint())
-            .header("x-amz-target", "secretsmanager.GetSecretValue")
-            .body(json!({ "SecretId": KEYRING }).to_string().into_bytes())
-            .expect("a request");
-        let answer = self.backend.send(request).await.expect("Secrets Manager answers");
-        let answer: Value = serde_json::from_slice(answer.body()).unwrap_or_default();
-        let keyring: Value =
-            serde_json::from_str(answer["SecretString"].as_str().unwrap_or("{}")).expect("JSON");
-        keyring["v1"].as_str().unwrap_or_default().to_owned()
+/// Every text in a document.
+fn texts(document: &Value, each: &mut impl FnMut(&str)) {
+    match document {
+        Value::String(text) => each(text),
+        Value::Array(members) => members.iter().for_each(|member| texts(member, each)),
+        Value::Object(members) => members.values().for_each(|member| texts(member, each)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -50,9 +50,7 @@ async fn a_link_signs_one_browser_in_once_and_looking_at_it_uses_nothing_up() {
     let browser = story.stack.browser();
     let page = browser.get(&link).await.click("Sign in").await;
     assert_eq!(page.url.path(), "/ops", "{}", page.text());
-    let cookie = browser.cookie("__Host-lk-ops").expect("a cookie");
-    story.secrets.keep("ops session", &cookie.value);
-    story.secrets.keep("ops link", link.rsplit('/').next().unwrap());
+    assert!(browser.cookie("__Host-lk-ops").is_some());
 
     let again = story.stack.browser().get(&link).await;
     assert_eq!(again.status, 410, "{}", again.text());

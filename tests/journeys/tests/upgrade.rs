@@ -84,6 +84,28 @@ async fn record_the_table() {
 }
 
 #[tokio::test]
+async fn what_a_later_version_has_stored_is_refused_and_left_as_it_is() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let key = json!({ "pk": { "S": format!("CONNECTION#{connection}") }, "sk": { "S": "CONNECTION" } });
+    let later = json!({
+        "TableName": TABLE, "Key": key, "UpdateExpression": "SET v = :later",
+        "ExpressionAttributeValues": { ":later": { "N": "2" } },
+    });
+    dynamodb(&story, "UpdateItem", &later).await;
+    let read = json!({ "TableName": TABLE, "Key": key });
+    let before = dynamodb(&story, "GetItem", &read).await;
+
+    story.pass(SignedDuration::from_mins(20));
+    assert_eq!(story.token(&connection).await.status, 503);
+    let deleted = story.call("DELETE", &format!("/v1/connections/{connection}"), None).await;
+    assert_eq!(deleted.status, 503, "{}", deleted.body);
+
+    assert!(story.logs.text().contains("version 2, of a later Latchkey"), "the log says what to do");
+    assert_eq!(dynamodb(&story, "GetItem", &read).await, before);
+}
+
+#[tokio::test]
 async fn what_the_version_before_has_stored_is_served_and_carried_on() {
     let fixture: Value =
         serde_json::from_str(&std::fs::read_to_string(FIXTURE).expect("the fixture")).expect("JSON");

@@ -7,7 +7,7 @@ use std::{
 
 use telemetry::spans::{Spans, TARGET};
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    Layer as _,
     filter::{LevelFilter, Targets},
     fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
@@ -39,43 +39,42 @@ impl Lines {
 
 /// All that was logged in this process.
 #[derive(Debug, Clone, Default)]
-pub struct Logs(Arc<Mutex<Vec<u8>>>);
+pub struct Logs {
+    text: Arc<Mutex<Vec<u8>>>,
+    kept: bool,
+}
 
 static LOGS: OnceLock<Logs> = OnceLock::new();
 
 impl Logs {
-    /// Starts keeping logs, everything down to `debug`, as one JSON document a line.
+    /// Starts keeping logs, all that anybody says, as one JSON document a line. A subscriber that stands already keeps its
+    /// place.
     pub fn keep() -> Self {
-        Self::at("debug,hyper=info,h2=info")
-    }
-
-    /// Starts keeping logs, all that anybody says.
-    pub fn keep_all() -> Self {
-        Self::at("trace")
-    }
-
-    fn at(level: &str) -> Self {
         LOGS.get_or_init(|| {
             let logs = Self::default();
-            let filter = EnvFilter::new(level);
-            let lines = fmt::layer().json().flatten_event(true).with_writer(logs.clone()).with_filter(filter);
+            let lines = fmt::layer().json().flatten_event(true).with_writer(logs.clone());
+            let lines = lines.with_filter(LevelFilter::TRACE);
             let spans = Spans.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
-            // A subscriber that stands already (in a binary of its own) keeps its place.
-            let _ = tracing_subscriber::registry().with(lines).with(spans).try_init();
-            logs
+            let stands = tracing_subscriber::registry().with(lines).with(spans).try_init();
+            Self { kept: stands.is_ok(), ..logs }
         })
         .clone()
     }
 
+    /// Whether what is logged comes here.
+    pub fn are_kept(&self) -> bool {
+        self.kept
+    }
+
     /// All of it.
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().expect("no panic while logging")).into_owned()
+        String::from_utf8_lossy(&self.text.lock().expect("no panic while logging")).into_owned()
     }
 }
 
 impl Write for Logs {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().expect("no panic while logging").extend_from_slice(bytes);
+        self.text.lock().expect("no panic while logging").extend_from_slice(bytes);
         Ok(bytes.len())
     }
 

@@ -83,6 +83,17 @@ impl SecretsManager {
         self.shelf().secrets.remove(name);
     }
 
+    /// What it holds: each secret's name, and its values of now and before.
+    pub fn values(&self) -> Vec<(String, String)> {
+        let shelf = self.shelf();
+        let versions = |secret: &Secret| {
+            let versions = std::iter::once(&secret.current).chain(&secret.previous);
+            versions.map(|version| version.value.clone()).collect::<Vec<_>>()
+        };
+        let all = shelf.secrets.iter().map(|(name, secret)| (name, versions(secret)));
+        all.flat_map(|(name, values)| values.into_iter().map(|value| (name.clone(), value))).collect()
+    }
+
     /// Every call so far: the operation and the secret that it named.
     pub fn calls(&self) -> Vec<(String, String)> {
         self.shelf().calls.clone()
