@@ -204,6 +204,8 @@ async fn the_runbooks_queries_name_fields_that_there_are() {
         "@timestamp",
         "@message",
         "@log",
+        "@logStream",
+        "version",
         "request_id",
         "gateway_request_id",
         "span.requestId",
@@ -221,6 +223,7 @@ async fn the_runbooks_queries_name_fields_that_there_are() {
     }
     let words = [
         "fields",
+        "parse",
         "filter",
         "sort",
         "stats",
