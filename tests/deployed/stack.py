@@ -12,7 +12,7 @@
     stack.py beside                   what an owner brings along, as parameters: a KMS key, an SNS topic that a queue listens to
     stack.py kept_under KEY           whether table, keyring and logs of the stack are
     stack.py refuse FUNCTION          takes the table from the function's role
-    stack.py told ALARM               waits until the queue has heard of the alarm
+    stack.py told ALARM               waits until the queue has heard that the alarm is on
     stack.py alarms                   the alarms of the stack that are on
     stack.py counted METRIC [NAME=VALUE ...]
                                       what a metric of the last hour adds up to
@@ -119,6 +119,8 @@ def beside():
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
     topic, queue = sns.create_topic(Name=QUEUE)["TopicArn"], sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    send = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [send]})})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
     return f"KmsKeyArn={key} AlarmTopicArn={topic}"
 
@@ -144,13 +146,14 @@ def refuse(function):
 
 
 def told(alarm):
-    """What the topic was told of an alarm."""
+    """Waits for the topic to be told that an alarm is on."""
     sqs = boto3.client("sqs")
     queue, heard, deadline = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"], [], time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
-            heard.append(message["Body"])
-            if alarm in message["Body"]:
+            about = json.loads(json.loads(message["Body"])["Message"])
+            heard.append((about["AlarmName"], about["NewStateValue"]))
+            if heard[-1] == (alarm, "ALARM"):
                 return
     sys.exit(f"nobody told the topic of {alarm}; it heard {heard}")
 
