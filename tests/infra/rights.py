@@ -90,6 +90,8 @@ def functions():
         mine = [r["RouteKey"] for r in routes if integrations[r["Target"]["Fn::Sub"].split("/")[1].strip("${}")] == name]
         role = RESOURCES[logical_id(properties["Role"])]["Properties"]
         require("Policies" not in properties, f"{name}: SAM would add policies to its role")
+        trusted = [s["Principal"] for s in role["AssumeRolePolicyDocument"]["Statement"]]
+        require(trusted == [{"Service": "lambda.amazonaws.com"}], f"{name}: its role is for {trusted}")
         binary = RESOURCES[name]["Metadata"]["BuildProperties"]["Binary"]
         statements = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
         yield sort_rights(Function(binary, name, properties, mine, name in permitted, statements))
@@ -186,8 +188,11 @@ def check_network(functions):
     for f in functions:
         waits = RESOURCES[f.logical_id].get("DependsOn") == "NetworkReady"
         require(waits == ("VpcConfig" in f.properties), f"{f.name}: its network and NetworkReady disagree")
-    document = RESOURCES["TableEndpoint"]["Properties"]["PolicyDocument"]
-    passed = {action for statement in document["Statement"] for action in listed(statement["Action"])}
+    [statement] = RESOURCES["TableEndpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    tables = [{"Fn::GetAtt": [table, "Arn"]} for table in ("Table", "FallbackTable")]
+    tables.insert(1, {"Fn::Sub": "${Table.Arn}/index/*"})
+    require(statement["Resource"] == tables, f"TableEndpoint leads to {statement['Resource']}")
+    passed = set(listed(statement["Action"]))
     inside = [s for f in functions if "VpcConfig" in f.properties for s in f.statements]
     used = {action for s in inside for action in listed(s["Action"]) if action.startswith("dynamodb:")}
     require(passed == used, f"TableEndpoint and the functions behind it differ: {sorted(passed ^ used)}")

@@ -10,21 +10,21 @@ use http::StatusCode;
 use crate::{Problem, Request, SettingError};
 
 /// The header in which the proxy sends its secret.
-pub const HEADER: &str = "x-origin-verify";
+const HEADER: &str = "x-origin-verify";
 
 /// The setting that has the digests.
 const DIGESTS: &str = "ORIGIN_VERIFY_DIGESTS";
 
 /// What is asked of a request before anything else is.
 #[derive(Debug, Clone, Default)]
-pub struct Front {
+pub(crate) struct Front {
     /// Of the proxy's secrets: two while one takes the other's place, none where no proxy stands before us.
     secrets: Vec<Hash>,
 }
 
 impl Front {
     /// As the template sets it (`ORIGIN_VERIFY_DIGESTS`): digests with a comma between them, or nothing.
-    pub fn from_env() -> Result<Self, SettingError> {
+    pub(crate) fn from_env() -> Result<Self, SettingError> {
         Self::read(&std::env::var(DIGESTS).unwrap_or_default())
             .ok_or(SettingError::Unusable { name: DIGESTS, why: "it must be SHA-256 digests in base64url" })
     }
@@ -36,7 +36,7 @@ impl Front {
 
     /// Whether a request came through the proxy, if there is one. The secret is taken out of it: nothing that handles
     /// the request can tell it on.
-    pub fn lets_in(&self, request: &mut Request) -> bool {
+    pub(crate) fn lets_in(&self, request: &mut Request) -> bool {
         let sent = request.headers_mut().remove(HEADER);
         let sent = sent.and_then(|sent| sent.to_str().map(Hash::of).ok());
         self.secrets.is_empty()
