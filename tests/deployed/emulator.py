@@ -6,6 +6,7 @@ It listens on 127.0.0.1 alone, at GATEWAY_PORT, and enforces IAM: a function wor
 import json
 import os
 import random
+import re
 import sys
 import time
 from datetime import datetime, timezone
@@ -23,6 +24,7 @@ from ministack.core import iam_actions  # noqa: E402
 from ministack.services import cloudwatch, cloudwatch_logs, lambda_svc, scheduler  # noqa: E402
 from ministack.services.cloudformation import provisioners  # noqa: E402
 
+PARTITION_KEYS = {"pk", "listing_pk", "customer_pk", "grants_pk", "failures_pk", "due_shard"}
 SHARD = "shardId-00000000000000000000-00000000"  # a stream has one here
 
 
@@ -213,7 +215,7 @@ def tell_leading_keys():
 
 
 def leading_keys(request):
-    """The partition keys that a DynamoDB request names, in any of its items."""
+    """The partition keys that a DynamoDB request names: in any of its items, or of the index that it queries."""
     parts = [request]
     for item in request.get("TransactItems", []):
         parts += item.values()
@@ -223,8 +225,10 @@ def leading_keys(request):
         for place in ("Key", "Item"):
             if "S" in part.get(place, {}).get("pk", {}):
                 yield part[place]["pk"]["S"]
-        if "KeyConditionExpression" in part:
-            yield from (value["S"] for value in part["ExpressionAttributeValues"].values() if "S" in value)
+        # A Query's is the value that its index's, or the table's, partition key equals.
+        for name, value in re.findall(r"([#\w]+) = (:\w+)", part.get("KeyConditionExpression", "")):
+            if part.get("ExpressionAttributeNames", {}).get(name, name) in PARTITION_KEYS:
+                yield part["ExpressionAttributeValues"][value]["S"]
 
 
 scheduler._SCHEDULE_TICK_INTERVAL = 1  # seconds; else a schedule may be 10 s late

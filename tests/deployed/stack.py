@@ -1,4 +1,4 @@
-"""What tests/deployed/run does to the local AWS, in a line each.
+"""What tests/deployed/run does to the local AWS, in a line each. The stack is the one of STAGE.
 
     stack.py output NAME              an output of the stack
     stack.py here BUILD OUT BINARY SITE ECHO
@@ -9,11 +9,17 @@
     stack.py shift PRIMARY [BESIDE WEIGHT]
                                       every alias at its first, before (the last) or last version, with a share beside it
     stack.py versions FUNCTION SINCE  the versions that have answered since then (milliseconds)
-    stack.py alarms                   the alarms that are on
+    stack.py beside                   what an owner brings along, as parameters: a KMS key, an SNS topic that a queue listens to
+    stack.py kept_under KEY           whether table, keyring and logs of the stack are
+    stack.py refuse FUNCTION          takes the table from the function's role
+    stack.py told ALARM               waits until the queue has heard that the alarm is on
+    stack.py alarms                   the alarms of the stack that are on
     stack.py counted METRIC [NAME=VALUE ...]
                                       what a metric of the last hour adds up to
 """
 
+import json
+import os
 import shutil
 import sys
 import time
@@ -22,7 +28,9 @@ from pathlib import Path
 
 import boto3
 
-STACK = "latchkey-dev"
+STAGE = os.environ["STAGE"]
+STACK = f"latchkey-{STAGE}"
+QUEUE = "alarms"
 TALK_TO_SALESFORCE = {"authorize", "callback", "errors", "sweep", "token"}  # or know its hosts
 PATIENCE = 60  # seconds
 
@@ -67,7 +75,7 @@ def sweep():
     try:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            events = logs.filter_log_events(logGroupName="/latchkey/dev/sweep", startTime=began)["events"]
+            events = logs.filter_log_events(logGroupName=f"/latchkey/{STAGE}/sweep", startTime=began)["events"]
             messages = [event["message"] for event in events]
             if any('"message":"swept"' in message for message in messages):
                 return
@@ -79,7 +87,7 @@ def sweep():
 
 def logs():
     client = boto3.client("logs")
-    for group in client.describe_log_groups(logGroupNamePrefix="/latchkey/dev/")["logGroups"]:
+    for group in client.describe_log_groups(logGroupNamePrefix="/latchkey/")["logGroups"]:
         print(group["logGroupName"])
         for event in client.filter_log_events(logGroupName=group["logGroupName"])["events"][-20:]:
             print(" ", event["message"].strip())
@@ -101,13 +109,58 @@ def shift(primary, beside=None, weight=None):
 def versions(function, since):
     """The versions of a function that have answered since then: CloudWatch has a stream of logs for each."""
     client = boto3.client("logs")
-    events = client.filter_log_events(logGroupName=f"/latchkey/dev/{function}", startTime=int(since))["events"]
+    events = client.filter_log_events(logGroupName=f"/latchkey/{STAGE}/{function}", startTime=int(since))["events"]
     return sorted({event["logStreamName"].split("[")[1].split("]")[0] for event in events})
 
 
+def beside():
+    """A key, and a topic whose messages a queue keeps."""
+    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
+    topic, queue = sns.create_topic(Name=QUEUE)["TopicArn"], sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    send = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [send]})})
+    sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+    return f"KmsKeyArn={key} AlarmTopicArn={topic}"
+
+
+def kept_under(key):
+    """The secret and every group of logs; that the table is, the emulator does not tell."""
+    logs = boto3.client("logs")
+    groups = [g for p in ("/latchkey/", "/aws/vendedlogs/latchkey/") for g in logs.describe_log_groups(logGroupNamePrefix=f"{p}{STAGE}/")["logGroups"]]
+    keys = {group["logGroupName"]: group.get("kmsKeyId") for group in groups}
+    keys["keyring"] = boto3.client("secretsmanager").describe_secret(SecretId=outputs()["KeyringSecretName"]).get("KmsKeyId")
+    others = {what: other for what, other in keys.items() if other != key}
+    if others or len(keys) < 8:
+        sys.exit(f"not under {key}: {others} of {sorted(keys)}")
+
+
+def refuse(function):
+    """As a role that lost its rights: DynamoDB refuses the function, which answers 503."""
+    configuration = boto3.client("lambda").get_function(FunctionName=functions()[f"{function.capitalize()}Function"])["Configuration"]
+    statement = {"Effect": "Deny", "Action": "dynamodb:*", "Resource": "*"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    role = configuration["Role"].split("/")[-1]
+    boto3.client("iam").put_role_policy(RoleName=role, PolicyName="refused", PolicyDocument=document)
+
+
+def told(alarm):
+    """Waits for the topic to be told that an alarm is on."""
+    sqs = boto3.client("sqs")
+    queue, heard, deadline = sqs.get_queue_url(QueueName=QUEUE)["QueueUrl"], [], time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
+            about = json.loads(json.loads(message["Body"])["Message"])
+            heard.append((about["AlarmName"], about["NewStateValue"]))
+            if heard[-1] == (alarm, "ALARM"):
+                return
+    sys.exit(f"nobody told the topic of {alarm}; it heard {heard}")
+
+
 def alarms():
-    """The alarms that are on."""
-    found = boto3.client("cloudwatch").describe_alarms(StateValue="ALARM")["MetricAlarms"]
+    """The alarms of the stack that are on: by their name, or where they have none, by that in the template."""
+    found = boto3.client("cloudwatch").describe_alarms(StateValue="ALARM", AlarmNamePrefix=f"{STACK}-")["MetricAlarms"]
     return sorted(alarm["AlarmName"] for alarm in found)
 
 
@@ -136,6 +189,14 @@ if __name__ == "__main__":
             shift(*shares)
         case ["versions", function, since]:
             print(*versions(function, since))
+        case ["beside"]:
+            print(beside())
+        case ["kept_under", key]:
+            kept_under(key)
+        case ["refuse", function]:
+            refuse(function)
+        case ["told", alarm]:
+            told(alarm)
         case ["alarms"]:
             print(*alarms())
         case ["counted", metric, *dimensions]:

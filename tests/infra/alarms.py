@@ -1,6 +1,6 @@
 """One alarm for each cause that is the vendor's move, in infra/template.yaml; the runbook has a section for each alarm.
 
-    alarms.py --check    template and runbook agree with shared/domain/catalogue and with each other
+    alarms.py --check    template, runbook and docs/costs.md agree with shared/domain/catalogue and with each other
     alarms.py --write    puts the causes' alarms into the template, and their sections into the runbook
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE, RUNBOOK = ROOT / "infra/template.yaml", ROOT / "docs/runbook.md"
+TEMPLATE, RUNBOOK, COSTS = ROOT / "infra/template.yaml", ROOT / "docs/runbook.md", ROOT / "docs/costs.md"
 BEGIN, END = "  # Alarms of causes: written by tests/infra/alarms.py from shared/domain/catalogue.\n", "  # /alarms of causes\n"
 
 # One of these says little: a text that nobody knows yet, or a code that was used twice by a double click.
@@ -105,6 +105,7 @@ def alarms():
             told = properties["AlarmDescription"].partition("docs/runbook.md#")[2]
             require(properties["AlarmName"]["Fn::Sub"].endswith(f"-{told}"), f"{name} does not name its runbook section")
             check_metrics(name, properties)
+            check_expressions(name, properties)
 
 
 def check_metrics(name, properties):
@@ -116,9 +117,26 @@ def check_metrics(name, properties):
         require(dimensions.get("Outcome") not in {"stray", "reported"}, f"{name} looks at what strangers send")
 
 
+def check_expressions(name, properties):
+    """What an expression computes with stands beside it: an id that is misspelt makes an alarm that has never data."""
+    queries = properties.get("Metrics", [])
+    ids = {query["Id"] for query in queries}
+    used = {word for query in queries for word in re.findall(r"\b[a-z]\w*", query.get("Expression", ""))}
+    used |= {properties["ThresholdMetricId"]} if "ThresholdMetricId" in properties else set()
+    require(used <= ids, f"{name} computes with {sorted(used - ids)}, which it has not")
+
+
+def check_costs():
+    """docs/costs.md counts what is paid for: every metric of every alarm."""
+    alarms = [r["Properties"] for r in yaml_parse(TEMPLATE.read_text())["Resources"].values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+    metrics = sum(1 if "MetricName" in a else sum("MetricStat" in q for q in a["Metrics"]) for a in alarms)
+    told = f"{len(alarms)} alarms over {metrics} metrics"
+    require(told in COSTS.read_text(), f"docs/costs.md does not say {told}")
+
+
 def require(holds, otherwise):
     if not holds:
-        sys.exit(f"infra/template.yaml, docs/runbook.md: {otherwise}")
+        sys.exit(f"infra/template.yaml and its docs: {otherwise}")
 
 
 def main(mode):
@@ -135,6 +153,7 @@ def main(mode):
         if mode == "--write":
             file.write_text(whole)
         require(mode == "--write" or whole == text, f"{file.name} is not the catalogue's; run tests/infra/alarms.py --write")
+    check_costs()
     named = set(alarms())
     require({f"cause-{cause}" for cause in causes} <= named, "a cause without its alarm")
     headings = re.findall(r"^### ([\w-]+)$", RUNBOOK.read_text(), re.MULTILINE)

@@ -7,6 +7,7 @@
 """
 
 import json
+import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,16 @@ TEMPLATE = yaml_parse((ROOT / "infra/template.yaml").read_text())
 RESOURCES, DEFAULTS = TEMPLATE["Resources"], TEMPLATE["Globals"]["Function"]
 READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
-SERVICES = ("dynamodb", "events", "secretsmanager")  # whose SDKs functions are built with
+SERVICES = set(re.findall(r'^name = "aws-sdk-(.+)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE))
 POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}  # Lambda does
 COLLECTIONS = {"NEEDY#*", "OPEN#*", "TALLY#*", "WAVE#*"}  # kinds of which a partition holds several items
+PARTITIONS = {  # of each index, by what they list
+    "listing": {"PRODUCT#*#CONNECTIONS", "PRODUCT#*#REFERENCE#*"},
+    "customer": {"PRODUCT#*#CUSTOMER#*", "PRODUCT#*#CUSTOMER#*#FAILURES"},
+    "failures": {"PRODUCT#*#FAILURES#*"},
+    "grants": {"GRANT#*"},
+    "due": {"DUE#*"},
+}
 STREAM = {poll.split(":")[1] for poll in POLLS}
 
 
@@ -39,7 +47,7 @@ class Function:
     permitted: bool
     statements: list[dict]
     items: dict[tuple[str, ...], set[str]] = field(default_factory=dict)  # leading keys → actions
-    queries: list[str] = field(default_factory=list)  # indexes
+    queries: dict[str, list[str]] = field(default_factory=dict)  # index → leading keys
     fallback: set[str] = field(default_factory=set)  # actions
     secrets: list[str] = field(default_factory=list)
     stream: bool = False
@@ -58,8 +66,15 @@ def logical_id(value):
     """The resource that `!Ref X`, `!Ref X.Alias` or `!GetAtt X.Arn` names; none for anything else."""
     if not isinstance(value, dict):
         return None
-    target = value.get("Ref") or value.get("Fn::GetAtt")
+    target = value.get("Ref") or value.get("Fn::GetAtt") or ""
     return target[0] if isinstance(target, list) else target.split(".")[0]
+
+
+def members(value):
+    """The value, and all that stands in it."""
+    yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from members(inner)
 
 
 def behind_alias(value):
@@ -74,6 +89,9 @@ def functions():
     for name, properties in of_type("AWS::Serverless::Function").items():
         mine = [r["RouteKey"] for r in routes if integrations[r["Target"]["Fn::Sub"].split("/")[1].strip("${}")] == name]
         role = RESOURCES[logical_id(properties["Role"])]["Properties"]
+        require("Policies" not in properties, f"{name}: SAM would add policies to its role")
+        trusted = [s["Principal"] for s in role["AssumeRolePolicyDocument"]["Statement"]]
+        require(trusted == [{"Service": "lambda.amazonaws.com"}], f"{name}: its role is for {trusted}")
         binary = RESOURCES[name]["Metadata"]["BuildProperties"]["Binary"]
         statements = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
         yield sort_rights(Function(binary, name, properties, mine, name in permitted, statements))
@@ -90,7 +108,9 @@ def sort_rights(function):
         if services == {"dynamodb"} and verbs == {"Query"} and "Fn::Sub" in statement["Resource"]:
             prefix, index = statement["Resource"]["Fn::Sub"].split("/index/")
             require(prefix == "${Table.Arn}" and "*" not in index, f"{where}: Query on more than one index")
-            function.queries.append(index)
+            keys = leading_keys(statement)
+            require(keys and set(keys) <= PARTITIONS[index], f"{where}: {keys} are not partitions of {index}")
+            function.queries[index] = keys
         elif services == {"dynamodb"} and verbs & STREAM:
             require(verbs <= STREAM, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "StreamArn"]}, f"{where}: not the table's stream")
@@ -104,7 +124,7 @@ def sort_rights(function):
         elif services == {"dynamodb"}:
             require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem", "Query"}, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}, f"{where}: not the table alone")
-            keys = statement.get("Condition", {}).get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+            keys = leading_keys(statement)
             require(keys and all(key.endswith("#*") for key in keys), f"{where}: {keys} is not a kind of item")
             require("Query" not in verbs or set(keys) <= COLLECTIONS, f"{where}: Query on items that stand alone")
             function.items[tuple(keys)] = verbs
@@ -118,7 +138,69 @@ def sort_rights(function):
     return function
 
 
+def leading_keys(statement):
+    """The leading keys that a statement is bound to, and by nothing else: a second condition would stand unread here."""
+    condition = statement.get("Condition", {})
+    keys = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
+    require(condition == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}, f"{statement['Sid']}: {condition}")
+    return keys
+
+
+def check_policies(functions):
+    """What a role may do stands in it, or in one of three policies that several share; there is no other place."""
+    for name, resource in RESOURCES.items():
+        if resource["Type"] == "AWS::IAM::Role":
+            more = set(resource["Properties"]) - {"AssumeRolePolicyDocument", "Policies"}
+            require(not more, f"{name}: {sorted(more)}; a role's policies stand in it")
+        elif resource["Type"].startswith("AWS::IAM::"):
+            require(resource["Type"] == "AWS::IAM::Policy", f"{name}: {resource['Type']}")
+    shared = {
+        "TableKeyPolicy": functions,
+        "SecretsKeyPolicy": [f for f in functions if f.secrets],
+        "NetworkPolicy": [f for f in functions if "VpcConfig" in f.properties],
+    }
+    policies = of_type("AWS::IAM::Policy")
+    require(set(policies) == set(shared), f"policies beside the roles' own: {sorted(set(policies) ^ set(shared))}")
+    for name, whose in shared.items():
+        roles = {logical_id(role) for role in policies[name]["Roles"]}
+        wanted = {logical_id(f.properties["Role"]) for f in whose}
+        require(roles == wanted, f"{name} and the roles that need it differ: {sorted(roles ^ wanted)}")
+        for statement in policies[name]["PolicyDocument"]["Statement"]:
+            where, actions = f"{name}: {statement['Sid']}", set(listed(statement["Action"]))
+            if statement["Effect"] == "Deny":
+                continue
+            if name == "NetworkPolicy":
+                require(all(re.fullmatch(r"ec2:[A-Za-z]+", action) for action in actions), f"{where}: {sorted(actions)}")
+                continue
+            bound = {key for members in statement["Condition"].values() for key in members}
+            require(actions == {"kms:Decrypt"}, f"{where}: {sorted(actions)}")
+            require("kms:ViaService" in bound and len(bound) == 2, f"{where}: bound to {sorted(bound)} alone")
+
+
+def check_network(functions):
+    """Inside the network the endpoint decides as well: it lets through what the functions there may do, and no more. And
+    no function is put there before it has a way out."""
+    awaited = {logical_id(value) for value in members(RESOURCES["NetworkReady"]["Metadata"])}
+    ways = {"NetworkPolicy"} | {
+        name for kind in ("Route", "SubnetRouteTableAssociation", "VPCEndpoint") for name in of_type(f"AWS::EC2::{kind}")
+    }
+    require(ways <= awaited, f"NetworkReady does not wait for {sorted(ways - awaited)}")
+    for f in functions:
+        waits = RESOURCES[f.logical_id].get("DependsOn") == "NetworkReady"
+        require(waits == ("VpcConfig" in f.properties), f"{f.name}: its network and NetworkReady disagree")
+    [statement] = RESOURCES["TableEndpoint"]["Properties"]["PolicyDocument"]["Statement"]
+    tables = [{"Fn::GetAtt": [table, "Arn"]} for table in ("Table", "FallbackTable")]
+    tables.insert(1, {"Fn::Sub": "${Table.Arn}/index/*"})
+    require(statement["Resource"] == tables, f"TableEndpoint leads to {statement['Resource']}")
+    passed = set(listed(statement["Action"]))
+    inside = [s for f in functions if "VpcConfig" in f.properties for s in f.statements]
+    used = {action for s in inside for action in listed(s["Action"]) if action.startswith("dynamodb:")}
+    require(passed == used, f"TableEndpoint and the functions behind it differ: {sorted(passed ^ used)}")
+
+
 def check(functions):
+    check_policies(functions)
+    check_network(functions)
     for f in functions:
         for keys, verbs in f.items.items():
             require("PRODUCT#*" not in keys or verbs <= READS, f"{f.name} may write a product")
@@ -169,11 +251,11 @@ def check_built(functions):
 
 
 def table(functions):
-    lines = ["| function | invoked by | in the table | in the fallback | indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- | --- |"]
+    lines = ["| function | invoked by | in the table | in the fallback | queries of indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for f in functions:
         by = "<br>".join(f"`{route}`" for route in f.routes) or ("the table's stream" if f.stream else "its schedule, every 5 minutes")
         items = "<br>".join(f"{', '.join(sorted(v))}: {', '.join(f'`{k}`' for k in keys)}" for keys, v in f.items.items())
-        indexes = "<br>".join(f"Query: `{q}`" for q in f.queries) or "–"
+        indexes = "<br>".join(f"`{index}`: {', '.join(f'`{k}`' for k in keys)}" for index, keys in f.queries.items()) or "–"
         memory = f.properties.get("MemorySize", DEFAULTS["MemorySize"])
         size = f"{memory} MB, {f.properties['Timeout']} s"
         lines.append(f"| **{f.name}** | {by} | {items} | {', '.join(sorted(f.fallback)) or '–'} | {indexes} | {', '.join(f.secrets) or '–'} | {size} |")

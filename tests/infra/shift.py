@@ -1,8 +1,8 @@
 """How an update reaches the traffic, read from infra/template.yaml as SAM's translator expands it.
 
     shift.py    with GradualDeployment each function's alias is shifted by a CodeDeploy deployment group that goes back
-                on alarm and on failure, and the alarm looks at every function that is shifted step by step; without it
-                no alias is shifted
+                on failure and on two alarms: one looks at the errors of every function that is shifted step by step,
+                the other at what all of them answer; without it no alias is shifted
 """
 
 import os
@@ -17,7 +17,8 @@ from samtranslator.translator.translator import Translator
 TEMPLATE = yaml_parse((Path(__file__).resolve().parents[2] / "infra/template.yaml").read_text())
 STEP_BY_STEP = "Canary10Percent5Minutes"
 AT_ONCE = {"SweepFunction": "AllAtOnce"}  # runs one at a time have no traffic to shift
-ALARM = "FunctionErrorsAlarm"
+ERRORS, UNANSWERED = "FunctionErrorsAlarm", "UnansweredAlarm"
+LONGEST = 60  # seconds of an alarm's period: a shift has to see it within its five minutes
 GOES_BACK_ON = {"DEPLOYMENT_FAILURE", "DEPLOYMENT_STOP_ON_ALARM"}
 
 
@@ -56,10 +57,16 @@ def check_gradual(resources):
         back = group["AutoRollbackConfiguration"]
         require(back["Enabled"] and GOES_BACK_ON <= set(back["Events"]), f"{name}: does not go back by itself")
         watched = group.get("AlarmConfiguration", {})
-        require(watched.get("Enabled") and watched["Alarms"] == [{"Name": {"Ref": ALARM}}], f"{name}: watched by {watched}")
-    metrics = [query["MetricStat"]["Metric"] for query in resources[ALARM]["Properties"]["Metrics"] if "MetricStat" in query]
-    looked_at = {dimension["Value"]["Ref"] for metric in metrics for dimension in metric["Dimensions"]}
-    require(looked_at == functions - set(AT_ONCE), f"{ALARM} looks at {sorted(looked_at)}")
+        require(watched.get("Enabled") and watched["Alarms"] == [{"Name": {"Ref": alarm}} for alarm in (ERRORS, UNANSWERED)],
+                f"{name}: watched by {watched}")
+    stats = [query["MetricStat"] for query in resources[ERRORS]["Properties"]["Metrics"] if "MetricStat" in query]
+    looked_at = {dimension["Value"]["Ref"] for stat in stats for dimension in stat["Metric"]["Dimensions"]}
+    require(looked_at == functions - set(AT_ONCE), f"{ERRORS} looks at {sorted(looked_at)}")
+    unanswered = resources[UNANSWERED]["Properties"]
+    outcomes = {dimension["Name"]: dimension["Value"] for dimension in unanswered["Dimensions"]}
+    require((unanswered["MetricName"], outcomes.get("Outcome")) == ("Outcomes", "unavailable"), f"{UNANSWERED} looks at {outcomes}")
+    for alarm, periods in ((ERRORS, [stat["Period"] for stat in stats]), (UNANSWERED, [unanswered["Period"]])):
+        require(max(periods) <= LONGEST, f"{alarm} needs {max(periods)} s to be raised")
 
 
 def check_at_once(resources):

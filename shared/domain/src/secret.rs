@@ -32,6 +32,12 @@ impl Hash {
         Self(URL_SAFE_NO_PAD.encode(Sha256::digest(secret.as_bytes())))
     }
 
+    /// A digest that was written down.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        (bytes.len() == Sha256::output_size()).then(|| Self(text.to_owned()))
+    }
+
     /// The digest as text.
     pub fn as_str(&self) -> &str {
         &self.0

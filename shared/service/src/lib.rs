@@ -6,6 +6,7 @@
 //! | [`invocation`] | how much time is left before Lambda stops us |
 //! | [`platform`] | the clients and caches that a function is made of |
 //! | [`serve`] | the Lambda loop, the one reading of the clock |
+//! | `front` | what did not come through the proxy before us, where there is one |
 //! | [`https`] | the way to AWS |
 //! | [`observe`] | every invocation is watched, and ends in its line |
 //! | [`collector`] | where spans are sent, in a deployment that has a collector |
@@ -29,6 +30,7 @@ pub mod asked;
 pub mod caller;
 pub mod collector;
 pub mod failures;
+mod front;
 pub mod https;
 mod incidents;
 pub mod invocation;

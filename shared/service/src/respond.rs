@@ -12,7 +12,7 @@ pub type Response = http::Response<Body>;
 /// A problem document (RFC 9457).
 #[derive(Debug, Serialize)]
 pub struct Problem {
-    /// A stable name of the kind of problem: `urn:latchkey:problem:<slug>`, listed in docs/problems.md.
+    /// A stable name of the kind of problem: `urn:latchkey:problem:<slug>`, listed in docs/api.md.
     #[serde(rename = "type")]
     kind: String,
     /// What kind of problem, for people.

@@ -20,6 +20,7 @@ use tracing_subscriber::{
 
 use crate::{
     Request, Response,
+    front::{self, Front},
     observe::{Asked, Observer, print},
     tame::Tamed,
 };
@@ -33,9 +34,15 @@ where
     A: Future<Output = Response> + Send + 'static,
 {
     let observer = Arc::new(Observer::from_env(function)?);
-    let answers = Adapter::from(service_fn(move |request: Request| {
+    let front = Front::from_env()?;
+    let answers = Adapter::from(service_fn(move |mut request: Request| {
         let (observer, asked, now) = (Arc::clone(&observer), Asked::of(&request), now());
-        let answer = Box::pin(respond(request, now));
+        let let_in = front.lets_in(&mut request);
+        let respond = respond.clone();
+        let answer =
+            Box::pin(
+                async move { if let_in { respond(request, now).await } else { front::refused().into() } },
+            );
         async move {
             let (answer, lines) = observer.request(asked, now, answer).await;
             print(&lines);

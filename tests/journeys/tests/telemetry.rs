@@ -8,7 +8,10 @@ use jiff::SignedDuration;
 use journeys::{Story, approve, emf};
 use local::functions::DEPLOYMENT;
 use serde_json::{Value, json};
-use telemetry::{Metric, Outcome, Refresh, emf::NAMESPACE};
+use telemetry::{
+    Metric, Outcome, Refresh,
+    emf::{NAMESPACE, OF_DEPLOYMENT},
+};
 use world::salesforce::Fault;
 
 /// Every line, read; a line that CloudWatch would not take as metrics fails the story.
@@ -204,6 +207,8 @@ async fn the_runbooks_queries_name_fields_that_there_are() {
         "@timestamp",
         "@message",
         "@log",
+        "@logStream",
+        "version",
         "request_id",
         "gateway_request_id",
         "span.requestId",
@@ -221,6 +226,7 @@ async fn the_runbooks_queries_name_fields_that_there_are() {
     }
     let words = [
         "fields",
+        "parse",
         "filter",
         "sort",
         "stats",
@@ -254,4 +260,103 @@ async fn the_runbooks_queries_name_fields_that_there_are() {
             assert!(fields.contains(name), "no line has {name}, which a query asks for: {query}");
         }
     }
+}
+
+/// The dimensions beside `Deployment` under which a metric of ours is written, one of them at a time; none where it has
+/// no other.
+fn dimensions_of(metric: &str) -> &'static [&'static str] {
+    let of_deployment = |known: &Metric| OF_DEPLOYMENT.contains(known);
+    match (metric, Metric::ALL.iter().find(|known| known.name() == metric)) {
+        ("Outcomes", _) => &["Outcome"],
+        ("Failures" | "Reported", _) => &["Cause", "Stage"],
+        ("Refreshes", _) => &["Refresh"],
+        (_, Some(known)) if of_deployment(known) => &[],
+        (_, Some(_)) => &["Function"],
+        (_, None) => panic!("no line has the metric {metric}"),
+    }
+}
+
+/// That lines have this metric under just these dimensions, with these values (`None`: any of them).
+fn is_told(metric: &str, dimensions: &[(&str, Option<&str>)]) {
+    let (of_deployment, others): (Vec<_>, Vec<_>) =
+        dimensions.iter().partition(|(name, _)| *name == "Deployment");
+    assert_eq!(of_deployment.len(), 1, "{metric}: {dimensions:?}");
+    match (dimensions_of(metric), others[..].first()) {
+        ([], None) => {}
+        (known, Some((name, value))) if others.len() == 1 && known.contains(name) => {
+            assert!(value.is_none_or(|value| bounds(name).contains(value)), "{metric}: {dimensions:?}");
+        }
+        (known, _) => panic!("{metric} is told by {known:?}, not by {dimensions:?}"),
+    }
+}
+
+#[test]
+fn the_alarms_look_at_what_lines_have() {
+    let template = include_str!("../../../infra/template.yaml");
+    let looked_at: Vec<&str> = template.split("Namespace: Latchkey").skip(1).collect();
+    assert!(looked_at.len() > 35, "{}", looked_at.len());
+    for rest in looked_at {
+        let (metric, _) = rest.split_once("}]").expect("dimensions in one line");
+        let name = metric.split_once("MetricName: ").and_then(|(_, rest)| rest.split([',', '\n']).next());
+        let dimensions: Vec<(&str, Option<&str>)> = metric
+            .split("{Name: ")
+            .skip(1)
+            .map(|dimension| {
+                let (name, value) = dimension.split_once(", Value: ").expect("a value");
+                (name, Some(value.split('}').next().expect("its end")))
+            })
+            .collect();
+        assert_eq!(dimensions[0], ("Deployment", Some("!Ref Stage")), "{metric}");
+        is_told(name.expect("a name"), &dimensions);
+    }
+}
+
+#[test]
+fn the_dashboard_shows_what_lines_have() {
+    let template = include_str!("../../../infra/template.yaml");
+    let (_, body) = template.split_once("DashboardBody: !Sub |\n").expect("a dashboard");
+    let body: Vec<&str> = body.lines().take_while(|line| line.starts_with("        ")).collect();
+    // What else `!Sub` fills in stands within texts: a region, the names of functions and of a queue.
+    let body = body.join("\n").replace("${Stage}", DEPLOYMENT);
+    let dashboard: Value = serde_json::from_str(&body).expect("JSON");
+
+    let mut shown = 0;
+    for widget in dashboard["widgets"].as_array().expect("widgets") {
+        let mut before: Vec<&str> = Vec::new();
+        for row in widget["properties"]["metrics"].as_array().expect("metrics") {
+            let row = row.as_array().expect("a row");
+            if let Some(expression) = row[0]["expression"].as_str() {
+                shown += usize::from(is_search_told(expression));
+                continue;
+            }
+            // `...`: as the row before, but for its last values.
+            let mut words: Vec<&str> = row.iter().filter_map(Value::as_str).collect();
+            if words[0] == "..." {
+                let own = words.split_off(1);
+                words = [&before[..before.len() - own.len()], &own].concat();
+            }
+            before.clone_from(&words);
+            if words[0] == NAMESPACE {
+                let dimensions: Vec<_> = words[2..].chunks(2).map(|pair| (pair[0], Some(pair[1]))).collect();
+                is_told(words[1], &dimensions);
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown > 25, "{shown}");
+}
+
+/// `SEARCH('{Latchkey,Cause,Deployment} MetricName="Failures" Deployment="…"', 'Sum')`: a line for each value of the
+/// dimension that is left open. False for any other expression.
+fn is_search_told(expression: &str) -> bool {
+    let Some(search) = expression.strip_prefix("SEARCH('{") else { return false };
+    let (schema, terms) = search.split_once("} ").expect("a schema");
+    let term =
+        |name: &str| terms.split_once(&format!("{name}=\"")).and_then(|(_, rest)| rest.split('"').next());
+    let (namespace, dimensions) = schema.split_once(',').expect("dimensions");
+    assert_eq!(namespace, NAMESPACE, "{expression}");
+    assert_eq!(term("Deployment"), Some(DEPLOYMENT), "{expression}");
+    let dimensions: Vec<_> = dimensions.split(',').map(|name| (name, None)).collect();
+    is_told(term("MetricName").expect("a metric"), &dimensions);
+    true
 }
