@@ -27,7 +27,7 @@ Exit codes:
   0  done, and as it should be
   1  could not be done; standard error says why and what to do
   2  the command was not understood
-  3  done, and something was found that is to be put right (app check, app rotate-secret status, doctor)
+  3  done, and something was found that is to be put right (app check, app rotate-secret status, doctor, restore)
 import has its own: latchkey import --help";
 
 #[derive(Debug, Parser)]
@@ -275,11 +275,10 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             let restore = restore::Restore {
                 from: &from,
                 into: deployment.table()?,
-                fallback_into: fallback_from.is_some().then(|| deployment.fallback_table()).transpose()?,
                 fallback_from: fallback_from.as_deref(),
                 per_minute,
             };
-            restore::run(deployment.store()?.client(), &restore, now(), dry_run).await
+            restore::run(deployment.store()?.client(), &restore, now, dry_run).await
         }
         Command::Completions { .. } | Command::Import(_) => Err("main has done it".into()),
     }
