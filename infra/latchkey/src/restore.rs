@@ -3,12 +3,13 @@
 //! its access token is served while it works, nobody sends in the ordinary way, and its refresh token is sent once, by the
 //! recovery of `shared/refresh`, after which it is either active or asks to be authorized anew.
 //!
-//! An answer that waited in the fallback when the backup was made is laid on its connection in the same write. The live
-//! fallback is not written: the sweep stores what it finds there as good, and this may be spent too.
+//! An answer that waited in the fallback when the backup was made is laid on its connection in the same write, unless the
+//! live fallback has it: then the sweep stores it. The live fallback is not written: what the sweep finds there it stores as
+//! good, and an answer of the backup's may be spent too.
 //!
 //! What the live table has is newer, and stays. What was withdrawn stays withdrawn: only what lasts is brought.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -32,8 +33,8 @@ pub struct Restore<'a> {
     pub from: &'a str,
     /// The live table.
     pub into: &'a str,
-    /// The restored copy of the fallback, if there is one.
-    pub fallback_from: Option<&'a str>,
+    /// The restored copy of the fallback and the live one, if there is a copy.
+    pub fallback: Option<(&'a str, &'a str)>,
     /// How many connections the sweep takes up a minute: Salesforce counts logins.
     pub per_minute: u32,
 }
@@ -99,50 +100,45 @@ pub async fn run(
         return Err("--from is the live table: restore the backup into a table of its own first".into());
     }
     let live = Live { client, table: restore.into };
-    let mut answers = match restore.fallback_from {
-        Some(from) => Answers::of(client, from).await?,
-        None => Answers::default(),
-    };
+    let mut answers = Answers::default();
+    if let Some((from, into)) = restore.fallback {
+        answers.waiting = waiting(client, from).await?;
+        answers.live = waiting(client, into).await?.into_keys().collect();
+    }
     let mut fates: BTreeMap<(String, Fate), u64> = BTreeMap::new();
     let (mut marked, mut missing) = (0, Vec::new());
     let mut scan = Scan::new(client, restore.from, "");
     while let Some(items) = scan.next().await? {
         for item in items {
             let kind = kind(&item);
-            let mut fate = fate(&kind, &item);
-            match fate {
+            let fate = fate(&kind, &item);
+            if kind == "PRODUCT" && !live.has(&item).await? {
+                missing.push(text(&item, "pk").trim_start_matches("PRODUCT#").to_owned());
+            }
+            let is_new = match fate {
                 Fate::Unknown => {
                     let wait = i64::from(marked / restore.per_minute.max(1)) * 60;
                     let (answer, at) = (answers.take_for(&item), now());
-                    let unanswered =
-                        Unanswered::new(&item, answer.as_ref(), at, at + SignedDuration::from_secs(wait));
-                    let mut laid = answer.is_some();
-                    if !dry_run && !live.put_if_absent(unanswered.on(item.clone())).await? {
-                        fate = Fate::Kept;
-                        laid = laid && live.lay_on(&item, &unanswered).await?;
-                    }
+                    let due = at + SignedDuration::from_secs(wait);
+                    let unanswered = Unanswered::new(&item, answer.as_ref(), at, due);
+                    let is_new = dry_run || live.put_if_absent(unanswered.on(item.clone())).await?;
+                    let laid = answer.is_some() && (is_new || live.lay_on(&item, &unanswered).await?);
                     if answer.is_some() {
                         let fate = if laid { Fate::Brought } else { Fate::Left };
                         *fates.entry((ANSWER.into(), fate)).or_default() += 1;
                     }
-                    marked += u32::from(fate == Fate::Unknown || laid);
+                    marked += u32::from(is_new || laid);
+                    is_new
                 }
-                Fate::Brought if !dry_run => {
-                    if !live.put_if_absent(item).await? {
-                        fate = Fate::Kept;
-                    }
-                }
-                Fate::Left if kind == "PRODUCT" && !live.has(&item).await? => {
-                    missing.push(text(&item, "pk").trim_start_matches("PRODUCT#").to_owned());
-                }
-                _ => {}
-            }
-            *fates.entry((kind, fate)).or_default() += 1;
+                Fate::Brought => dry_run || live.put_if_absent(item).await?,
+                Fate::Left | Fate::Kept | Fate::Unfamiliar => true,
+            };
+            *fates.entry((kind, if is_new { fate } else { Fate::Kept })).or_default() += 1;
         }
         progress(&format!("{marked} connections to be recovered"), false);
     }
-    if !answers.0.is_empty() {
-        *fates.entry((ANSWER.into(), Fate::Left)).or_default() += answers.0.len() as u64;
+    if !answers.waiting.is_empty() {
+        *fates.entry((ANSWER.into(), Fate::Left)).or_default() += answers.waiting.len() as u64;
     }
     Ok(told(&fates, &missing, marked.div_ceil(restore.per_minute.max(1)), marked, dry_run))
 }
@@ -234,33 +230,42 @@ impl Unanswered {
     }
 }
 
-/// What the fallback's copy holds, by its keys: the connection, and the refresh token that was answered.
+/// An answer's keys: its connection, and the refresh token that was answered.
+type Answered = (String, String);
+
+/// What waits in a fallback.
+async fn waiting(client: &Client, table: &str) -> Result<HashMap<Answered, Waiting>, CommandError> {
+    let mut all = HashMap::new();
+    let mut scan = Scan::new(client, table, "");
+    while let Some(items) = scan.next().await? {
+        for item in items {
+            let key = (text(&item, "pk").to_owned(), text(&item, "sk").to_owned());
+            all.insert(key, serde_dynamo::from_item(item)?);
+        }
+    }
+    Ok(all)
+}
+
+/// What waits in the fallback's copy, and which of it waits in the live one too.
 #[derive(Default)]
-struct Answers(HashMap<(String, String), Waiting>);
+struct Answers {
+    waiting: HashMap<Answered, Waiting>,
+    live: HashSet<Answered>,
+}
 
 impl Answers {
-    async fn of(client: &Client, table: &str) -> Result<Self, CommandError> {
-        let mut answers = HashMap::new();
-        let mut scan = Scan::new(client, table, "");
-        while let Some(items) = scan.next().await? {
-            for item in items {
-                let key = (text(&item, "pk").to_owned(), text(&item, "sk").to_owned());
-                answers.insert(key, serde_dynamo::from_item(item)?);
-            }
-        }
-        Ok(Self(answers))
-    }
-
     /// The answer to the refresh token that the item holds, if it is newer than what the item has. Any other is of a
     /// connection that has moved on: laid on it, it would bring a spent token back.
     fn take_for(&mut self, item: &Item) -> Option<Renewed> {
         let key = (text(item, "pk").to_owned(), format!("AFTER#{}", text(item, "refresh_fingerprint")));
         let issued_at: i64 = item.get("issued_at")?.as_n().ok()?.parse().ok()?;
-        let waiting = self.0.get(&key)?;
-        if waiting.superseded || waiting.renewed.issued_at.as_millisecond() <= issued_at {
+        let waiting = self.waiting.get(&key)?;
+        let is_newer = issued_at < waiting.renewed.issued_at.as_millisecond();
+        // Laid here as well, what the live fallback has would soon be superseded there, and revoked.
+        if waiting.superseded || !is_newer || self.live.contains(&key) {
             return None;
         }
-        self.0.remove(&key).map(|waiting| waiting.renewed)
+        self.waiting.remove(&key).map(|waiting| waiting.renewed)
     }
 }
 

@@ -214,16 +214,16 @@ impl Store {
     ) -> Result<Saved, StoreError> {
         let key = keys::connection(id);
         let mut update = self.update(&key);
-        let mut set = String::from("SET #state = :active, due_shard = :shard");
+        let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
         for (name, value) in renewed.attributes() {
-            set.push_str(&format!(", {name} = :{name}"));
+            set.push(format!("{name} = :{name}"));
             update = update.value(&format!(":{name}"), value);
         }
-        set.push_str(
-            " REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, paused_for",
-        );
         let update = update
-            .update_expression(set)
+            .update_expression(format!(
+                "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, paused_for",
+                set.join(", ")
+            ))
             .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
             .living_states()
             .value(":sent", S(sent.as_str()))
