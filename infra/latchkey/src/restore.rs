@@ -13,8 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::DisplayErrorContext,
-    operation::{put_item::PutItemError, update_item::UpdateItemError},
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -288,15 +287,17 @@ impl Live<'_> {
     /// Whether it was written.
     async fn put_if_absent(&self, item: Item) -> Result<bool, CommandError> {
         let put = self.client.put_item().table_name(self.table).set_item(Some(item));
-        match put.condition_expression("attribute_not_exists(pk)").send().await {
+        self.written(put.condition_expression("attribute_not_exists(pk)").send().await)
+    }
+
+    /// Whether a write's condition held.
+    fn written<T, E>(&self, sent: Result<T, SdkError<E>>) -> Result<bool, CommandError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match sent {
             Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
             Err(error) => Err(self.failed(error)),
         }
     }
@@ -322,17 +323,7 @@ impl Live<'_> {
                 .expression_attribute_names(format!("#{name}"), *name)
                 .expression_attribute_values(format!(":{name}"), value.clone());
         }
-        match update.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(UpdateItemError::is_conditional_check_failed_exception) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(self.failed(error)),
-        }
+        self.written(update.send().await)
     }
 }
 
