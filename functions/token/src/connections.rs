@@ -106,7 +106,8 @@ impl Token {
     }
 
     /// Revokes at Salesforce and deletes. From the first write on the connection hands out nothing; if
-    /// Salesforce cannot be reached the answer is 202, and the sweep goes on trying.
+    /// Salesforce cannot be reached, or the connection's last refresh is not answered yet, the answer is 202, and the
+    /// sweep goes on.
     pub(crate) async fn revoke(
         &self,
         request: &Request,
@@ -122,12 +123,16 @@ impl Token {
         let Some(record) = self.platform.store.connection(id).await? else {
             return Ok(respond::no_content());
         };
-        match self.platform.revoke_and_delete(&self.vault, &record, now).await {
-            Ok(()) => Ok(respond::no_content()),
-            Err(error) => {
-                internal(&error);
-                Ok(respond::json(StatusCode::ACCEPTED, &ConnectionView::from(&record.connection)))
+        // Where a refresh stands begun, what lives at Salesforce may wait in the fallback. The sweep revokes that first;
+        // deleted before, the connection would leave nobody to say that it is to be revoked.
+        if record.began_at.is_none() {
+            match self.platform.revoke_and_delete(&self.vault, &record, now).await {
+                Ok(()) => return Ok(respond::no_content()),
+                Err(error) => {
+                    internal(&error);
+                }
             }
         }
+        Ok(respond::json(StatusCode::ACCEPTED, &ConnectionView::from(&record.connection)))
     }
 }

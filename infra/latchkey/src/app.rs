@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use store::{Store, secrets::ConsumerSecrets};
 
 use crate::{
+    apply,
     deployment::SecretsManager,
     probe::{Finding, Probe, Verdict},
     report::{CommandError, Report},
@@ -22,7 +23,7 @@ pub enum Rotation {
     Stage(ConsumerSecret),
     /// The next one becomes the current one, if Salesforce takes it.
     Finish,
-    /// The next one is dropped.
+    /// The next one is dropped; after a finish, the one before is the current one again, if Salesforce takes it.
     BackOut,
 }
 
@@ -36,8 +37,7 @@ pub struct Subject {
 impl Subject {
     /// The app as it is stored.
     pub async fn of(store: &Store, product: &ProductId, app: &AppId) -> Result<Self, CommandError> {
-        let stored = store.product(product).await?;
-        let stored = stored.ok_or_else(|| format!("the table has no product {product}: latchkey apply"))?;
+        let stored = apply::stored(store, product).await?;
         let found = stored.app(app).cloned();
         let app = found.ok_or_else(|| format!("{product} has no app {app}"))?;
         Ok(Self { product: product.clone(), app })
@@ -102,7 +102,8 @@ pub async fn set_secret(
     Ok(Report::good(format!("{name} {done}"), subject.json(json!({ "secret": name, "stored": !dry_run }))))
 }
 
-/// One step of a rotation. At every step the functions have a secret that works: they try both while both stand.
+/// One step of a rotation. At every step the functions have a secret that works: they try both while both stand, and
+/// what is dropped is dropped only once Salesforce takes the other.
 pub async fn rotate(
     subject: &Subject,
     step: Rotation,
@@ -111,63 +112,82 @@ pub async fn rotate(
     dry_run: bool,
 ) -> Result<Report, CommandError> {
     let (name, app) = (&subject.app.secret, &subject.app);
-    let held = secrets.secrets().consumer(name).await?;
+    let ConsumerSecrets { current, next, previous } = secrets.secrets().consumer(name).await?;
     let write = async |stored: Value| -> Result<(), CommandError> {
         if dry_run { Ok(()) } else { secrets.write(name, &stored.to_string(), false).await }
     };
-    let current = held.current.expose();
-    let done = |what: &str| if dry_run { format!("{what}: not written, a dry run") } else { what.to_owned() };
-    match step {
-        Rotation::Status => {
+    let done = |step: &str, what: &str| {
+        let text = if dry_run { format!("{what}: not written, a dry run") } else { what.to_owned() };
+        Report::good(text, subject.json(json!({ "step": step, "written": !dry_run })))
+    };
+    let nothing = |what: &str| Report::good(what, subject.json(json!({ "step": "none" })));
+    let current = current.expose();
+    match (step, next, previous) {
+        (Rotation::Status, next, _) => {
             let mut found = Vec::new();
+            let held = ConsumerSecrets { current: ConsumerSecret::new(current), next, previous: None };
             for (setting, secret) in labelled(held) {
                 found.extend(probe.secret_everywhere(app, setting, &secret).await);
             }
             Ok(told(subject, &found))
         }
-        Rotation::Stage(next) => {
-            if next.expose() == current {
-                return Err("that is the current secret".into());
-            }
-            write(json!({ "current": current, "next": next.expose() })).await?;
-            let text = done(
+        (Rotation::Stage(given), ..) if given.expose() == current => {
+            Err("that is the current secret".into())
+        }
+        (Rotation::Stage(given), Some(next), _) if given.expose() == next.expose() => {
+            Ok(nothing("That secret stands beside the current one already."))
+        }
+        // Salesforce may have switched to the one that stands: written over, it would be lost.
+        (Rotation::Stage(_), Some(_), _) => Err("another next secret stands beside the current one. Where Salesforce has \
+             it: latchkey app rotate-secret finish; where not: latchkey app rotate-secret back-out; then stage"
+            .into()),
+        (Rotation::Stage(given), None, _) => {
+            write(json!({ "current": current, "next": given.expose() })).await?;
+            Ok(done(
+                "staged",
                 "The next secret stands beside the current one; functions try both. Apply it at Salesforce, then: \
                  latchkey app rotate-secret finish",
-            );
-            Ok(Report::good(text, subject.json(json!({ "step": "staged", "written": !dry_run }))))
+            ))
         }
-        Rotation::BackOut if held.next.is_none() => {
-            Ok(Report::good("There is no next secret.", subject.json(json!({ "step": "none" }))))
-        }
-        Rotation::BackOut => {
+        (Rotation::BackOut, Some(_), _) => {
             // Whoever backs out after Salesforce has switched would leave the functions without a secret that works.
-            let found = probe.secret_everywhere(app, "secret", &held.current).await;
-            if found.iter().any(|finding| finding.verdict == Verdict::Wrong) {
-                return Err("Salesforce refuses the current secret: the way is on, with finish".into());
-            }
+            taken(probe, app, "secret", &ConsumerSecret::new(current)).await.map_err(|untaken| {
+                let way = if untaken.verdict == Verdict::Wrong { ": the way is on, with finish" } else { "" };
+                format!("the next secret stays, since the current one is not taken by {}{way}", untaken.told())
+            })?;
             write(json!({ "current": current })).await?;
-            let text = done("The next secret is dropped; the current one stays.");
-            Ok(Report::good(text, subject.json(json!({ "step": "backed_out", "written": !dry_run }))))
+            Ok(done("backed_out", "The next secret is dropped; the current one stays."))
         }
-        Rotation::Finish => {
-            let next = held.next.ok_or("there is no next secret: latchkey app rotate-secret stage")?;
-            let found = probe.secret_everywhere(app, "next_secret", &next).await;
-            let refused = found.iter().find(|finding| finding.verdict != Verdict::Right);
-            if let Some(refused) = refused {
-                return Err(format!(
-                    "the next secret stays beside the current one, since {} does not take it: {}",
-                    refused.host, refused.why
-                )
-                .into());
-            }
-            if found.is_empty() {
-                return Err("the app has no login host at which a secret can be tried".into());
-            }
-            write(json!({ "current": next.expose() })).await?;
-            let text = done("Salesforce takes the next secret: it is the current one now.");
-            Ok(Report::good(text, subject.json(json!({ "step": "finished", "written": !dry_run }))))
+        (Rotation::BackOut, None, Some(previous)) => {
+            taken(probe, app, "previous_secret", &previous).await.map_err(|untaken| {
+                format!("the current secret stays, since the previous one is not taken by {}", untaken.told())
+            })?;
+            write(json!({ "current": previous.expose(), "previous": current })).await?;
+            Ok(done("backed_out", "Salesforce takes the previous secret: it is the current one again."))
+        }
+        (Rotation::BackOut, None, None) => Ok(nothing("There is no next secret, and no previous one.")),
+        (Rotation::Finish, None, _) => {
+            Err("there is no next secret: latchkey app rotate-secret stage".into())
+        }
+        (Rotation::Finish, Some(next), _) => {
+            taken(probe, app, "next_secret", &next).await.map_err(|untaken| {
+                format!("the next secret stays beside the current one, since it is not taken by {}", untaken.told())
+            })?;
+            write(json!({ "current": next.expose(), "previous": current })).await?;
+            Ok(done("finished", "Salesforce takes the next secret: it is the current one now. Back-out is open until the next stage."))
         }
     }
+}
+
+/// Whether Salesforce takes a secret at every host that can be asked, and there is one.
+async fn taken(
+    probe: &Probe,
+    app: &App,
+    setting: &'static str,
+    secret: &ConsumerSecret,
+) -> Result<(), Finding> {
+    let found = probe.secret_everywhere(app, setting, secret).await;
+    found.into_iter().find(|finding| finding.verdict != Verdict::Right).map_or(Ok(()), Err)
 }
 
 fn labelled(held: ConsumerSecrets) -> Vec<(&'static str, ConsumerSecret)> {

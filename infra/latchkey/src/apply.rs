@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use domain::Product;
+use domain::{Product, ProductId};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -17,6 +17,10 @@ enum Step {
     Create,
     Change,
     Keep,
+    /// It has no file, and its API keys work.
+    Leave,
+    /// It has no file: its API keys end. Its connections stay: they are its customers' grants.
+    Prune,
 }
 
 impl Step {
@@ -25,6 +29,8 @@ impl Step {
             Self::Create => "create",
             Self::Change => "change",
             Self::Keep => "keep",
+            Self::Leave => "leave",
+            Self::Prune => "prune",
         }
     }
 }
@@ -36,9 +42,27 @@ pub fn check(folder: &Path) -> Result<Report, CommandError> {
     Ok(Report::good(format!("{} product files are good", ids.len()), json!({ "good": ids })))
 }
 
-/// Plans, and carries the plan out unless it is a dry run.
-pub async fn run(folder: &Path, store: &Store, dry_run: bool) -> Result<Report, CommandError> {
+/// A product as the table has it.
+pub(crate) async fn stored(store: &Store, product: &ProductId) -> Result<Product, CommandError> {
+    let stored = store.product(product).await?;
+    Ok(stored.ok_or_else(|| format!("the table has no product {product}: latchkey apply"))?)
+}
+
+/// The products of the table that have no file, and whose API keys work all the same.
+pub(crate) async fn without_file(store: &Store, files: &[Product]) -> Result<Vec<Product>, CommandError> {
+    let mut without = Vec::new();
+    for id in store.products().await? {
+        if files.iter().all(|product| product.id != id) {
+            without.extend(store.product(&id).await?.filter(|product| !product.api_keys.is_empty()));
+        }
+    }
+    Ok(without)
+}
+
+/// Plans, and carries the plan out unless it is a dry run. With `prune` the API keys of products without a file end.
+pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Result<Report, CommandError> {
     let products = read_products(folder)?;
+    let without = without_file(store, &products).await?;
     let mut plan = Vec::new();
     for product in &products {
         let stored = store.product(&product.id).await?;
@@ -50,8 +74,15 @@ pub async fn run(folder: &Path, store: &Store, dry_run: bool) -> Result<Report, 
         };
         plan.push((product, step, differs));
     }
+    let step = if prune { Step::Prune } else { Step::Leave };
+    plan.extend(without.iter().map(|product| (product, step, vec!["api_keys".to_owned()])));
     let line = |(product, step, differs): &(&Product, Step, Vec<String>)| {
-        let differs = if differs.is_empty() { String::new() } else { format!(": {}", differs.join(", ")) };
+        let differs = match step {
+            Step::Leave => ": it has no file, and its API keys work. --prune ends them".to_owned(),
+            Step::Prune => ": it has no file. Its API keys end, its connections stay".to_owned(),
+            _ if differs.is_empty() => String::new(),
+            _ => format!(": {}", differs.join(", ")),
+        };
         format!("{:>6}  {}{differs}\n", step.word(), product.id)
     };
     let mut text: String = plan.iter().map(line).collect();
@@ -61,20 +92,25 @@ pub async fn run(folder: &Path, store: &Store, dry_run: bool) -> Result<Report, 
         .collect();
     if !dry_run {
         for (product, step, _) in &plan {
-            if *step == Step::Keep {
+            match step {
                 // A table of before there was a list of products has none.
-                store.note_product(&product.id).await?;
-            } else {
-                store.put_product(product).await?;
+                Step::Keep => store.note_product(&product.id).await?,
+                Step::Create | Step::Change => store.put_product(product).await?,
+                Step::Prune => {
+                    let pruned = Product { api_keys: Vec::new(), ..(*product).clone() };
+                    store.put_product(&pruned).await?;
+                }
+                Step::Leave => {}
             }
         }
     }
-    text += match (dry_run, plan.iter().all(|(_, step, _)| *step == Step::Keep)) {
+    text += match (dry_run, plan.iter().all(|(_, step, _)| matches!(step, Step::Keep | Step::Leave))) {
         (_, true) => "Nothing to do.",
         (true, false) => "Nothing was written: a dry run.",
         (false, false) => "Done. Functions see it within 60 s.",
     };
-    Ok(Report::good(text, json!({ "applied": !dry_run, "plan": steps })))
+    let wrong = plan.iter().any(|(_, step, _)| *step == Step::Leave);
+    Ok(Report { text, json: json!({ "applied": !dry_run, "plan": steps }), wrong })
 }
 
 /// The parts of a product's configuration that differ, by their names in the file.

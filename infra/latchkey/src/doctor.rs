@@ -8,6 +8,7 @@ use serde_json::json;
 use store::Vault;
 
 use crate::{
+    apply,
     deployment::{Deployment, SecretsManager, aws, missing},
     egress::{self, Egress, Told},
     read_products,
@@ -34,7 +35,7 @@ pub async fn run(
     let mut findings = Vec::new();
     tables(deployment, &mut findings).await?;
     secrets(deployment, products, &mut findings).await?;
-    door(deployment, http, &mut findings).await?;
+    findings.push(door(&deployment.public_url()?.at("/healthz"), http).await?);
     findings.extend(egress.declared());
     let seen = match deployment.sweep()? {
         Some(sweep) => egress::observe(&sweep, egress, &aws()?, &Http::to_aws(), now).await,
@@ -118,7 +119,12 @@ async fn secrets(
         Err(error) => note(findings, "the keyring", false, "", &error.to_string()),
     }
     let store = deployment.store()?;
-    for product in read_products(folder)? {
+    let products = read_products(folder)?;
+    for stray in apply::without_file(&store, &products).await? {
+        let why = "it has no file, and its API keys work: latchkey apply --prune ends them";
+        note(findings, format!("product {}", stray.id), false, "", why);
+    }
+    for product in products {
         let stored = store.product(&product.id).await?;
         let same = stored.as_ref() == Some(&product);
         note(
@@ -140,14 +146,30 @@ async fn secrets(
 }
 
 /// Through the public name, as browsers and Salesforce come.
-async fn door(deployment: &Deployment, http: &Http, findings: &mut Vec<Finding>) -> Result<(), CommandError> {
-    let address = deployment.public_url()?.at("/healthz");
-    let answer = http.send(http::Request::get(&address).body(Vec::new())?).await;
+async fn door(address: &str, http: &Http) -> Result<Finding, CommandError> {
+    let answer = http.send(http::Request::get(address).body(Vec::new())?).await;
     let why = match &answer {
         Ok(answer) => format!("{address} answers {}", answer.status().as_u16()),
         Err(error) => format!("{address}: {error}"),
     };
     let good = answer.is_ok_and(|answer| answer.status() == http::StatusCode::OK);
-    note(findings, "the door", good, &why, &why);
-    Ok(())
+    Ok(Finding { what: "the door".into(), good, why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_door_is_open_where_the_public_name_answers_for_its_health() {
+        let (http, host) = (Http::on_this_machine(), world::echo::Echo::start().await);
+        let address = format!("{}healthz", host.address());
+        for (status, good) in [(200, true), (503, false), (302, false), (404, false)] {
+            host.answers(status, "");
+            let door = door(&address, &http).await.unwrap();
+            assert!(door.good == good && door.why == format!("{address} answers {status}"), "{door:?}");
+        }
+        drop(host);
+        assert!(!door(&address, &http).await.unwrap().good);
+    }
 }

@@ -2,15 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::Failure;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use store::Store;
+use store::{
+    Store,
+    failures::{FailureFilter, FailureQuery},
+};
 
 use crate::{
     report::{CommandError, Report},
-    scan::Scan,
+    scan::progress,
 };
+
+/// How far a function's clock may be ahead of this machine's.
+const SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 #[derive(Debug, Default)]
 struct Count {
@@ -19,35 +24,42 @@ struct Count {
     last: Option<Timestamp>,
 }
 
-/// The causes of the last `hours`, most frequent first.
-pub async fn top(
-    store: &Store,
-    table: &str,
-    now: Timestamp,
-    hours: u32,
-    most: usize,
-) -> Result<Report, CommandError> {
+/// A page of the index.
+const PAGE: u8 = 100;
+
+/// The causes of the last `hours`, most frequent first: by the index, so that what is read is what failed.
+pub async fn top(store: &Store, now: Timestamp, hours: u32, most: usize) -> Result<Report, CommandError> {
     let since = now - SignedDuration::from_hours(i64::from(hours));
     let mut counts: BTreeMap<[String; 4], Count> = BTreeMap::new();
-    let mut scan = Scan::new(store.client(), table, "FAILURE#");
-    while let Some(items) = scan.next().await? {
-        for item in items {
-            let Ok(failure) = serde_dynamo::from_item::<_, Failure>(item) else { continue };
-            if failure.at < since {
-                continue;
+    let mut seen: u64 = 0;
+    for product in store.products().await? {
+        let mut query = FailureQuery {
+            from: since,
+            to: now + SKEW,
+            customer: None,
+            filter: FailureFilter::default(),
+            limit: PAGE,
+            after: None,
+        };
+        loop {
+            let (failures, after) = store.list_failures(&product, &query).await?;
+            seen += failures.len() as u64;
+            for failure in failures {
+                let app = failure.app.to_string();
+                let key = [failure.cause, failure.stage.word().to_owned(), failure.product.to_string(), app];
+                let count = counts.entry(key).or_default();
+                count.times += 1;
+                count.customers.insert(failure.customer.id);
+                count.last = count.last.max(Some(failure.at));
             }
-            let key = [
-                failure.cause,
-                failure.stage.word().to_owned(),
-                failure.product.to_string(),
-                failure.app.to_string(),
-            ];
-            let count = counts.entry(key).or_default();
-            count.times += 1;
-            count.customers.insert(failure.customer.id);
-            count.last = count.last.max(Some(failure.at));
+            progress(&format!("{seen} failures read"), false);
+            if after.is_none() {
+                break;
+            }
+            query.after = after;
         }
     }
+    progress(&format!("{seen} failures read"), true);
     let mut counted: Vec<_> = counts.into_iter().collect();
     counted.sort_by_key(|(_, count)| std::cmp::Reverse(count.times));
     counted.truncate(most);

@@ -3,11 +3,10 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run -p local` applies the same files |
-//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`doctor`], [`restore`] | one for each subcommand |
+//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`ops`], [`doctor`], [`restore`] | one for each subcommand |
 //! | [`egress`] | from which addresses Salesforce is called, for the doctor |
 //! | [`lambda`] | one call of a function of the deployment |
 //! | [`probe`] | an app's configuration, asked of Salesforce without a user |
-//! | [`ops_link`] | a one-time link to the operators' page |
 //! | [`deployment`] | which deployment is operated, and its secrets |
 //! | [`scan`] | a whole table, page by page |
 //! | [`report`] | what a command says, for people and machines |
@@ -21,7 +20,7 @@ pub mod failures;
 pub mod key;
 pub mod keyring;
 pub mod lambda;
-mod ops;
+pub mod ops;
 pub mod probe;
 pub mod product_file;
 pub mod report;

@@ -14,7 +14,7 @@ use latchkey::{
     deployment::{Deployment, SecretsManager},
     doctor,
     egress::Egress,
-    failures, key, keyring, ops_link,
+    failures, key, keyring, ops,
     probe::Probe,
     report::{CommandError, Report},
     restore,
@@ -27,7 +27,8 @@ Exit codes:
   0  done, and as it should be
   1  could not be done; standard error says why and what to do
   2  the command was not understood
-  3  done, and something was found that is to be put right (app check, app rotate-secret status, doctor)
+  3  done, and something was found that is to be put right (app check, app rotate-secret status, apply,
+     doctor, restore)
 import has its own: latchkey import --help";
 
 #[derive(Debug, Parser)]
@@ -57,6 +58,9 @@ enum Command {
         /// Only check the files
         #[arg(long)]
         check: bool,
+        /// End the API keys of products that have no file; their connections stay
+        #[arg(long)]
+        prune: bool,
     },
     /// Bring the refresh tokens that a product holds, row by row; run again to go on where it stopped
     Import(import::Import),
@@ -136,6 +140,8 @@ enum AppCommand {
         product: ProductId,
         /// The app
         app: AppId,
+        #[command(flatten)]
+        at: At,
     },
     /// Store the app's consumer secret, from standard input
     SetSecret {
@@ -156,18 +162,28 @@ enum AppCommand {
         product: ProductId,
         /// The app
         app: AppId,
+        #[command(flatten)]
+        at: At,
     },
+}
+
+/// Where Salesforce is asked beside the app's own login hosts.
+#[derive(Debug, clap::Args)]
+struct At {
+    /// The My Domain of an org to ask at too, as acme.my.salesforce.com; repeat it
+    #[arg(long = "host")]
+    hosts: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 enum Step {
-    /// Put the next secret, from standard input, beside the current one
+    /// Put the next secret, from standard input, beside the current one, if no other stands there
     Stage,
     /// Ask Salesforce which of them it takes
     Status,
     /// Make the next one the current one, if Salesforce takes it
     Finish,
-    /// Drop the next one
+    /// Drop the next one; after finish, go back to the one before. Salesforce is asked first
     BackOut,
 }
 
@@ -242,9 +258,9 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<Report, CommandError> {
     let Arguments { deployment, dry_run, products, command, .. } = arguments;
     match command {
-        Command::Apply { folder, check: true } => apply::check(&folder.unwrap_or(products)),
-        Command::Apply { folder, check: false } => {
-            apply::run(&folder.unwrap_or(products), &deployment.store()?, dry_run).await
+        Command::Apply { folder, check: true, .. } => apply::check(&folder.unwrap_or(products)),
+        Command::Apply { folder, prune, .. } => {
+            apply::run(&folder.unwrap_or(products), &deployment.store()?, prune, dry_run).await
         }
         Command::Key(KeyCommand::Create { product, id }) => {
             key::create(&products, &product, id.as_deref(), dry_run)
@@ -260,12 +276,11 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             keyring::rotate(&SecretsManager::from_env()?, deployment.keyring()?, dry_run).await
         }
         Command::Failures(FailuresCommand::Top { hours, most }) => {
-            failures::top(&deployment.store()?, deployment.table()?, now(), hours, most).await
+            failures::top(&deployment.store()?, now(), hours, most).await
         }
         Command::Ops(OpsCommand::Link { product }) => {
-            let url =
-                ops_link(&deployment.store()?, deployment.public_url()?.origin(), product, now()).await?;
-            Ok(Report::good(&url, serde_json::json!({ "url": url })))
+            let public_url = deployment.public_url()?;
+            ops::link(&deployment.store()?, public_url.origin(), product, now(), dry_run).await
         }
         Command::Doctor { addresses, allowed } => {
             let egress = Egress { addresses, allowed };
@@ -275,11 +290,13 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             let restore = restore::Restore {
                 from: &from,
                 into: deployment.table()?,
-                fallback_into: fallback_from.is_some().then(|| deployment.fallback_table()).transpose()?,
-                fallback_from: fallback_from.as_deref(),
+                fallback: fallback_from
+                    .as_deref()
+                    .map(|from| deployment.fallback_table().map(|into| (from, into)))
+                    .transpose()?,
                 per_minute,
             };
-            restore::run(deployment.store()?.client(), &restore, now(), dry_run).await
+            restore::run(deployment.store()?.client(), &restore, now, dry_run).await
         }
         Command::Completions { .. } | Command::Import(_) => Err("main has done it".into()),
     }
@@ -291,19 +308,19 @@ async fn run_app(
     command: AppCommand,
 ) -> Result<Report, CommandError> {
     let (store, secrets) = (deployment.store()?, SecretsManager::from_env()?);
-    let probe = Probe::new(Http::new(), Hosts::salesforce());
+    let probe = |at: At| Probe::new(Http::new(), Hosts::salesforce()).and_at(&at.hosts);
     match command {
-        AppCommand::Check { product, app } => {
+        AppCommand::Check { product, app, at } => {
             let callback = deployment.public_url()?.callback();
-            app::check(&Subject::of(&store, &product, &app).await?, &probe, &secrets, &callback).await
+            app::check(&Subject::of(&store, &product, &app).await?, &probe(at)?, &secrets, &callback).await
         }
         AppCommand::SetSecret { product, app, replace } => {
             let subject = Subject::of(&store, &product, &app).await?;
             app::set_secret(&subject, &app::from_stdin()?, &secrets, replace, dry_run).await
         }
-        AppCommand::RotateSecret { step, product, app } => {
+        AppCommand::RotateSecret { step, product, app, at } => {
             let subject = Subject::of(&store, &product, &app).await?;
-            app::rotate(&subject, step.rotation()?, &probe, &secrets, dry_run).await
+            app::rotate(&subject, step.rotation()?, &probe(at)?, &secrets, dry_run).await
         }
     }
 }

@@ -4,7 +4,7 @@
 use domain::{App, AppKind, Environment, secret::ConsumerSecret};
 use http::header;
 use salesforce::{
-    Hosts, Http, LoginHost,
+    HostRefused, Hosts, Http, LoginHost,
     authorize::{AuthorizeRequest, authorize_url},
 };
 use serde::Serialize;
@@ -16,7 +16,7 @@ const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 /// What Salesforce says of one setting.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Which setting: `consumer_key`, `callback_url`, `pkce`, `secret`, `next_secret`.
+    /// Which setting: `login_hosts`, `consumer_key`, `callback_url`, `pkce`, `secret`, `next_secret`, `previous_secret`.
     pub setting: &'static str,
     /// At which login host.
     pub host: String,
@@ -24,6 +24,13 @@ pub struct Finding {
     pub verdict: Verdict,
     /// What was seen, and what to do about it.
     pub why: String,
+}
+
+impl Finding {
+    /// Where, and what was seen.
+    pub fn told(&self) -> String {
+        format!("{}: {}", self.host, self.why)
+    }
 }
 
 /// Whether a setting is right.
@@ -41,10 +48,11 @@ pub enum Verdict {
 }
 
 /// Asks Salesforce.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Probe {
     http: Http,
     hosts: Hosts,
+    my_domains: Vec<LoginHost>,
 }
 
 /// What an endpoint answered.
@@ -60,10 +68,19 @@ enum Said {
 impl Probe {
     /// A probe that asks these hosts through this client.
     pub fn new(http: Http, hosts: Hosts) -> Self {
-        Self { http, hosts }
+        Self { http, hosts, my_domains: Vec::new() }
     }
 
-    /// Everything that is configured of an app, at each of its login hosts that is the same for every org.
+    /// Asks at these My Domains too: the hosts of orgs, as a person types them.
+    pub fn and_at(mut self, my_domains: &[String]) -> Result<Self, HostRefused> {
+        for typed in my_domains {
+            self.my_domains.push(self.hosts.my_domain(typed)?);
+        }
+        Ok(self)
+    }
+
+    /// Everything that is configured of an app, at each of its login hosts that is the same for every org. Never
+    /// nothing: where there is no host to ask, that is the finding.
     pub async fn app(
         &self,
         app: &App,
@@ -71,16 +88,16 @@ impl Probe {
         secrets: &[(&'static str, ConsumerSecret)],
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for host in app.login_hosts.iter().filter_map(|environment| self.host(*environment)) {
+        for host in self.login_hosts(app) {
             self.registration(&host, app, callback, &mut findings).await;
             for (setting, secret) in secrets {
                 findings.push(self.secret(&host, app, setting, secret).await);
             }
         }
-        findings
+        or_nowhere(findings)
     }
 
-    /// The login hosts that a secret is tried at.
+    /// What each of those hosts says of a secret. Never nothing, as with [`Probe::app`].
     pub async fn secret_everywhere(
         &self,
         app: &App,
@@ -88,19 +105,20 @@ impl Probe {
         secret: &ConsumerSecret,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for host in app.login_hosts.iter().filter_map(|environment| self.host(*environment)) {
+        for host in self.login_hosts(app) {
             findings.push(self.secret(&host, app, setting, secret).await);
         }
-        findings
+        or_nowhere(findings)
     }
 
-    /// An org's own host is none of the app's.
-    fn host(&self, environment: Environment) -> Option<LoginHost> {
-        match environment {
+    /// An org's own host is none of the app's: it is asked where it was named.
+    fn login_hosts(&self, app: &App) -> Vec<LoginHost> {
+        let common = app.login_hosts.iter().filter_map(|environment| match environment {
             Environment::Production => Some(self.hosts.production()),
             Environment::Sandbox => Some(self.hosts.sandbox()),
             Environment::MyDomain => None,
-        }
+        });
+        common.chain(self.my_domains.iter().cloned()).collect()
     }
 
     /// Consumer key, callback URL and PKCE: in this order Salesforce looks at them.
@@ -251,6 +269,20 @@ impl Probe {
         let bare = text.trim().trim_start_matches("<pre>").trim_end_matches("</pre>").trim();
         if bare.starts_with("error=") { error_in(bare) } else { Said::Nothing }
     }
+}
+
+fn or_nowhere(mut findings: Vec<Finding>) -> Vec<Finding> {
+    if findings.is_empty() {
+        findings.push(Finding {
+            setting: "login_hosts",
+            host: "none".into(),
+            verdict: Verdict::Unknown,
+            why: "the app has no login host that is the same for every org: name the My Domain of one, as --host \
+                  acme.my.salesforce.com"
+                .into(),
+        });
+    }
+    findings
 }
 
 fn error_in(query: &str) -> Said {

@@ -1,15 +1,24 @@
 //! A backup brought back. It holds refresh tokens that were spent since, and sending a spent one can end its grant: so
-//! no connection is refreshed in the ordinary way after it. Each stands as one whose refresh was never answered: its
-//! access token is served while it works, then its refresh token is sent once, by the recovery of `shared/refresh`,
-//! after which it is either active or asks to be authorized anew. What the live table has is newer, and stays.
+//! refreshing is off for each connection from the write that brings it. It stands as one whose refresh was never answered:
+//! its access token is served while it works, nobody sends in the ordinary way, and its refresh token is sent once, by the
+//! recovery of `shared/refresh`, after which it is either active or asks to be authorized anew.
+//!
+//! An answer that waited in the fallback when the backup was made is laid on its connection in the same write, unless the
+//! live fallback has it: then the sweep stores it. The live fallback is not written: what the sweep finds there it stores as
+//! good, and an answer of the backup's may be spent too.
+//!
+//! What the live table has is newer, and stays. What was withdrawn stays withdrawn: only what lasts is brought.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::{
-    Client, error::DisplayErrorContext, operation::put_item::PutItemError, types::AttributeValue,
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    types::AttributeValue,
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
+use store::{Renewed, Waiting};
 
 use crate::{
     report::{CommandError, Report},
@@ -23,10 +32,8 @@ pub struct Restore<'a> {
     pub from: &'a str,
     /// The live table.
     pub into: &'a str,
-    /// The restored copy of the fallback, if there is one.
-    pub fallback_from: Option<&'a str>,
-    /// The live fallback.
-    pub fallback_into: Option<&'a str>,
+    /// The restored copy of the fallback and the live one, if there is a copy.
+    pub fallback: Option<(&'a str, &'a str)>,
     /// How many connections the sweep takes up a minute: Salesforce counts logins.
     pub per_minute: u32,
 }
@@ -38,10 +45,12 @@ enum Fate {
     Brought,
     /// Written as a connection whose last answer is not known.
     Unknown,
-    /// Passing by nature: sessions out at Salesforce, attempts, counters.
+    /// What passes, what may have been withdrawn since, and what the stream makes anew.
     Left,
     /// The live table has it.
     Kept,
+    /// Left, since this command does not know what it is.
+    Unfamiliar,
 }
 
 impl Fate {
@@ -51,112 +60,296 @@ impl Fate {
             Self::Unknown => "refresh_unknown",
             Self::Left => "left",
             Self::Kept => "kept",
+            Self::Unfamiliar => "unfamiliar, left",
         }
     }
 }
+
+/// The kinds of items that last, by how their partition keys begin.
+const BROUGHT: [&str; 4] = ["CONNECTION", "FAILURE", "HISTORY", "IMPORT"];
+
+/// The kinds that do not, with the reason in `docs/deploy.md`.
+const LEFT: [&str; 13] = [
+    "ATTEMPT",
+    "NEEDY",
+    "OPEN",
+    "OPSLINK",
+    "OPSSESSION",
+    "PRODUCT",
+    "PRODUCTS",
+    "REPORT",
+    "SESSION",
+    "STRAY",
+    "TALLIED",
+    "TALLY",
+    "WAVE",
+];
+
+/// What an answer in the fallback is counted as.
+const ANSWER: &str = "FALLBACK";
 
 /// Brings back what the live table does not have. Run again, it goes on.
 pub async fn run(
     client: &Client,
     restore: &Restore<'_>,
-    now: Timestamp,
+    now: impl Fn() -> Timestamp,
     dry_run: bool,
 ) -> Result<Report, CommandError> {
     if restore.from == restore.into {
         return Err("--from is the live table: restore the backup into a table of its own first".into());
     }
-    // The fallback first: what waits in it is newer than what the table's copy holds, and a recovery looks there.
-    if let (Some(from), Some(into)) = (restore.fallback_from, restore.fallback_into) {
-        let mut scan = Scan::new(client, from, "");
-        while let Some(items) = scan.next().await? {
-            for item in items.into_iter().filter(|_| !dry_run) {
-                put_if_absent(client, into, item).await?;
-            }
-        }
+    let live = Live { client, table: restore.into };
+    let mut answers = Answers::default();
+    if let Some((from, into)) = restore.fallback {
+        answers.waiting = waiting(client, from).await?;
+        answers.live = waiting(client, into).await?.into_keys().collect();
     }
     let mut fates: BTreeMap<(String, Fate), u64> = BTreeMap::new();
-    let mut marked = 0;
+    let (mut marked, mut missing) = (0, Vec::new());
     let mut scan = Scan::new(client, restore.from, "");
     while let Some(items) = scan.next().await? {
-        for mut item in items {
+        for item in items {
             let kind = kind(&item);
-            let mut fate = fate(&kind, &item);
-            if fate == Fate::Unknown {
-                let wait = i64::from(marked / restore.per_minute.max(1)) * 60;
-                stand_unanswered(&mut item, now, now + SignedDuration::from_secs(wait));
+            let fate = fate(&kind, &item);
+            if kind == "PRODUCT" && !live.has(&item).await? {
+                missing.push(text(&item, "pk").trim_start_matches("PRODUCT#").to_owned());
             }
-            if fate != Fate::Left && !dry_run && !put_if_absent(client, restore.into, item).await? {
-                fate = Fate::Kept;
-            }
-            marked += u32::from(fate == Fate::Unknown);
-            *fates.entry((kind, fate)).or_default() += 1;
+            let is_new = match fate {
+                Fate::Unknown => {
+                    let wait = i64::from(marked / restore.per_minute.max(1)) * 60;
+                    let (answer, at) = (answers.take_for(&item), now());
+                    let due = at + SignedDuration::from_secs(wait);
+                    let unanswered = Unanswered::new(&item, answer.as_ref(), at, due);
+                    let is_new = dry_run || live.put_if_absent(unanswered.on(item.clone())).await?;
+                    let laid = answer.is_some() && (is_new || live.lay_on(&item, &unanswered).await?);
+                    if answer.is_some() {
+                        let fate = if laid { Fate::Brought } else { Fate::Left };
+                        *fates.entry((ANSWER.into(), fate)).or_default() += 1;
+                    }
+                    marked += u32::from(is_new || laid);
+                    is_new
+                }
+                Fate::Brought => dry_run || live.put_if_absent(item).await?,
+                Fate::Left | Fate::Kept | Fate::Unfamiliar => true,
+            };
+            *fates.entry((kind, if is_new { fate } else { Fate::Kept })).or_default() += 1;
         }
         progress(&format!("{marked} connections to be recovered"), false);
     }
-    let lines: Vec<String> =
+    if !answers.waiting.is_empty() {
+        *fates.entry((ANSWER.into(), Fate::Left)).or_default() += answers.waiting.len() as u64;
+    }
+    Ok(told(&fates, &missing, marked.div_ceil(restore.per_minute.max(1)), marked, dry_run))
+}
+
+fn told(
+    fates: &BTreeMap<(String, Fate), u64>,
+    missing: &[String],
+    minutes: u32,
+    marked: u32,
+    dry_run: bool,
+) -> Report {
+    let mut lines: Vec<String> =
         fates.iter().map(|((kind, fate), count)| format!("{count:>8}  {:<16} {kind}", fate.word())).collect();
     let counts: Vec<_> = fates
         .iter()
         .map(|((kind, fate), count)| json!({ "kind": kind, "fate": fate.word(), "count": count }))
         .collect();
-    let minutes = marked.div_ceil(restore.per_minute.max(1));
-    let end = if dry_run {
+    lines.push(if dry_run {
         "Nothing was written: a dry run. (What the live table has is not counted.)".to_owned()
     } else {
         format!("The sweep takes up {marked} connections over the next {minutes} minutes.")
-    };
-    Ok(Report::good(format!("{}\n{end}", lines.join("\n")), json!({ "written": !dry_run, "items": counts })))
+    });
+    if !missing.is_empty() {
+        lines.push(format!(
+            "The live table has no product {}: nothing of it works until its file is applied (latchkey apply).",
+            missing.join(", ")
+        ));
+    }
+    Report {
+        text: lines.join("\n"),
+        wrong: !missing.is_empty() || fates.keys().any(|(_, fate)| *fate == Fate::Unfamiliar),
+        json: json!({ "written": !dry_run, "items": counts, "products_missing": missing }),
+    }
+}
+
+fn text<'a>(item: &'a Item, name: &str) -> &'a str {
+    item.get(name).and_then(|value| value.as_s().ok()).map_or("", String::as_str)
 }
 
 fn kind(item: &Item) -> String {
-    let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).map_or("", String::as_str);
-    pk.split('#').next().unwrap_or_default().to_owned()
+    text(item, "pk").split('#').next().unwrap_or_default().to_owned()
 }
 
 fn fate(kind: &str, item: &Item) -> Fate {
-    let state = item.get("state").and_then(|state| state.as_s().ok()).map_or("", String::as_str);
-    match (kind, state) {
+    match (kind, text(item, "state")) {
         ("CONNECTION", "active" | "blocked" | "refresh_unknown") if item.contains_key("refresh_token") => {
             Fate::Unknown
         }
-        ("ATTEMPT" | "SESSION" | "REPORT" | "STRAY", _) => Fate::Left,
-        _ => Fate::Brought,
+        _ if BROUGHT.contains(&kind) => Fate::Brought,
+        _ if LEFT.contains(&kind) => Fate::Left,
+        _ => Fate::Unfamiliar,
     }
 }
 
-/// As `shared/store/src/leases.rs` leaves a refresh that was begun and never answered, its recovery still to come.
-fn stand_unanswered(item: &mut Item, now: Timestamp, due: Timestamp) {
-    let millis = |at: Timestamp| AttributeValue::N(at.as_millisecond().to_string());
-    for gone in ["lease_until", "lease_holder", "recovered_at", "paused_until", "paused_for", "failure"] {
-        item.remove(gone);
-    }
-    let id = item.get("id").and_then(|id| id.as_s().ok()).cloned().unwrap_or_default();
-    item.insert("state".into(), AttributeValue::S("refresh_unknown".into()));
-    item.insert("since".into(), millis(now));
-    item.insert("began_at".into(), millis(now));
-    if let Some(epoch) = item.get("epoch").cloned() {
-        item.insert("began_epoch".into(), epoch);
-    }
-    item.insert("due_shard".into(), AttributeValue::S(store::keys::due_shard(&id)));
-    item.insert("due_at".into(), millis(due));
+/// What a connection says as `shared/store/src/leases.rs` leaves a refresh that was begun and never answered, its
+/// recovery still to come.
+struct Unanswered {
+    set: Vec<(&'static str, AttributeValue)>,
+    gone: Vec<&'static str>,
 }
 
-/// Whether it was written.
-async fn put_if_absent(client: &Client, table: &str, item: Item) -> Result<bool, CommandError> {
-    let put = client
-        .put_item()
-        .table_name(table)
-        .set_item(Some(item))
-        .condition_expression("attribute_not_exists(pk)")
-        .send()
-        .await;
-    match put {
-        Ok(_) => Ok(true),
-        Err(error)
-            if error.as_service_error().is_some_and(PutItemError::is_conditional_check_failed_exception) =>
-        {
-            Ok(false)
+impl Unanswered {
+    /// `began_at` is now, so that no recovery is sent for [`store::leases::RECOVERY_AFTER`] from here.
+    fn new(item: &Item, answer: Option<&Renewed>, now: Timestamp, due: Timestamp) -> Self {
+        let millis = |at: Timestamp| AttributeValue::N(at.as_millisecond().to_string());
+        let mut set = answer.map(Renewed::attributes).unwrap_or_default();
+        set.retain(|(name, _)| *name != "due_at");
+        set.extend([
+            ("state", AttributeValue::S("refresh_unknown".into())),
+            ("since", millis(now)),
+            ("began_at", millis(now)),
+            ("due_shard", AttributeValue::S(store::keys::due_shard(text(item, "id")))),
+            ("due_at", millis(due)),
+        ]);
+        set.extend(item.get("epoch").map(|epoch| ("began_epoch", epoch.clone())));
+        let mut gone = vec!["lease_until", "lease_holder", "paused_until", "paused_for", "failure"];
+        if answer.is_some() {
+            // A recovery that was under way was one of the token before. Without an answer its mark stays: there is no
+            // second.
+            gone.push("recovered_at");
         }
-        Err(error) => Err(format!("table {table}: {}", DisplayErrorContext(error)).into()),
+        Self { set, gone }
+    }
+
+    fn on(&self, mut item: Item) -> Item {
+        item.retain(|name, _| !self.gone.contains(&name.as_str()));
+        item.extend(self.set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
+        item
+    }
+}
+
+/// An answer's keys: its connection, and the refresh token that was answered.
+type Answered = (String, String);
+
+/// What waits in a fallback.
+async fn waiting(client: &Client, table: &str) -> Result<HashMap<Answered, Waiting>, CommandError> {
+    let mut all = HashMap::new();
+    let mut scan = Scan::new(client, table, "");
+    while let Some(items) = scan.next().await? {
+        for item in items {
+            let key = (text(&item, "pk").to_owned(), text(&item, "sk").to_owned());
+            all.insert(key, serde_dynamo::from_item(item)?);
+        }
+    }
+    Ok(all)
+}
+
+/// What waits in the fallback's copy, and which of it waits in the live one too.
+#[derive(Default)]
+struct Answers {
+    waiting: HashMap<Answered, Waiting>,
+    live: HashSet<Answered>,
+}
+
+impl Answers {
+    /// The answer to the refresh token that the item holds, if it is newer than what the item has. Any other is of a
+    /// connection that has moved on: laid on it, it would bring a spent token back.
+    fn take_for(&mut self, item: &Item) -> Option<Renewed> {
+        let key = (text(item, "pk").to_owned(), format!("AFTER#{}", text(item, "refresh_fingerprint")));
+        let issued_at: i64 = item.get("issued_at")?.as_n().ok()?.parse().ok()?;
+        let waiting = self.waiting.get(&key)?;
+        let is_newer = issued_at < waiting.renewed.issued_at.as_millisecond();
+        // Laid here as well, what the live fallback has would soon be superseded there, and revoked.
+        if waiting.superseded || !is_newer || self.live.contains(&key) {
+            return None;
+        }
+        self.waiting.remove(&key).map(|waiting| waiting.renewed)
+    }
+}
+
+/// The live table.
+struct Live<'a> {
+    client: &'a Client,
+    table: &'a str,
+}
+
+impl Live<'_> {
+    fn failed(&self, error: impl std::error::Error) -> CommandError {
+        format!("table {}: {}", self.table, DisplayErrorContext(error)).into()
+    }
+
+    async fn has(&self, item: &Item) -> Result<bool, CommandError> {
+        let get = self.client.get_item().table_name(self.table).set_key(Some(key(item)));
+        Ok(get.send().await.map_err(|error| self.failed(error))?.item.is_some())
+    }
+
+    /// Whether it was written.
+    async fn put_if_absent(&self, item: Item) -> Result<bool, CommandError> {
+        let put = self.client.put_item().table_name(self.table).set_item(Some(item));
+        self.written(put.condition_expression("attribute_not_exists(pk)").send().await)
+    }
+
+    /// Whether a write's condition held.
+    fn written<T, E>(&self, sent: Result<T, SdkError<E>>) -> Result<bool, CommandError>
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        match sent {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Lays an answer on the live connection, where that still waits for it: the fallback alone was lost.
+    async fn lay_on(&self, copy: &Item, unanswered: &Unanswered) -> Result<bool, CommandError> {
+        let sets: Vec<String> = unanswered.set.iter().map(|(name, _)| format!("#{name} = :{name}")).collect();
+        let mut update = self
+            .client
+            .update_item()
+            .table_name(self.table)
+            .set_key(Some(key(copy)))
+            .update_expression(format!("SET {}", sets.join(", ")))
+            .condition_expression(
+                "#state = :state AND refresh_fingerprint = :sent AND attribute_not_exists(recovered_at)",
+            )
+            .expression_attribute_values(
+                ":sent",
+                AttributeValue::S(text(copy, "refresh_fingerprint").into()),
+            );
+        for (name, value) in &unanswered.set {
+            update = update
+                .expression_attribute_names(format!("#{name}"), *name)
+                .expression_attribute_values(format!(":{name}"), value.clone());
+        }
+        self.written(update.send().await)
+    }
+}
+
+fn key(item: &Item) -> Item {
+    ["pk", "sk"].map(|name| (name.to_owned(), AttributeValue::S(text(item, name).into()))).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_every_kind_that_the_table_has_it_is_decided_and_documented_what_becomes_of_it() {
+        let readme = include_str!("../../../shared/store/README.md");
+        let kinds: Vec<&str> = readme
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split(" | `").nth(1)?.split('#').next())
+            .filter(|kind| kind.bytes().all(|byte| byte.is_ascii_uppercase()))
+            .collect();
+        assert!(kinds.len() > 12, "{kinds:?}");
+        let documented = include_str!("../../../docs/deploy.md");
+        for kind in kinds {
+            assert_ne!(fate(kind, &Item::new()), Fate::Unfamiliar, "{kind}");
+        }
+        for kind in BROUGHT.iter().chain(&LEFT) {
+            assert!(documented.contains(&format!("`{kind}`")), "{kind}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use domain::{App, secret::ConsumerSecret};
+use domain::{App, Environment, secret::ConsumerSecret};
 use latchkey::{
     app::{self, Rotation, Subject},
     deployment::SecretsManager,
@@ -129,6 +129,11 @@ struct Rotating {
 
 impl Rotating {
     async fn begin() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With what `change` makes of each app in the product files.
+    async fn with(change: impl Fn(&mut App)) -> Self {
         let asked = asked("sync", |_| {}).await;
         let (secrets, dynamodb) =
             (world::secrets::SecretsManager::start().await, DynamoDb::start(None).await);
@@ -141,7 +146,8 @@ impl Rotating {
         let store = Store::new(aws.dynamodb_client(), "latchkey");
         store.create_table().await.expect("a table");
         let folder = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../products"));
-        for product in latchkey::read_products(folder).expect("good files") {
+        for mut product in latchkey::read_products(folder).expect("good files") {
+            product.apps.iter_mut().for_each(&change);
             store.put_product(&product).await.expect("the table can be written");
         }
         let subject =
@@ -183,7 +189,7 @@ async fn a_secret_is_rotated_without_a_gap_and_salesforce_has_the_last_word() {
 
     rotating.switch("next-secret");
     let too_late = rotating.step(Rotation::BackOut).await.expect_err("Salesforce has switched");
-    assert!(too_late.contains("refuses the current"), "{too_late}");
+    assert!(too_late.contains("the way is on, with finish"), "{too_late}");
     let done = rotating.step(Rotation::Finish).await.expect("Salesforce takes it");
     assert!(!done.contains("next-secret"), "{done}");
     assert_eq!(rotating.held().await, ("next-secret".into(), None));
@@ -204,6 +210,80 @@ async fn a_rotation_is_backed_out_while_salesforce_takes_the_current_secret() {
         .await
         .expect("asked");
     assert!(!report.wrong, "{}", report.text);
+}
+
+#[tokio::test]
+async fn a_next_secret_that_salesforce_may_use_already_is_not_written_over() {
+    let rotating = Rotating::begin().await;
+    let held = (consumer_secret(&rotating.asked.app), Some("next-secret".to_owned()));
+    rotating.step(Rotation::Stage(ConsumerSecret::new("next-secret"))).await.expect("staged");
+
+    let other = rotating.step(Rotation::Stage(ConsumerSecret::new("another"))).await.expect_err("one stands");
+    assert!(other.contains("finish") && other.contains("back-out"), "{other}");
+    assert_eq!(rotating.held().await, held);
+    rotating.step(Rotation::Stage(ConsumerSecret::new("next-secret"))).await.expect("the same, again");
+    assert_eq!(rotating.held().await, held);
+}
+
+#[tokio::test]
+async fn nothing_is_dropped_while_salesforce_cannot_be_asked() {
+    let rotating = Rotating::begin().await;
+    let held = (consumer_secret(&rotating.asked.app), Some("next-secret".to_owned()));
+    rotating.step(Rotation::Stage(ConsumerSecret::new("next-secret"))).await.expect("staged");
+    rotating.asked.salesforce.set_unreachable(true);
+    for step in [Rotation::BackOut, Rotation::Finish] {
+        let unknown = rotating.step(step).await.expect_err("not known");
+        assert!(unknown.contains("stays"), "{unknown}");
+        assert_eq!(rotating.held().await, held);
+    }
+}
+
+#[tokio::test]
+async fn after_finish_the_way_back_is_open_where_salesforce_takes_the_previous_secret() {
+    let rotating = Rotating::begin().await;
+    let first = consumer_secret(&rotating.asked.app);
+    rotating.step(Rotation::Stage(ConsumerSecret::new("next-secret"))).await.expect("staged");
+    rotating.switch("next-secret");
+    rotating.step(Rotation::Finish).await.expect("Salesforce takes it");
+
+    let too_soon = rotating.step(Rotation::BackOut).await.expect_err("Salesforce has the new one alone");
+    assert!(too_soon.contains("the current secret stays"), "{too_soon}");
+    assert_eq!(rotating.held().await, ("next-secret".into(), None), "functions try no previous one");
+
+    rotating.switch(&first);
+    rotating.step(Rotation::BackOut).await.expect("Salesforce has gone back");
+    assert_eq!(rotating.held().await, (first.clone(), None));
+    rotating.switch("next-secret");
+    rotating.step(Rotation::BackOut).await.expect("and on again");
+    assert_eq!(rotating.held().await, ("next-secret".into(), None));
+
+    rotating.step(Rotation::Stage(ConsumerSecret::new("third"))).await.expect("staged");
+    rotating.step(Rotation::BackOut).await.expect("dropped");
+    let nothing = rotating.step(Rotation::BackOut).await.expect("no more to go back to");
+    assert!(nothing.contains("no previous"), "{nothing}");
+}
+
+#[tokio::test]
+async fn an_app_of_my_domains_alone_is_asked_at_the_org_that_is_named() {
+    let mut rotating = Rotating::with(|app| app.login_hosts = vec![Environment::MyDomain]).await;
+    rotating.asked.salesforce.install("acme", &rotating.asked.app.consumer_key).expect("it can be installed");
+    let check = async |rotating: &Rotating| {
+        let asked = app::check(&rotating.subject, &rotating.asked.probe, &rotating.manager, CALLBACK).await;
+        asked.expect("it ends")
+    };
+    rotating.step(Rotation::Stage(ConsumerSecret::new("next-secret"))).await.expect("staged");
+    rotating.switch("next-secret");
+    let nowhere = check(&rotating).await;
+    assert!(nowhere.wrong && nowhere.text.contains("--host"), "{}", nowhere.text);
+    let unasked = rotating.step(Rotation::Finish).await.expect_err("nobody was asked");
+    assert!(unasked.contains("--host"), "{unasked}");
+
+    let org = url::Url::parse(&rotating.asked.salesforce.my_domain("acme")).expect("an address");
+    let host = org.host_str().expect("a host").to_owned();
+    rotating.asked.probe = rotating.asked.probe.clone().and_at(&[host]).expect("an org's host");
+    rotating.step(Rotation::Finish).await.expect("the org takes it");
+    let asked = check(&rotating).await;
+    assert!(!asked.wrong, "{}", asked.text);
 }
 
 #[tokio::test]

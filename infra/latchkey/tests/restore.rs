@@ -1,15 +1,23 @@
-//! A backup brought back with `latchkey restore`, told as stories: what it holds may have been spent since.
+//! A backup brought back with `latchkey restore`, told as stories: what it holds may have been spent or withdrawn since.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
+use domain::ConnectionId;
 use jiff::SignedDuration;
 use journeys::Story;
-use latchkey::restore::{self, Restore};
-use local::stack::TABLE;
-use store::Store;
+use latchkey::{
+    report::Report,
+    restore::{self, Restore},
+};
+use local::stack::{FALLBACK, TABLE};
+use store::{Fallback, Renewed, Store, Waiting};
+use world::dynamodb::{Fault, Which};
+
+type Item = HashMap<String, AttributeValue>;
 
 const COPY: &str = "latchkey-restored";
+const FALLBACK_COPY: &str = "latchkey-fallback-restored";
 
 /// Longer than an access token lives.
 const STALE: SignedDuration = SignedDuration::from_mins(20);
@@ -18,44 +26,102 @@ fn client(story: &Story) -> Client {
     story.stack.store.client().clone()
 }
 
-/// What the table holds.
-async fn items(client: &Client) -> Vec<HashMap<String, AttributeValue>> {
-    let read = client.scan().table_name(TABLE).send().await.expect("the table can be read");
+/// What a table holds.
+async fn items(client: &Client, table: &str) -> Vec<Item> {
+    let read = client.scan().table_name(table).send().await.expect("the table can be read");
     read.items.unwrap_or_default()
 }
 
-/// The table as a backup of now holds it.
+async fn put(client: &Client, table: &str, item: Item) {
+    client.put_item().table_name(table).set_item(Some(item)).send().await.expect("the table can be written");
+}
+
+/// Deletes what begins so.
+async fn lose(client: &Client, table: &str, prefix: &str) {
+    let lost = items(client, table).await;
+    for mut item in lost.into_iter().filter(|item| item["pk"].as_s().is_ok_and(|pk| pk.starts_with(prefix))) {
+        item.retain(|name, _| matches!(name.as_str(), "pk" | "sk"));
+        let gone = client.delete_item().table_name(table).set_key(Some(item));
+        gone.send().await.expect("the table can be written");
+    }
+}
+
+/// Both tables as a backup of now holds them.
 async fn back_up(story: &Story) {
     let client = client(story);
     Store::new(client.clone(), COPY).create_table().await.expect("a table");
-    for item in items(&client).await {
-        client
-            .put_item()
-            .table_name(COPY)
-            .set_item(Some(item))
-            .send()
-            .await
-            .expect("the copy can be written");
+    Fallback::new(client.clone(), FALLBACK_COPY).create_table().await.expect("a table");
+    for (from, into) in [(TABLE, COPY), (FALLBACK, FALLBACK_COPY)] {
+        for item in items(&client, from).await {
+            put(&client, into, item).await;
+        }
     }
+}
+
+/// The backup is brought back.
+async fn restored(story: &Story) -> Report {
+    try_restore(story).await.expect("restored")
+}
+
+async fn try_restore(story: &Story) -> Result<Report, latchkey::report::CommandError> {
+    let restore =
+        Restore { from: COPY, into: TABLE, fallback: Some((FALLBACK_COPY, FALLBACK)), per_minute: 50 };
+    let clock = story.stack.clock.clone();
+    restore::run(&client(story), &restore, || clock.now(), false).await
 }
 
 /// The connections of the live table are lost; the backup is brought back.
 async fn lose_and_restore(story: &Story) {
-    let client = client(story);
-    for mut item in
-        items(&client).await.into_iter().filter(|item| item["sk"].as_s().is_ok_and(|sk| sk == "CONNECTION"))
-    {
-        let (pk, sk) = (item.remove("pk"), item.remove("sk"));
-        let gone = client
-            .delete_item()
-            .table_name(TABLE)
-            .set_key(Some([("pk".into(), pk.expect("a key")), ("sk".into(), sk.expect("a key"))].into()));
-        gone.send().await.expect("the table can be written");
-    }
-    let restore =
-        Restore { from: COPY, into: TABLE, fallback_from: None, fallback_into: None, per_minute: 50 };
-    let done = restore::run(&client, &restore, story.stack.clock.now(), false).await.expect("restored");
+    lose(&client(story), TABLE, "CONNECTION#").await;
+    let done = restored(story).await;
     assert!(done.text.contains("1  refresh_unknown  CONNECTION"), "{}", done.text);
+}
+
+/// A connection's item, and its key.
+async fn item(story: &Story, connection: &str) -> Item {
+    let all = items(&client(story), TABLE).await;
+    let pk = AttributeValue::S(format!("CONNECTION#{connection}"));
+    all.into_iter().find(|item| item["pk"] == pk).expect("the connection")
+}
+
+/// The connection is refreshed, and the table did not take it: as it is left then, the answer in the fallback.
+async fn answer_waits(story: &Story, connection: &str) -> Item {
+    let (client, id) = (client(story), connection.parse::<ConnectionId>().expect("an id"));
+    let mut before = item(story, connection).await;
+    story.pass(STALE);
+    assert_eq!(story.token(connection).await.status, 200);
+    let new = story.stack.store.connection(&id).await.expect("the table answers").expect("the connection");
+    let fingerprint = before["refresh_fingerprint"].as_s().expect("text").clone();
+    let waiting = Waiting {
+        product: new.connection.product.clone(),
+        connection: id,
+        login_host: new.connection.login_host.clone(),
+        sent: domain::secret::Fingerprint::parse(&fingerprint).expect("a fingerprint"),
+        renewed: Renewed {
+            access_token: new.access_token,
+            access_fingerprint: new.access_fingerprint,
+            refresh_token: new.refresh_token.zip(new.refresh_fingerprint),
+            instance_url: new.connection.instance_url,
+            scopes: None,
+            issued_at: new.issued_at,
+            expires_at: new.expires_at,
+            expiry_basis: new.expiry_basis,
+            learnt: None,
+            rejections: 0,
+            unasked: false,
+            due: new.expires_at,
+        },
+        superseded: false,
+    };
+    let mut answer: Item = serde_dynamo::to_item(&waiting).expect("an item");
+    answer.insert("pk".into(), before["pk"].clone());
+    answer.insert("sk".into(), AttributeValue::S(format!("AFTER#{fingerprint}")));
+    put(&client, FALLBACK, answer.clone()).await;
+    let began = AttributeValue::N(story.stack.clock.now().as_millisecond().to_string());
+    before.insert("state".into(), AttributeValue::S("refresh_unknown".into()));
+    before.extend(["since", "began_at"].map(|name| (name.to_owned(), began.clone())));
+    put(&client, TABLE, before).await;
+    answer
 }
 
 #[tokio::test]
@@ -107,11 +173,178 @@ async fn what_the_live_table_has_is_newer_and_stays() {
     story.pass(STALE);
     let newer = story.token(&connection).await;
 
-    let restore =
-        Restore { from: COPY, into: TABLE, fallback_from: None, fallback_into: None, per_minute: 50 };
-    let done =
-        restore::run(&client(&story), &restore, story.stack.clock.now(), false).await.expect("restored");
+    let done = restored(&story).await;
 
     assert!(done.text.contains("kept             CONNECTION"), "{}", done.text);
     assert_eq!(story.token(&connection).await.text("access_token"), newer.text("access_token"));
+}
+
+#[tokio::test]
+async fn refreshing_is_off_until_whoever_sent_before_the_loss_cannot_be_alive() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    back_up(&story).await;
+    story.pass(STALE);
+    lose_and_restore(&story).await;
+    story.stack.salesforce.forget_calls();
+
+    for _ in 0..2 {
+        let waits = story.token(&connection).await;
+        assert_eq!(waits.status, 503, "its access token has ended, and nothing is sent: {}", waits.body);
+        story.stack.sweep().await;
+        assert_eq!(story.stack.salesforce.token_calls().len(), 0);
+        story.pass(SignedDuration::from_secs(25));
+    }
+
+    story.pass(SignedDuration::from_secs(11));
+    assert_eq!(story.token(&connection).await.status, 200);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "then one recovery");
+}
+
+#[tokio::test]
+async fn an_answer_that_waited_when_the_backup_was_made_comes_back_with_its_connection() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let answer = answer_waits(&story, &connection).await;
+    back_up(&story).await;
+    let client = client(&story);
+    lose(&client, TABLE, "CONNECTION#").await;
+    lose(&client, FALLBACK, "").await;
+    story.stack.salesforce.forget_calls();
+
+    // Cut short before the connection is written: the sweep finds nothing that it could take for superseded.
+    let refused = Fault::refuse("InternalServerError").on(Which::Operation("PutItem")).times(20);
+    story.stack.dynamodb.inject(refused);
+    try_restore(&story).await.expect_err("cut short");
+    story.stack.dynamodb.mend();
+    story.stack.sweep().await;
+    let done = restored(&story).await;
+    assert!(done.text.contains("1  brought          FALLBACK"), "{}", done.text);
+
+    story.stack.sweep().await;
+    let restored = item(&story, &connection).await;
+    let renewed: Waiting = serde_dynamo::from_item(answer).expect("an answer");
+    let (_, fingerprint) = renewed.renewed.refresh_token.expect("rotated");
+    assert_eq!(restored["refresh_fingerprint"].as_s().expect("text"), fingerprint.as_str());
+    assert_eq!(restored["state"].as_s().expect("text"), "refresh_unknown", "it may be spent by now too");
+    assert!(items(&client, FALLBACK).await.is_empty(), "the live fallback has nothing to give out as good");
+    story.pass(STALE);
+    assert_eq!(story.token(&connection).await.status, 200);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "the newest token, once");
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1, "and nothing was revoked");
+}
+
+#[tokio::test]
+async fn what_waits_for_a_lost_connection_is_not_revoked_before_it_is_brought_back() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    answer_waits(&story, &connection).await;
+    back_up(&story).await;
+    let client = client(&story);
+    lose(&client, TABLE, "CONNECTION#").await;
+
+    for _ in 0..3 {
+        assert_eq!(story.stack.sweep().await.put_off, 1, "the table is lost, the fallback is not");
+        story.pass(SignedDuration::from_hours(24));
+    }
+    assert_eq!(items(&client, FALLBACK).await.len(), 1);
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+
+    let done = restored(&story).await;
+    assert!(done.text.contains("1  left             FALLBACK"), "{}", done.text);
+    // Its access token has ended, so that it is the first caller who looks for what waits.
+    story.stack.salesforce.forget_calls();
+    assert_eq!(story.token(&connection).await.status, 200);
+    story.stack.sweep().await;
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+    assert_eq!(story.token(&connection).await.status, 200);
+    assert_eq!(story.connections().await[0]["state"], "active");
+}
+
+#[tokio::test]
+async fn an_answer_whose_connection_has_moved_on_is_left() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    answer_waits(&story, &connection).await;
+    back_up(&story).await;
+    story.stack.sweep().await;
+    story.pass(STALE);
+    let newer = story.token(&connection).await;
+    assert_eq!(newer.status, 200, "{}", newer.body);
+
+    let done = restored(&story).await;
+    assert!(done.text.contains("1  left             FALLBACK"), "{}", done.text);
+    story.stack.sweep().await;
+    assert_eq!(story.token(&connection).await.text("access_token"), newer.text("access_token"));
+    assert_eq!(story.salesforce_says(&newer).await, 200, "nothing was revoked");
+}
+
+#[tokio::test]
+async fn where_the_fallback_alone_was_lost_its_answer_goes_to_the_connection_that_waits_for_it() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    answer_waits(&story, &connection).await;
+    back_up(&story).await;
+    lose(&client(&story), FALLBACK, "").await;
+
+    let done = restored(&story).await;
+    assert!(done.text.contains("1  brought          FALLBACK"), "{}", done.text);
+    assert!(done.text.contains("1  kept             CONNECTION"), "{}", done.text);
+    story.pass(STALE);
+    assert_eq!(story.token(&connection).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_recovery_that_was_sent_before_the_backup_is_not_sent_again() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let mut begun = item(&story, &connection).await;
+    let then = AttributeValue::N(story.stack.clock.now().as_millisecond().to_string());
+    begun.insert("state".into(), AttributeValue::S("refresh_unknown".into()));
+    begun.extend(["since", "began_at", "recovered_at"].map(|name| (name.to_owned(), then.clone())));
+    put(&client(&story), TABLE, begun).await;
+    back_up(&story).await;
+    lose_and_restore(&story).await;
+    story.stack.salesforce.forget_calls();
+
+    story.pass(STALE);
+    let over = story.token(&connection).await;
+    assert_eq!((over.status, over.text("cause")), (409, "answer_lost"), "{}", over.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_since_the_backup_stays_withdrawn() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    let signed_in = [("pk", "OPSSESSION#one"), ("sk", "OPSSESSION")];
+    let signed_in = signed_in.map(|(name, value)| (name.to_owned(), AttributeValue::S(value.into())));
+    let client = client(&story);
+    put(&client, TABLE, signed_in.into()).await;
+    back_up(&story).await;
+    let mut fernway = story
+        .stack
+        .store
+        .product(&"fernway".parse().expect("an id"))
+        .await
+        .expect("the table answers")
+        .expect("Fernway");
+    fernway.api_keys.clear();
+    lose(&client, TABLE, "").await;
+
+    let done = restored(&story).await;
+
+    assert!(done.wrong && done.text.contains("latchkey apply"), "{}", done.text);
+    assert_eq!(done.json["products_missing"], serde_json::json!(["fernway", "tidewater"]));
+    let kinds: std::collections::BTreeSet<String> = items(&client, TABLE)
+        .await
+        .iter()
+        .map(|item| item["pk"].as_s().expect("text").split('#').next().expect("a kind").to_owned())
+        .collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["CONNECTION", "HISTORY"]);
+
+    story.stack.store.put_product(&fernway).await.expect("applied, its key revoked");
+    let again = restored(&story).await;
+    assert_eq!(again.json["products_missing"], serde_json::json!(["tidewater"]));
+    assert_eq!(story.restarted_token_function().ask(&story, &connection).await, 401);
 }

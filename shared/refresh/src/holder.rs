@@ -162,14 +162,14 @@ impl Refresher {
             }
             Kept::Waiting => Ok(Renewal::Fresh(Box::new(renewed.on(lease.record())))),
             Kept::Superseded => {
-                // A reconnect came between: what it stored is newer, and this answer must not live on.
+                // A reconnect came between, and what it stored is newer; or the connection was deleted, which this holder
+                // read when it took the lease. Either way this answer must not live on.
                 if let Some(refresh) = &grant.refresh
                     && let Err(error) =
                         self.platform.salesforce.revoke(&prepared.host, refresh.expose()).await
                 {
                     internal(&error);
-                    // There the sweep finds it, and that it is superseded.
-                    self.fallback.keep(lease, &renewed).await?;
+                    self.fallback.keep_superseded(lease, &renewed).await?;
                 }
                 self.as_it_is(lease.record(), ask).await
             }
@@ -193,7 +193,7 @@ impl Refresher {
             let write = self.platform.store.save_renewed(lease, renewed);
             match timeout(ask.time.left().saturating_sub(FALLBACK), write).await {
                 Ok(Ok(Saved::Yes(record))) => return Ok(Kept::Stored(record)),
-                Ok(Ok(Saved::Superseded)) => return Ok(Kept::Superseded),
+                Ok(Ok(Saved::Superseded | Saved::Gone)) => return Ok(Kept::Superseded),
                 Ok(Err(error)) => {
                     internal(&error);
                     sleep(wait).await;

@@ -28,7 +28,7 @@ mod recovery;
 use std::time::Duration;
 
 use domain::{
-    App, AppKind, ConnectionState, Evidence, Failure, FailureId, Incident, Stage, Surface,
+    App, AppKind, ConnectionId, ConnectionState, Evidence, Failure, FailureId, Incident, Stage, Surface,
     diagnosis::{Cause, Context},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -126,6 +126,11 @@ pub enum RefreshError {
     /// The connection names a login host that is none of Salesforce's any more.
     #[error("connection {0}: its login host is not one of Salesforce's")]
     Unconfigured(String),
+    /// An answer waits in the fallback for a connection that the table does not have; it stays there.
+    #[error(
+        "connection {0} is gone, and an answer waits for it: if the table was lost, restore it (docs/deploy.md)"
+    )]
+    Gone(ConnectionId),
 }
 
 impl Renewal {

@@ -1,7 +1,7 @@
 //! After an answer was lost: the fallback is looked into, then, once, the refresh token is sent again.
 
 use domain::{Evidence, Surface, diagnosis::Actor};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
 use service::{Invocation, failures::internal};
@@ -15,6 +15,10 @@ use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, Stop, met};
 
 /// How many waiting answers are looked up at once.
 const BATCH: i32 = 25;
+
+/// For so long a lost table can be brought back (DynamoDB's point-in-time recovery). An answer whose connection is gone
+/// is kept until then: it may be the only copy of a live grant.
+const RESTORABLE: SignedDuration = SignedDuration::from_hours(24 * 35);
 
 impl Refresher {
     /// A refresh was begun and never answered. The old token is served while it works; then, once, and no
@@ -30,7 +34,7 @@ impl Refresher {
             return Ok(Renewal::StillWorks(record, "a refresh was not answered; this token still works"));
         }
         if let Some(waiting) = self.waiting(&record).await?
-            && let Some(stored) = self.restore(&waiting).await?
+            && let Some(stored) = self.restore(&waiting, now).await?
         {
             return Ok(Renewal::Fresh(stored));
         }
@@ -99,12 +103,21 @@ impl Refresher {
         }
     }
 
-    /// Stores an answer out of the fallback, then forgets it there. `None`: a newer grant had come, and what
-    /// waited was revoked.
-    async fn restore(&self, waiting: &Waiting) -> Result<Option<Box<ConnectionRecord>>, RefreshError> {
-        let stored = match self.platform.store.restore(waiting).await? {
+    /// Stores an answer out of the fallback, then forgets it there. `None`: a newer grant had come, or the connection
+    /// was deleted so long ago that no backup has it, and what waited was revoked.
+    async fn restore(
+        &self,
+        waiting: &Waiting,
+        now: Timestamp,
+    ) -> Result<Option<Box<ConnectionRecord>>, RefreshError> {
+        let saved =
+            if waiting.superseded { Saved::Superseded } else { self.platform.store.restore(waiting).await? };
+        let stored = match saved {
             Saved::Yes(record) => Some(record),
-            Saved::Superseded => {
+            Saved::Gone if now < waiting.renewed.issued_at + RESTORABLE => {
+                return Err(RefreshError::Gone(waiting.connection.clone()));
+            }
+            Saved::Superseded | Saved::Gone => {
                 self.revoke_superseded(waiting).await?;
                 None
             }
@@ -132,7 +145,7 @@ impl Refresher {
             let page = self.fallback.all(BATCH, after).await?;
             add(Metric::FallbackAnswers, u32::try_from(page.items.len()).unwrap_or(u32::MAX).into());
             for waiting in &page.items {
-                match self.restore(waiting).await {
+                match self.restore(waiting, time.now()).await {
                     Ok(record) => stored += u32::from(record.is_some()),
                     Err(error) => {
                         internal(&error);

@@ -36,6 +36,10 @@ pub struct Waiting {
     pub sent: Fingerprint,
     /// The answer, sealed.
     pub renewed: Renewed,
+    /// Whether it waits to be revoked alone: its holder found the connection changed or deleted meanwhile.
+    // Since v1 was first written, so absent from older items.
+    #[serde(default)]
+    pub superseded: bool,
 }
 
 impl Fallback {
@@ -74,6 +78,15 @@ impl Fallback {
 
     /// Keeps an answer that the table did not take. From then on it is durable.
     pub async fn keep(&self, lease: &Lease, renewed: &Renewed) -> Result<(), StoreError> {
+        self.put(lease, renewed, false).await
+    }
+
+    /// Keeps an answer that is superseded and could not be revoked, until the sweep has done so.
+    pub async fn keep_superseded(&self, lease: &Lease, renewed: &Renewed) -> Result<(), StoreError> {
+        self.put(lease, renewed, true).await
+    }
+
+    async fn put(&self, lease: &Lease, renewed: &Renewed, superseded: bool) -> Result<(), StoreError> {
         let connection = &lease.record().connection;
         let waiting = Waiting {
             product: connection.product.clone(),
@@ -81,6 +94,7 @@ impl Fallback {
             login_host: connection.login_host.clone(),
             sent: lease.sent().clone(),
             renewed: renewed.clone(),
+            superseded,
         };
         let [pk, sk] = key(&waiting.connection, &waiting.sent);
         let mut item: Item = serde_dynamo::to_item(&waiting).map_err(|error| StoreError::Corrupt {

@@ -89,6 +89,9 @@ pub enum Saved {
     /// The stored refresh token is no longer the one that was sent: a reconnect came between. The answer
     /// must be revoked.
     Superseded,
+    /// There is no such connection. Whoever has read it a moment ago knows that it was deleted, and that the answer
+    /// must be revoked; whoever finds the answer in the fallback does not: the table may have been lost.
+    Gone,
 }
 
 impl Store {
@@ -210,56 +213,29 @@ impl Store {
         renewed: &Renewed,
     ) -> Result<Saved, StoreError> {
         let key = keys::connection(id);
-        let mut set = String::from(
-            "SET access_token = :access, access_fingerprint = :access_print, instance_url = :instance, \
-             issued_at = :issued, expires_at = :expires, expiry_basis = :basis, rejections = :rejections, \
-             unasked = :unasked, #state = :active, due_shard = :shard, due_at = :due",
-        );
-        if renewed.refresh_token.is_some() {
-            set.push_str(", refresh_token = :refresh, refresh_fingerprint = :refresh_print");
+        let mut update = self.update(&key);
+        let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
+        for (name, value) in renewed.attributes() {
+            set.push(format!("{name} = :{name}"));
+            update = update.value(&format!(":{name}"), value);
         }
-        if renewed.scopes.is_some() {
-            set.push_str(", scopes = :scopes");
-        }
-        if renewed.learnt.is_some() {
-            set.push_str(", learnt_life = :life, learnt_from = :from");
-        }
-        set.push_str(
-            " REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, paused_for",
-        );
-        let mut update = self
-            .update(&key)
-            .update_expression(set)
+        let update = update
+            .update_expression(format!(
+                "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, paused_for",
+                set.join(", ")
+            ))
             .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
             .living_states()
             .value(":sent", S(sent.as_str()))
-            .value(":access", S(renewed.access_token.as_str()))
-            .value(":access_print", S(renewed.access_fingerprint.as_str()))
-            .value(":instance", S(&renewed.instance_url))
-            .value(":issued", millis(renewed.issued_at))
-            .value(":expires", millis(renewed.expires_at))
-            .value(":basis", S(renewed.expiry_basis.word()))
-            .value(":rejections", N(renewed.rejections))
-            .value(":unasked", AttributeValue::Bool(renewed.unasked))
             .value(":shard", S(keys::due_shard(id.as_str())))
-            .value(":due", millis(renewed.due))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld);
-        if let Some((sealed, fingerprint)) = &renewed.refresh_token {
-            update =
-                update.value(":refresh", S(sealed.as_str())).value(":refresh_print", S(fingerprint.as_str()));
-        }
-        if let Some(scopes) = &renewed.scopes {
-            update = update.value(":scopes", S(scopes.to_string()));
-        }
-        if let Some(LearntLife { life, basis }) = renewed.learnt {
-            update = update.value(":life", N(duration(life))).value(":from", S(basis.word()));
-        }
         let stands = S(renewed.access_fingerprint.as_str());
         let stored = match conditional("UpdateItem", update.send().await)? {
             Ok(output) => output.attributes.unwrap_or_default(),
             Err(Some(item)) if item.get("access_fingerprint") == Some(&stands) => item,
-            Err(_) => return Ok(Saved::Superseded),
+            Err(Some(_)) => return Ok(Saved::Superseded),
+            Err(None) => return Ok(Saved::Gone),
         };
         from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(Saved::Yes)
     }
@@ -415,6 +391,33 @@ impl Unanswered for UpdateItemFluentBuilder {
 }
 
 impl Renewed {
+    /// What a connection's item says once this is stored; what it does not name stays as it is.
+    pub fn attributes(&self) -> Vec<(&'static str, AttributeValue)> {
+        let mut attributes = vec![
+            ("access_token", S(self.access_token.as_str())),
+            ("access_fingerprint", S(self.access_fingerprint.as_str())),
+            ("instance_url", S(&self.instance_url)),
+            ("issued_at", millis(self.issued_at)),
+            ("expires_at", millis(self.expires_at)),
+            ("expiry_basis", S(self.expiry_basis.word())),
+            ("rejections", N(self.rejections)),
+            ("unasked", AttributeValue::Bool(self.unasked)),
+            ("due_at", millis(self.due)),
+        ];
+        if let Some((sealed, fingerprint)) = &self.refresh_token {
+            attributes.push(("refresh_token", S(sealed.as_str())));
+            attributes.push(("refresh_fingerprint", S(fingerprint.as_str())));
+        }
+        if let Some(scopes) = &self.scopes {
+            attributes.push(("scopes", S(scopes.to_string())));
+        }
+        if let Some(LearntLife { life, basis }) = self.learnt {
+            attributes.push(("learnt_life", N(duration(life))));
+            attributes.push(("learnt_from", S(basis.word())));
+        }
+        attributes
+    }
+
     /// What the connection is once this is stored: for an answer that is durable in the fallback only.
     pub fn on(&self, record: &ConnectionRecord) -> ConnectionRecord {
         let mut record = record.clone();

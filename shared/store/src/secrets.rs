@@ -68,6 +68,8 @@ pub struct ConsumerSecrets {
     pub current: ConsumerSecret,
     /// The one that is to replace it.
     pub next: Option<ConsumerSecret>,
+    /// The one that it has replaced: for the operator's way back alone. No function tries it.
+    pub previous: Option<ConsumerSecret>,
 }
 
 impl fmt::Debug for Secrets {
@@ -89,6 +91,7 @@ impl Secrets {
         struct Stored {
             current: String,
             next: Option<String>,
+            previous: Option<String>,
         }
         let text = self.get(name).await?;
         let what = r#"expected {"current":"<consumer secret>"} and, while rotating, "next""#;
@@ -97,6 +100,7 @@ impl Secrets {
         Ok(ConsumerSecrets {
             current: ConsumerSecret::new(stored.current),
             next: stored.next.map(ConsumerSecret::new),
+            previous: stored.previous.map(ConsumerSecret::new),
         })
     }
 

@@ -335,6 +335,11 @@ impl Rig {
         self.request(method, &format!("/v1/connections/{connection}/token"), body)
     }
 
+    /// The call that deletes the connection.
+    pub fn deletion(&self) -> http::Request<Body> {
+        self.request("DELETE", &format!("/v1/connections/{}", self.connection), None)
+    }
+
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> http::Request<Body> {
         http::Request::builder()
             .method(method)
@@ -362,9 +367,18 @@ impl Rig {
 
     /// What waits in the fallback for the refresh token that is stored.
     pub fn waiting(&self) -> Option<Value> {
-        let sent = self.item()["refresh_fingerprint"]["S"].as_str()?.to_owned();
+        self.waiting_after(self.item()["refresh_fingerprint"]["S"].as_str()?)
+    }
+
+    /// What waits there for the connection once this refresh token was sent.
+    pub fn waiting_after(&self, sent: &str) -> Option<Value> {
         let pk = format!("CONNECTION#{}", self.connection);
         self.ether.table.item(FALLBACK, &pk, &format!("AFTER#{sent}"))
+    }
+
+    /// The table loses the connection.
+    pub fn lose_connection(&self) {
+        self.ether.table.lose(TABLE, &format!("CONNECTION#{}", self.connection), "CONNECTION");
     }
 
     /// Salesforce's refresh tokens of the connection's grants, in the order in which they were good: a reconnect's come

@@ -106,6 +106,43 @@ fn the_sweep_empties_the_fallback() {
 }
 
 #[test]
+fn what_waits_for_a_connection_that_is_deleted_is_revoked_with_it() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        Box::pin(waiting(&mut rig)).await;
+        let process = rig.process();
+
+        let deleted = process.answer(rig.deletion()).await;
+        assert_eq!((deleted.status, &deleted.body["state"]), (202, &json!("revoking")), "{}", deleted.body);
+        process.sweep().await;
+
+        assert!(rig.world.live_grants().is_empty(), "the answer's token too");
+        assert_eq!(process.answer(rig.deletion()).await.status, 404);
+    });
+}
+
+#[test]
+fn what_waits_for_a_connection_that_is_gone_is_kept_for_as_long_as_a_backup_has_it() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        Box::pin(waiting(&mut rig)).await;
+        let process = rig.process();
+        let item = rig.item();
+        let sent = item["refresh_fingerprint"]["S"].as_str().expect("a fingerprint");
+        rig.lose_connection();
+
+        for day in 1..35 {
+            sleep(DAY).await;
+            process.sweep().await;
+            assert!(rig.waiting_after(sent).is_some(), "day {day}");
+        }
+        sleep(DAY).await;
+        process.sweep().await;
+        assert!(rig.waiting_after(sent).is_none());
+    });
+}
+
+#[test]
 fn a_product_that_reads_every_minute_never_waits_for_salesforce_and_one_that_stops_costs_nothing() {
     run(async {
         let mut rig = Rig::new(true).await;

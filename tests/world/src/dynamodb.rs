@@ -8,6 +8,7 @@ mod direct;
 mod fault;
 mod meter;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -59,6 +60,8 @@ struct Conditions {
     slow: Duration,
     down: bool,
     requests: Vec<DynamoRequest>,
+    /// The tables whose point-in-time recovery is on.
+    backed_up: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for DynamoDb {
@@ -129,6 +132,16 @@ impl DynamoDb {
     /// Forgets what was metered.
     pub fn reset_counts(&self) {
         self.conditions().requests.clear();
+    }
+
+    /// Turns a table's point-in-time recovery on or off, as `DescribeContinuousBackups` tells: the emulator has none.
+    pub fn back_up(&self, table: &str, on: bool) {
+        let backed_up = &mut self.conditions().backed_up;
+        if on {
+            backed_up.insert(table.to_owned())
+        } else {
+            backed_up.remove(table)
+        };
     }
 
     /// Arms a fault. Several stand at once; the first that matches a request takes it.
@@ -329,6 +342,7 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Body) -> 
             metered.error = Some("answer lost".into());
             broken_off()
         }
+        None if operation == "DescribeContinuousBackups" => proxy.backups(&asked),
         None => proxy.carry_out(&headers, &mut asked, body, &mut metered).await,
     };
     proxy.conditions().requests.push(metered);
@@ -336,6 +350,17 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Body) -> 
 }
 
 impl Proxy {
+    fn backups(&self, asked: &Value) -> Response {
+        let on = self.conditions().backed_up.contains(asked["TableName"].as_str().unwrap_or_default());
+        let status = if on { "ENABLED" } else { "DISABLED" };
+        // Continuous backups are always on; their point-in-time recovery is a setting (API reference).
+        let told = json!({ "ContinuousBackupsDescription": {
+            "ContinuousBackupsStatus": "ENABLED",
+            "PointInTimeRecoveryDescription": { "PointInTimeRecoveryStatus": status },
+        }});
+        ([(header::CONTENT_TYPE, "application/x-amz-json-1.0")], told.to_string()).into_response()
+    }
+
     async fn carry_out(
         &self,
         headers: &HeaderMap,

@@ -46,15 +46,23 @@ impl Direct {
         self.0.import_items(table, items, ImportOptions::default()).expect("the items are of the table");
     }
 
+    /// Loses one item: nobody is asked.
+    pub fn lose(&self, table: &str, pk: &str, sk: &str) {
+        self.answer("DeleteItem", on(table, pk, sk).to_string().as_bytes());
+    }
+
     /// One item, as DynamoDB JSON.
     pub fn item(&self, table: &str, pk: &str, sk: &str) -> Option<Value> {
-        let request = serde_json::json!({
-            "TableName": table, "ConsistentRead": true, "Key": { "pk": { "S": pk }, "sk": { "S": sk } },
-        });
+        let mut request = on(table, pk, sk);
+        request["ConsistentRead"] = true.into();
         let (_, body) = self.answer("GetItem", request.to_string().as_bytes());
         let mut answer: Value = serde_json::from_str(&body).expect("an answer is JSON");
         answer.get_mut("Item").map(Value::take)
     }
+}
+
+fn on(table: &str, pk: &str, sk: &str) -> Value {
+    serde_json::json!({ "TableName": table, "Key": { "pk": { "S": pk }, "sk": { "S": sk } } })
 }
 
 fn run<Q: DeserializeOwned, A: Serialize>(
