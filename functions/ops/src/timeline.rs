@@ -3,7 +3,7 @@
 use domain::{Failure, Product, Provenance, Stage, diagnosis};
 use pages::ops::{Timeline, WORDS, say};
 
-use crate::words::{app_name, clock_time, customer, minutes, title, whose_move};
+use crate::words::{app_name, clock_time, customer, environment_name, minutes, title, whose_move};
 
 /// One failure, from beginning to end.
 pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
@@ -48,7 +48,7 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
         (WORDS.fact_surface, evidence.surface.word().replace('_', " ")),
     ];
     let more = [
-        (WORDS.fact_environment, failure.environment.map(|kind| kind.word().replace('_', " "))),
+        (WORDS.fact_environment, failure.environment.map(|kind| environment_name(Some(kind)).to_owned())),
         (WORDS.fact_org, failure.org.as_ref().map(ToString::to_string)),
         (WORDS.fact_status, evidence.http_status.map(|status| status.to_string())),
         (WORDS.fact_session, failure.session.as_ref().map(ToString::to_string)),

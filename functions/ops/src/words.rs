@@ -1,7 +1,7 @@
 //! Names, times and shares, in the words of the page.
 
 use domain::{
-    Failure, Product,
+    Environment, Failure, Product,
     diagnosis::{self, Actor},
     tally::Step,
 };
@@ -45,6 +45,26 @@ pub(crate) fn step_name(step: Step) -> &'static str {
         Step::Failed => WORDS.failed,
         Step::Lost => WORDS.lost,
     }
+}
+
+/// `None`: it is not known, or not chosen yet.
+pub(crate) fn environment_name(environment: Option<Environment>) -> &'static str {
+    match environment {
+        Some(Environment::Production) => WORDS.production,
+        Some(Environment::Sandbox) => WORDS.sandbox,
+        Some(Environment::MyDomain) => WORDS.my_domain,
+        None => WORDS.no_environment,
+    }
+}
+
+/// The two halves of a reference, whatever dashes, blanks and capitals it is typed with, and with O, I and L for the
+/// digits that they were read for; `None`: it is no reference.
+pub(crate) fn read_out(text: &str) -> Option<[String; 2]> {
+    let bare: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let bare = bare.to_ascii_uppercase();
+    let digits = if bare.len() == 10 { bare.strip_prefix("LK")? } else { &bare };
+    let digits = digits.replace('O', "0").replace(['I', 'L'], "1");
+    (digits.len() == 8).then(|| [digits[..4].to_owned(), digits[4..].to_owned()])
 }
 
 pub(crate) fn whose(actor: Actor) -> &'static str {

@@ -208,6 +208,7 @@ async fn a_failure_is_resolved_by_the_customers_next_success_and_the_time_is_cou
         (Some(1), 1),
         "from the first: {fixed}"
     );
+    assert_eq!(fixed[0]["provenance"], "observed");
     let median = fixed[0]["median_minutes"].as_i64().unwrap();
     assert!((90..=180).contains(&median), "100 minutes are in that band: {fixed}");
 }
@@ -289,6 +290,7 @@ async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
         json!([row("authorize", 1, 1), row("callback", 1, 0), row("lost", 1, 0)])
     );
     assert_eq!(by_stage["sessions"]["created"], 5);
+    assert!(by_stage["sessions_over_time"].is_null(), "{by_stage}");
     let by_all = by("time,cause,app,environment,stage,provenance").await;
     assert_eq!(by_all["failures"].as_array().unwrap().len(), 3, "{by_all}");
     assert_eq!(by_all["failures"][0]["time"], "2026-11-22T00:00:00Z");
@@ -298,6 +300,8 @@ async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
         hours.body["failures"],
         json!([{ "time": "2026-11-22T09:00:00Z", "count": 1, "of_these_reported": 1 }])
     );
+    let sessions = &hours.body["sessions_over_time"];
+    assert_eq!(sessions, &json!([{ "time": "2026-11-22T09:00:00Z", "created": 1, "failed": 1 }]));
 
     for bad in ["?by=customer", "?bucket=week", "?from=x", "?group=cause", "?from=2020-01-01T00:00:00Z"] {
         let refused = story.call("GET", &format!("/v1/failures/summary{bad}"), None).await;

@@ -1,0 +1,146 @@
+//! One customer, or all of them: whether a cause is met as it usually is, or is an outage.
+//!
+//! Many customers in a day prove nothing: a product of any size has as many who press *Deny*. So a cause is told to be
+//! everybody's only when many met it, and it comes clearly more often than on the days before. What people only report
+//! says nothing here: pasting is not failing.
+
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Display};
+
+use domain::{
+    Failure, Product, Provenance,
+    diagnosis::{self, Actor},
+    tally::Measure,
+};
+use jiff::{SignedDuration, Timestamp};
+use pages::ops::{Spread, WORDS, say};
+
+use crate::{
+    figures::Figures,
+    view::{DAY, MOST_READ, begin_of},
+    words::{self, app_name, customer, title, whose_move},
+};
+
+/// From so many customers on, at once, a cause may be more than one customer's.
+const MANY: usize = 3;
+
+/// And it is, from more than so many times as often as is usual.
+const TIMES: i64 = 3;
+
+/// What is usual is read from so many days.
+const USUAL_DAYS: i32 = 7;
+
+/// So many causes are told apart: the widest.
+const MOST_SPREAD: usize = 8;
+
+/// The days (UTC) that tell what is usual: the last whole ones before the last 24 hours.
+pub(crate) fn usual_days(now: Timestamp) -> (Timestamp, Timestamp) {
+    let end = begin_of(now - DAY, DAY);
+    (end - DAY * USUAL_DAYS, end)
+}
+
+/// `None`: what was read is all of the last 24 hours; else since when it is.
+pub(crate) fn whole_day_or_since(observed: &[Failure], now: Timestamp) -> Option<Timestamp> {
+    let first = observed.last()?.at;
+    (observed.len() == usize::from(MOST_READ) && first > now - DAY).then_some(first)
+}
+
+/// How often a cause was met, and the last failure of each customer who met it.
+#[derive(Default)]
+struct Met<'a> {
+    failures: usize,
+    customers: BTreeMap<&'a str, &'a Failure>,
+}
+
+impl Met<'_> {
+    /// Whether that is an outage: of many, and clearly more than so many in the days that tell what is usual.
+    fn is_wide(&self, in_usual_days: i64, within: SignedDuration) -> bool {
+        let met = i64::try_from(self.failures).unwrap_or(i64::MAX);
+        // met / within > TIMES × in_usual_days / USUAL_DAYS, without a fraction.
+        let usual_days = (DAY * USUAL_DAYS).as_secs();
+        self.customers.len() >= MANY && met * usual_days > TIMES * in_usual_days * within.as_secs()
+    }
+}
+
+/// Whether a cause is one customer's or everybody's: what was observed in the last day, the latest first, beside the counters
+/// of at least the days that tell what is usual.
+pub(crate) fn spread(
+    observed: &[Failure],
+    days: &Figures<'_>,
+    product: &Product,
+    now: Timestamp,
+) -> Vec<Spread> {
+    let within = whole_day_or_since(observed, now).map_or(DAY, |first| now.duration_since(first));
+    let mut met: BTreeMap<(&str, &str), Met<'_>> = BTreeMap::new();
+    for failure in observed {
+        let of = met.entry((&failure.cause, failure.app.as_str())).or_default();
+        of.failures += 1;
+        of.customers.entry(&failure.customer.id).or_insert(failure);
+    }
+    let mut rows: Vec<_> = met
+        .into_iter()
+        .map(|((cause, app), met)| {
+            let in_usual_days = in_usual_days(days, cause, app, now);
+            let is_wide = met.is_wide(in_usual_days, within);
+            let row = row((cause, app), &met, in_usual_days, is_wide, product);
+            ((is_wide, met.customers.len(), met.failures), row)
+        })
+        .collect();
+    rows.sort_by_key(|(size, _)| Reverse(*size));
+    rows.truncate(MOST_SPREAD);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// How often the counters have a cause, observed with an app, in the days that tell what is usual.
+fn in_usual_days(days: &Figures<'_>, cause: &str, app: &str, now: Timestamp) -> i64 {
+    days.sum_within(usual_days(now), |its_app, measure| {
+        let is_of_cause = matches!(
+            measure,
+            Measure::Failures { provenance: Provenance::Observed, cause: its, .. } if its == cause
+        );
+        its_app == app && is_of_cause
+    })
+}
+
+fn row(
+    (cause, app): (&str, &str),
+    met: &Met<'_>,
+    in_usual_days: i64,
+    is_wide: bool,
+    product: &Product,
+) -> Spread {
+    let acts = diagnosis::cause(cause).map(|cause| cause.actor);
+    let names: Vec<String> = met.customers.values().map(|failure| customer(failure)).collect();
+    let (is_one, names) = (met.customers.len() < MANY, names.join(", "));
+    let reading = match (is_wide, acts) {
+        (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
+        (true, _) => WORDS.spread_wide.to_owned(),
+        (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
+        (false, Some(actor)) if is_one => {
+            say(WORDS.spread_own, &[("customers", &names), ("move", &whose_move(actor))])
+        }
+        (false, Some(actor)) => say(WORDS.spread_usual, &[("move", &whose_move(actor))]),
+        (false, None) => names,
+    };
+    let facts = [
+        (
+            "app",
+            &met.customers.values().next().map_or_else(|| app.to_owned(), |one| app_name(one, product))
+                as &dyn Display,
+        ),
+        ("failures", &words::failures(met.failures)),
+        ("customers", &words::customers(met.customers.len())),
+        ("usual", &usual(in_usual_days)),
+        ("reading", &reading),
+    ];
+    Spread { title: title(cause, app, product, None), facts: say(WORDS.spread_facts, &facts), is_wide }
+}
+
+/// In words, how many a day are usual.
+fn usual(in_usual_days: i64) -> String {
+    let days = i64::from(USUAL_DAYS);
+    match in_usual_days {
+        0 => WORDS.usual_none.to_owned(),
+        few if few < days => WORDS.usual_few.to_owned(),
+        many => say(WORDS.usual_many, &[("count", &((many + days / 2) / days))]),
+    }
+}
