@@ -144,3 +144,52 @@ fn usual(in_usual_days: i64) -> String {
         many => say(WORDS.usual_many, &[("count", &((many + days / 2) / days))]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_wide(failures: usize, customers: usize, in_usual_days: i64, hours: i64) -> bool {
+        let failure = serde_json::from_value::<Failure>(serde_json::json!({
+            "id": domain::FailureId::mint(Timestamp::UNIX_EPOCH), "at": "2026-11-22T09:00:00Z", "product": "fernway", "app": "sync",
+            "customer": { "id": "c-1" }, "stage": "callback", "cause": "user_denied",
+            "evidence": { "surface": "callback", "provenance": "observed" },
+        }));
+        let failure = failure.expect("a failure");
+        let names: Vec<String> = (0..customers).map(|number| format!("c-{number}")).collect();
+        let customers = names.iter().map(|name| (name.as_str(), &failure)).collect();
+        Met { failures, customers }.is_wide(in_usual_days, SignedDuration::from_hours(hours))
+    }
+
+    #[test]
+    fn wide_is_what_many_meet_and_more_than_three_times_as_often_as_is_usual() {
+        assert!(!is_wide(50, 2, 0, 24), "two customers are not many");
+        assert!(is_wide(3, 3, 0, 24), "three are, where nobody meets it");
+        assert!(!is_wide(12, 9, 28, 24), "four a day are usual: twelve are three times as many");
+        assert!(is_wide(13, 9, 28, 24), "and thirteen are more");
+        assert!(is_wide(100, 60, 700, 6), "a hundred in six hours are more than a hundred a day");
+        assert!(!is_wide(100, 60, 700, 9));
+    }
+
+    #[test]
+    fn usual_days_are_whole_and_over_before_the_last_24_hours_begin() {
+        for now in ["2026-11-22T00:00:00Z", "2026-11-22T23:59:59Z"] {
+            let now: Timestamp = now.parse().expect("a time");
+            let (first, end) = usual_days(now);
+            assert_eq!(
+                (first.to_string(), end.to_string()),
+                ("2026-11-14T00:00:00Z".into(), "2026-11-21T00:00:00Z".into())
+            );
+            assert!(end <= now - DAY);
+        }
+        assert_eq!(
+            [0, 6, 7, 25].map(usual),
+            [
+                "none is usual",
+                "less than one a day is usual",
+                "about 1 a day are usual",
+                "about 4 a day are usual"
+            ]
+        );
+    }
+}

@@ -221,19 +221,37 @@ impl Ops {
             }
         };
         let observed = FailureFilter { provenance: Some(Provenance::Observed), ..FailureFilter::default() };
-        let (tallies, usual, gauges, waves, latest, observed, ours, needy, found) = tokio::try_join!(
+        let seen = async {
+            let observed = self.failures(product, asked.failures(1, MOST_READ, observed)).await?;
+            let ours = self.ours(product, asked, &observed).await?;
+            Ok((observed, ours))
+        };
+        let (tallies, usual, gauges, waves, latest, (observed, ours), needy, found) = tokio::try_join!(
             self.tallies(id, before, to, hours),
             usual,
             store.gauges(id),
             store.waves(id, now),
             self.failures(product, asked.failures(7, SHOWN, FailureFilter::default())),
-            self.failures(product, asked.failures(1, MOST_READ, observed)),
-            // What is the product's own to mend.
-            self.failures(product, asked.failures(1, MOST_READ, unresolved(&[Actor::Vendor]))),
+            seen,
             self.needy(product, asked),
             found,
         )?;
         Ok(Read { tallies, usual, gauges, waves, latest, observed, ours, needy, found })
+    }
+
+    /// What is the product's own to mend: observed within a day, and not resolved. It is among what was observed, unless that
+    /// is more than is read.
+    async fn ours(
+        &self,
+        product: &Product,
+        asked: &Asked,
+        observed: &[Failure],
+    ) -> Result<Vec<Failure>, StoreError> {
+        let filter = unresolved(&[Actor::Vendor]);
+        if observed.len() == usize::from(MOST_READ) {
+            return self.failures(product, asked.failures(1, MOST_READ, filter)).await;
+        }
+        Ok(observed.iter().filter(|failure| filter.admits(failure)).cloned().collect())
     }
 
     async fn failures(&self, product: &Product, query: FailureQuery) -> Result<Vec<Failure>, StoreError> {

@@ -91,8 +91,8 @@ pub(crate) fn percent(part: i64, all: i64) -> i64 {
 
 pub(crate) fn trend(count: i64, before: i64) -> String {
     match count - before {
-        _ if before == 0 => WORDS.new.into(),
         0 => "±0".into(),
+        _ if before == 0 => WORDS.new.into(),
         more @ 1.. => format!("+{more}"),
         fewer => format!("−{}", -fewer),
     }
@@ -124,4 +124,34 @@ pub(crate) fn customers(count: usize) -> String {
 
 pub(crate) fn clock_time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%-d %b %H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_read_however_it_is_typed() {
+        for text in ["LK-7H3K-90ZM", " lk 7h3k 90zm ", "7H3K-9OZM", "LK7H3K90ZM", "lk-7h3k-9ozm"] {
+            assert_eq!(read_out(text), Some(["7H3K".into(), "90ZM".into()]), "{text}");
+        }
+        assert_eq!(read_out("LK-L1I0-0000"), Some(["1110".into(), "0000".into()]));
+        for text in ["", "LK-7H3K", "XX-7H3K-9QZM", "LK-7H3K-9QZM-1", "ü"] {
+            assert_eq!(read_out(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_and_trends_are_told_in_words_that_hold() {
+        assert_eq!(
+            [(0, 0), (1, 3), (2, 3), (1, 200), (5, 5)].map(|(part, all)| percent(part, all)),
+            [0, 33, 67, 1, 100]
+        );
+        assert_eq!(
+            [(3, 0), (5, 5), (7, 5), (2, 5)].map(|(now, before)| trend(now, before)),
+            ["new", "±0", "+2", "−3"]
+        );
+        let times = [0, 1, 89, 91, 2159, 2160].map(minutes);
+        assert_eq!(times, ["a minute", "a minute", "89 min", "2 h", "36 h", "2 days"]);
+    }
 }

@@ -3,10 +3,17 @@
 use domain::{Customer, Failure, FailureId, Provenance};
 use jiff::{SignedDuration, Timestamp};
 use journeys::Story;
-use local::stack::TABLE;
+use local::{
+    Options,
+    month::{Month, replay},
+    stack::TABLE,
+};
 use serde_json::json;
 use store::failures::{FailureFilter, FailureQuery};
 use world::{browser::Page, salesforce::Fault};
+
+/// What it takes to look for who is in need: a request for each of thirty days.
+const IN_NEED: usize = 31;
 
 /// The rows of a section's first table.
 fn rows(page: &Page, section: &str) -> Vec<String> {
@@ -255,10 +262,11 @@ async fn what_is_usual_is_told_from_an_outage_and_pastes_from_both() {
 #[tokio::test]
 async fn no_user_name_of_salesforces_is_kept_or_shown() {
     let story = a_day().await;
+    story.pass(SignedDuration::from_mins(1));
     story.stack.salesforce.queue_token_fault(refused("E-4711", "uma@acme.example is not known here"));
     let link = story.wish(json!({})).await.text("connect_url").to_owned();
     let connect = story.stack.browser().get(&link).await.choose("Production");
-    connect.click("Continue to Salesforce").await.click("uma@acme.example").await.click("Allow").await;
+    connect.click("Continue to Salesforce").await.click("uma@acme.example").await;
     story.stack.tally().await;
     let (_, page) = story.operator().await;
     let found = story.call("GET", "/v1/failures", None).await;
@@ -277,5 +285,42 @@ async fn no_user_name_of_salesforces_is_kept_or_shown() {
         for name in ["uma@", "ada@", "sam@", "@acme.example", "@customer"] {
             assert!(!page.body.contains(name), "{name} on the page of {reference}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_month_of_any_products_costs_so_many_requests_and_is_under_a_hundred_kilobytes() {
+    let examples = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/products/examples");
+    let story = Story::with(Options { products: examples.into(), ..Options::for_tests() }).await;
+    let products = story.stack.products.len();
+    replay(&story.stack, Month { sessions: 120, seed: 5 }).await.expect("a month");
+
+    let (browser, page) = story.runner().await;
+
+    let choices = page.all(".choices[aria-label=Product] a");
+    assert_eq!(choices.len(), products, "{choices:?}");
+    let created: Vec<i64> = {
+        let mut created = Vec::new();
+        for product in &choices {
+            let page = browser.get(&format!("{}?product={product}", story.ops())).await;
+            created.push(page.all(".tiles b")[0].parse().expect("a number"));
+        }
+        created
+    };
+    assert!(created.iter().all(|count| *count > 0), "each has its sessions: {created:?}");
+    // docs/costs.md reckons with these; what looks for who is in need comes on top. The first product has most of the
+    // sessions, and yet so few that the latest failures are those of days.
+    let busiest = story.stack.products[0].id.clone();
+    for (days, asked) in [(1, 18), (7, 15), (30, 17), (90, 21)] {
+        let url = format!("{}?product={busiest}&days={days}", story.ops());
+        browser.get(&url).await;
+        story.stack.dynamodb.reset_counts();
+        let page = browser.get(&url).await;
+        let requests = story.stack.dynamodb.requests();
+        let units: f64 = requests.iter().map(|request| request.read_units).sum();
+        println!("{days} days: {} requests, {units} units, {} bytes", requests.len(), page.body.len());
+        assert_eq!(requests.len(), asked + IN_NEED, "{days} days: {requests:?}");
+        assert!(requests.iter().all(|request| matches!(request.operation.as_str(), "Query" | "GetItem")));
+        assert!(page.body.len() < 100_000, "{days} days: {} bytes", page.body.len());
     }
 }
