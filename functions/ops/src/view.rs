@@ -155,7 +155,7 @@ impl Ops {
     ) -> Result<Response, StoreError> {
         let asked = Asked::of(form, product, !all.is_empty(), now);
         let Read { tallies, usual, gauges, waves, latest, observed, ours, needy, found } =
-            self.read(form, product, &asked).await?;
+            Box::pin(self.read(form, product, &asked)).await?;
         let figures = Figures { product, asked: &asked, tallies: &tallies };
         let days = if usual.is_empty() { &tallies } else { &usual };
         let spread = spread(&observed, &Figures { tallies: days, ..figures }, product, now);

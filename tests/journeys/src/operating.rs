@@ -1,9 +1,10 @@
 //! Whoever operates the product: the page that they look at, and what there is to be seen on it.
 
+use domain::Failure;
 use serde_json::json;
 use world::browser::{Browser, Page};
 
-use crate::Story;
+use crate::{Answer, Story};
 
 impl Story {
     /// A one-time link to the operators' page, as Fernway's backend asks for it.
@@ -40,6 +41,22 @@ impl Story {
     pub async fn deny(&self) {
         let browser = self.signed_in("Alice").await;
         self.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
+    }
+
+    /// Somebody says what Salesforce showed them, in the session of this wish: the page that it leads to.
+    pub async fn tell(&self, wish: &Answer, pasted: &str) -> Page {
+        let trouble = self.stack.browser().get(&format!("{}/trouble", wish.text("connect_url"))).await;
+        let told = trouble.fill("pasted", pasted).click("Show me what to do").await;
+        assert!(told.url.path().starts_with("/help/"), "{} {}", told.url, told.text());
+        told
+    }
+
+    /// The latest failure of Fernway's, as it is stored.
+    pub async fn latest_failure(&self) -> Failure {
+        let found = self.call("GET", "/v1/failures?limit=1", None).await;
+        let id = found.body["failures"][0]["id"].as_str().expect("a failure").parse().expect("an id");
+        let failure = self.stack.store.failure(&id, self.stack.clock.now()).await;
+        failure.expect("the table answers").expect("it is kept")
     }
 
     /// A new customer's connection, from a token that the product held before: its id.

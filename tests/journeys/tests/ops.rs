@@ -4,7 +4,6 @@ use domain::{Failure, FailureId};
 use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::json;
-use store::failures::{FailureFilter, FailureQuery};
 
 #[tokio::test]
 async fn a_link_signs_one_browser_in_once_and_looking_at_it_uses_nothing_up() {
@@ -180,22 +179,14 @@ async fn an_outage_of_ours_hides_nobody_who_needs_somebody() {
     story.pass(SignedDuration::from_mins(16));
     assert_eq!(story.token(&connection).await.problem(), "reauthorization-needed");
     let (store, now) = (&story.stack.store, story.stack.clock.now());
-    let query = FailureQuery {
-        from: now - SignedDuration::from_hours(1),
-        to: now + SignedDuration::from_hours(1),
-        customer: None,
-        filter: FailureFilter::default(),
-        limit: 1,
-        after: None,
-    };
-    let (ended, _) = store.list_failures(&"fernway".parse().unwrap(), &query).await.unwrap();
+    let ended = story.latest_failure().await;
     for second in 1..=120 {
         let at = now + SignedDuration::from_secs(second);
         let of_ours = Failure {
             id: FailureId::mint(at),
             at,
             cause: "ip_restricted_by_developer".into(),
-            ..ended[0].clone()
+            ..ended.clone()
         };
         store.record_failure(&of_ours).await.unwrap();
     }
@@ -205,7 +196,7 @@ async fn an_outage_of_ours_hides_nobody_who_needs_somebody() {
     let (_, page) = story.operator().await;
 
     let needy = page.all("[aria-labelledby=connections] .rows").join(" ");
-    assert!(needy.contains("Acme Corporation") && needy.contains(&ended[0].id.reference()), "{needy}");
+    assert!(needy.contains("Acme Corporation") && needy.contains(&ended.id.reference()), "{needy}");
     let incident = page.all(".incident").join(" ");
     assert!(incident.contains("100 failures or more of 1 customer"), "{incident}");
 }
@@ -233,8 +224,7 @@ async fn a_reference_is_looked_for_in_what_is_shown() {
         "return_to": "https://tidewater.example/integrations/salesforce/done",
     });
     let wish = story.call_with(&key, &[], "POST", "/v1/connect-sessions", Some(wish.to_string())).await;
-    let trouble = story.stack.browser().get(&format!("{}/trouble", wish.text("connect_url"))).await;
-    trouble.fill("pasted", "error=access_denied").click("Show me what to do").await;
+    story.tell(&wish, "error=access_denied").await;
     story.stack.tally().await;
     let found = story.call_with(&key, &[], "GET", "/v1/failures", None).await;
     let reference = found.body["failures"][0]["reference"].as_str().unwrap();

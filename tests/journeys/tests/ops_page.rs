@@ -9,7 +9,6 @@ use local::{
     stack::TABLE,
 };
 use serde_json::json;
-use store::failures::{FailureFilter, FailureQuery};
 use world::{browser::Page, salesforce::Fault};
 
 /// What it takes to look for who is in need: a request for each of thirty days.
@@ -36,11 +35,7 @@ async fn a_day() -> Story {
     story.leave(&out).await;
     story.wish(json!({})).await;
     let wish = story.wish(json!({ "environment": "sandbox" })).await;
-    let trouble = story.stack.browser().get(&format!("{}/trouble", wish.text("connect_url"))).await;
-    trouble
-        .fill("pasted", "error=invalid_client&error_description=app+must+be+installed+into+org")
-        .click("Show me what to do")
-        .await;
+    story.tell(&wish, "error=invalid_client&error_description=app+must+be+installed+into+org").await;
     story.pass(SignedDuration::from_mins(31));
     story.stack.sweep().await;
     story.token(&connection).await;
@@ -112,7 +107,7 @@ async fn every_section_has_its_figures() {
     assert!(needy.len() == 7 && needy[6].contains("Acme Corporation"), "{needy:?}");
     assert!(needy[6].contains("Their Salesforce admin has to act. Since 22 Nov 10:53."), "{needy:?}");
     let lost = rows(&page, "lost");
-    assert!(lost.len() == 1 && lost[0].ends_with("1"), "{lost:?}");
+    assert!(lost.len() == 1 && lost[0].ends_with('1'), "{lost:?}");
     let outcomes: Vec<String> =
         rows(&page, "outcomes").iter().filter_map(|row| row.rsplit(' ').next().map(str::to_owned)).collect();
     assert_eq!(
@@ -199,16 +194,7 @@ async fn what_is_usual_is_told_from_an_outage_and_pastes_from_both() {
     let story = Story::installed().await;
     story.deny().await;
     let (store, now) = (&story.stack.store, story.stack.clock.now());
-    let query = FailureQuery {
-        from: now - SignedDuration::from_hours(1),
-        to: now + SignedDuration::from_hours(1),
-        customer: None,
-        filter: FailureFilter::default(),
-        limit: 1,
-        after: None,
-    };
-    let (denied, _) = store.list_failures(&"fernway".parse().unwrap(), &query).await.unwrap();
-    let denied = &denied[0];
+    let denied = &story.latest_failure().await;
     // On each of the days before four deny, and half as many find their app blocked.
     for day in 2..=8 {
         let at = now - SignedDuration::from_hours(24 * day);

@@ -267,11 +267,7 @@ async fn a_connections_refreshes_are_counted_and_resolve_their_own_failures_alon
 async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
     let story = a_day().await;
     let wish = story.wish(json!({ "environment": "sandbox" })).await;
-    let trouble = story.stack.browser().get(&format!("{}/trouble", wish.text("connect_url"))).await;
-    trouble
-        .fill("pasted", "error=invalid_client&error_description=app+must+be+installed+into+org")
-        .click("Show me what to do")
-        .await;
+    story.tell(&wish, "error=invalid_client&error_description=app+must+be+installed+into+org").await;
     story.stack.tally().await;
 
     let by = |by: &str| {
