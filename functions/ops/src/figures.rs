@@ -12,7 +12,7 @@ use store::tallies::Tally;
 
 use crate::{
     view::Asked,
-    words::{environment_name, minutes, percent, step_name, title, trend, whose},
+    words::{app_name, environment_name, minutes, percent, step_name, title, trend, whose},
 };
 
 /// What the counters say.
@@ -227,16 +227,12 @@ impl Figures<'_> {
                 *steps.entry(step).or_default() += count;
             }
         }
-        let app_name = |id: &str| {
-            let app = self.product.apps.iter().find(|app| app.id.as_str() == id);
-            app.map_or(id, |app| app.label()).to_owned()
-        };
         let mut rows: Vec<Place> = places
             .into_iter()
             .map(|((app, environment), steps)| {
                 let of = |step| steps.get(&step).copied().unwrap_or_default();
                 Place {
-                    app: app_name(app),
+                    app: app_name(app, self.product).to_owned(),
                     environment: environment_name(environment),
                     sessions: of(Step::Created),
                     connected: percent(of(Step::Connected), of(Step::Created)),

@@ -122,11 +122,7 @@ fn row(
         (false, None) => names,
     };
     let facts = [
-        (
-            "app",
-            &met.customers.values().next().map_or_else(|| app.to_owned(), |one| app_name(one, product))
-                as &dyn Display,
-        ),
+        ("app", &app_name(app, product) as &dyn Display),
         ("failures", &words::failures(met.failures)),
         ("customers", &words::customers(met.customers.len())),
         ("usual", &usual(in_usual_days)),

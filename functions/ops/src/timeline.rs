@@ -43,7 +43,7 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     }
     let mut facts = vec![
         (WORDS.customer, customer(failure)),
-        (WORDS.fact_app, app_name(failure, product)),
+        (WORDS.fact_app, app_name(failure.app.as_str(), product).to_owned()),
         (WORDS.stage, failure.stage.word().to_owned()),
         (WORDS.fact_surface, evidence.surface.word().replace('_', " ")),
     ];

@@ -27,8 +27,9 @@ pub(crate) fn title(cause: &str, app: &str, product: &Product, failure: Option<&
     }
 }
 
-pub(crate) fn app_name(failure: &Failure, product: &Product) -> String {
-    product.app(&failure.app).map_or_else(|| failure.app.to_string(), |app| app.label().to_owned())
+pub(crate) fn app_name<'a>(id: &'a str, product: &'a Product) -> &'a str {
+    let app = product.apps.iter().find(|app| app.id.as_str() == id);
+    app.map_or(id, |app| app.label())
 }
 
 pub(crate) fn customer(failure: &Failure) -> String {
