@@ -110,12 +110,12 @@ fn row(
 ) -> Spread {
     let acts = diagnosis::cause(cause).map(|cause| cause.actor);
     let names: Vec<String> = met.customers.values().map(|failure| customer(failure)).collect();
-    let (is_one, names) = (met.customers.len() < MANY, names.join(", "));
+    let (are_few, names) = (met.customers.len() < MANY, names.join(", "));
     let reading = match (is_wide, acts) {
         (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
         (true, _) => WORDS.spread_wide.to_owned(),
         (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
-        (false, Some(actor)) if is_one => {
+        (false, Some(actor)) if are_few => {
             say(WORDS.spread_own, &[("customers", &names), ("move", &whose_move(actor))])
         }
         (false, Some(actor)) => say(WORDS.spread_usual, &[("move", &whose_move(actor))]),
@@ -134,10 +134,11 @@ fn row(
 /// In words, how many a day are usual.
 fn usual(in_usual_days: i64) -> String {
     let days = i64::from(USUAL_DAYS);
-    match in_usual_days {
-        0 => WORDS.usual_none.to_owned(),
-        few if few < days => WORDS.usual_few.to_owned(),
-        many => say(WORDS.usual_many, &[("count", &((many + days / 2) / days))]),
+    match (in_usual_days, (in_usual_days + days / 2) / days) {
+        (0, _) => WORDS.usual_none.to_owned(),
+        (few, _) if few < days => WORDS.usual_few.to_owned(),
+        (_, 1) => WORDS.usual_one.to_owned(),
+        (_, count) => say(WORDS.usual_many, &[("count", &count)]),
     }
 }
 
@@ -183,7 +184,7 @@ mod tests {
             [
                 "none is usual",
                 "less than one a day is usual",
-                "about 1 a day are usual",
+                "about one a day is usual",
                 "about 4 a day are usual"
             ]
         );

@@ -398,6 +398,7 @@ words! {
         spread_facts: "{app}: {failures} of {customers}; {usual}. {reading}",
         usual_none: "none is usual",
         usual_few: "less than one a day is usual",
+        usual_one: "about one a day is usual",
         usual_many: "about {count} a day are usual",
         spread_vendors: "Yours to mend, and others will meet it.",
         spread_usual: "No more than usual, so each for itself. {move}",
