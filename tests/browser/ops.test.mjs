@@ -1,4 +1,4 @@
-// The operators: a failure, the fix, and the attempt found by what the user reads out.
+// The operators: a failure, the fix, and the attempt found by what the user reads out; and a month of it.
 
 import assert from 'node:assert/strict';
 
@@ -47,3 +47,45 @@ story('an operator sees the failure and the fix, and finds the attempt by its re
   await olga.sees('You are not signed in');
   assert.ok(!(await olga.page.content()).includes('Acme'));
 });
+
+story('a month on one page is read on any screen, on paper and aloud, and took one request', async ({ stack, person }) => {
+  const { url } = await stack.call('/v1/ops-links', {});
+  const olga = await person();
+  await olga.open(url);
+  await olga.press('Sign in');
+  await olga.sees('Salesforce connections');
+  const asked = [];
+  olga.page.on('request', (request) => asked.push(request.url()));
+  for (const [choice, days] of [['24 hours', 1], ['7 days', 7], ['90 days', 90], ['30 days', 30]]) {
+    asked.length = 0;
+    await olga.follow(choice);
+    await olga.page.waitForLoadState('networkidle');
+    const fetched = asked.filter((address) => !address.startsWith('data:'));
+    assert.deepEqual(fetched, [`${stack.latchkey}/ops?days=${days}`]);
+    const bytes = Buffer.byteLength(await olga.page.content());
+    assert.ok(bytes < 100_000, `${choice}: ${bytes} bytes`);
+  }
+  await olga.studies('ops-month');
+
+  // On paper nothing can be opened: the numbers of every drawing stand there, and no column is cut.
+  await olga.onPaper(async () => {
+    for (const section of ['sessions', 'causes', 'refreshes']) {
+      const sheet = olga.page.locator(`[aria-labelledby=${section}]`);
+      assert.equal(await sheet.locator('.numbers tbody tr').count(), 30);
+      assert.ok(await sheet.locator('.numbers tbody tr').last().isVisible(), section);
+      assert.ok(await sheet.locator('svg').first().isVisible(), section);
+    }
+    const cut = await olga.page.evaluate(() =>
+      [...document.querySelectorAll('table, figure > svg')]
+        .filter((part) => part.getBoundingClientRect().right > innerWidth)
+        .map((part) => part.closest('section').getAttribute('aria-labelledby')));
+    assert.deepEqual(cut, []);
+    assert.ok(!(await olga.page.getByRole('button', { name: 'Sign out' }).isVisible()));
+  });
+
+  // What can be chosen is reached by the keyboard, and what scrolls too.
+  await olga.page.getByRole('link', { name: 'Sandbox' }).focus();
+  await olga.page.keyboard.press('Enter');
+  await olga.page.waitForURL('**/ops?days=30&environment=sandbox');
+  assert.equal(await olga.page.locator('[aria-label=Environment] [aria-current=page]').innerText(), 'Sandbox');
+}, { month: 300 });

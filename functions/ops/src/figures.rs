@@ -3,18 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Product, Provenance, Stage, diagnosis,
-    tally::{BANDS, Measure, RefreshOutcome, Step, quantile},
+    Environment, Product, Provenance, Stage, diagnosis,
+    tally::{BANDS, Counter, Measure, RefreshOutcome, Step, quantile},
 };
-use pages::ops::{Bars, CauseRow, Fix, LostRow, Reached, Series, Tile, WORDS, line, say};
+use jiff::Timestamp;
+use pages::ops::{Bars, CauseRow, Fix, LostRow, Place, Reached, Series, Tile, WORDS, say};
 use store::tallies::Tally;
 
 use crate::{
     view::Asked,
-    words::{minutes, percent, step_name, title, trend, whose},
+    words::{app_name, environment_name, minutes, percent, step_name, title, trend, whose},
 };
 
 /// What the counters say.
+#[derive(Clone, Copy)]
 pub(crate) struct Figures<'a> {
     pub(crate) product: &'a Product,
     pub(crate) asked: &'a Asked,
@@ -24,18 +26,23 @@ pub(crate) struct Figures<'a> {
 impl Figures<'_> {
     /// The counters of the range: the bucket, the app, the counter, how many.
     fn counts(&self) -> impl Iterator<Item = (usize, &str, &Measure, i64)> {
-        self.wanted(self.tallies).filter_map(|tally| Some((self.asked.bucket(tally.at)?, tally))).flat_map(
-            |(bucket, tally)| {
-                tally
-                    .counts
-                    .iter()
-                    .map(move |(counter, count)| (bucket, tally.app.as_str(), &counter.measure, *count))
-            },
-        )
+        self.counters()
+            .map(|(bucket, tally, counter, count)| (bucket, tally.app.as_str(), &counter.measure, count))
     }
 
-    fn wanted<'t>(&self, tallies: &'t [Tally]) -> impl Iterator<Item = &'t Tally> {
-        tallies.iter().filter(|tally| self.asked.app.as_deref().is_none_or(|app| tally.app.as_str() == app))
+    fn counters(&self) -> impl Iterator<Item = (usize, &Tally, &Counter, i64)> {
+        self.wanted(self.tallies)
+            .filter_map(|(tally, counter, count)| Some((self.asked.bucket(tally.at)?, tally, counter, count)))
+    }
+
+    /// What is counted of the app and the environment that are looked at.
+    fn wanted<'t>(&self, tallies: &'t [Tally]) -> impl Iterator<Item = (&'t Tally, &'t Counter, i64)> {
+        let Asked { app, environment, .. } = self.asked;
+        tallies
+            .iter()
+            .filter(move |tally| app.as_deref().is_none_or(|app| tally.app.as_str() == app))
+            .flat_map(|tally| tally.counts.iter().map(move |(counter, count)| (tally, counter, *count)))
+            .filter(move |(_, counter, _)| environment.is_none() || *environment == counter.environment)
     }
 
     /// How many a bucket holds of what is wanted.
@@ -56,11 +63,20 @@ impl Figures<'_> {
     /// The same in the time before.
     fn sum_before(&self, wanted: impl Fn(&Measure) -> bool) -> i64 {
         let (from, _) = self.asked.span();
-        let before = self.wanted(self.tallies).filter(|tally| tally.at < from);
-        before
-            .flat_map(|tally| &tally.counts)
-            .filter(|(counter, _)| wanted(&counter.measure))
-            .map(|(_, count)| count)
+        self.sum_within((Timestamp::MIN, from), |_, measure| wanted(measure))
+    }
+
+    /// How many of what is wanted, of which app, the buckets hold that begin in a time.
+    pub(crate) fn sum_within(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+        wanted: impl Fn(&str, &Measure) -> bool,
+    ) -> i64 {
+        self.wanted(self.tallies)
+            .filter(|(tally, counter, _)| {
+                (from..to).contains(&tally.at) && wanted(tally.app.as_str(), &counter.measure)
+            })
+            .map(|(.., count)| count)
             .sum()
     }
 
@@ -126,6 +142,7 @@ impl Figures<'_> {
                     count,
                     share: percent(count, created),
                     left: (before - count).max(0),
+                    counts: self.over_time(|measure| *measure == Measure::Sessions(*step)),
                 };
                 before = count;
                 reached
@@ -151,6 +168,7 @@ impl Figures<'_> {
                 ],
             ),
             labels: self.asked.labels(),
+            beside: Step::ALL[..4].iter().map(|step| (step_name(*step), of(*step))).collect(),
             series: vec![
                 Series { name: WORDS.connected, look: "part-good", counts: connected },
                 Series { name: WORDS.failed, look: "part-bad", counts: failed },
@@ -175,7 +193,11 @@ impl Figures<'_> {
             .into_iter()
             .map(|(cause, (count, reported, apps))| {
                 let is = |measure: &Measure| matches!(measure, Measure::Failures { cause: its, .. } if its == cause);
-                let before = self.sum_before(is);
+                let is_observed = |measure: &Measure| {
+                    is(measure)
+                        && matches!(measure, Measure::Failures { provenance: Provenance::Observed, .. })
+                };
+                let (observed, before) = (count - reported, self.sum_before(is_observed));
                 let app = if apps.len() == 1 { apps.first().copied().unwrap_or_default() } else { "" };
                 CauseRow {
                     title: title(cause, app, self.product, None),
@@ -184,14 +206,42 @@ impl Figures<'_> {
                     count,
                     reported,
                     share: percent(count, all),
-                    trend: trend(count, before),
-                    is_more: count - reported > before + before / 4 && count >= 5,
-                    line: line(&self.over_time(is)),
+                    trend: trend(observed, before),
+                    is_more: observed > before + before / 4 && observed >= 5,
+                    counts: self.over_time(is),
                 }
             })
             .collect();
         rows.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.cause.cmp(&b.cause)));
         rows.truncate(20);
+        rows
+    }
+
+    /// Sessions by app and environment, the most first.
+    pub(crate) fn places(&self) -> Vec<Place> {
+        type Steps = BTreeMap<Step, i64>;
+        let mut places: BTreeMap<(&str, Option<Environment>), Steps> = BTreeMap::new();
+        for (_, tally, counter, count) in self.counters() {
+            if let Measure::Sessions(step) = counter.measure {
+                let steps = places.entry((tally.app.as_str(), counter.environment)).or_default();
+                *steps.entry(step).or_default() += count;
+            }
+        }
+        let mut rows: Vec<Place> = places
+            .into_iter()
+            .map(|((app, environment), steps)| {
+                let of = |step| steps.get(&step).copied().unwrap_or_default();
+                Place {
+                    app: app_name(app, self.product).to_owned(),
+                    environment: environment_name(environment),
+                    sessions: of(Step::Created),
+                    connected: percent(of(Step::Connected), of(Step::Created)),
+                    failed: of(Step::Failed),
+                    lost: of(Step::Lost),
+                }
+            })
+            .collect();
+        rows.sort_by_key(|row| -row.sessions);
         rows
     }
 
@@ -213,7 +263,7 @@ impl Figures<'_> {
     /// By state, and how many of them need somebody.
     pub(crate) fn connections(&self, gauges: &[Tally]) -> (Vec<(String, i64)>, i64) {
         let mut states: BTreeMap<&str, i64> = BTreeMap::new();
-        for (counter, count) in self.wanted(gauges).flat_map(|tally| &tally.counts) {
+        for (_, counter, count) in self.wanted(gauges) {
             if let Measure::Connections(state) = &counter.measure {
                 *states.entry(state).or_default() += count;
             }
@@ -245,6 +295,7 @@ impl Figures<'_> {
                 ],
             ),
             labels: self.asked.labels(),
+            beside: Vec::new(),
             series: vec![
                 Series { name: WORDS.refreshes_good, look: "part-good", counts: good },
                 Series { name: WORDS.refreshes_passing, look: "part-lost", counts: passing },
@@ -270,19 +321,21 @@ impl Figures<'_> {
             .collect()
     }
 
+    /// By cause; what was only reported apart from what we saw: when it began, we know from somebody's word.
     pub(crate) fn fixes(&self) -> Vec<Fix> {
-        let mut causes: BTreeMap<&str, [u64; BANDS.len() + 1]> = BTreeMap::new();
+        let mut causes: BTreeMap<(&str, Provenance), [u64; BANDS.len() + 1]> = BTreeMap::new();
         for (_, _, measure, count) in self.counts() {
-            if let Measure::Fixed { cause, band, .. } = measure {
-                let bands = causes.entry(cause).or_default();
+            if let Measure::Fixed { cause, band, provenance } = measure {
+                let bands = causes.entry((cause, *provenance)).or_default();
                 bands[usize::from(*band)] += u64::try_from(count).unwrap_or_default();
             }
         }
         let time = |bands: &[u64], part| quantile(bands, part).map_or_else(String::new, minutes);
         let mut rows: Vec<Fix> = causes
             .into_iter()
-            .map(|(cause, bands)| Fix {
+            .map(|((cause, provenance), bands)| Fix {
                 title: title(cause, "", self.product, None),
+                is_reported: provenance == Provenance::Reported,
                 count: bands.iter().sum(),
                 median: time(&bands, 0.5),
                 p90: time(&bands, 0.9),

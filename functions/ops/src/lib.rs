@@ -18,6 +18,7 @@ mod failures;
 mod figures;
 mod rows;
 mod sign_in;
+mod spread;
 mod summary;
 mod timeline;
 mod view;

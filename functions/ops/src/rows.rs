@@ -1,31 +1,25 @@
 //! What the latest failures say: whose they are, who has to act, what is the product's own to mend.
 
-use std::{
-    cmp::Reverse,
-    collections::{BTreeMap, BTreeSet},
-    fmt::Display,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
     App, Failure, Product, Provenance,
-    diagnosis::{self, Actor, Cause},
+    diagnosis::{self, Cause},
     guide::Audience,
     incident::Scope,
 };
 use jiff::Timestamp;
 use pages::{
     Names, fill,
-    ops::{Incident, Latest, Needy as InNeed, Spread, WORDS, say},
+    ops::{Incident, Latest, Needy as InNeed, WORDS, say},
 };
 use store::{needy::Needy, waves::Wave};
 
 use crate::{
-    view::{Asked, DAY, MANY, MOST_READ},
-    words::{self, app_name, clock_time, customer, title, whose_move},
+    spread::whole_day_or_since,
+    view::Asked,
+    words::{self, clock_time, customer, environment_name, title, whose_move},
 };
-
-/// So many causes of the last day are told apart: the widest.
-const MOST_SPREAD: usize = 8;
 
 /// What is wrong on the product's own side: of these failures, what no customer can mend.
 pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incident> {
@@ -100,65 +94,12 @@ pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
     })
 }
 
-/// How often a cause was met, and the last failure of each customer who met it.
-type Met<'a> = (usize, BTreeMap<&'a str, &'a Failure>);
-
-/// How far back the latest failures go: a day, or where there are too many of them, less.
-pub(crate) fn lately(latest: &[Failure], now: Timestamp) -> String {
-    match latest.last() {
-        Some(first) if latest.len() == usize::from(MOST_READ) && first.at > now - DAY => {
-            say(WORDS.spread_latest, &[("count", &latest.len()), ("at", &clock_time(first.at))])
-        }
-        _ => WORDS.spread.to_owned(),
+/// How far back what was observed goes: a day, or where there is too much of it, less.
+pub(crate) fn lately(observed: &[Failure], now: Timestamp) -> String {
+    match whole_day_or_since(observed, now) {
+        Some(first) => say(WORDS.spread_latest, &[("count", &observed.len()), ("at", &clock_time(first))]),
+        None => WORDS.spread.to_owned(),
     }
-}
-
-/// Whether a cause is one customer's or many's, in the last day.
-pub(crate) fn spread(latest: &[Failure], product: &Product, now: Timestamp) -> Vec<Spread> {
-    let mut met: BTreeMap<(&str, &str), Met<'_>> = BTreeMap::new();
-    for failure in latest.iter().filter(|failure| failure.at >= now - DAY) {
-        let of = met.entry((&failure.cause, failure.app.as_str())).or_default();
-        of.0 += 1;
-        of.1.insert(&failure.customer.id, failure);
-    }
-    let mut rows: Vec<_> = met
-        .into_iter()
-        .map(|((cause, _), (failures, customers))| {
-            let Some(one) = customers.values().next() else { unreachable!("each has a failure") };
-            let acts = diagnosis::cause(cause).map(|cause| cause.actor);
-            let is_wide = customers.len() >= MANY;
-            let reading = match (is_wide, acts) {
-                (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
-                (true, _) => WORDS.spread_wide.to_owned(),
-                (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
-                (false, Some(actor)) => say(
-                    WORDS.spread_own,
-                    &[("customers", &names_of(&customers)), ("move", &whose_move(actor))],
-                ),
-                (false, None) => names_of(&customers),
-            };
-            let facts = [
-                ("app", &app_name(one, product) as &dyn Display),
-                ("failures", &words::failures(failures)),
-                ("customers", &words::customers(customers.len())),
-                ("reading", &reading),
-            ];
-            let row = Spread {
-                title: title(cause, one.app.as_str(), product, None),
-                facts: say(WORDS.spread_facts, &facts),
-                is_wide,
-            };
-            (customers.len(), failures, row)
-        })
-        .collect();
-    rows.sort_by_key(|(customers, failures, _)| Reverse((*customers, *failures)));
-    rows.truncate(MOST_SPREAD);
-    rows.into_iter().map(|(.., row)| row).collect()
-}
-
-pub(crate) fn names_of(customers: &BTreeMap<&str, &Failure>) -> String {
-    let names: Vec<String> = customers.values().map(|failure| customer(failure)).collect();
-    names.join(", ")
 }
 
 /// A connection that waits for somebody, and why, if that is still known.
@@ -171,7 +112,7 @@ pub(crate) fn in_need_of(needy: &Needy, why: Option<&Failure>, product: &Product
         actor: actor.map_or("", whose_move),
         since: say(WORDS.since, &[("at", &clock_time(needy.since))]),
         reference: needy.failure.reference(),
-        href: asked.reference(&product.id, &needy.failure),
+        href: asked.reference(&needy.failure),
     }
 }
 
@@ -180,9 +121,13 @@ pub(crate) fn latest_row(failure: &Failure, product: &Product, asked: &Asked) ->
     Latest {
         at: clock_time(failure.at),
         reference: failure.id.reference(),
-        href: asked.reference(&failure.product, &failure.id),
+        href: asked.reference(&failure.id),
         title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
         customer: customer(failure),
+        place: match &failure.org {
+            Some(org) => format!("{}, {org}", environment_name(failure.environment)),
+            None => environment_name(failure.environment).to_owned(),
+        },
         stage: if reported { say(WORDS.stage_reported, &[("stage", &stage)]) } else { stage.to_owned() },
         state: match &failure.resolved {
             Some(resolved) => say(WORDS.resolved, &[("at", &clock_time(resolved.at))]),

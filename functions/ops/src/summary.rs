@@ -39,16 +39,28 @@ struct Summary<'a> {
     counted_at: Option<String>,
     /// One row for each combination of what `by` tells apart.
     failures: Vec<BTreeMap<&'static str, serde_json::Value>>,
-    /// Sessions by the step that they have reached, in the bucket in which they were created.
+    /// Sessions by the step that they have reached.
     sessions: BTreeMap<&'static str, i64>,
+    /// The same for each bucket in which any were created, where `by` tells times apart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sessions_over_time: Option<Vec<SessionsView>>,
     refreshes: BTreeMap<&'static str, i64>,
     /// How long it took from the first failure of a cause to the customer's success.
     fixed: Vec<FixedView>,
 }
 
 #[derive(Debug, Serialize)]
+struct SessionsView {
+    time: String,
+    #[serde(flatten)]
+    steps: BTreeMap<&'static str, i64>,
+}
+
+#[derive(Debug, Serialize)]
 struct FixedView {
     cause: String,
+    /// How the first failure is known.
+    provenance: &'static str,
     count: u64,
     median_minutes: Option<i64>,
     p90_minutes: Option<i64>,
@@ -81,10 +93,8 @@ impl Ops {
             counted_until: tallies.iter().map(|tally| tally.changed_at).max().map(|at| at.to_string()),
             counted_at: tallies.iter().map(|tally| tally.tallied_at).max().map(|at| at.to_string()),
             failures: failures(&tallies, &asked),
-            sessions: sums(&tallies, &asked, |measure| match measure {
-                Measure::Sessions(step) => Some(step.word()),
-                _ => None,
-            }),
+            sessions: sums(&tallies, &asked, step_of),
+            sessions_over_time: asked.by.contains(&"time").then(|| over_time(&tallies, &asked)),
             refreshes: sums(&tallies, &asked, |measure| match measure {
                 Measure::Refreshes(outcome) => Some(outcome.word()),
                 _ => None,
@@ -201,13 +211,32 @@ fn failures(tallies: &[Tally], asked: &Asked) -> Vec<BTreeMap<&'static str, serd
         .collect()
 }
 
-fn sums(
-    tallies: &[Tally],
+fn step_of(measure: &Measure) -> Option<&'static str> {
+    match measure {
+        Measure::Sessions(step) => Some(step.word()),
+        _ => None,
+    }
+}
+
+fn over_time(tallies: &[Tally], asked: &Asked) -> Vec<SessionsView> {
+    let mut buckets: BTreeMap<Timestamp, Vec<&Tally>> = BTreeMap::new();
+    for tally in tallies {
+        buckets.entry(tally.at).or_default().push(tally);
+    }
+    buckets
+        .into_iter()
+        .map(|(at, tallies)| SessionsView { time: at.to_string(), steps: sums(tallies, asked, step_of) })
+        .filter(|view| !view.steps.is_empty())
+        .collect()
+}
+
+fn sums<'t>(
+    tallies: impl IntoIterator<Item = &'t Tally>,
     asked: &Asked,
     name: impl Fn(&Measure) -> Option<&'static str>,
 ) -> BTreeMap<&'static str, i64> {
     let mut sums = BTreeMap::new();
-    for (counter, count) in tallies.iter().flat_map(|tally| asked.counts(tally)) {
+    for (counter, count) in tallies.into_iter().flat_map(|tally| asked.counts(tally)) {
         if let Some(name) = name(&counter.measure) {
             *sums.entry(name).or_default() += count;
         }
@@ -216,17 +245,18 @@ fn sums(
 }
 
 fn fixed(tallies: &[Tally], asked: &Asked) -> Vec<FixedView> {
-    let mut causes: BTreeMap<&str, [u64; BANDS.len() + 1]> = BTreeMap::new();
+    let mut causes: BTreeMap<(&str, Provenance), [u64; BANDS.len() + 1]> = BTreeMap::new();
     for (counter, count) in tallies.iter().flat_map(|tally| asked.counts(tally)) {
-        if let Measure::Fixed { cause, band, .. } = &counter.measure {
-            let bands = causes.entry(cause).or_default();
+        if let Measure::Fixed { cause, band, provenance } = &counter.measure {
+            let bands = causes.entry((cause, *provenance)).or_default();
             bands[usize::from(*band)] += u64::try_from(count).unwrap_or_default();
         }
     }
     causes
         .into_iter()
-        .map(|(cause, bands)| FixedView {
+        .map(|((cause, provenance), bands)| FixedView {
             cause: cause.to_owned(),
+            provenance: provenance.word(),
             count: bands.iter().sum(),
             median_minutes: quantile(&bands, 0.5),
             p90_minutes: quantile(&bands, 0.9),

@@ -3,7 +3,7 @@
 use domain::{Failure, Product, Provenance, Stage, diagnosis};
 use pages::ops::{Timeline, WORDS, say};
 
-use crate::words::{app_name, clock_time, customer, minutes, title, whose_move};
+use crate::words::{app_name, clock_time, customer, environment_name, minutes, title, whose_move};
 
 /// One failure, from beginning to end.
 pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
@@ -43,12 +43,12 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     }
     let mut facts = vec![
         (WORDS.customer, customer(failure)),
-        (WORDS.fact_app, app_name(failure, product)),
+        (WORDS.fact_app, app_name(failure.app.as_str(), product).to_owned()),
         (WORDS.stage, failure.stage.word().to_owned()),
         (WORDS.fact_surface, evidence.surface.word().replace('_', " ")),
     ];
     let more = [
-        (WORDS.fact_environment, failure.environment.map(|kind| kind.word().replace('_', " "))),
+        (WORDS.fact_environment, failure.environment.map(|kind| environment_name(Some(kind)).to_owned())),
         (WORDS.fact_org, failure.org.as_ref().map(ToString::to_string)),
         (WORDS.fact_status, evidence.http_status.map(|status| status.to_string())),
         (WORDS.fact_session, failure.session.as_ref().map(ToString::to_string)),

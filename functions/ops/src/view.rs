@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use domain::{
-    App, AppId, Failure, FailureId, Product, ProductId, Provenance,
+    App, AppId, Environment, Failure, FailureId, Product, ProductId, Provenance,
     diagnosis::{self, Actor},
 };
 use http::StatusCode;
@@ -21,26 +21,26 @@ use store::{
     StoreError,
     failures::{FailureFilter, FailureQuery},
     needy::Needy,
+    tallies::Tally,
+    waves::Wave,
 };
 
 use crate::{
     Ops,
-    failures::SKEW,
+    failures::{SKEW, word},
     figures::Figures,
-    rows::{in_need_of, incidents, lately, latest_row, spread, wave_of},
+    rows::{in_need_of, incidents, lately, latest_row, wave_of},
     sign_in::Viewer,
+    spread::{spread, usual_days},
     timeline::timeline,
-    words::clock_time,
+    words::{clock_time, environment_name, read_out},
 };
 
 /// How many failures the page reads of a kind, the latest first, to see whose they are.
 pub(crate) const MOST_READ: u8 = 100;
 
 /// How many of them it shows.
-const SHOWN: usize = 12;
-
-/// From so many customers on, at once, a cause is not one customer's.
-pub(crate) const MANY: usize = 3;
+const SHOWN: u8 = 12;
 
 pub(crate) const DAY: SignedDuration = SignedDuration::from_hours(24);
 
@@ -62,10 +62,56 @@ const RANGES: [Range; 4] = [
 /// What is asked for, and what is there to be shown of it.
 pub(crate) struct Asked {
     pub(crate) range: Range,
+    /// Where several may be looked at: which.
+    product: Option<ProductId>,
     pub(crate) app: Option<String>,
+    pub(crate) environment: Option<Environment>,
     pub(crate) now: Timestamp,
     /// When each bucket begins, and the end of the last.
     pub(crate) buckets: Vec<Timestamp>,
+}
+
+/// What the page shows, of all that it can: its links lead to one such, and its form stays with this one.
+#[derive(Debug, Clone, Copy)]
+struct Shown<'a> {
+    product: Option<&'a ProductId>,
+    days: i32,
+    app: Option<&'a str>,
+    environment: Option<Environment>,
+}
+
+impl Shown<'_> {
+    fn fields(self) -> Vec<(&'static str, String)> {
+        let fields = [
+            ("product", self.product.map(ToString::to_string)),
+            ("days", Some(self.days.to_string())),
+            ("app", self.app.map(str::to_owned)),
+            ("environment", self.environment.map(|kind| kind.word().to_owned())),
+        ];
+        fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    fn href(self) -> String {
+        let fields: Vec<String> =
+            self.fields().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("/ops?{}", fields.join("&"))
+    }
+}
+
+/// What the table has for the page.
+struct Read {
+    /// The range, and as long a time before it.
+    tallies: Vec<Tally>,
+    /// The days that tell what is usual, where they are not among these.
+    usual: Vec<Tally>,
+    gauges: Vec<Tally>,
+    waves: Vec<Wave>,
+    latest: Vec<Failure>,
+    /// Of the last day, what we saw ourselves.
+    observed: Vec<Failure>,
+    ours: Vec<Failure>,
+    needy: Vec<(Needy, Option<Failure>)>,
+    found: Option<Found>,
 }
 
 impl Ops {
@@ -108,34 +154,27 @@ impl Ops {
         all: &[ProductId],
         now: Timestamp,
     ) -> Result<Response, StoreError> {
-        let asked = Asked::of(form, product, now);
-        let (from, to) = asked.span();
-        let hours = asked.range.days == 1;
-        // The time before, for the trend, in one reading.
-        let before = from - SignedDuration::from_hours(24 * i64::from(asked.range.days));
-        let tallies = self.tallies(&product.id, before, to, hours).await?;
-        let waves = self.platform.store.waves(&product.id, now).await?;
-        let gauges = self.platform.store.gauges(&product.id).await?;
-        let (latest, needy) = (self.latest(product, &asked).await?, self.needy(product, &asked).await?);
-        let found = match form.only("ref").map(str::trim).filter(|text| !text.is_empty()) {
-            Some(reference) => Some(self.look_up(product, reference, now).await?),
-            None => None,
-        };
+        let asked = Asked::of(form, product, !all.is_empty(), now);
+        let Read { tallies, usual, gauges, waves, latest, observed, ours, needy, found } =
+            Box::pin(self.read(form, product, &asked)).await?;
         let figures = Figures { product, asked: &asked, tallies: &tallies };
+        let days = if usual.is_empty() { &tallies } else { &usual };
+        let spread = spread(&observed, &Figures { tallies: days, ..figures }, product, now);
         let newest = tallies.iter().chain(&gauges).max_by_key(|tally| tally.changed_at);
         let counted = newest.map(|tally| {
             let lag = tally.tallied_at.duration_since(tally.changed_at).max(SignedDuration::ZERO);
             (clock_time(tally.changed_at), say(WORDS.lag, &[("seconds", &lag.as_secs())]))
         });
         let (connections, in_need) = figures.connections(&gauges);
-        let ours = self.ours(product, &asked).await?;
         let view = |nonce: &str| {
             OpsPage {
                 nonce,
                 brand: &product.brand,
-                products: asked.products(all, product),
-                ranges: asked.ranges(product, !all.is_empty()),
-                apps: asked.apps(product, !all.is_empty()),
+                products: asked.products(all),
+                ranges: asked.ranges(),
+                apps: asked.apps(product),
+                environments: asked.environments(),
+                shown: asked.shown().fields(),
                 range: asked.range.words,
                 now: clock_time(now),
                 counted,
@@ -150,8 +189,9 @@ impl Ops {
                 funnel: figures.funnel(),
                 sessions: figures.sessions(),
                 causes: figures.causes(),
-                lately: lately(&latest, now),
-                spread: spread(&latest, product, now),
+                places: figures.places(),
+                lately: lately(&observed, now),
+                spread,
                 connections,
                 needy: needy
                     .iter()
@@ -161,26 +201,64 @@ impl Ops {
                 outcomes: figures.outcomes(),
                 fixes: figures.fixes(),
                 lost: figures.lost(),
-                latest: latest
-                    .iter()
-                    .take(SHOWN)
-                    .map(|failure| latest_row(failure, product, &asked))
-                    .collect(),
+                latest: latest.iter().map(|failure| latest_row(failure, product, &asked)).collect(),
             }
             .html()
         };
         Ok(page(StatusCode::OK, Forms::Ours, view))
     }
 
-    async fn latest(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let query = asked.failures(7, MOST_READ, FailureFilter::default());
-        self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
+    /// Everything at once: the page waits as long as for the slowest.
+    async fn read(&self, form: &Form, product: &Product, asked: &Asked) -> Result<Read, StoreError> {
+        let (store, id, now) = (&self.platform.store, &product.id, asked.now);
+        let (from, to) = asked.span();
+        let hours = asked.range.days == 1;
+        let before = from - DAY * asked.range.days;
+        let usual = async {
+            let (first, end) = usual_days(now);
+            if hours { self.tallies(id, first, end, false).await } else { Ok(Vec::new()) }
+        };
+        let found = async {
+            match form.only("ref").map(str::trim).filter(|text| !text.is_empty()) {
+                Some(text) => self.look_up(product, text, now).await.map(Some),
+                None => Ok(None),
+            }
+        };
+        let observed = FailureFilter { provenance: Some(Provenance::Observed), ..FailureFilter::default() };
+        let seen = async {
+            let observed = self.failures(product, asked.failures(1, MOST_READ, observed)).await?;
+            let ours = self.ours(product, asked, &observed).await?;
+            Ok((observed, ours))
+        };
+        let (tallies, usual, gauges, waves, latest, (observed, ours), needy, found) = tokio::try_join!(
+            self.tallies(id, before, to, hours),
+            usual,
+            store.gauges(id),
+            store.waves(id, now),
+            self.failures(product, asked.failures(7, SHOWN, FailureFilter::default())),
+            seen,
+            self.needy(product, asked),
+            found,
+        )?;
+        Ok(Read { tallies, usual, gauges, waves, latest, observed, ours, needy, found })
     }
 
-    /// What is the product's own to mend: observed within a day, and not resolved.
-    async fn ours(&self, product: &Product, asked: &Asked) -> Result<Vec<Failure>, StoreError> {
-        let filter = unresolved(&[Actor::Vendor]);
-        let query = asked.failures(1, MOST_READ, filter);
+    /// What is the product's own to mend: observed within a day, and not resolved. It is among what was observed, unless that
+    /// is more than is read.
+    async fn ours(
+        &self,
+        product: &Product,
+        asked: &Asked,
+        observed: &[Failure],
+    ) -> Result<Vec<Failure>, StoreError> {
+        let filter = unresolved_of_ours();
+        if observed.len() == usize::from(MOST_READ) {
+            return self.failures(product, asked.failures(1, MOST_READ, filter)).await;
+        }
+        Ok(observed.iter().filter(|failure| filter.admits(failure)).cloned().collect())
+    }
+
+    async fn failures(&self, product: &Product, query: FailureQuery) -> Result<Vec<Failure>, StoreError> {
         self.platform.store.list_failures(&product.id, &query).await.map(|(found, _)| found)
     }
 
@@ -191,7 +269,7 @@ impl Ops {
         asked: &Asked,
     ) -> Result<Vec<(Needy, Option<Failure>)>, StoreError> {
         let store = &self.platform.store;
-        let needy = store.needy(&product.id, asked.app_id().as_ref(), SHOWN).await?;
+        let needy = store.needy(&product.id, asked.app_id().as_ref(), asked.environment, SHOWN).await?;
         let ids: Vec<FailureId> = needy.iter().map(|needy| needy.failure.clone()).collect();
         let mut whys = store.failures(&ids, asked.now).await?;
         let mut why = |needy: &Needy| {
@@ -202,23 +280,22 @@ impl Ops {
     }
 
     /// `?ref=`: a failure of this product by what the user reads out.
-    async fn look_up(&self, product: &Product, reference: &str, now: Timestamp) -> Result<Found, StoreError> {
-        let reference = reference.to_ascii_uppercase();
-        let good = reference.len() == "LK-7H3K-9QZM".len()
-            && reference.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-        let failure = if good {
-            self.platform.store.failure_of_reference(&product.id, &reference, now).await?
-        } else {
-            None
-        };
-        Ok(failure.map_or(Found::Nothing, |failure| Found::Failure(Box::new(timeline(&failure, product)))))
+    async fn look_up(&self, product: &Product, text: &str, now: Timestamp) -> Result<Found, StoreError> {
+        let Some([first, second]) = read_out(text) else { return Ok(Found::Nothing { logged: None }) };
+        let reference = format!("LK-{first}-{second}");
+        let failure = self.platform.store.failure_of_reference(&product.id, &reference, now).await?;
+        Ok(match failure {
+            Some(failure) => Found::Failure(Box::new(timeline(&failure, product))),
+            // As `service::failures::internal` writes those of our own faults, which have no record.
+            None => Found::Nothing { logged: Some(format!("LK-{first}{second}")) },
+        })
     }
 }
 
-/// What was observed, is not resolved, and is for one of these to act on: it is asked for, not picked out of the latest,
-/// among which one outage hides all else.
-fn unresolved(actors: &[Actor]) -> FailureFilter {
-    let causes = diagnosis::catalogue().iter().filter(|cause| actors.contains(&cause.actor));
+/// What was observed, is not resolved, and is for the product to mend: it is asked for, not picked out of the latest, among
+/// which one outage hides all else.
+fn unresolved_of_ours() -> FailureFilter {
+    let causes = diagnosis::catalogue().iter().filter(|cause| cause.actor == Actor::Vendor);
     FailureFilter {
         causes: causes.map(|cause| cause.id.to_owned()).collect(),
         provenance: Some(Provenance::Observed),
@@ -235,7 +312,7 @@ impl Asked {
             from: self.now - DAY * days,
             to: self.now + SKEW,
             customer: None,
-            filter: FailureFilter { app, ..filter },
+            filter: FailureFilter { app, environment: self.environment, ..filter },
             limit,
             after: None,
         }
@@ -245,17 +322,22 @@ impl Asked {
         self.app.as_ref()?.parse().ok()
     }
 
-    fn of(form: &Form, product: &Product, now: Timestamp) -> Self {
+    fn of(form: &Form, product: &Product, is_one_of_several: bool, now: Timestamp) -> Self {
         let days = form.only("days").and_then(|days| days.parse::<i32>().ok());
         let range = RANGES.into_iter().find(|range| Some(range.days) == days).unwrap_or(RANGES[2]);
         let app = form.only("app").filter(|app| product.apps.iter().any(|known| known.id.as_str() == *app));
         let step = if range.days == 1 { SignedDuration::from_hours(1) } else { DAY };
         let count = if range.days == 1 { 24 } else { range.days };
         // The bucket that has begun is the last.
-        let begin = now.as_second().div_euclid(step.as_secs()) * step.as_secs();
-        let begin = Timestamp::from_second(begin).unwrap_or(now);
-        let buckets = (0..=count).map(|bucket| begin - step * (count - 1 - bucket)).collect();
-        Self { range, app: app.map(str::to_owned), now, buckets }
+        let begin = begin_of(now, step);
+        Self {
+            range,
+            product: is_one_of_several.then(|| product.id.clone()),
+            app: app.map(str::to_owned),
+            environment: word(form, "environment", "").ok().flatten(),
+            now,
+            buckets: (0..=count).map(|bucket| begin - step * (count - 1 - bucket)).collect(),
+        }
     }
 
     pub(crate) fn span(&self) -> (Timestamp, Timestamp) {
@@ -273,42 +355,58 @@ impl Asked {
         begins.iter().map(|begin| begin.to_zoned(TimeZone::UTC).strftime(form).to_string()).collect()
     }
 
-    fn href(product: Option<&str>, days: i32, app: Option<&str>) -> String {
-        let product = product.map(|id| format!("product={id}&")).unwrap_or_default();
-        let app = app.map(|app| format!("&app={app}")).unwrap_or_default();
-        format!("/ops?{product}days={days}{app}")
+    fn shown(&self) -> Shown<'_> {
+        let Self { range, product, app, environment, .. } = self;
+        Shown { product: product.as_ref(), days: range.days, app: app.as_deref(), environment: *environment }
     }
 
-    fn products(&self, all: &[ProductId], shown: &Product) -> Vec<Choice> {
+    fn products(&self, all: &[ProductId]) -> Vec<Choice> {
         let choice = |id: &ProductId| Choice {
-            href: Self::href(Some(id.as_str()), self.range.days, None),
+            href: Shown { product: Some(id), app: None, ..self.shown() }.href(),
             label: id.to_string(),
-            current: *id == shown.id,
+            current: self.product.as_ref() == Some(id),
         };
         all.iter().map(choice).collect()
     }
 
-    fn ranges(&self, product: &Product, several: bool) -> Vec<Choice> {
-        let product = several.then(|| product.id.as_str());
+    fn ranges(&self) -> Vec<Choice> {
         let choice = |range: &Range| Choice {
-            href: Self::href(product, range.days, self.app.as_deref()),
+            href: Shown { days: range.days, ..self.shown() }.href(),
             label: range.label.to_owned(),
             current: *range == self.range,
         };
         RANGES.iter().map(choice).collect()
     }
 
-    fn apps(&self, product: &Product, several: bool) -> Vec<Choice> {
-        let id = several.then(|| product.id.as_str());
-        let choice = |app: Option<&App>| Choice {
-            href: Self::href(id, self.range.days, app.map(|app| app.id.as_str())),
-            label: app.map_or(WORDS.all_apps, |app| app.id.as_str()).to_owned(),
-            current: self.app.as_deref() == app.map(|app| app.id.as_str()),
+    fn apps(&self, product: &Product) -> Vec<Choice> {
+        let choice = |app: Option<&App>| {
+            let id = app.map(|app| app.id.as_str());
+            Choice {
+                href: Shown { app: id, ..self.shown() }.href(),
+                label: id.unwrap_or(WORDS.all_apps).to_owned(),
+                current: self.app.as_deref() == id,
+            }
         };
         std::iter::once(choice(None)).chain(product.apps.iter().map(|app| choice(Some(app)))).collect()
     }
 
-    pub(crate) fn reference(&self, product: &ProductId, failure: &FailureId) -> String {
-        format!("/ops?product={product}&days={}&ref={}", self.range.days, failure.reference())
+    fn environments(&self) -> Vec<Choice> {
+        let kinds = [Environment::Production, Environment::Sandbox, Environment::MyDomain];
+        let choice = |environment: Option<Environment>| Choice {
+            href: Shown { environment, ..self.shown() }.href(),
+            label: environment.map_or(WORDS.all_environments, |kind| environment_name(Some(kind))).to_owned(),
+            current: self.environment == environment,
+        };
+        std::iter::once(None).chain(kinds.map(Some)).map(choice).collect()
     }
+
+    pub(crate) fn reference(&self, failure: &FailureId) -> String {
+        format!("{}&ref={}", self.shown().href(), failure.reference())
+    }
+}
+
+/// When the hour or the day (UTC) that holds a time began.
+pub(crate) fn begin_of(at: Timestamp, step: SignedDuration) -> Timestamp {
+    let begin = at.as_second().div_euclid(step.as_secs()) * step.as_secs();
+    Timestamp::from_second(begin).unwrap_or(at)
 }

@@ -1,7 +1,7 @@
 //! Names, times and shares, in the words of the page.
 
 use domain::{
-    Failure, Product,
+    Environment, Failure, Product,
     diagnosis::{self, Actor},
     tally::Step,
 };
@@ -27,8 +27,9 @@ pub(crate) fn title(cause: &str, app: &str, product: &Product, failure: Option<&
     }
 }
 
-pub(crate) fn app_name(failure: &Failure, product: &Product) -> String {
-    product.app(&failure.app).map_or_else(|| failure.app.to_string(), |app| app.label().to_owned())
+pub(crate) fn app_name<'a>(id: &'a str, product: &'a Product) -> &'a str {
+    let app = product.apps.iter().find(|app| app.id.as_str() == id);
+    app.map_or(id, |app| app.label())
 }
 
 pub(crate) fn customer(failure: &Failure) -> String {
@@ -45,6 +46,26 @@ pub(crate) fn step_name(step: Step) -> &'static str {
         Step::Failed => WORDS.failed,
         Step::Lost => WORDS.lost,
     }
+}
+
+/// `None`: it is not known, or not chosen yet.
+pub(crate) fn environment_name(environment: Option<Environment>) -> &'static str {
+    match environment {
+        Some(Environment::Production) => WORDS.production,
+        Some(Environment::Sandbox) => WORDS.sandbox,
+        Some(Environment::MyDomain) => WORDS.my_domain,
+        None => WORDS.no_environment,
+    }
+}
+
+/// The two halves of a reference, whatever dashes, blanks and capitals it is typed with, and with O, I and L for the
+/// digits that they were read for; `None`: it is no reference.
+pub(crate) fn read_out(text: &str) -> Option<[String; 2]> {
+    let bare: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
+    let bare = bare.to_ascii_uppercase();
+    let digits = if bare.len() == 10 { bare.strip_prefix("LK")? } else { &bare };
+    let digits = digits.replace('O', "0").replace(['I', 'L'], "1");
+    (digits.len() == 8).then(|| [digits[..4].to_owned(), digits[4..].to_owned()])
 }
 
 pub(crate) fn whose(actor: Actor) -> &'static str {
@@ -71,8 +92,8 @@ pub(crate) fn percent(part: i64, all: i64) -> i64 {
 
 pub(crate) fn trend(count: i64, before: i64) -> String {
     match count - before {
-        _ if before == 0 => WORDS.new.into(),
         0 => "±0".into(),
+        _ if before == 0 => WORDS.new.into(),
         more @ 1.. => format!("+{more}"),
         fewer => format!("−{}", -fewer),
     }
@@ -104,4 +125,34 @@ pub(crate) fn customers(count: usize) -> String {
 
 pub(crate) fn clock_time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%-d %b %H:%M").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_is_read_however_it_is_typed() {
+        for text in ["LK-7H3K-90ZM", " lk 7h3k 90zm ", "7H3K-9OZM", "LK7H3K90ZM", "lk-7h3k-9ozm"] {
+            assert_eq!(read_out(text), Some(["7H3K".into(), "90ZM".into()]), "{text}");
+        }
+        assert_eq!(read_out("LK-L1I0-0000"), Some(["1110".into(), "0000".into()]));
+        for text in ["", "LK-7H3K", "XX-7H3K-9QZM", "LK-7H3K-9QZM-1", "ü"] {
+            assert_eq!(read_out(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn shares_and_trends_are_told_in_words_that_hold() {
+        assert_eq!(
+            [(0, 0), (1, 3), (2, 3), (1, 200), (5, 5)].map(|(part, all)| percent(part, all)),
+            [0, 33, 67, 1, 100]
+        );
+        assert_eq!(
+            [(3, 0), (5, 5), (7, 5), (2, 5)].map(|(now, before)| trend(now, before)),
+            ["new", "±0", "+2", "−3"]
+        );
+        let times = [0, 1, 89, 91, 2159, 2160].map(minutes);
+        assert_eq!(times, ["a minute", "a minute", "89 min", "2 h", "36 h", "2 days"]);
+    }
 }

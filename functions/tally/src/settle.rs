@@ -78,6 +78,7 @@ fn need(pk: &str, connection: Image<'_>) -> Option<(ProductId, Needy)> {
     let needy = Needy {
         connection: keys::connection_of(pk)?,
         app: connection.read("app")?,
+        environment: connection.read("environment")?,
         customer: Customer {
             id: customer.text("id")?.to_owned(),
             name: customer.text("name").map(str::to_owned),

@@ -167,7 +167,8 @@ impl Evidence {
         Self::observed(Surface::TokenEndpoint, code, description, status)
     }
 
-    /// What we saw ourselves. Texts are cut at [`MAX_EVIDENCE`] characters and cleared of control characters.
+    /// What we saw ourselves. Texts are cut at [`MAX_EVIDENCE`] characters and cleared of control characters and of whom
+    /// they name ([`nameless`]).
     pub fn observed(
         surface: Surface,
         code: Option<&str>,
@@ -175,7 +176,9 @@ impl Evidence {
         http_status: Option<u16>,
     ) -> Self {
         let keep = |text: &str| -> String {
-            text.chars().filter(|c| !c.is_control()).take(MAX_EVIDENCE).collect::<String>().trim().to_owned()
+            let text: String =
+                nameless(text).chars().filter(|c| !c.is_control()).take(MAX_EVIDENCE).collect();
+            text.trim().to_owned()
         };
         Self {
             surface,
@@ -186,6 +189,33 @@ impl Evidence {
             host: None,
         }
     }
+}
+
+/// What stands for a mail address.
+const SOMEBODY: &str = "(a user)";
+
+/// A text without mail addresses: a Salesforce user name has the form of one, and a failure is read by people to whom it
+/// does not belong.
+fn nameless(text: &str) -> String {
+    let is_of_address = |c: char| c.is_alphanumeric() || "._%+-'".contains(c);
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('@') {
+        let (before, after) = (&rest[..at], &rest[at + 1..]);
+        let name = before.trim_end_matches(is_of_address);
+        let end = after.find(|c| !is_of_address(c)).unwrap_or(after.len());
+        // A full stop after an address ends the sentence.
+        let domain = after[..end].trim_end_matches('.');
+        if name.len() == before.len() || domain.is_empty() {
+            kept.push_str(&rest[..=at]);
+            rest = after;
+        } else {
+            kept.push_str(name);
+            kept.push_str(SOMEBODY);
+            rest = &after[domain.len()..];
+        }
+    }
+    kept + rest
 }
 
 /// A code that somebody else wrote: never one of our own.
@@ -251,4 +281,35 @@ pub struct Resolved {
     /// Milliseconds from the failure to the success, in the first failure of its cause since the last success: how
     /// long the fix took.
     pub took: Option<i64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_names_nobody() {
+        for (said, kept) in [
+            (
+                "user uma.o'neil+sf@acme.example.full is not admin approved",
+                "user (a user) is not admin approved",
+            ),
+            ("uma@acme.example", "(a user)"),
+            ("ask <ada@acme.example>, or uma@acme.example.", "ask <(a user)>, or (a user)."),
+            ("ümit@bücher.example: no", "(a user): no"),
+            ("a@b@c.example", "(a user)@c.example"),
+            ("at 5 @ noon, @home, me@", "at 5 @ noon, @home, me@"),
+        ] {
+            let evidence = Evidence::callback(said, Some(said));
+            assert_eq!(evidence.description.as_deref(), Some(kept));
+            assert_eq!(evidence.code.as_deref(), Some(kept));
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_cut_is_gone_all_the_same() {
+        let long = format!("{} uma@acme.example", "x".repeat(MAX_EVIDENCE - 6));
+        let description = Evidence::callback("e", Some(&long)).description.expect("a text");
+        assert!(!description.contains("uma"), "{description}");
+    }
 }

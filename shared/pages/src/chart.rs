@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use askama::filters::HtmlSafe;
+use askama::filters::{HtmlSafe, Safe};
 
 /// Stacked bars: one for each label, with one part for each series.
 #[derive(Debug, Clone)]
@@ -14,6 +14,8 @@ pub struct Bars {
     pub labels: Vec<String>,
     /// From the ground up.
     pub series: Vec<Series>,
+    /// What the table has before these, and the drawing leaves out: a name, and one number for each label.
+    pub beside: Vec<(&'static str, Vec<i64>)>,
 }
 
 /// One part of each bar.
@@ -26,6 +28,21 @@ pub struct Series {
     /// One for each label.
     pub counts: Vec<i64>,
 }
+
+/// The numbers behind a drawing: a row for each label, a column for each name.
+#[derive(Debug)]
+pub struct Numbers<'a> {
+    labels: &'a [String],
+    columns: Vec<(&'a str, &'a [i64])>,
+}
+
+/// The pattern of `part-lost`, once a page, for all of its drawings and legends: an id stands in a page once.
+pub(crate) const HATCH: Safe<&str> = Safe(
+    "<svg class=\"patterns\" aria-hidden=\"true\"><defs>\
+    <pattern id=\"hatch\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">\
+    <rect width=\"6\" height=\"6\" class=\"hatch-ground\"/><rect width=\"3\" height=\"6\" class=\"hatch-line\"/>\
+    </pattern></defs></svg>",
+);
 
 const WIDTH: usize = 480;
 const HEIGHT: usize = 200;
@@ -44,12 +61,11 @@ impl Bars {
         (0..self.labels.len()).all(|bar| self.total(bar) == 0)
     }
 
-    /// The same as a table: a label, and a number for each series.
-    pub fn rows(&self) -> Vec<(&str, Vec<i64>)> {
-        let counts = |bar: usize| {
-            self.series.iter().map(|series| series.counts.get(bar).copied().unwrap_or_default()).collect()
-        };
-        self.labels.iter().enumerate().map(|(bar, label)| (label.as_str(), counts(bar))).collect()
+    /// The same as a table.
+    pub fn numbers(&self) -> Numbers<'_> {
+        let drawn = self.series.iter().map(|series| (series.name, series.counts.as_slice()));
+        let beside = self.beside.iter().map(|(name, counts)| (*name, counts.as_slice()));
+        Numbers { labels: &self.labels, columns: beside.chain(drawn).collect() }
     }
 
     /// The round number that the highest bar stays under.
@@ -77,8 +93,6 @@ impl Bars {
             "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
             escaped(&self.alt)
         );
-        svg.push_str("<defs><pattern id=\"hatch\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" patternTransform=\"rotate(45)\">");
-        svg.push_str("<rect width=\"6\" height=\"6\" class=\"hatch-ground\"/><rect width=\"3\" height=\"6\" class=\"hatch-line\"/></pattern></defs>");
         for line in [top / 2, top] {
             let at = y(line);
             let _ = write!(svg, "<path class=\"grid\" d=\"M{LEFT} {at}H{WIDTH}\"/>");
@@ -119,15 +133,41 @@ impl Bars {
     }
 }
 
+impl<'a> Numbers<'a> {
+    pub(crate) fn new(labels: &'a [String], columns: Vec<(&'a str, &'a [i64])>) -> Self {
+        Self { labels, columns }
+    }
+
+    /// What the columns are called.
+    pub fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.columns.iter().map(|(name, _)| *name)
+    }
+
+    /// A label, and a number for each column.
+    pub fn rows(&self) -> impl Iterator<Item = (&'a str, Vec<i64>)> {
+        self.labels.iter().enumerate().map(|(row, label)| {
+            let counts = self.columns.iter().map(|(_, counts)| counts.get(row).copied().unwrap_or_default());
+            (label.as_str(), counts.collect())
+        })
+    }
+}
+
 /// A line of a word's height: how often, from the first bucket to the last.
 pub fn line(counts: &[i64]) -> Svg {
     let most = counts.iter().copied().max().unwrap_or_default().max(1);
     let steps = counts.len().saturating_sub(1).max(1);
+    let heights: Vec<usize> = counts
+        .iter()
+        .map(|count| 23 - usize::try_from((*count).max(0) * 20 / most).unwrap_or_default())
+        .collect();
     let mut path = String::new();
-    for (step, count) in counts.iter().enumerate() {
-        let x = 2 + 96 * step / steps;
-        let high = usize::try_from((*count).max(0) * 20 / most).unwrap_or_default();
-        let _ = write!(path, "{}{x} {}", if step == 0 { 'M' } else { 'L' }, 23 - high);
+    for (step, y) in heights.iter().enumerate() {
+        // Along a level there is nothing to draw but its ends.
+        let is_within_level = step > 0 && heights[step - 1] == *y && heights.get(step + 1) == Some(y);
+        if !is_within_level {
+            let x = 2 + 96 * step / steps;
+            let _ = write!(path, "{}{x} {y}", if step == 0 { 'M' } else { 'L' });
+        }
     }
     Svg(format!(
         "<svg class=\"spark\" viewBox=\"0 0 100 26\" aria-hidden=\"true\"><path d=\"{path}\"/></svg>"
@@ -159,6 +199,7 @@ mod tests {
             alt: "a < b \"c\"".into(),
             labels: counts.iter().map(|_| "x".to_owned()).collect(),
             series: vec![Series { name: "n", look: "part-good", counts: counts.to_vec() }],
+            beside: vec![("all", counts.iter().map(|count| count + 1).collect())],
         }
     }
 
@@ -178,5 +219,15 @@ mod tests {
         assert_eq!(svg.matches("part-good").count(), 2, "nothing is drawn for nothing");
         assert!(bars(&[0, 0]).is_empty() && !bars(&[0, 1]).is_empty());
         assert!(!line(&[]).to_string().contains("NaN") && line(&[1, 2]).to_string().contains("M2 13L98 3"));
+        let level = line(&[0, 0, 0, 0, 2]).to_string();
+        assert!(level.contains("d=\"M2 23L74 23L98 3\""), "a level is drawn from end to end: {level}");
+    }
+
+    #[test]
+    fn the_table_has_what_is_drawn_and_what_stands_beside() {
+        let bars = bars(&[5, 0]);
+        let numbers = bars.numbers();
+        assert_eq!(numbers.names().collect::<Vec<_>>(), ["all", "n"]);
+        assert_eq!(numbers.rows().collect::<Vec<_>>(), [("x", vec![6, 5]), ("x", vec![1, 0])]);
     }
 }

@@ -5,8 +5,9 @@ use std::fmt::Display;
 use askama::{Template, filters::HtmlSafe};
 use domain::Brand;
 
-pub use crate::chart::{Bars, Series, Svg, line};
+pub use crate::chart::{Bars, Series};
 use crate::{
+    chart::{HATCH, Numbers},
     fill::{Markup, Names, fill, fill_with, rich},
     layout::{Page, Shell},
     words::{Door, Ops},
@@ -43,6 +44,10 @@ pub struct OpsPage<'a> {
     pub ranges: Vec<Choice>,
     /// The apps, where they are several, and all of them.
     pub apps: Vec<Choice>,
+    /// The environments, and all of them.
+    pub environments: Vec<Choice>,
+    /// What of all these is shown, as the form carries it on: a name and a value each.
+    pub shown: Vec<(&'static str, String)>,
     /// What the range is called: `the last 30 days`.
     pub range: &'static str,
     /// When the page was made.
@@ -63,6 +68,8 @@ pub struct OpsPage<'a> {
     pub sessions: Bars,
     /// Failures by cause.
     pub causes: Vec<CauseRow>,
+    /// Sessions by app and environment.
+    pub places: Vec<Place>,
     /// How far back it was looked whether a cause is one customer's.
     pub lately: String,
     /// Whether a cause is one customer's or many's, lately.
@@ -131,6 +138,8 @@ pub struct Reached {
     pub share: i64,
     /// How many of those who came to the step before did not reach it.
     pub left: i64,
+    /// How many reached it, over time.
+    pub counts: Vec<i64>,
 }
 
 /// A cause, as often as it was met.
@@ -148,12 +157,29 @@ pub struct CauseRow {
     pub reported: i64,
     /// In percent of all failures.
     pub share: i64,
-    /// Against the time before: `+12`, `−3`, `new`.
+    /// What we saw ourselves, against the time before: `+12`, `−3`, `new`.
     pub trend: String,
     /// Whether that is more.
     pub is_more: bool,
-    /// Over time.
-    pub line: Svg,
+    /// How often, over time.
+    pub counts: Vec<i64>,
+}
+
+/// Sessions of one app in one environment.
+#[derive(Debug)]
+pub struct Place {
+    /// The app.
+    pub app: String,
+    /// The environment.
+    pub environment: &'static str,
+    /// How many were created.
+    pub sessions: i64,
+    /// Of these, connected, in percent.
+    pub connected: i64,
+    /// Failed, and not mended.
+    pub failed: i64,
+    /// Lost.
+    pub lost: i64,
 }
 
 /// How many customers met a cause, lately.
@@ -161,9 +187,9 @@ pub struct CauseRow {
 pub struct Spread {
     /// What happened.
     pub title: String,
-    /// In which app, how often, whose; what that means, and whose move it is.
+    /// In which app, how often, whose, and how often is usual; what that means, and whose move it is.
     pub facts: String,
-    /// Whether it is more than one customer's.
+    /// Whether it is many customers', and clearly more than usual.
     pub is_wide: bool,
 }
 
@@ -189,6 +215,8 @@ pub struct Needy {
 pub struct Fix {
     /// What happened.
     pub title: String,
+    /// Whether we know of it from somebody's word alone.
+    pub is_reported: bool,
     /// How many customers succeeded afterwards.
     pub count: u64,
     /// Within this time half of them did.
@@ -219,6 +247,8 @@ pub struct Latest {
     pub title: String,
     /// Whose.
     pub customer: String,
+    /// In which environment, and which org where known.
+    pub place: String,
     /// Where on the way, and whether somebody only said so.
     pub stage: String,
     /// `open`, or when it was resolved.
@@ -229,7 +259,10 @@ pub struct Latest {
 #[derive(Debug)]
 pub enum Found {
     /// No failure of this product has that reference.
-    Nothing,
+    Nothing {
+        /// As the log would have it, should it be of a fault of our own; `None`: it is no reference.
+        logged: Option<String>,
+    },
     /// A failure, and what became of it.
     Failure(Box<Timeline>),
 }
@@ -299,6 +332,12 @@ impl OpsPage<'_> {
 
     fn in_range(&self, text: &str) -> String {
         say(text, &[("range", &self.range)])
+    }
+
+    /// What the lines beside the causes are drawn from.
+    fn causes_over_time(&self) -> Numbers<'_> {
+        let columns = self.causes.iter().map(|row| (row.cause.as_str(), row.counts.as_slice()));
+        Numbers::new(&self.sessions.labels, columns.collect())
     }
 
     /// How old what it says is.

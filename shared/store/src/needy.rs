@@ -4,7 +4,7 @@
 //! Written from the table's stream, whose records may come again: an entry is named by the connection and the time it
 //! stopped, and one that has ended stays marked for a while, so that whatever comes again does not begin it anew.
 
-use domain::{AppId, ConnectionId, Customer, FailureId, ProductId};
+use domain::{AppId, ConnectionId, Customer, Environment, FailureId, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,8 @@ pub struct Needy {
     pub connection: ConnectionId,
     /// Its app.
     pub app: AppId,
+    /// Which kind of host it signs in at.
+    pub environment: Environment,
     /// Its customer.
     pub customer: Customer,
     /// Since when.
@@ -36,6 +38,7 @@ pub struct Needy {
 struct NeedyRow {
     connection: ConnectionId,
     app: AppId,
+    environment: Environment,
     customer: Customer,
     since: i64,
     failure: FailureId,
@@ -44,9 +47,10 @@ struct NeedyRow {
 impl Store {
     /// Notes that a connection waits, unless that has ended since.
     pub async fn note_needy(&self, product: &ProductId, needy: &Needy) -> Result<(), StoreError> {
-        let Needy { connection, app, customer, since, failure } = needy.clone();
+        let Needy { connection, app, environment, customer, since, failure } = needy.clone();
         let key = keys::needy(product, since, &connection);
-        let row = NeedyRow { connection, app, customer, since: since.as_millisecond(), failure };
+        let since = since.as_millisecond();
+        let row = NeedyRow { connection, app, environment, customer, since, failure };
         let put = self.client.put_item().table_name(&self.table).set_item(Some(to_item(&key, &row)?));
         let put = put.condition_expression("attribute_not_exists(pk)").send().await;
         conditional("PutItem", put).map(drop)
@@ -71,12 +75,13 @@ impl Store {
             .map_err(|error| StoreError::unavailable("UpdateItem", &error))
     }
 
-    /// So many of a product's connections that wait, of one app or of all, those that stopped last first.
+    /// So many of a product's connections that wait, of one app and environment or of all, those that stopped last first.
     pub async fn needy(
         &self,
         product: &ProductId,
         app: Option<&AppId>,
-        limit: usize,
+        environment: Option<Environment>,
+        limit: u8,
     ) -> Result<Vec<Needy>, StoreError> {
         let pk = keys::needy_of(product);
         let mut query = self
@@ -86,20 +91,24 @@ impl Store {
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", S(&pk))
             .scan_index_forward(false);
-        query = match app {
-            Some(app) => query
-                .filter_expression("attribute_not_exists(ended_at) AND app = :app")
-                .expression_attribute_values(":app", S(app.as_str())),
-            None => query.filter_expression("attribute_not_exists(ended_at)"),
-        };
+        let mut filter = "attribute_not_exists(ended_at)".to_owned();
+        if let Some(app) = app {
+            filter.push_str(" AND app = :app");
+            query = query.expression_attribute_values(":app", S(app.as_str()));
+        }
+        if let Some(environment) = environment {
+            filter.push_str(" AND environment = :environment");
+            query = query.expression_attribute_values(":environment", S(environment.word()));
+        }
+        let query = query.filter_expression(filter);
         let (mut found, mut pages) = (Vec::new(), query.into_paginator().items().send());
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| StoreError::unavailable("Query", &error))?;
-            let NeedyRow { connection, app, customer, since, failure } = from_item(&pk, item)?;
+            let NeedyRow { connection, app, environment, customer, since, failure } = from_item(&pk, item)?;
             let since = Timestamp::from_millisecond(since)
                 .map_err(|_| StoreError::Corrupt { pk: pk.clone(), what: "since".into() })?;
-            found.push(Needy { connection, app, customer, since, failure });
-            if found.len() == limit {
+            found.push(Needy { connection, app, environment, customer, since, failure });
+            if found.len() == usize::from(limit) {
                 break;
             }
         }

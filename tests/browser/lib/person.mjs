@@ -16,6 +16,9 @@ const DESKTOP = { width: 1280, height: 800 };
 const PHONE = { width: 390, height: 844 };
 /** WCAG 1.4.10: 1280 pixels at a zoom of 400 %. */
 const NARROWEST = { width: 320, height: 640 };
+/** A4 between margins of 12 mm, at 96 pixels an inch. */
+const PAPER = { width: 703, height: 1032 };
+const SCREEN = { colorScheme: 'light', media: 'screen' };
 
 export const launch = () =>
   chromium.launch({
@@ -103,21 +106,51 @@ export class Person {
 
   /** Looks at one of Latchkey's or the product's pages from all sides. */
   async meets(name) {
-    await this.#shoot(name, DESKTOP, 'light');
-    await this.#hasNoBarrier(name, 'light');
-    await this.#shoot(`${name}-dark`, DESKTOP, 'dark');
-    await this.#hasNoBarrier(name, 'dark');
-    await this.#shoot(`${name}-phone`, PHONE, 'light');
+    for (const [side, colorScheme] of [['', 'light'], ['-dark', 'dark']]) {
+      await this.#shoot(`${name}${side}`, DESKTOP, { colorScheme });
+      await this.#hasNoBarrier(name, { colorScheme }, { runOnly: { type: 'tag', values: WCAG } });
+    }
+    await this.#shoot(`${name}-phone`, PHONE, SCREEN);
     await this.page.setViewportSize(NARROWEST);
     const width = await this.page.evaluate(() => document.scrollingElement.scrollWidth);
     assert.ok(width <= NARROWEST.width, `${name} is ${width} pixels wide on a screen of ${NARROWEST.width}`);
     await this.page.setViewportSize(DESKTOP);
   }
 
+  /** Looks at one of Latchkey's pages with every rule that axe-core has: on a screen in light and dark, on the narrowest, on
+   *  paper. Nothing is cut at an edge. */
+  async studies(name) {
+    const sides = [
+      ['', DESKTOP, { colorScheme: 'light' }],
+      ['-dark', DESKTOP, { colorScheme: 'dark' }],
+      ['-narrow', NARROWEST, { colorScheme: 'light' }],
+      ['-paper', PAPER, { colorScheme: 'light', media: 'print' }],
+    ];
+    for (const [side, size, media] of sides) {
+      await this.#shoot(`${name}${side}`, size, media);
+      await this.page.setViewportSize(size);
+      await this.#hasNoBarrier(name, media, {});
+      await this.page.emulateMedia(media);
+      const wide = await this.page.evaluate(() => document.scrollingElement.scrollWidth);
+      assert.ok(wide <= size.width, `${name}${side} is ${wide} pixels wide of ${size.width}`);
+      await this.page.emulateMedia(SCREEN);
+    }
+    await this.page.setViewportSize(DESKTOP);
+  }
+
+  /** What somebody reads who has the page on paper. */
+  async onPaper(look) {
+    await this.page.setViewportSize(PAPER);
+    await this.page.emulateMedia({ media: 'print' });
+    await look();
+    await this.page.emulateMedia(SCREEN);
+    await this.page.setViewportSize(DESKTOP);
+  }
+
   /** Keeps a picture of a page that is not ours to judge. */
   async shows(name) {
-    await this.#shoot(name, DESKTOP, 'light');
-    await this.#shoot(`${name}-phone`, PHONE, 'light');
+    await this.#shoot(name, DESKTOP, SCREEN);
+    await this.#shoot(`${name}-phone`, PHONE, SCREEN);
     await this.page.setViewportSize(DESKTOP);
   }
 
@@ -129,27 +162,24 @@ export class Person {
     await this.page.setViewportSize(DESKTOP);
   }
 
-  async #shoot(name, size, colorScheme) {
+  async #shoot(name, size, media) {
     mkdirSync(SHOTS, { recursive: true });
     await this.page.setViewportSize(size);
-    await this.page.emulateMedia({ colorScheme });
+    await this.page.emulateMedia(media);
     const path = `${SHOTS}${name}${this.scripts ? '' : '-without-scripts'}.png`;
     await this.page.screenshot({ path, fullPage: true, animations: 'disabled' });
-    await this.page.emulateMedia({ colorScheme: 'light' });
+    await this.page.emulateMedia(SCREEN);
   }
 
-  async #hasNoBarrier(name, colorScheme) {
+  async #hasNoBarrier(name, media, rules) {
     if (!this.scripts) return;
-    await this.page.emulateMedia({ colorScheme });
+    await this.page.emulateMedia(media);
     await this.page.evaluate(axe.source);
-    const { violations, passes } = await this.page.evaluate(
-      (values) => axe.run(document, { runOnly: { type: 'tag', values } }),
-      WCAG,
-    );
-    await this.page.emulateMedia({ colorScheme: 'light' });
+    const { violations, passes } = await this.page.evaluate((options) => axe.run(document, options), rules);
+    await this.page.emulateMedia(SCREEN);
     const barriers = violations.flatMap(({ id, help, nodes }) =>
       nodes.map(({ target, failureSummary }) => `${id}: ${help}: ${target} ${failureSummary}`));
-    assert.deepEqual(barriers, [], `${name}, ${colorScheme}`);
+    assert.deepEqual(barriers, [], `${name}, ${JSON.stringify(media)}`);
     assert.ok(passes.length > 5, `axe-core looked at ${name}`);
   }
 }

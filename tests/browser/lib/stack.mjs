@@ -15,8 +15,10 @@ const ANY_PORTS = ['--port', '0', '--product-port', '0', '--salesforce-port', '0
 const AT_MOST = '240';
 
 export class Stack {
-  static async start() {
-    const running = spawn(LOCAL, ['--json', ...ANY_PORTS, '--stop-after', AT_MOST], {
+  /** `month`: how many sessions a month has that is replayed first; none: a world in which nothing has happened. */
+  static async start({ month = 0 } = {}) {
+    const first = month ? ['month', '--sessions', `${month}`] : [];
+    const running = spawn(LOCAL, [...first, '--json', ...ANY_PORTS, '--stop-after', AT_MOST], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const logs = [];

@@ -9,9 +9,9 @@ import { Stack } from './stack.mjs';
 export const SYNC = { org: 'acme', app: '3MVG9FernwaySyncConsumerKey.Zx81kQ0aBcDeFgHiJkLmNoPq' };
 
 /** One story: a new stack, a new browser, and nobody complained about a page in the end. */
-export function story(name, tell) {
+export function story(name, tell, begun = {}) {
   test(name, { timeout: 120_000 }, async (t) => {
-    const stack = await Stack.start();
+    const stack = await Stack.start(begun);
     const browser = await launch();
     const people = [];
     const person = async (options) => {

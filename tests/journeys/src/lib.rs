@@ -11,6 +11,7 @@ use world::browser::{Browser, Page};
 
 pub mod emf;
 pub mod leaks;
+mod operating;
 pub mod returning;
 pub mod secrets;
 

@@ -5,22 +5,6 @@ use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::{Value, json};
 
-/// A customer's connection, from a token that the product held before.
-async fn imported(story: &Story, customer: &str) -> String {
-    let key = story.stack.app("fernway", "sync").consumer_key.clone();
-    let world = &story.stack.salesforce;
-    let org = world.add_customer(customer);
-    world.install(customer, &key).expect("the app can be installed");
-    let granted = world.granted(customer, &org.users[0].id, &key);
-    let body = json!({
-        "app": "sync", "customer": { "id": customer }, "user": "u-1", "environment": "production",
-        "refresh_token": granted["refresh_token"],
-    });
-    let connection = story.call("POST", "/v1/connections", Some(body)).await;
-    assert_eq!(connection.status, 201, "{}", connection.body);
-    connection.text("id").to_owned()
-}
-
 #[tokio::test]
 async fn the_same_end_for_many_customers_is_told_as_one_incident_and_their_pages_do_not_blame_them() {
     let story = Story::begin().await;
@@ -28,7 +12,7 @@ async fn the_same_end_for_many_customers_is_told_as_one_incident_and_their_pages
     let customers: Vec<String> = (1..=6).map(|number| format!("customer{number}")).collect();
     let mut connections = Vec::new();
     for customer in &customers {
-        connections.push(imported(&story, customer).await);
+        connections.push(story.imported(customer).await);
     }
     story.pass(SignedDuration::from_hours(3));
     for customer in &customers {
@@ -50,8 +34,7 @@ async fn the_same_end_for_many_customers_is_told_as_one_incident_and_their_pages
     let browser = story.stack.browser();
     let page = browser.get(answers[5].text("help_url")).await;
     assert!(page.has("The same happened to other customers"), "{}", page.text());
-    let link = story.call("POST", "/v1/ops-links", None).await;
-    let ops = browser.get(link.text("url")).await.click("Sign in").await;
+    let (_, ops) = story.operator().await;
     assert!(ops.has("A wave:") && ops.has("6 orgs of the app"), "{}", ops.text());
     let first = browser.get(answers[0].text("help_url")).await;
     assert!(!first.has("other customers"), "nobody knew it then: {}", first.text());

@@ -4,45 +4,11 @@ use domain::{Failure, FailureId};
 use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::json;
-use store::failures::{FailureFilter, FailureQuery};
-use world::browser::{Browser, Page};
-
-impl Operates for Story {
-    async fn link(&self) -> String {
-        let link = self.call("POST", "/v1/ops-links", None).await;
-        assert_eq!(link.status, 201, "{}", link.body);
-        link.text("url").to_owned()
-    }
-
-    async fn operator(&self) -> (Browser, Page) {
-        let browser = self.stack.browser();
-        let page = browser.get(&self.link().await).await.click("Sign in").await;
-        assert_eq!((page.status, page.url.path()), (200, "/ops"), "{}", page.text());
-        (browser, page)
-    }
-
-    fn ops(&self) -> String {
-        format!("{}/ops", self.stack.latchkey)
-    }
-
-    /// Uma presses Deny.
-    async fn deny(&self) {
-        let browser = self.signed_in("Alice").await;
-        self.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
-    }
-}
-
-trait Operates {
-    async fn link(&self) -> String;
-    async fn operator(&self) -> (Browser, Page);
-    fn ops(&self) -> String;
-    async fn deny(&self);
-}
 
 #[tokio::test]
 async fn a_link_signs_one_browser_in_once_and_looking_at_it_uses_nothing_up() {
     let story = Story::begin().await;
-    let link = story.link().await;
+    let link = story.ops_link().await;
     let scanner = story.stack.browser();
     assert!(scanner.get(&link).await.has("The link works once"));
     assert!(scanner.cookies().is_empty(), "a preview gets no cookie");
@@ -63,7 +29,7 @@ async fn a_link_signs_one_browser_in_once_and_looking_at_it_uses_nothing_up() {
 #[tokio::test]
 async fn a_link_waits_ten_minutes_and_a_session_lasts_eight_hours() {
     let story = Story::begin().await;
-    let link = story.link().await;
+    let link = story.ops_link().await;
     story.pass(SignedDuration::from_mins(10));
     assert_eq!(story.stack.browser().get(&link).await.status, 410);
 
@@ -97,7 +63,7 @@ async fn without_a_session_there_is_nothing_to_see_and_forms_of_other_sites_do_n
     assert_eq!(stranger.status, 401);
     assert!(!stranger.has("Fernway"), "{}", stranger.text());
 
-    let link = story.link().await;
+    let link = story.ops_link().await;
     let request = |site: &str| {
         http::Request::post(&link).header("sec-fetch-site", site).body(Vec::new()).expect("a request")
     };
@@ -156,7 +122,8 @@ async fn the_page_shows_what_failed_and_leads_by_the_reference_to_the_attempt() 
     let (browser, page) = story.operator().await;
 
     assert_eq!(page.all(".tiles b")[..2], ["2", "50 %"], "{}", page.text());
-    assert!(page.has("access_denied") || page.has("Acme Corporation"), "{}", page.text());
+    let causes = page.all("[aria-labelledby=causes] .wide tbody tr");
+    assert!(causes[0].contains("user_denied") && causes[0].contains("the user"), "{causes:?}");
     assert!(page.has("Counted up to the change of 22 Nov 09:20"), "its age: {}", page.text());
     for path in ["", "?days=1", "?days=7", "?days=90", "?days=x&app=sync", "?app=nope&ref=nope"] {
         let shown = browser.get(&format!("{}{path}", story.ops())).await;
@@ -198,7 +165,8 @@ async fn the_vendors_own_incident_stands_on_top_and_reports_raise_none() {
     let page = browser.get(&story.ops()).await;
     let incident = page.all(".incident").join(" ");
     assert!(incident.contains("yours to mend"), "{incident} {}", page.text());
-    assert!(incident.contains("1 failures of 1 customers") || incident.contains("What to do"), "{incident}");
+    assert!(incident.contains("1 failure of 1 customer with the app “Fernway Sync”"), "{incident}");
+    assert!(incident.contains("What to do"), "{incident}");
 }
 
 #[tokio::test]
@@ -209,22 +177,14 @@ async fn an_outage_of_ours_hides_nobody_who_needs_somebody() {
     story.pass(SignedDuration::from_mins(16));
     assert_eq!(story.token(&connection).await.problem(), "reauthorization-needed");
     let (store, now) = (&story.stack.store, story.stack.clock.now());
-    let query = FailureQuery {
-        from: now - SignedDuration::from_hours(1),
-        to: now + SignedDuration::from_hours(1),
-        customer: None,
-        filter: FailureFilter::default(),
-        limit: 1,
-        after: None,
-    };
-    let (ended, _) = store.list_failures(&"fernway".parse().unwrap(), &query).await.unwrap();
+    let ended = story.latest_failure().await;
     for second in 1..=120 {
         let at = now + SignedDuration::from_secs(second);
         let of_ours = Failure {
             id: FailureId::mint(at),
             at,
             cause: "ip_restricted_by_developer".into(),
-            ..ended[0].clone()
+            ..ended.clone()
         };
         store.record_failure(&of_ours).await.unwrap();
     }
@@ -234,7 +194,7 @@ async fn an_outage_of_ours_hides_nobody_who_needs_somebody() {
     let (_, page) = story.operator().await;
 
     let needy = page.all("[aria-labelledby=connections] .rows").join(" ");
-    assert!(needy.contains("Acme Corporation") && needy.contains(&ended[0].id.reference()), "{needy}");
+    assert!(needy.contains("Acme Corporation") && needy.contains(&ended.id.reference()), "{needy}");
     let incident = page.all(".incident").join(" ");
     assert!(incident.contains("100 failures or more of 1 customer"), "{incident}");
 }
@@ -244,15 +204,58 @@ async fn the_operators_command_makes_a_link_for_all_products() {
     let story = Story::installed().await;
     story.deny().await;
     story.stack.tally().await;
-    let browser = story.stack.browser();
-    let link =
-        latchkey::ops_link(&story.stack.store, &story.stack.latchkey, None, story.stack.clock.now()).await;
 
-    let page = browser.get(&link.unwrap()).await.click("Sign in").await;
+    let (_, page) = story.runner().await;
 
-    assert_eq!(page.url.path(), "/ops", "{}", page.text());
     let fernway = page.click("fernway").await;
     assert!(fernway.has("Acme Corporation"), "{}", fernway.text());
     let tidewater = fernway.click("tidewater").await;
     assert!(!tidewater.has("Acme Corporation"), "{}", tidewater.text());
+}
+
+#[tokio::test]
+async fn a_reference_is_looked_for_in_what_is_shown() {
+    let story = Story::begin().await;
+    let key = story.stack.api_key("tidewater").expose().to_owned();
+    let wish = json!({
+        "app": "tidewater", "customer": { "id": "c-9", "name": "Nine Oceans" }, "user": "u-9",
+        "return_to": "https://tidewater.example/integrations/salesforce/done",
+    });
+    let wish = story.call_with(&key, &[], "POST", "/v1/connect-sessions", Some(wish.to_string())).await;
+    story.tell(&wish, "error=access_denied").await;
+    story.stack.tally().await;
+    let found = story.call_with(&key, &[], "GET", "/v1/failures", None).await;
+    let reference = found.body["failures"][0]["reference"].as_str().unwrap();
+
+    let (browser, _) = story.runner().await;
+    let shown = "product=tidewater&days=7&app=tidewater&environment=sandbox";
+    let page = browser.get(&format!("{}?{shown}", story.ops())).await;
+    // As it was heard on the phone.
+    let heard = format!(" {} ", reference.replace('-', " ").to_lowercase());
+    let looked_up = page.fill("ref", &heard).click("Find").await;
+
+    assert!(looked_up.has("Nine Oceans") && looked_up.has(reference), "{}", looked_up.text());
+    for choice in ["tidewater", "7 days", "Sandbox"] {
+        assert!(looked_up.all("[aria-current=page]").contains(&choice.to_owned()), "{choice} is still shown");
+    }
+    let elsewhere = looked_up.click("fernway").await.fill("ref", &heard).click("Find").await;
+    assert!(elsewhere.has("No failure has that reference"), "{}", elsewhere.text());
+}
+
+#[tokio::test]
+async fn a_reference_of_a_fault_of_our_own_leads_to_the_log() {
+    let story = Story::begin().await;
+    let (browser, page) = story.operator().await;
+    story.stack.dynamodb.refuse_next(20, world::dynamodb::Which::Any, "InternalServerError");
+    let broken = browser.get(&story.ops()).await;
+    story.stack.dynamodb.mend();
+    assert!(broken.has("Something went wrong on our side"), "{}", broken.text());
+    let reference = broken.all(".reference").concat();
+    assert!(story.logs.text().contains(&reference), "{reference}");
+
+    let looked_up = page.fill("ref", &reference).click("Find").await;
+
+    assert!(looked_up.has(&format!("| filter reference = \"{reference}\"")), "{}", looked_up.text());
+    let none = looked_up.fill("ref", "<b>hello</b>").click("Find").await;
+    assert!(none.has("No failure has that reference") && !none.has("filter reference"), "{}", none.text());
 }

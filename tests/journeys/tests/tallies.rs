@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::{ProductId, tally::Counter};
+use domain::{Environment, ProductId, tally::Counter};
 use jiff::{SignedDuration, civil::date};
 use journeys::Story;
 use local::stack::{TABLE, TALLIED};
@@ -208,6 +208,7 @@ async fn a_failure_is_resolved_by_the_customers_next_success_and_the_time_is_cou
         (Some(1), 1),
         "from the first: {fixed}"
     );
+    assert_eq!(fixed[0]["provenance"], "observed");
     let median = fixed[0]["median_minutes"].as_i64().unwrap();
     assert!((90..=180).contains(&median), "100 minutes are in that band: {fixed}");
 }
@@ -274,7 +275,7 @@ async fn who_waits_for_somebody_is_known_by_name_until_it_is_over_whatever_comes
     let story = Story::installed().await;
     let connection = story.connected().await;
     let (store, product) = (&story.stack.store, "fernway".parse::<ProductId>().unwrap());
-    let waiting = async || store.needy(&product, None, 10).await.expect("who waits");
+    let waiting = async || store.needy(&product, None, None, 10).await.expect("who waits");
     let all_again = async |shard: &str| {
         for batch in batches(&story, 2) {
             let mut event = story.stack.stream().event(batch);
@@ -304,7 +305,9 @@ async fn who_waits_for_somebody_is_known_by_name_until_it_is_over_whatever_comes
     assert_eq!(story.token(&connection).await.problem(), "reauthorization-needed");
     story.stack.tally().await;
     assert_eq!(waiting().await.len(), 1);
-    assert_eq!(store.needy(&product, Some(&"nope".parse().unwrap()), 10).await.unwrap(), []);
+    let sandboxes = store.needy(&product, None, Some(Environment::Sandbox), 10).await.unwrap();
+    assert_eq!(sandboxes, []);
+    assert_eq!(store.needy(&product, Some(&"nope".parse().unwrap()), None, 10).await.unwrap(), []);
 
     let gone = story.call("DELETE", &format!("/v1/connections/{connection}"), None).await;
     assert_eq!(gone.status, 204, "{}", gone.body);
@@ -338,11 +341,7 @@ async fn a_connections_refreshes_are_counted_and_resolve_their_own_failures_alon
 async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
     let story = a_day().await;
     let wish = story.wish(json!({ "environment": "sandbox" })).await;
-    let trouble = story.stack.browser().get(&format!("{}/trouble", wish.text("connect_url"))).await;
-    trouble
-        .fill("pasted", "error=invalid_client&error_description=app+must+be+installed+into+org")
-        .click("Show me what to do")
-        .await;
+    story.tell(&wish, "error=invalid_client&error_description=app+must+be+installed+into+org").await;
     story.stack.tally().await;
 
     let by = |by: &str| {
@@ -361,6 +360,7 @@ async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
         json!([row("authorize", 1, 1), row("callback", 1, 0), row("lost", 1, 0)])
     );
     assert_eq!(by_stage["sessions"]["created"], 5);
+    assert!(by_stage["sessions_over_time"].is_null(), "{by_stage}");
     let by_all = by("time,cause,app,environment,stage,provenance").await;
     assert_eq!(by_all["failures"].as_array().unwrap().len(), 3, "{by_all}");
     assert_eq!(by_all["failures"][0]["time"], "2026-11-22T00:00:00Z");
@@ -370,6 +370,8 @@ async fn a_summary_tells_apart_what_it_is_asked_to_and_keeps_reports_apart() {
         hours.body["failures"],
         json!([{ "time": "2026-11-22T09:00:00Z", "count": 1, "of_these_reported": 1 }])
     );
+    let sessions = &hours.body["sessions_over_time"];
+    assert_eq!(sessions, &json!([{ "time": "2026-11-22T09:00:00Z", "created": 1, "failed": 1 }]));
 
     for bad in ["?by=customer", "?bucket=week", "?from=x", "?group=cause", "?from=2020-01-01T00:00:00Z"] {
         let refused = story.call("GET", &format!("/v1/failures/summary{bad}"), None).await;

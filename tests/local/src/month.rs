@@ -122,6 +122,11 @@ const SECOND: [&str; 12] = [
 /// The customer whose admin changes a policy on the 26th day.
 const CHANGED: usize = 33;
 
+/// One of so many products: each has about half as many sessions as the one before, as an estate has large and small ones.
+fn drawn(rng: &mut Rng, products: usize) -> usize {
+    (0..products - 1).find(|_| rng.u32(0..100) >= 35).unwrap_or(products - 1)
+}
+
 fn customer(number: usize) -> Customer {
     let (first, second) = (FIRST[number % FIRST.len()], SECOND[(number / FIRST.len()) % SECOND.len()]);
     Customer { id: format!("c-{number:04}"), name: Some(format!("{first} {second}")) }
@@ -199,7 +204,7 @@ impl Replay<'_> {
             if !self.chance(if weekend { busy / 5 } else { busy }) {
                 continue;
             }
-            let product = usize::from(self.chance(35)) % self.stack.products.len();
+            let product = drawn(&mut self.rng, self.stack.products.len());
             let app = self.rng.usize(0..self.stack.products[product].apps.len());
             let environment = match self.rng.u32(0..100) {
                 0..68 => Environment::Production,
@@ -507,4 +512,22 @@ impl Replay<'_> {
 
 fn secret() -> String {
     domain::id::base32(&domain::secret::random::<20>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_product_has_its_share_the_first_the_largest() {
+        let mut rng = Rng::with_seed(Month::default().seed);
+        for products in 1..=5 {
+            let mut shares = vec![0; products];
+            for _ in 0..Month::default().sessions {
+                shares[drawn(&mut rng, products)] += 1;
+            }
+            assert!(shares.iter().all(|share| *share > 100), "{shares:?}");
+            assert!(shares[0] >= 6_000, "{shares:?}");
+        }
+    }
 }
