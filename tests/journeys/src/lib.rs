@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use world::browser::{Browser, Page};
 
 pub mod emf;
+pub mod flows;
 pub mod leaks;
 pub mod returning;
 pub mod secrets;
