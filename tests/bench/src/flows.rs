@@ -11,21 +11,16 @@ const WRITE: f64 = 0.625;
 
 /// The table.
 pub(crate) async fn measure() -> Section {
-    let mut section = Section::new("DynamoDB, by flow");
+    let mut section = Section::new("Requests and calls, by flow");
     for flow in flows::all().await {
         let (read, written) = (flow.read_units(), flow.write_units());
         let dollars = number(read * READ + written * WRITE);
+        let calls = format!("{} of Secrets Manager, {} of Salesforce", flow.secrets, flow.salesforce);
         section.row(
             flow.what,
-            flow.operations(),
+            format!("{}; {calls}", flow.operations()),
             format!("{read} read and {written} write units: ${dollars} a million"),
         );
-        if flow.secrets + flow.salesforce > 0 {
-            section.note(format!(
-                "{}: {} of Secrets Manager, {} of Salesforce.",
-                flow.what, flow.secrets, flow.salesforce
-            ));
-        }
     }
     section
 }

@@ -11,6 +11,7 @@ use world::browser::{Browser, Page};
 
 pub mod emf;
 pub mod flows;
+pub mod here;
 pub mod leaks;
 pub mod returning;
 pub mod secrets;
