@@ -15,12 +15,13 @@ pub(crate) async fn measure() -> Section {
     for flow in flows::all().await {
         let (read, written) = (flow.read_units(), flow.write_units());
         let dollars = number(read * READ + written * WRITE);
-        let calls = format!("{} of Secrets Manager, {} of Salesforce", flow.secrets, flow.salesforce);
-        section.row(
-            flow.what,
-            format!("{}; {calls}", flow.operations()),
-            format!("{read} read and {written} write units: ${dollars} a million"),
-        );
+        let mut asked = flow.operations();
+        for (calls, whom) in [(flow.secrets, "Secrets Manager"), (flow.salesforce, "Salesforce")] {
+            if calls > 0 {
+                asked += &format!("; {calls} of {whom}");
+            }
+        }
+        section.row(flow.what, asked, format!("{read} read and {written} write units: ${dollars} a million"));
     }
     section
 }

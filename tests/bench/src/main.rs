@@ -178,10 +178,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_stage_stands_and_every_flow_has_its_line() {
         let table = flows::measure().await.to_string();
-        assert!(
-            table.contains("| a fresh token | 1 GetItem; 0 of Secrets Manager, 0 of Salesforce |"),
-            "{table}"
-        );
+        assert!(table.contains("| a fresh token | 1 GetItem |"), "{table}");
         assert!(table.contains("| a sweep, nothing due |"), "{table}");
     }
 

@@ -1,6 +1,8 @@
 //! The most memory that a function ever occupies, over the heaviest of what it does: a refresh, a connect, a sweep that
 //! refreshes. The binaries are what is deployed, but for the hosts that they talk to (`tests/journeys/src/bin`).
 
+use jiff::SignedDuration;
+use local::stack::TABLE;
 use serde_json::{Value, json};
 use world::{Clock, lambda::http_event};
 
@@ -37,29 +39,34 @@ pub(crate) async fn measure() -> Section {
     assert!(answers.iter().all(|answer| answer["statusCode"] == 303), "{answers:?}");
 
     let stage = Stage::set().await;
+    let alice = stage.story.signed_in("Alice").await;
     for _ in 1..DUE {
-        stage.story.connected().await;
-    }
-    let mut sweeps = Vec::new();
-    for _ in 0..TIMES {
-        sweeps.push(json!({}));
+        stage.story.connects(&alice).await;
     }
     make_due(&stage);
-    let answers = row(&mut section, stage.here("sweep"), "sweeps, the first with due connections", &sweeps);
+    let what = "sweeps, the first with due connections";
+    let answers = row(&mut section, stage.here("sweep"), what, &vec![json!({}); TIMES]);
     assert_eq!(answers[0]["refreshed"], DUE, "{answers:?}");
     section
 }
 
-/// Every connection is due now.
+/// Every connection is due now: its token is from a quarter of an hour ago, and about to end.
 fn make_due(stage: &Stage) {
     let dynamodb = &stage.story.stack.dynamodb;
-    let due = Clock::running().now().as_millisecond() - 1;
-    let mut items = dynamodb.dump(local::stack::TABLE);
+    let now = Clock::running().now();
+    let times = [
+        ("due_at", now - SignedDuration::from_secs(1)),
+        ("issued_at", now - SignedDuration::from_mins(14)),
+        ("expires_at", now + SignedDuration::from_mins(1)),
+    ];
+    let mut items = dynamodb.dump(TABLE);
     items.retain(|item| item["sk"]["S"] == "CONNECTION");
     for item in &mut items {
-        item["due_at"] = json!({ "N": due.to_string() });
+        for (attribute, time) in times {
+            item[attribute] = json!({ "N": time.as_millisecond().to_string() });
+        }
     }
-    dynamodb.seed(local::stack::TABLE, items.into_iter());
+    dynamodb.seed(TABLE, items.into_iter());
 }
 
 /// Sends the events one after the other, and reads the peak: the answers.
