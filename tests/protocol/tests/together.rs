@@ -152,7 +152,8 @@ const BESIDE: Duration = Duration::from_millis(40);
 fn who_waits_for_another_process_waits_for_three_seconds_and_one_of_them_looks() {
     run(async {
         let looks = 3;
-        assert_eq!(while_another_refreshes(None).await, CALLERS + looks, "a read each");
+        let reads = Box::pin(while_another_refreshes(None)).await;
+        assert_eq!(reads, CALLERS + looks, "a read each");
     });
 }
 
@@ -160,7 +161,8 @@ fn who_waits_for_another_process_waits_for_three_seconds_and_one_of_them_looks()
 fn where_the_one_that_looks_is_cut_off_the_others_look_for_what_is_left_of_their_time() {
     for milliseconds in [50, 700, 1900, 2600] {
         run(async move {
-            let reads = while_another_refreshes(Some(Duration::from_millis(milliseconds))).await;
+            let cut_after = Some(Duration::from_millis(milliseconds));
+            let reads = Box::pin(while_another_refreshes(cut_after)).await;
             let others = CALLERS - 1;
             let first = reads - 4 * others;
             assert!((1..=4).contains(&first), "cut after {milliseconds} ms: {reads} reads");
