@@ -28,7 +28,7 @@ const EXCHANGES: [Duration; 3] =
 const STORMS: usize = 3;
 
 /// How often a caller asks before it gives up.
-const MOST_CALLS: usize = 10;
+const MOST_CALLS: usize = 30;
 
 /// A process: the function, and the ways out that are its own.
 #[derive(Clone)]
