@@ -6,6 +6,7 @@ use domain::{
 };
 use jiff::Timestamp;
 use salesforce::{Grant, LoginHost, Registration, id_token::Expected};
+use telemetry::step;
 
 use crate::{Callback, error::ExchangeError};
 
@@ -23,7 +24,7 @@ impl Callback {
             self.platform.salesforce.hosts().readmit(&attempt.login_host).map_err(|_| ExchangeError::Host)?;
         let verifier = browser.pkce_verifier(&attempt.id);
         let grant = self.ask(&host, app, code, &verifier).await?;
-        self.check(&host, attempt, app, browser, &grant, now).await?;
+        step!("verify", self.check(&host, attempt, app, browser, &grant, now)).await?;
         Ok(grant)
     }
 

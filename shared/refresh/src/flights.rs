@@ -12,10 +12,7 @@ use domain::ConnectionId;
 use store::ConnectionRecord;
 use tokio::{sync::watch, time::timeout};
 
-/// How long a caller waits for another in the same process: as long as for one in any other.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-type Landing = watch::Receiver<Option<ConnectionRecord>>;
+type Landing = watch::Receiver<Option<Ended>>;
 
 /// What is under way. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -33,20 +30,22 @@ pub(crate) enum Turn {
 pub(crate) struct Flight {
     flights: Flights,
     connection: ConnectionId,
-    landing: watch::Sender<Option<ConnectionRecord>>,
+    landing: watch::Sender<Option<Ended>>,
 }
 
 /// One that waits.
 pub(crate) struct Waiting(Landing);
 
 /// How another's flight ended.
+#[derive(Debug, Clone)]
 pub(crate) enum Ended {
     /// With a record, which is in the table.
     Landed(Box<ConnectionRecord>),
+    /// With nothing yet, for nobody; or it has not ended, and the caller's patience has. Ask again after so many
+    /// seconds.
+    NotYet(u32),
     /// With nothing that could be shared.
     Cut,
-    /// It has not, and the caller's patience is at its end.
-    NotYet,
 }
 
 impl Flights {
@@ -67,9 +66,9 @@ impl Flights {
 }
 
 impl Flight {
-    /// Gives a record that is in the table to whoever waits.
-    pub(crate) fn land(self, record: &ConnectionRecord) {
-        self.landing.send_replace(Some(record.clone()));
+    /// Tells whoever waits.
+    pub(crate) fn land(self, ended: Ended) {
+        self.landing.send_replace(Some(ended));
     }
 }
 
@@ -80,11 +79,11 @@ impl Drop for Flight {
 }
 
 impl Waiting {
-    pub(crate) async fn wait(mut self) -> Ended {
-        match timeout(PATIENCE, self.0.wait_for(Option::is_some)).await {
-            Ok(Ok(landed)) => landed.clone().map_or(Ended::Cut, |record| Ended::Landed(Box::new(record))),
+    pub(crate) async fn wait(mut self, patience: Duration) -> Ended {
+        match timeout(patience, self.0.wait_for(Option::is_some)).await {
+            Ok(Ok(ended)) => ended.clone().unwrap_or(Ended::Cut),
             Ok(Err(_)) => Ended::Cut,
-            Err(_) => Ended::NotYet,
+            Err(_) => Ended::NotYet(2),
         }
     }
 }

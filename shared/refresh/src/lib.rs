@@ -38,7 +38,7 @@ use service::{
 };
 use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
 use telemetry::{Metric, emf::MILLISECOND, refreshed, sample, step};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use flights::{Ended, Flights, Turn};
 
@@ -178,9 +178,11 @@ impl Ask<'_> {
     }
 }
 
-/// How long a caller waits for another's refresh, and how often it looks: with the read before, four reads and
-/// 3 s at most. The first look comes after a usual exchange's few hundred milliseconds; who looks too soon pays with
-/// the whole second wait.
+/// How long a caller waits for another's refresh: in the same process, in any other, or in both by turns.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// How often it looks meanwhile: with the read before, four reads at most. The first look comes after a usual
+/// exchange's few hundred milliseconds; who looks too soon pays with the whole second wait.
 const WAITS: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_millis(600), Duration::from_millis(1800)];
 
@@ -233,27 +235,36 @@ impl Refresher {
     ) -> Result<Renewal, RefreshError> {
         let ask = Ask { app, need, time };
         let record = Box::new(record);
+        let began = Instant::now();
         match self.flights.join(&record.connection.id) {
             Turn::First(flight) => {
-                let renewal = Box::pin(self.renew_alone(record, ask)).await;
-                if let Ok(Renewal::Fresh(record)) = &renewal {
-                    flight.land(record);
+                let renewal = Box::pin(self.renew_alone(record, ask, &WAITS)).await;
+                match &renewal {
+                    Ok(Renewal::Fresh(record)) => flight.land(Ended::Landed(record.clone())),
+                    // It has looked for all of them. Who had no time to refresh speaks for itself alone.
+                    Ok(Renewal::NotYet(seconds)) if time.has(REFRESH) => flight.land(Ended::NotYet(*seconds)),
+                    _ => drop(flight),
                 }
                 renewal
             }
             // Who has a token that works does not wait for another's.
             Turn::After(_) if need.can_use(&record, time.now()) => {
-                Box::pin(self.renew_alone(record, ask)).await
+                Box::pin(self.renew_alone(record, ask, &WAITS)).await
             }
-            Turn::After(waiting) => match waiting.wait().await {
+            Turn::After(waiting) => match waiting.wait(PATIENCE).await {
                 Ended::Landed(record) if need.is_met_by(&record, time.now()) => Ok(Renewal::Fresh(record)),
-                Ended::NotYet => Ok(Renewal::NotYet(2)),
+                Ended::NotYet(seconds) => Ok(Renewal::NotYet(seconds)),
                 Ended::Landed(_) | Ended::Cut => {
                     match self.platform.store.connection(&record.connection.id).await? {
                         Some(current) if need.is_met_by(&current, time.now()) => {
                             Ok(Renewal::Fresh(Box::new(current)))
                         }
-                        Some(current) => Box::pin(self.renew_alone(Box::new(current), ask)).await,
+                        Some(current) => {
+                            // This read was one of the four, and the time is gone.
+                            let left = PATIENCE.saturating_sub(began.elapsed());
+                            let waits = [left / 4, left * 3 / 4];
+                            Box::pin(self.renew_alone(Box::new(current), ask, &waits)).await
+                        }
                         None => Ok(Renewal::Gone),
                     }
                 }
@@ -261,14 +272,15 @@ impl Refresher {
         }
     }
 
-    /// The same for one caller, whoever else asks: over the lease.
+    /// The same for one caller, whoever else asks: over the lease, with a look after each wait.
     async fn renew_alone(
         &self,
         mut record: Box<ConnectionRecord>,
         ask: Ask<'_>,
+        waits: &[Duration],
     ) -> Result<Renewal, RefreshError> {
         let Ask { need, time, .. } = ask;
-        for wait in WAITS {
+        for wait in waits {
             let now = time.now();
             match &record.connection.state {
                 ConnectionState::NeedsReauth { failure, .. } => {

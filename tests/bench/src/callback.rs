@@ -6,10 +6,11 @@ use callback::Callback;
 use http::Request;
 use lambda_http::Body;
 use serde_json::json;
+use tracing::instrument::WithSubscriber;
 use world::Clock;
 
 use crate::{
-    parts::Waits,
+    parts::{Steps, Waits},
     report::{Section, median, time},
     stage::{Stage, platform_through},
 };
@@ -25,7 +26,7 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
     let (mut whole, mut own, mut waited) = (Vec::new(), Vec::new(), Vec::new());
     let mut parts = BTreeMap::<String, Vec<_>>::new();
     for connect in 0..=CONNECTS {
-        let request = returning(stage).await;
+        let request = returning(stage).await.request();
         waits.take();
         let began = Instant::now();
         let answer = callback.respond(request, Clock::running().now()).await;
@@ -45,6 +46,12 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
             parts.entry(what).or_default().push(time);
         }
     }
+    let steps = Steps::default();
+    for _ in 0..CONNECTS {
+        let request = returning(stage).await.request();
+        let answer = callback.respond(request, Clock::running().now()).with_subscriber(steps.clone());
+        assert_eq!(answer.await.status(), 303);
+    }
     let mut section = Section::new("Callback, warm, without the network");
     section.row(
         "from Salesforce's redirect to ours",
@@ -52,7 +59,11 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
         format!("its waits {}", time(median(&waited))),
     );
     section.ratio(median(&whole).as_secs_f64() / median(&waited).as_secs_f64());
-    section.row("of it our own: verify, open, seal, SDK", time(median(&own)), "");
+    section.row("of it our own: verify, seal, SDK", time(median(&own)), "");
+    for (step, what) in [("verify", "the id_token is verified"), ("seal", "two tokens are sealed")] {
+        section.row(what, time(steps.median(step)), format!("our own {}", time(median(&own))));
+        section.ratio(steps.median(step).as_secs_f64() / median(&own).as_secs_f64());
+    }
     for (what, times) in parts {
         section.row(
             format!("waits for {what}"),
@@ -64,7 +75,22 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
 }
 
 /// A browser's request as it comes back from Salesforce.
-async fn returning(stage: &Stage) -> Request<Body> {
+pub(crate) struct Return {
+    /// Path and query.
+    pub(crate) target: String,
+    /// What the `Cookie` header says.
+    pub(crate) cookies: String,
+}
+
+impl Return {
+    fn request(self) -> Request<Body> {
+        let request = Request::get(self.target).header("cookie", self.cookies);
+        request.body(Body::Empty).expect("a request")
+    }
+}
+
+/// A user approves, and the browser is on its way back.
+pub(crate) async fn returning(stage: &Stage) -> Return {
     let wish = stage.story.wish(json!({})).await;
     let browser = stage.story.stack.browser();
     browser.stop_before("/oauth/callback");
@@ -76,5 +102,5 @@ async fn returning(stage: &Stage) -> Request<Body> {
     let back = page.location().expect("on the way to the callback");
     let cookies = browser.cookie_header(back.as_str()).expect("the attempt's cookie");
     let target = format!("{}?{}", back.path(), back.query().unwrap_or_default());
-    Request::get(target).header("cookie", cookies).body(Body::Empty).expect("a request")
+    Return { target, cookies }
 }

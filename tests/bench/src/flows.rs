@@ -1,9 +1,7 @@
-//! What each flow asks of DynamoDB: counted, not timed. The counts are tests (`tests/journeys/tests/figures.rs`,
-//! `tests/protocol/tests/cost.rs`); here they stand beside the bill.
+//! What each flow asks of DynamoDB, Secrets Manager and Salesforce: counted, not timed. The counts are tests
+//! (`tests/journeys/tests/figures.rs`, `tests/protocol/tests/cost.rs`); here they stand beside the bill.
 
-use jiff::SignedDuration;
-use journeys::Story;
-use world::dynamodb::{DynamoRequest, Kind};
+use journeys::flows;
 
 use crate::report::{Section, number};
 
@@ -13,37 +11,17 @@ const WRITE: f64 = 0.625;
 
 /// The table.
 pub(crate) async fn measure() -> Section {
-    let story = Story::installed().await;
-    let mut section = Section::new("DynamoDB, by flow");
-    let dynamodb = &story.stack.dynamodb;
-    let mut row = |what: &str| {
-        let requests: Vec<DynamoRequest> = dynamodb.requests();
-        let reads = requests.iter().filter(|request| request.kind == Kind::Read).count();
-        let (read, written): (f64, f64) = (
-            requests.iter().map(|request| request.read_units).sum(),
-            requests.iter().map(|request| request.write_units).sum(),
-        );
-        let dollars = read * READ + written * WRITE;
-        section.row(
-            what,
-            format!("{reads} reads, {} writes", requests.len() - reads),
-            format!("{read} read and {written} write units: ${} a million", number(dollars)),
-        );
-        dynamodb.reset_counts();
-    };
-    dynamodb.reset_counts();
-    let connection = story.connected().await;
-    row("a connect, cold, from the session to the product's list of connections");
-    story.token(&connection).await;
-    row("a fresh token, a minute after the last");
-    story.token(&connection).await;
-    row("a fresh token");
-    story.pass(SignedDuration::from_mins(16));
-    story.token(&connection).await;
-    row("a refresh, the product read anew");
-    story.call("GET", "/v1/connections", None).await;
-    row("a list");
-    story.stack.sweep().await;
-    row("a sweep, nothing due");
+    let mut section = Section::new("Requests and calls, by flow");
+    for flow in flows::all().await {
+        let (read, written) = (flow.read_units(), flow.write_units());
+        let dollars = number(read * READ + written * WRITE);
+        let mut asked = flow.operations();
+        for (calls, whom) in [(flow.secrets, "Secrets Manager"), (flow.salesforce, "Salesforce")] {
+            if calls > 0 {
+                asked += &format!("; {calls} of {whom}");
+            }
+        }
+        section.row(flow.what, asked, format!("{read} read and {written} write units: ${dollars} a million"));
+    }
     section
 }

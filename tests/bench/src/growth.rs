@@ -3,13 +3,16 @@
 use std::time::{Duration, Instant};
 
 use domain::ConnectionId;
+use http::Request;
 use jiff::SignedDuration;
+use lambda_http::Body;
 use local::stack::TABLE;
 use ops::Ops;
 use serde_json::{Value, json};
 use service::{Invocation, Platform};
-use store::connections::ListQuery;
+use store::{Field, Owner, connections::ListQuery};
 use sweep::Sweep;
+use token::Token;
 use world::Clock;
 
 use crate::{
@@ -42,7 +45,7 @@ pub(crate) async fn measure(sizes: &[usize]) -> (Section, Vec<Size>) {
         let began = Instant::now();
         grow(&stage, &mut ids, *size);
         section.note(format!("{size} connections: brought in within {}.", time(began.elapsed())));
-        let mut calls = calls(&platform, &ids).await;
+        let mut calls = calls(&stage, &platform, &ids).await;
         calls.push(("the operators' page", operators_page(&stage).await));
         seen.push((*size, calls));
     }
@@ -110,18 +113,43 @@ async fn operators_page(stage: &Stage) -> Duration {
     median(&took[1..])
 }
 
-async fn calls(platform: &Platform, ids: &[ConnectionId]) -> Vec<(&'static str, Duration)> {
+/// The copies' own tokens, sealed for them: those of the one connection open for it alone. They live for an hour.
+async fn seal(stage: &Stage, platform: &Platform, ids: &[&ConnectionId]) {
+    let (vault, product) = (platform.vault().expect("a keyring"), "fernway".parse().expect("an id"));
+    let token = stage.story.token(&stage.connection).await.text("access_token").to_owned();
+    let ends = (Clock::running().now() + SignedDuration::from_hours(1)).as_millisecond().to_string();
+    let mut items = Vec::new();
+    for id in ids {
+        let owner = Owner { product: &product, connection: id };
+        let sealed = vault.seal(owner, Field::AccessToken, &token).await.expect("sealed");
+        let pk = format!("CONNECTION#{id}");
+        let mut item = stage.story.stack.dynamodb.item(TABLE, &pk, "CONNECTION").expect("brought in");
+        item["access_token"] = json!({ "S": sealed });
+        item["expires_at"] = json!({ "N": ends });
+        items.push(item);
+    }
+    stage.story.stack.dynamodb.seed(TABLE, items.into_iter());
+}
+
+async fn calls(stage: &Stage, platform: &Platform, ids: &[ConnectionId]) -> Vec<(&'static str, Duration)> {
     let product = "fernway".parse().expect("an id");
     let store = &platform.store;
     // Spread over the whole table: nothing is read twice.
     let step = (ids.len() / CALLS).max(1);
     let spread: Vec<&ConnectionId> = ids.iter().step_by(step).take(CALLS).collect();
+    seal(stage, platform, &spread).await;
+    let token = Token::new(platform.clone()).expect("the settings are complete");
     let mut read = Vec::new();
-    for id in &spread {
+    // The first reads the product too.
+    for id in spread.iter().take(1).chain(&spread) {
+        let request = Request::get(format!("/v1/connections/{id}/token"));
+        let request = request.header("authorization", stage.bearer()[0].1).body(Body::Empty);
         let began = Instant::now();
-        assert!(store.connection(id).await.expect("an answer").is_some());
+        let answer = token.respond(request.expect("a request"), Clock::running().now()).await;
         read.push(began.elapsed());
+        assert_eq!(answer.status(), 200, "{:?}", answer.body());
     }
+    read.remove(0);
     let (mut list, mut of_customer) = (Vec::new(), Vec::new());
     for (number, id) in spread.iter().enumerate() {
         let began = Instant::now();
@@ -143,7 +171,7 @@ async fn calls(platform: &Platform, ids: &[ConnectionId]) -> Vec<(&'static str, 
         swept.push(began.elapsed());
     }
     vec![
-        ("a connection's read", median(&read)),
+        ("a fresh token", median(&read)),
         ("a page of the list", median(&list)),
         ("a customer's connections", median(&of_customer)),
         ("a sweep, nothing due", median(&swept)),

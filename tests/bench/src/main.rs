@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`stage`] | what is measured against: the table, the secrets, a Salesforce; the functions' binaries |
 //! | [`sandbox`] | one process with a Runtime API of its own, timed |
-//! | [`cold`], [`warm`], [`at_once`], [`spans`], [`callback`], [`storm`], [`pages`], [`flows`], [`growth`], [`profile`] | a part of the table each |
+//! | [`cold`], [`peak`], [`warm`], [`at_once`], [`spans`], [`callback`], [`storm`], [`pages`], [`flows`], [`growth`], [`profile`] | a part of the table each |
 //! | [`parts`] | ways out that are timed |
 //! | [`report`], [`plot`] | the table, the pictures |
 
@@ -17,6 +17,7 @@ mod flows;
 mod growth;
 mod pages;
 mod parts;
+mod peak;
 mod plot;
 mod profile;
 mod report;
@@ -56,6 +57,7 @@ struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     Cold,
+    Peak,
     Size,
     Warm,
     AtOnce,
@@ -110,6 +112,9 @@ async fn main() {
         arguments.tell(Part::Cold, &cold::table(&seen));
         arguments.draw("cold-starts.svg", &plot::cold_starts(&cold::medians(&seen), &machine));
     }
+    if arguments.has(Part::Peak) {
+        arguments.tell(Part::Peak, &peak::measure().await);
+    }
     if arguments.has(Part::Size) {
         arguments.tell(Part::Size, &cold::sizes());
     }
@@ -117,7 +122,8 @@ async fn main() {
         arguments.tell(Part::Warm, &warm::measure(&stage).await);
     }
     if arguments.has(Part::AtOnce) {
-        arguments.tell(Part::AtOnce, &tokio::task::block_in_place(|| at_once::measure(&stage)));
+        let storm = Stage::set().await;
+        arguments.tell(Part::AtOnce, &tokio::task::block_in_place(|| at_once::measure(&stage, &storm)));
     }
     if arguments.has(Part::Spans) {
         arguments.tell(Part::Spans, &spans::measure(&stage).await);
@@ -172,7 +178,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn the_stage_stands_and_every_flow_has_its_line() {
         let table = flows::measure().await.to_string();
-        assert!(table.contains("| a fresh token | 1 reads, 0 writes |"), "{table}");
+        assert!(table.contains("| a fresh token | 1 GetItem |"), "{table}");
         assert!(table.contains("| a sweep, nothing due |"), "{table}");
     }
 

@@ -1,4 +1,5 @@
-//! Ways out that are timed, so that what a function does itself can be told from what it waits for.
+//! Ways out that are timed, so that what a function does itself can be told from what it waits for; and its steps, each
+//! by itself.
 
 use std::{
     sync::{Arc, Mutex},
@@ -16,6 +17,65 @@ use salesforce::{
     Http,
     http::{Sending, Transport},
 };
+use telemetry::spans::TARGET;
+use tracing::{
+    Event, Metadata, Subscriber,
+    span::{Attributes, Id, Record},
+};
+
+use crate::report::median;
+
+/// Times the steps of what is done: how long each computed, without what it waited for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Steps(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    /// Each span's name, the time that it has computed, and since when it does.
+    spans: Vec<(&'static str, Duration, Option<Instant>)>,
+}
+
+impl Steps {
+    /// Of all the steps of that name.
+    pub(crate) fn median(&self, name: &str) -> Duration {
+        let told = self.0.lock().expect("no panic while holding it");
+        let times = told.spans.iter().filter(|(step, ..)| *step == name).map(|(_, time, _)| *time);
+        median(&times.collect::<Vec<_>>())
+    }
+
+    fn with(&self, id: &Id, change: impl FnOnce(&mut Duration, &mut Option<Instant>)) {
+        let mut told = self.0.lock().expect("no panic while holding it");
+        let index = usize::try_from(id.into_u64() - 1).expect("few spans");
+        let (_, computed, since) = &mut told.spans[index];
+        change(computed, since);
+    }
+}
+
+impl Subscriber for Steps {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_span() && metadata.target() == TARGET
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        let mut told = self.0.lock().expect("no panic while holding it");
+        told.spans.push((span.metadata().name(), Duration::ZERO, None));
+        Id::from_u64(told.spans.len() as u64)
+    }
+
+    fn enter(&self, id: &Id) {
+        self.with(id, |_, since| *since = Some(Instant::now()));
+    }
+
+    fn exit(&self, id: &Id) {
+        self.with(id, |computed, since| {
+            *computed += since.take().map(|since| since.elapsed()).unwrap_or_default()
+        });
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn event(&self, _: &Event<'_>) {}
+}
 
 /// What was waited for: the operation, and how long.
 #[derive(Debug, Clone, Default)]

@@ -36,7 +36,7 @@ pub(crate) struct Sandbox {
     child: Child,
     began: Instant,
     events: Sender<String>,
-    answers: Receiver<(Instant, Value)>,
+    answers: Receiver<(Instant, Result<Value, String>)>,
 }
 
 /// kB, as the kernel counts them.
@@ -95,10 +95,15 @@ impl Sandbox {
     /// The answer to the event that it was started with, and the time from the process's start to it.
     ///
     /// # Panics
-    /// If none comes.
+    /// If none comes, or the function has failed.
     pub(crate) fn first(&self) -> (Duration, Value) {
-        let (at, answer) = self.answers.recv_timeout(PATIENCE).expect("a first answer");
+        let (at, answer) = self.answer();
         (at - self.began, answer)
+    }
+
+    fn answer(&self) -> (Instant, Value) {
+        let (at, answer) = self.answers.recv_timeout(PATIENCE).expect("an answer");
+        (at, answer.unwrap_or_else(|error| panic!("the function failed: {error}")))
     }
 
     /// One more event, and how long it took.
@@ -109,7 +114,7 @@ impl Sandbox {
         let event = event.to_string();
         let began = Instant::now();
         self.events.send(event).expect("the thread runs");
-        let (at, answer) = self.answers.recv_timeout(PATIENCE).expect("an answer");
+        let (at, answer) = self.answer();
         (at - began, answer)
     }
 
@@ -123,8 +128,7 @@ impl Sandbox {
         for _ in 0..times {
             self.events.send(event.clone()).expect("the thread runs");
         }
-        let answers = (0..times).map(|_| self.answers.recv_timeout(PATIENCE).expect("an answer"));
-        let answers: Vec<(Instant, Value)> = answers.collect();
+        let answers: Vec<(Instant, Value)> = (0..times).map(|_| self.answer()).collect();
         let last = answers.iter().map(|(at, _)| *at).max().unwrap_or(began);
         (last - began, answers.into_iter().map(|(_, answer)| answer).collect())
     }
@@ -173,11 +177,12 @@ impl Drop for Sandbox {
     }
 }
 
-/// Answers `next` with the next event and `response` with 202, until either side goes.
+/// Answers `next` with the next event, and what is posted with 202, until either side goes. Only what is posted to
+/// `response` is an answer. Each goes out in one write: what the process waits for is not the stub.
 fn serve(
     stream: TcpStream,
     events: &Mutex<Receiver<String>>,
-    answered: &Sender<(Instant, Value)>,
+    answered: &Sender<(Instant, Result<Value, String>)>,
 ) -> Option<()> {
     stream.set_nodelay(true).ok()?;
     let mut reader = BufReader::new(stream.try_clone().ok()?);
@@ -185,12 +190,11 @@ fn serve(
     loop {
         let (line, body) = request(&mut reader)?;
         let at = Instant::now();
-        if line.starts_with("GET") {
+        let said = if line.starts_with("GET") {
             let event = events.lock().ok()?.recv().ok()?;
             let made = MADE.fetch_add(1, Ordering::Relaxed);
             let deadline = Clock::running().now().as_millisecond() + 20_000;
-            write!(
-                writer,
+            format!(
                 "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
                  lambda-runtime-aws-request-id: 00000000-0000-4000-8000-{made:012}\r\n\
                  lambda-runtime-deadline-ms: {deadline}\r\n\
@@ -198,12 +202,14 @@ fn serve(
                  content-length: {}\r\n\r\n{event}",
                 event.len()
             )
-            .ok()?;
         } else {
-            let answer = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            answered.send((at, answer)).ok()?;
-            write!(writer, "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n").ok()?;
-        }
+            let is_answer = line.contains("/RESPONSE ");
+            let answer = serde_json::from_slice(&body).ok().filter(|_| is_answer);
+            let failed = || format!("{line}: {}", String::from_utf8_lossy(&body));
+            answered.send((at, answer.ok_or_else(failed))).ok()?;
+            "HTTP/1.1 202 Accepted\r\ncontent-length: 0\r\n\r\n".to_owned()
+        };
+        writer.write_all(said.as_bytes()).ok()?;
     }
 }
 

@@ -74,6 +74,21 @@ impl Stage {
         ]
     }
 
+    /// A function with this machine's Salesforce, whose redirects come back to this machine.
+    pub(crate) fn here(&self, name: &str) -> Function {
+        let salesforce = &self.story.stack.salesforce;
+        let mut function = self.function(name, Value::Null);
+        function.command = vec![binary(&format!("{name}-here")).display().to_string()];
+        function.environment.retain(|(name, _)| name != "PUBLIC_URL");
+        let more = [
+            ("PUBLIC_URL", self.story.stack.latchkey.clone()),
+            ("SALESFORCE_LOGIN", salesforce.login_origin()),
+            ("SALESFORCE_TEST", salesforce.test_origin()),
+        ];
+        function.environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        function
+    }
+
     /// What has changed in the table so far, as Lambda brings it.
     fn batch(&self) -> Value {
         let (mut records, _) = self.story.stack.dynamodb.changes(TABLE, None, 100);

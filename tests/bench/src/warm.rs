@@ -1,11 +1,15 @@
 //! A fresh token from a warm instance, against a bare GetItem of the same item through the same client, in turn.
 
-use std::time::{Duration, Instant};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use http::Request;
 use lambda_http::Body;
 use local::stack::TABLE;
+use service::observe::{Asked, Observer};
 use token::Token;
 use world::Clock;
 
@@ -24,6 +28,7 @@ const FOR: Duration = Duration::from_secs(2);
 /// A token read, and the GetItem that it makes.
 pub(crate) struct Pair {
     token: Token,
+    observer: Observer,
     client: aws_sdk_dynamodb::Client,
     pk: String,
     uri: String,
@@ -35,6 +40,7 @@ impl Pair {
     pub(crate) fn of(stage: &Stage) -> Self {
         let platform = platform(stage);
         Self {
+            observer: Observer::new("token", "bench"),
             client: platform.store.client().clone(),
             token: Token::new(platform).expect("the settings are complete"),
             pk: format!("CONNECTION#{}", stage.connection),
@@ -43,10 +49,14 @@ impl Pair {
         }
     }
 
-    /// A fresh token.
+    /// A fresh token, watched as it is when deployed: with the lines that are told of it.
     pub(crate) async fn token(&self) {
         let request = Request::get(&self.uri).header("authorization", self.bearer).body(Body::Empty);
-        let answer = self.token.respond(request.expect("a request"), Clock::running().now()).await;
+        let (request, now) = (request.expect("a request"), Clock::running().now());
+        let asked = Asked::of(&request);
+        let (answer, lines) =
+            self.observer.request(asked, now, Box::pin(self.token.respond(request, now))).await;
+        black_box(lines);
         assert_eq!(answer.status(), 200);
     }
 

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use world::browser::{Browser, Page};
 
 pub mod emf;
+pub mod flows;
+pub mod here;
 pub mod leaks;
 mod operating;
 pub mod returning;

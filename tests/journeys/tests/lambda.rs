@@ -2,8 +2,14 @@
 //!
 //! `tests/infra/check` builds them with `sam build`, as a deployment does; `tests/run` does that first.
 
-use std::path::PathBuf;
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use jiff::SignedDuration;
 use journeys::Story;
 use local::{
     Options,
@@ -42,7 +48,13 @@ struct Deployed<'a>(&'a Story);
 impl Deployed<'_> {
     /// A function's binary, in the environment that the template gives it.
     async fn start(&self, function: &str) -> Lambda {
+        self.start_for(function, "1").await
+    }
+
+    /// The same, for so many requests at once.
+    async fn start_for(&self, function: &str, at_once: &str) -> Lambda {
         let mut environment = vec![
+            ("AWS_LAMBDA_MAX_CONCURRENCY", at_once),
             ("TABLE_NAME", TABLE),
             ("PUBLIC_URL", PUBLIC_URL),
             ("RUST_LOG", "info"),
@@ -64,6 +76,15 @@ impl Deployed<'_> {
 
 fn header<'a>(answer: &'a Value, name: &str) -> &'a str {
     answer["headers"][name].as_str().unwrap_or_else(|| panic!("no header {name} in {answer}"))
+}
+
+/// What the browser that is sent to Salesforce brings back.
+fn attempts_cookie(left: &Value) -> String {
+    let cookies = left["cookies"].as_array().expect("cookies").iter().filter_map(Value::as_str);
+    let mut of_attempt =
+        cookies.filter(|cookie| cookie.starts_with("__Host-lk-") && !cookie.starts_with("__Host-lk-s-"));
+    let cookie = of_attempt.next().expect("the attempt's cookie");
+    cookie.split(';').next().expect("a name and a value").to_owned()
 }
 
 fn body(answer: &Value) -> Value {
@@ -124,12 +145,7 @@ async fn authorize_callback_and_errors_take_a_user_from_the_link_to_the_help_pag
     let asked: std::collections::HashMap<String, String> = to.query_pairs().into_owned().collect();
     assert_eq!(asked["redirect_uri"], format!("{PUBLIC_URL}/oauth/callback"));
     assert_eq!(asked["code_challenge_method"], "S256");
-    let cookies = leave["cookies"].as_array().expect("cookies");
-    let cookie = cookies
-        .iter()
-        .map(|c| c.as_str().unwrap())
-        .find(|c| c.starts_with("__Host-lk-") && !c.starts_with("__Host-lk-s-"));
-    let cookie = cookie.expect("the attempt's cookie").split(';').next().unwrap().to_owned();
+    let cookie = attempts_cookie(&leave);
 
     let doubled = [("state", asked["state"].as_str()), ("code", "aPrx"), ("cookie", cookie.as_str())];
     let stray = callback.invoke(event("callback-doubled", &doubled)).await.unwrap();
@@ -239,6 +255,93 @@ async fn what_no_uri_holds_has_an_answer_and_the_same_sandbox_answers_the_next()
     assert_eq!(listed["statusCode"], 200, "{listed}");
     let healthy = errors.invoke(http_event("GET", "/healthz", &[], &[], None)).await.unwrap();
     assert_eq!(healthy["statusCode"], 200, "{healthy}");
+}
+
+/// Sends all of them at once, to a table that takes `SLOW` for each request. One after the other they would take that
+/// long each at least.
+async fn together(story: &Story, lambda: &Arc<Lambda>, events: Vec<Value>) -> Vec<Value> {
+    const SLOW: Duration = Duration::from_millis(250);
+    let (number, began) = (u32::try_from(events.len()).expect("a few"), Instant::now());
+    story.stack.dynamodb.slow(SLOW);
+    let call = |event| {
+        let lambda = Arc::clone(lambda);
+        tokio::spawn(async move { lambda.invoke(event).await })
+    };
+    let calls: Vec<_> = events.into_iter().map(call).collect();
+    let mut answers = Vec::new();
+    for call in calls {
+        answers.push(call.await.expect("no panic").expect("an answer"));
+    }
+    story.stack.dynamodb.slow(Duration::ZERO);
+    assert!(began.elapsed() < SLOW * number, "at once: {:?}", began.elapsed());
+    answers
+}
+
+#[tokio::test]
+async fn every_function_that_answers_requests_answers_several_at_once_each_its_own() {
+    const AT_ONCE: usize = 12;
+    let story = story().await;
+    let deployed = Deployed(&story);
+    let start = async |function| Arc::new(deployed.start_for(function, "12").await);
+    let [key, other] =
+        ["fernway", "tidewater"].map(|product| story.stack.api_key(product).expose().to_owned());
+    let return_to = format!("{}/salesforce/return", story.stack.product);
+
+    let authorize = start("Authorize").await;
+    let create = [("api_key", key.as_str()), ("app", "sync"), ("return_to", return_to.as_str())];
+    let creates = (0..AT_ONCE).map(|number| {
+        let mut create = event("create-connect-session", &create);
+        create["headers"]["idempotency-key"] = format!("call {number}").into();
+        create
+    });
+    let created = together(&story, &authorize, creates.collect()).await;
+    let links: Vec<String> = created
+        .iter()
+        .map(|answer| body(answer)["connect_url"].as_str().expect("a link").to_owned())
+        .collect();
+    let keys: Vec<&str> = links.iter().filter_map(|link| link.rsplit('/').next()).collect();
+    assert_eq!(BTreeSet::from_iter(&keys).len(), AT_ONCE, "a session each");
+    let leave = |key: &&str| event("leave-for-salesforce", &[("connect_key", *key)]);
+    let left = together(&story, &authorize, keys.iter().map(leave).collect()).await;
+
+    let callback = start("Callback").await;
+    let back = |left: &Value| {
+        let to = url::Url::parse(header(left, "location")).expect("an address");
+        let state = to.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+        event("callback-error", &[("state", &state), ("cookie", &attempts_cookie(left))])
+    };
+    let failed = together(&story, &callback, left.iter().map(back).collect()).await;
+    let pages: Vec<&str> = failed.iter().map(|answer| header(answer, "location")).collect();
+    assert_eq!(BTreeSet::from_iter(&pages).len(), AT_ONCE, "a failure each: {pages:?}");
+
+    let errors = start("Errors").await;
+    let help =
+        |page: &&str| event("help-page", &[("failure_id", page.strip_prefix("/help/").expect("help"))]);
+    for shown in together(&story, &errors, pages.iter().map(help).collect()).await {
+        assert_eq!(shown["statusCode"], 200, "{shown}");
+        assert!(shown["body"].as_str().expect("a page").contains("Unblock"), "{shown}");
+    }
+
+    // Two products in turn: none sees what is the other's.
+    let bearers = [&key, &other].map(|key| format!("Bearer {key}"));
+    let turn = |path: &str| -> Vec<Value> {
+        let bearers = bearers.iter().cycle().take(AT_ONCE);
+        bearers.map(|bearer| http_event("GET", path, &[("authorization", bearer)], &[], None)).collect()
+    };
+    let ops = start("Ops").await;
+    // Each day is a request of its own: today's alone.
+    let today = format!("/v1/failures?from={}", Clock::running().now() - SignedDuration::from_mins(5));
+    for (number, listed) in together(&story, &ops, turn(&today)).await.iter().enumerate() {
+        let found = body(listed)["failures"].as_array().expect("a list").len();
+        assert_eq!(found, if number % 2 == 0 { AT_ONCE } else { 0 }, "{listed}");
+    }
+    story.install("sync");
+    story.connected().await;
+    let token = start("Token").await;
+    for (number, listed) in together(&story, &token, turn("/v1/connections")).await.iter().enumerate() {
+        let found = body(listed)["connections"].as_array().expect("a list").len();
+        assert_eq!(found, 1 - number % 2, "{listed}");
+    }
 }
 
 #[tokio::test]
