@@ -1,7 +1,9 @@
 //! Failures are records: a product asks for its own, filtered and page by page.
 
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use jiff::SignedDuration;
 use journeys::Story;
+use local::stack::TABLE;
 use serde_json::{Value, json};
 
 impl Asked for Story {
@@ -164,9 +166,23 @@ async fn a_callback_of_nobodys_is_counted_and_leaves_no_record() {
     }
 
     assert_eq!(story.failures("").await.len(), 0);
-    let items = story.stack.dynamodb.dump(local::stack::TABLE);
+    let items = story.stack.dynamodb.dump(TABLE);
     let of = |kind: &str| {
         items.iter().filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with(kind))).count()
     };
     assert_eq!((of("STRAY#"), of("FAILURE#")), (1, 0));
+
+    // As many as are counted a day: what comes after costs a refused write, and no more.
+    let stack = &story.stack;
+    let day = "STRAY#2026-11-22";
+    let almost = stack.store.client().update_item().table_name(TABLE);
+    let almost = almost.key("pk", S(day.into())).key("sk", S("STRAY".into()));
+    let almost = almost.update_expression("SET callbacks = :almost");
+    almost.expression_attribute_values(":almost", N("9999".into())).send().await.unwrap();
+    for _ in 0..3 {
+        stack.browser().get(&format!("{}/oauth/callback?state=invented&code=x", stack.latchkey)).await;
+    }
+    let items = stack.dynamodb.dump(TABLE);
+    let counter = items.iter().find(|item| item["pk"]["S"] == day).expect("the counter");
+    assert_eq!(counter["callbacks"]["N"], "10000");
 }
