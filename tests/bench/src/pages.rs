@@ -1,7 +1,9 @@
 //! Pages: how long they take, how large they are. The paste reader, on what no person pastes.
 
 use std::{
+    future::poll_fn,
     hint::black_box,
+    pin::pin,
     time::{Duration, Instant},
 };
 
@@ -15,9 +17,8 @@ use service::Response;
 use world::Clock;
 
 use crate::{
-    parts::Waits,
     report::{Section, median, number, time},
-    stage::{Stage, platform_through},
+    stage::{Stage, platform},
 };
 
 /// How often each page.
@@ -26,11 +27,10 @@ const TIMES: usize = 300;
 /// How many sessions the operators' page is of.
 const SESSIONS: usize = 2_000;
 
-/// The table. What a page waits for is taken off: this is what it takes to choose and fill it.
+/// The table. What a page waits for is left out: this is what it takes to ask for what it needs, to choose and to fill it.
 pub(crate) async fn measure(stage: &Stage) -> Section {
     let mut section = Section::new("Pages");
-    let waits = Waits::default();
-    let errors = Errors::new(platform_through(stage, waits.aws(), waits.salesforce()));
+    let errors = Errors::new(platform(stage));
     for (name, path) in [
         ("help page", help_page(stage).await),
         ("guide for admins", "/guides/fernway/sync".to_owned()),
@@ -38,7 +38,7 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
     ] {
         let now = || Clock::running().now();
         let ask = || Request::get(&path).body(Body::Empty).expect("a request");
-        let (took, bytes) = own(&waits, async || errors.respond(ask(), now()).await).await;
+        let (took, bytes) = own(async || errors.respond(ask(), now()).await).await;
         rows(&mut section, name, took, bytes);
     }
     operators(&mut section).await;
@@ -59,10 +59,9 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
 async fn operators(section: &mut Section) {
     let stage = Stage::of_a_month(SESSIONS).await;
     let visit = stage.operators_visit().await;
-    let waits = Waits::default();
-    let ops = Ops::new(platform_through(&stage, waits.aws(), waits.salesforce()));
+    let ops = Ops::new(platform(&stage));
     let now = stage.story.stack.clock.now();
-    let (took, bytes) = own(&waits, async || ops.respond(visit(), now).await).await;
+    let (took, bytes) = own(async || ops.respond(visit(), now).await).await;
     rows(section, "operators' page", took, bytes);
     section.note(format!(
         "The operators' page is of {SESSIONS} sessions in 30 days: figures and charts of each day, with their tables. It was given \
@@ -70,19 +69,28 @@ async fn operators(section: &mut Section) {
     ));
 }
 
-/// What the page takes beside its waits, in the middle, and its bytes.
-async fn own(waits: &Waits, page: impl AsyncFn() -> Response) -> (Duration, usize) {
+/// What the page computes, its requests to the table among it and without waiting for them, in the middle; and its bytes.
+async fn own(page: impl AsyncFn() -> Response) -> (Duration, usize) {
     let (mut own, mut bytes) = (Vec::new(), 0);
     for _ in 0..TIMES {
-        waits.take();
-        let began = Instant::now();
-        let answer = page().await;
-        let took = began.elapsed();
+        let (answer, computed) = computed(page()).await;
         assert_eq!(answer.status(), 200);
         bytes = answer.body().len();
-        own.push(took.saturating_sub(waits.take().iter().map(|(_, time)| *time).sum::<Duration>()));
+        own.push(computed);
     }
     (median(&own), bytes)
+}
+
+/// How long a future is polled until it is ready.
+async fn computed<T>(future: impl Future<Output = T>) -> (T, Duration) {
+    let (mut future, mut computed) = (pin!(future), Duration::ZERO);
+    let ready = poll_fn(|context| {
+        let began = Instant::now();
+        let polled = future.as_mut().poll(context);
+        computed += began.elapsed();
+        polled
+    });
+    (ready.await, computed)
 }
 
 fn rows(section: &mut Section, name: &str, took: Duration, bytes: usize) {
