@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     S, Store, StoreError, conditional, keys, millis,
-    rows::{from_item, to_item},
+    rows::{from_item, time_in, to_item},
     ttl,
 };
 
@@ -105,8 +105,7 @@ impl Store {
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| StoreError::unavailable("Query", &error))?;
             let NeedyRow { connection, app, environment, customer, since, failure } = from_item(&pk, item)?;
-            let since = Timestamp::from_millisecond(since)
-                .map_err(|_| StoreError::Corrupt { pk: pk.clone(), what: "since".into() })?;
+            let since = time_in(&pk, since)?;
             found.push(Needy { connection, app, environment, customer, since, failure });
             if found.len() == usize::from(limit) {
                 break;

@@ -17,7 +17,7 @@ use crate::{
     failures::FAILURE_KEPT,
     keys::{self, Key},
     millis,
-    rows::{from_item, to_item},
+    rows::{from_item, time_in, to_item},
     ttl,
 };
 
@@ -90,11 +90,6 @@ fn refresh_note(pk: &str, connection: &ConnectionId) -> Key {
     Key { pk: pk.to_owned(), sk: format!("{REFRESH}{connection}").into() }
 }
 
-fn time(pk: &str, millis: i64) -> Result<Timestamp, StoreError> {
-    let corrupt = |_| StoreError::Corrupt { pk: pk.to_owned(), what: format!("{millis} is no time") };
-    Timestamp::from_millisecond(millis).map_err(corrupt)
-}
-
 impl Success {
     fn at(&self) -> Timestamp {
         match self {
@@ -153,7 +148,7 @@ impl Store {
             return Ok(None);
         };
         let OpenRow { at, session, connection, .. } = from_item(pk, item)?;
-        Ok(Some(Success::Connected { at: time(pk, at)?, session, connection }))
+        Ok(Some(Success::Connected { at: time_in(pk, at)?, session, connection }))
     }
 
     /// When the connection whose refresh failed was refreshed again, if it was.
@@ -164,7 +159,7 @@ impl Store {
         let key = refresh_note(pk, connection);
         let Some(item) = self.get(&key, true).await? else { return Ok(None) };
         let OpenRow { refreshed_at, .. } = from_item(pk, item)?;
-        let at = refreshed_at.map(|at| time(pk, at)).transpose()?;
+        let at = refreshed_at.map(|at| time_in(pk, at)).transpose()?;
         Ok(at.map(|at| Success::Refreshed { at, connection: connection.clone() }))
     }
 
@@ -264,7 +259,7 @@ impl Store {
                 }
                 open.push(Open {
                     id: row.sk.parse().map_err(|_| corrupt("not a failure"))?,
-                    at: time(pk, row.at)?,
+                    at: time_in(pk, row.at)?,
                     cause: row.cause.ok_or_else(|| corrupt("no cause"))?,
                     stage: row.stage.ok_or_else(|| corrupt("no stage"))?,
                     connection: row.connection,

@@ -413,6 +413,12 @@ pub(crate) fn duration(life: SignedDuration) -> i64 {
     i64::try_from(life.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// A time that an item must have.
+pub(crate) fn time_in(pk: &str, millis: i64) -> Result<Timestamp, StoreError> {
+    let corrupt = |_| StoreError::Corrupt { pk: pk.to_owned(), what: format!("{millis} is no time") };
+    Timestamp::from_millisecond(millis).map_err(corrupt)
+}
+
 fn time(millis: Option<i64>) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis?).ok()
 }

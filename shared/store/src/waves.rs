@@ -12,7 +12,7 @@ use crate::{
     Item, N, S, Store, StoreError, conditional,
     keys::{self, Key},
     millis,
-    rows::{from_item, to_item},
+    rows::{from_item, time_in, to_item},
     ttl,
 };
 
@@ -59,8 +59,7 @@ pub struct Part {
 
 impl WaveRow {
     fn read(self, pk: &str) -> Result<Stops, StoreError> {
-        let since = Timestamp::from_millisecond(self.since)
-            .map_err(|_| StoreError::Corrupt { pk: pk.to_owned(), what: "since".into() })?;
+        let since = time_in(pk, self.since)?;
         Ok(Stops { since, members: self.members, usual: self.usual, incident: self.incident })
     }
 }

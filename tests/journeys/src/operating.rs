@@ -59,6 +59,16 @@ impl Story {
         failure.expect("the table answers").expect("it is kept")
     }
 
+    /// So many new customers, each with its connection.
+    pub async fn all_imported(&self, count: usize) -> Vec<(String, String)> {
+        let mut all = Vec::new();
+        for customer in (1..=count).map(|number| format!("customer{number}")) {
+            let connection = self.imported(&customer).await;
+            all.push((customer, connection));
+        }
+        all
+    }
+
     /// A new customer's connection, from a token that the product held before: its id.
     pub async fn imported(&self, customer: &str) -> String {
         let key = self.stack.app("fernway", "sync").consumer_key.clone();

@@ -144,8 +144,8 @@ impl Secrets {
 }
 
 impl Story {
-    /// Nothing secret stands in the log, in a line of metrics, in an answer or, in plain text, in the tables. Every story
-    /// ends so; the line says where it is what a story is about.
+    /// Nothing secret stands in the log, in a line of metrics, in an answer or, in plain text, in the tables: so far. Every
+    /// story is searched when it ends.
     pub async fn nothing_leaked(&self) {
         self.nothing_leaked_to(self.places()).await;
     }

@@ -9,17 +9,13 @@ use serde_json::{Value, json};
 async fn the_same_end_for_many_customers_is_told_as_one_incident_and_their_pages_do_not_blame_them() {
     let story = Story::begin().await;
     let key = story.stack.app("fernway", "sync").consumer_key.clone();
-    let customers: Vec<String> = (1..=6).map(|number| format!("customer{number}")).collect();
-    let mut connections = Vec::new();
-    for customer in &customers {
-        connections.push(story.imported(customer).await);
-    }
+    let imported = story.all_imported(6).await;
     story.pass(SignedDuration::from_hours(3));
-    for customer in &customers {
+    for (customer, _) in &imported {
         story.stack.salesforce.uninstall(customer, &key);
     }
     let mut answers = Vec::new();
-    for connection in &connections {
+    for (_, connection) in &imported {
         answers.push(story.token(connection).await);
         story.pass(SignedDuration::from_mins(7));
     }

@@ -43,13 +43,9 @@ async fn a_day() -> Story {
     }
 
     let key = story.stack.app("fernway", "sync").consumer_key.clone();
-    let customers: Vec<String> = (1..=6).map(|number| format!("customer{number}")).collect();
-    let mut connections = Vec::new();
-    for customer in &customers {
-        connections.push(story.imported(customer).await);
-    }
+    let imported = story.all_imported(6).await;
     story.pass(SignedDuration::from_hours(3));
-    for (customer, connection) in customers.iter().zip(&connections) {
+    for (customer, connection) in &imported {
         story.stack.salesforce.uninstall(customer, &key);
         story.token(connection).await;
     }

@@ -207,5 +207,4 @@ async fn a_brand_with_markup_in_it_is_text() {
         assert!(page.all("script").len() <= 1 && !page.body.contains("<script>alert"), "{page:?}");
         assert!(!page.has("5679067"), "no template is filled from it: {page:?}");
     }
-    story.nothing_leaked().await;
 }

@@ -100,7 +100,6 @@ async fn a_connection_that_is_deleted_meanwhile_is_not_brought_back() {
 
     assert_eq!(story.connections().await, Vec::<Value>::new());
     assert_eq!(story.stack.salesforce.live_grants().len(), 0, "{:?}", endings(story));
-    story.nothing_leaked().await;
 }
 
 #[tokio::test]
