@@ -20,7 +20,7 @@ mod show;
 use domain::{App, ConnectSession, Product};
 use jiff::Timestamp;
 use service::{
-    Platform, Problem, Request, Response, Route, failures::internal, notices, observe::of_session,
+    Function, Platform, Problem, Request, Response, Route, failures::internal, notices, observe::of_session,
 };
 use std::sync::Arc;
 
@@ -40,13 +40,15 @@ impl Authorize {
 
     /// Every visit ends in a redirect, a page or a document, so this cannot fail.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
-        let route = Route::of(&request);
+        let route = match Route::of(&request, Function::Authorize) {
+            Ok(route) => route,
+            Err(answer) => return *answer,
+        };
         match route.parts() {
             ("POST", ["v1", "connect-sessions"]) => or_problem(self.create(&request, now).await),
             ("GET", ["v1", "connect-sessions", id]) => or_problem(self.show(&request, id, now).await),
             ("GET", ["connect", key]) => or_page(self.page(key, now).await),
             ("POST", ["connect", key]) => or_page(self.depart(&request, key, now).await),
-            (_, ["v1", ..]) => Problem::not_found("resource").into(),
             _ => notices::not_found(),
         }
     }

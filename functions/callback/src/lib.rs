@@ -21,7 +21,7 @@ mod reconnect;
 mod redeem;
 
 use jiff::Timestamp;
-use service::{Platform, Problem, Request, Response, Route, SettingError};
+use service::{Function, Platform, Request, Response, Route, SettingError};
 use store::Vault;
 
 /// The function.
@@ -39,7 +39,10 @@ impl Callback {
 
     /// Every visit ends in a redirect, a page or a document, so this cannot fail.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
-        let route = Route::of(&request);
+        let route = match Route::of(&request, Function::Callback) {
+            Ok(route) => route,
+            Err(answer) => return *answer,
+        };
         match route.parts() {
             ("GET", ["oauth", "callback"]) => match self.arrive(&request, now).await {
                 Ok(response) => response,
@@ -57,7 +60,6 @@ impl Callback {
                     Err(refused) => refused.into(),
                 }
             }
-            (_, ["v1", ..]) => Problem::not_found("resource").into(),
             _ => service::notices::not_found(),
         }
     }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use domain::{App, AppId, Product, ProductId, guide::Audience};
 use http::StatusCode;
 use jiff::Timestamp;
-use service::{Platform, Request, Response, Route, respond};
+use service::{Function, Platform, Request, Response, Route, respond};
 
 use error::Failed;
 
@@ -44,7 +44,10 @@ impl Errors {
 
     /// Every visit ends in a page or a document, so this cannot fail.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
-        let route = Route::of(&request);
+        let route = match Route::of(&request, Function::Errors) {
+            Ok(route) => route,
+            Err(answer) => return *answer,
+        };
         let answer = match route.parts() {
             ("GET", ["connect", key, "trouble"]) => self.trouble(key, now).await,
             ("POST", ["connect", key, "trouble"]) => self.told(&request, key, now).await,

@@ -6,15 +6,12 @@ use domain::{Environment, Failure, ProductId, Provenance, Stage, secret::Hash};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use service::{Problem, Request, Response, request::Form, respond, views::FailureView};
+use service::{Problem, Query, Request, Response, respond, views::FailureView};
 use store::failures::{FAILURE_KEPT, FailureFilter, FailureQuery, Place};
 
 use crate::{Ops, error::Failed};
 
 const PAGE: u8 = 50;
-
-/// A longer query is none of the documented ones.
-const MAX_QUERY: usize = 4096;
 
 #[derive(Debug, Serialize)]
 struct ListView<'a> {
@@ -33,11 +30,15 @@ struct Cursor {
 }
 
 impl Ops {
-    pub(crate) async fn list(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn list(
+        &self,
+        request: &Request,
+        given: &Query,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let caller = self.caller(request, now).await?;
-        let form = Form::of_query(request, MAX_QUERY)?;
-        let of = list_of(&caller.product.id, &form);
-        let query = query(&form, &of, now)?;
+        let of = list_of(&caller.product.id, given);
+        let query = query(given, &of, now)?;
         let (failures, place) = self.platform.store.list_failures(&caller.product.id, &query).await?;
         let view = ListView {
             failures: failures.iter().map(|failure| self.view(failure, &caller.product)).collect(),
@@ -62,23 +63,16 @@ impl Cursor {
 }
 
 /// What tells one list from another: a cursor holds for the product and the filters that it was made with.
-fn list_of(product: &ProductId, form: &Form) -> Hash {
-    let filters = NAMES.map(|name| format!("{name}={}", form.only(name).unwrap_or_default()));
+fn list_of(product: &ProductId, given: &Query) -> Hash {
+    let filters = NAMES.map(|name| format!("{name}={}", given.get(name).unwrap_or_default()));
     Hash::of(&format!("{product}\n{}", filters.join("\n")))
 }
 
 const NAMES: [&str; 9] =
     ["cause", "app", "stage", "environment", "provenance", "resolved", "customer", "from", "to"];
 
-fn query(form: &Form, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem> {
-    let known = |name: &str| NAMES.contains(&name) || matches!(name, "limit" | "after");
-    if let Some(unknown) = form.names().find(|name| !known(name)) {
-        let all = NAMES.join(", ");
-        let short = unknown.len() <= 40 && unknown.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
-        let what = if short { unknown } else { "a parameter" };
-        return Err(Problem::bad_request(format!("{what} is no filter: {all}, limit and after are")));
-    }
-    let after = form.only("after").map(|text| Cursor::parse(text).filter(|cursor| cursor.of.matches(of)));
+fn query(given: &Query, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem> {
+    let after = given.get("after").map(|text| Cursor::parse(text).filter(|cursor| cursor.of.matches(of)));
     let after = match after {
         Some(None) => {
             let detail = "after must be the next of an earlier answer of this product, with the same filters";
@@ -87,31 +81,31 @@ fn query(form: &Form, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem
         Some(Some(cursor)) => Some(cursor.place),
         None => None,
     };
-    let limit = form.only("limit").map_or(Ok(PAGE), str::parse);
+    let limit = given.get("limit").map_or(Ok(PAGE), str::parse);
     let limit = limit.ok().filter(|limit| (1..=100).contains(limit));
-    let resolved = match form.only("resolved") {
+    let resolved = match given.get("resolved") {
         Some("true") => Some(true),
         Some("false") => Some(false),
         Some(_) => return Err(Problem::bad_request("resolved is true or false")),
         None => None,
     };
     let filter = FailureFilter {
-        causes: form.only("cause").map(str::to_owned).into_iter().collect(),
-        app: form
-            .only("app")
+        causes: given.get("cause").map(str::to_owned).into_iter().collect(),
+        app: given
+            .get("app")
             .map(str::parse)
             .transpose()
             .map_err(|_| Problem::bad_request("app is an app's id"))?,
-        stage: word::<Stage>(form, "stage", "authorize, lost, callback, exchange, refresh or api")?,
-        environment: word::<Environment>(form, "environment", "production, sandbox or my_domain")?,
-        provenance: word::<Provenance>(form, "provenance", "observed or reported")?,
+        stage: word::<Stage>(given, "stage", "authorize, lost, callback, exchange, refresh or api")?,
+        environment: word::<Environment>(given, "environment", "production, sandbox or my_domain")?,
+        provenance: word::<Provenance>(given, "provenance", "observed or reported")?,
         resolved,
     };
-    let (from, to) = span(form, now)?;
+    let (from, to) = span(given, now)?;
     Ok(FailureQuery {
         from,
         to,
-        customer: form.only("customer").map(str::to_owned),
+        customer: given.get("customer").map(str::to_owned),
         filter,
         limit: limit.ok_or_else(|| Problem::bad_request("limit must be 1 to 100"))?,
         after,
@@ -119,8 +113,12 @@ fn query(form: &Form, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem
 }
 
 /// One of the words of an enum of ours.
-pub(crate) fn word<T: DeserializeOwned>(form: &Form, name: &str, words: &str) -> Result<Option<T>, Problem> {
-    let Some(text) = form.only(name) else { return Ok(None) };
+pub(crate) fn word<T: DeserializeOwned>(
+    given: &Query,
+    name: &str,
+    words: &str,
+) -> Result<Option<T>, Problem> {
+    let Some(text) = given.get(name) else { return Ok(None) };
     let read = serde_json::from_value(serde_json::Value::String(text.to_owned()));
     read.map(Some).map_err(|_| Problem::bad_request(format!("{name} is {words}")))
 }
@@ -129,9 +127,9 @@ pub(crate) fn word<T: DeserializeOwned>(form: &Form, name: &str, words: &str) ->
 pub(crate) const SKEW: SignedDuration = SignedDuration::from_mins(1);
 
 /// From when to when: failures are kept for 90 days.
-fn span(form: &Form, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
-    let from = time(form, "from")?.unwrap_or(now - FAILURE_KEPT).max(now - FAILURE_KEPT);
-    let to = time(form, "to")?.unwrap_or(now + SKEW).min(now + SKEW);
+fn span(given: &Query, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
+    let from = time(given, "from")?.unwrap_or(now - FAILURE_KEPT).max(now - FAILURE_KEPT);
+    let to = time(given, "to")?.unwrap_or(now + SKEW).min(now + SKEW);
     if from < to {
         Ok((from, to))
     } else {
@@ -139,7 +137,7 @@ fn span(form: &Form, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> 
     }
 }
 
-pub(crate) fn time(form: &Form, name: &str) -> Result<Option<Timestamp>, Problem> {
-    let read = form.only(name).map(str::parse::<Timestamp>).transpose();
+pub(crate) fn time(given: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
+    let read = given.get(name).map(str::parse::<Timestamp>).transpose();
     read.map_err(|_| Problem::bad_request(format!("{name} is a time such as 2026-11-22T09:00:00Z")))
 }

@@ -25,7 +25,9 @@ mod view;
 mod words;
 
 use jiff::Timestamp;
-use service::{Platform, Problem, Request, Response, Route, caller::Caller, failures::internal, notices};
+use service::{
+    Function, Platform, Problem, Query, Request, Response, Route, caller::Caller, failures::internal, notices,
+};
 
 use error::Failed;
 
@@ -43,13 +45,16 @@ impl Ops {
 
     /// Every visit ends in a page or a document, so this cannot fail.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
-        let route = Route::of(&request);
+        let route = match Route::of(&request, Function::Ops) {
+            Ok(route) => route,
+            Err(answer) => return *answer,
+        };
+        let query = route.query();
         let answer = match route.parts() {
-            ("GET", ["v1", "failures"]) => self.list(&request, now).await,
-            ("GET", ["v1", "failures", "summary"]) => self.summary(&request, now).await,
+            ("GET", ["v1", "failures"]) => self.list(&request, query, now).await,
+            ("GET", ["v1", "failures", "summary"]) => self.summary(&request, query, now).await,
             ("POST", ["v1", "ops-links"]) => self.make_link(&request, now).await,
-            (_, ["v1", ..]) => Err(Problem::not_found("resource").into()),
-            (method, path) => return self.visit(method, path, &request, now).await,
+            (method, path) => return self.visit(method, path, &request, query, now).await,
         };
         answer.unwrap_or_else(|failed| match failed {
             Failed::Problem(problem) => (*problem).into(),
@@ -58,9 +63,16 @@ impl Ops {
     }
 
     /// A browser's visit ends in a page.
-    async fn visit(&self, method: &str, path: &[&str], request: &Request, now: Timestamp) -> Response {
+    async fn visit(
+        &self,
+        method: &str,
+        path: &[&str],
+        request: &Request,
+        query: &Query,
+        now: Timestamp,
+    ) -> Response {
         let answer = match (method, path) {
-            ("GET", ["ops"]) => self.page(request, now).await,
+            ("GET", ["ops"]) => self.page(request, query, now).await,
             ("GET", ["ops", "sign-in", key]) => self.door(key, now).await,
             ("POST", ["ops", "sign-in", key]) => self.enter(request, key, now).await,
             ("POST", ["ops", "sign-out"]) => self.leave(request).await,

@@ -10,7 +10,7 @@ use domain::{
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
 use serde::Serialize;
-use service::{Problem, Request, Response, request::Form, respond};
+use service::{Problem, Query, Request, Response, respond};
 use store::tallies::Tally;
 
 use crate::{
@@ -77,9 +77,14 @@ struct Asked {
 }
 
 impl Ops {
-    pub(crate) async fn summary(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn summary(
+        &self,
+        request: &Request,
+        given: &Query,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let caller = self.caller(request, now).await?;
-        let asked = asked(&Form::of_query(request, 2048)?, now)?;
+        let asked = asked(given, now)?;
         let tallies = self.tallies(&caller.product.id, asked.from, asked.to, asked.hours).await?;
         let tallies: Vec<Tally> = tallies
             .into_iter()
@@ -131,25 +136,21 @@ impl Ops {
     }
 }
 
-fn asked(form: &Form, now: Timestamp) -> Result<Asked, Problem> {
-    const NAMES: [&str; 6] = ["from", "to", "bucket", "by", "app", "environment"];
-    if form.names().any(|name| !NAMES.contains(&name)) {
-        return Err(Problem::bad_request(format!("the parameters are {}", NAMES.join(", "))));
-    }
-    let hours = match form.only("bucket") {
+fn asked(given: &Query, now: Timestamp) -> Result<Asked, Problem> {
+    let hours = match given.get("bucket") {
         None | Some("day") => false,
         Some("hour") => true,
         Some(_) => return Err(Problem::bad_request("bucket is hour or day")),
     };
-    let to = time(form, "to")?.unwrap_or(now);
+    let to = time(given, "to")?.unwrap_or(now);
     let usual = SignedDuration::from_hours(if hours { 24 } else { 24 * 30 });
-    let from = time(form, "from")?.unwrap_or(to - usual);
+    let from = time(given, "from")?.unwrap_or(to - usual);
     let most = if hours { MOST_HOURS } else { MOST_DAYS };
     if from >= to || to.duration_since(from) > most {
         let days = most.as_hours() / 24;
         return Err(Problem::bad_request(format!("from is before to, and at most {days} days before")));
     }
-    let by = form.only("by").unwrap_or("cause").split(',').map(|name| {
+    let by = given.get("by").unwrap_or("cause").split(',').map(|name| {
         let known = DIMENSIONS.into_iter().find(|known| *known == name.trim());
         known.ok_or_else(|| Problem::bad_request(format!("by is a list of {}", DIMENSIONS.join(", "))))
     });
@@ -158,12 +159,12 @@ fn asked(form: &Form, now: Timestamp) -> Result<Asked, Problem> {
         to,
         hours,
         by: by.collect::<Result<_, _>>()?,
-        app: form
-            .only("app")
+        app: given
+            .get("app")
             .map(str::parse)
             .transpose()
             .map_err(|_| Problem::bad_request("app is an app's id"))?,
-        environment: word(form, "environment", "production, sandbox or my_domain")?,
+        environment: word(given, "environment", "production, sandbox or my_domain")?,
     })
 }
 

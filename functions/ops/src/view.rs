@@ -13,8 +13,7 @@ use pages::{
     ops::{Choice, Found, OpsPage, SignedOut, WORDS, say},
 };
 use service::{
-    Request, Response,
-    request::Form,
+    Query, Request, Response, notices,
     respond::{Forms, page},
 };
 use store::{
@@ -115,49 +114,58 @@ struct Read {
 }
 
 impl Ops {
-    pub(crate) async fn page(&self, request: &Request, now: Timestamp) -> Result<Response, StoreError> {
+    pub(crate) async fn page(
+        &self,
+        request: &Request,
+        query: &Query,
+        now: Timestamp,
+    ) -> Result<Response, StoreError> {
         let Some(viewer) = self.viewer(request, now).await? else {
             return Ok(Self::shut(SignedOut::NoSession, StatusCode::UNAUTHORIZED));
         };
-        let form = Form::of_query(request, 512).unwrap_or_default();
+        let wanted = query.get("product");
         let (product, all) = match &viewer.product {
+            Some(product) if wanted.is_some_and(|wanted| wanted != product.id.as_str()) => {
+                return Ok(notices::bad_query("product: this session shows one product only."));
+            }
             Some(product) => (Some(Arc::clone(product)), Vec::new()),
-            None => self.choose(&form, now).await?,
+            None => {
+                let all = self.platform.store.products().await?;
+                let chosen = match wanted {
+                    Some(wanted) => all.iter().find(|id| id.as_str() == wanted),
+                    None => all.first(),
+                };
+                if chosen.is_none() && wanted.is_some() {
+                    return Ok(notices::bad_query("product: no product has this id."));
+                }
+                let product = match chosen {
+                    Some(id) => self.platform.products.get(id, now).await?,
+                    None => None,
+                };
+                (product, all)
+            }
         };
         let Some(product) = product else {
             return Ok(Self::shut(SignedOut::NoSession, StatusCode::NOT_FOUND));
         };
-        self.show(&form, &viewer, &product, &all, now).await
-    }
-
-    /// The product that is asked for, or the first; and all that may be.
-    async fn choose(
-        &self,
-        form: &Form,
-        now: Timestamp,
-    ) -> Result<(Option<Arc<Product>>, Vec<ProductId>), StoreError> {
-        let all = self.platform.store.products().await?;
-        let asked = form.only("product").and_then(|id| id.parse::<ProductId>().ok());
-        let chosen = asked.filter(|id| all.contains(id)).or_else(|| all.first().cloned());
-        let product = match chosen {
-            Some(id) => self.platform.products.get(&id, now).await?,
-            None => None,
-        };
-        Ok((product, all))
+        match Asked::of(query, &product, !all.is_empty(), now) {
+            Ok(asked) => self.show(query, &viewer, &product, &all, &asked).await,
+            Err(detail) => Ok(notices::bad_query(detail)),
+        }
     }
 
     async fn show(
         &self,
-        form: &Form,
+        query: &Query,
         viewer: &Viewer,
         product: &Product,
         all: &[ProductId],
-        now: Timestamp,
+        asked: &Asked,
     ) -> Result<Response, StoreError> {
-        let asked = Asked::of(form, product, !all.is_empty(), now);
+        let now = asked.now;
         let Read { tallies, usual, gauges, waves, latest, observed, ours, needy, found } =
-            Box::pin(self.read(form, product, &asked)).await?;
-        let figures = Figures { product, asked: &asked, tallies: &tallies };
+            Box::pin(self.read(query, product, asked)).await?;
+        let figures = Figures { product, asked, tallies: &tallies };
         let days = if usual.is_empty() { &tallies } else { &usual };
         let spread = spread(&observed, &Figures { tallies: days, ..figures }, product, now);
         let newest = tallies.iter().chain(&gauges).max_by_key(|tally| tally.changed_at);
@@ -195,13 +203,13 @@ impl Ops {
                 connections,
                 needy: needy
                     .iter()
-                    .map(|(needy, why)| in_need_of(needy, why.as_ref(), product, &asked))
+                    .map(|(needy, why)| in_need_of(needy, why.as_ref(), product, asked))
                     .collect(),
                 refreshes: figures.refreshes(),
                 outcomes: figures.outcomes(),
                 fixes: figures.fixes(),
                 lost: figures.lost(),
-                latest: latest.iter().map(|failure| latest_row(failure, product, &asked)).collect(),
+                latest: latest.iter().map(|failure| latest_row(failure, product, asked)).collect(),
             }
             .html()
         };
@@ -209,7 +217,7 @@ impl Ops {
     }
 
     /// Everything at once: the page waits as long as for the slowest.
-    async fn read(&self, form: &Form, product: &Product, asked: &Asked) -> Result<Read, StoreError> {
+    async fn read(&self, query: &Query, product: &Product, asked: &Asked) -> Result<Read, StoreError> {
         let (store, id, now) = (&self.platform.store, &product.id, asked.now);
         let (from, to) = asked.span();
         let hours = asked.range.days == 1;
@@ -219,7 +227,7 @@ impl Ops {
             if hours { self.tallies(id, first, end, false).await } else { Ok(Vec::new()) }
         };
         let found = async {
-            match form.only("ref").map(str::trim).filter(|text| !text.is_empty()) {
+            match query.get("ref").map(str::trim).filter(|text| !text.is_empty()) {
                 Some(text) => self.look_up(product, text, now).await.map(Some),
                 None => Ok(None),
             }
@@ -322,22 +330,37 @@ impl Asked {
         self.app.as_ref()?.parse().ok()
     }
 
-    fn of(form: &Form, product: &Product, is_one_of_several: bool, now: Timestamp) -> Self {
-        let days = form.only("days").and_then(|days| days.parse::<i32>().ok());
-        let range = RANGES.into_iter().find(|range| Some(range.days) == days).unwrap_or(RANGES[2]);
-        let app = form.only("app").filter(|app| product.apps.iter().any(|known| known.id.as_str() == *app));
+    /// Reads what the page shall show. An error names the parameter whose value is none: a filter that is ignored shows
+    /// figures under the wrong name.
+    fn of(
+        query: &Query,
+        product: &Product,
+        is_one_of_several: bool,
+        now: Timestamp,
+    ) -> Result<Self, &'static str> {
+        let range = match query.get("days") {
+            Some(days) => RANGES.into_iter().find(|range| range.days.to_string() == days),
+            None => Some(RANGES[2]),
+        };
+        let range = range.ok_or("days is 1, 7, 30 or 90.")?;
+        let app = query.get("app");
+        if app.is_some_and(|app| product.apps.iter().all(|known| known.id.as_str() != app)) {
+            return Err("app: this product has no app of that id.");
+        }
+        let environment =
+            word(query, "environment", "").map_err(|_| "environment is production, sandbox or my_domain.")?;
         let step = if range.days == 1 { SignedDuration::from_hours(1) } else { DAY };
         let count = if range.days == 1 { 24 } else { range.days };
         // The bucket that has begun is the last.
         let begin = begin_of(now, step);
-        Self {
+        Ok(Self {
             range,
             product: is_one_of_several.then(|| product.id.clone()),
             app: app.map(str::to_owned),
-            environment: word(form, "environment", "").ok().flatten(),
+            environment,
             now,
             buckets: (0..=count).map(|bucket| begin - step * (count - 1 - bucket)).collect(),
-        }
+        })
     }
 
     pub(crate) fn span(&self) -> (Timestamp, Timestamp) {

@@ -5,8 +5,8 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::{
-    Problem, Request, Response, caller::Caller, failures::internal, observe::of_connection, request::Form,
-    respond, views::ConnectionView,
+    Problem, Query, Request, Response, caller::Caller, failures::internal, observe::of_connection, respond,
+    views::ConnectionView,
 };
 use store::{
     ConnectionRecord, Sought,
@@ -79,13 +79,17 @@ impl Token {
         Ok((caller, record))
     }
 
-    pub(crate) async fn list(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn list(
+        &self,
+        request: &Request,
+        given: &Query,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let caller = self.caller(request, now).await?;
-        let form = Form::of_query(request, 2048)?;
-        let after = form.only("after").map(str::parse).transpose();
-        let limit = form.only("limit").map_or(Ok(PAGE), str::parse);
+        let after = given.get("after").map(str::parse).transpose();
+        let limit = given.get("limit").map_or(Ok(PAGE), str::parse);
         let query = ListQuery {
-            customer: form.only("customer").map(str::to_owned),
+            customer: given.get("customer").map(str::to_owned),
             after: after.map_err(|_| Problem::bad_request("after must be the next of an earlier answer"))?,
             limit: limit
                 .ok()

@@ -22,7 +22,7 @@ mod import;
 
 use jiff::Timestamp;
 use refresh::Refresher;
-use service::{Platform, Problem, Request, Response, Route, SettingError, failures::internal};
+use service::{Function, Platform, Problem, Request, Response, Route, SettingError, failures::internal};
 use store::Vault;
 
 use error::Failed;
@@ -49,9 +49,12 @@ impl Token {
 
     /// Every call ends in a document, so this cannot fail.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
-        let route = Route::of(&request);
+        let route = match Route::of(&request, Function::Token) {
+            Ok(route) => route,
+            Err(answer) => return *answer,
+        };
         let answer = match route.parts() {
-            ("GET", ["v1", "connections"]) => self.list(&request, now).await,
+            ("GET", ["v1", "connections"]) => self.list(&request, route.query(), now).await,
             ("POST", ["v1", "connections"]) => self.import(&request, now).await,
             ("POST", ["v1", "connections", id, "check"]) => self.check(&request, id, now).await,
             ("GET", ["v1", "connections", id]) => self.show(&request, id, now).await,

@@ -23,11 +23,22 @@ pub struct NoticePage<'a> {
     customer: Option<&'a Customer>,
     way_on: Option<WayOn<'a>>,
     reference: Option<&'a str>,
+    detail: Option<&'a str>,
 }
 
 impl<'a> NoticePage<'a> {
     fn saying(nonce: &'a str, title: &'static str, text: &'static str) -> Self {
-        Self { nonce, title, text, good: false, brand: None, customer: None, way_on: None, reference: None }
+        Self {
+            nonce,
+            title,
+            text,
+            good: false,
+            brand: None,
+            customer: None,
+            way_on: None,
+            reference: None,
+            detail: None,
+        }
     }
 
     /// A connect or help link that we do not know. 404.
@@ -74,6 +85,11 @@ impl<'a> NoticePage<'a> {
     /// A request that cannot be read. 400.
     pub fn bad_request(nonce: &'a str) -> Self {
         Self::saying(nonce, WORDS.bad_request_title, WORDS.bad_request)
+    }
+
+    /// A query that the page does not take; `detail` names the parameter. 400.
+    pub fn bad_query(nonce: &'a str, detail: &'a str) -> Self {
+        Self { detail: Some(detail), ..Self::saying(nonce, WORDS.bad_query_title, WORDS.bad_query) }
     }
 
     /// A failure of our own. 500.

@@ -291,6 +291,8 @@ words! {
         not_found: "Check the address. If a link brought you here, go back to where you found it and try again.",
         bad_request_title: "We could not read that",
         bad_request: "Your browser sent something incomplete, or too large. Go back, reload the page and try again.",
+        bad_query_title: "This address isn't right",
+        bad_query: "Correct the part after the question mark, or open the page without it.",
         internal_title: "Something went wrong on our side",
         internal: "We are sorry. It has been recorded, and trying again in a minute often works. If it does not, tell {support} this reference:",
     }

@@ -12,7 +12,8 @@
 //! | [`collector`] | where spans are sent, in a deployment that has a collector |
 //! | `metered` | what calls of AWS cost |
 //! | `tame` | any event makes a request: illegal bytes encoded, forged hosts forgotten |
-//! | [`request`] | paths, queries, cookies, bodies: read strictly, with limits |
+//! | [`routes`] | every route with its query parameters; checks requests against them |
+//! | [`request`] | forms, cookies, bodies: read strictly, with limits |
 //! | [`respond`] | pages, redirects, JSON, problem documents: every answer's headers |
 //! | [`asked`] | which app, which host, whose: what calls that lead to a connection ask for |
 //! | [`notices`] | the pages on which a visit ends early |
@@ -41,6 +42,7 @@ pub mod platform;
 pub mod request;
 pub mod respond;
 pub mod revoke;
+pub mod routes;
 pub mod serve;
 pub mod settings;
 mod tame;
@@ -48,8 +50,9 @@ pub mod views;
 
 pub use invocation::Invocation;
 pub use platform::{Platform, Products};
-pub use request::{Refused, Route};
+pub use request::Refused;
 pub use respond::{Problem, Response};
+pub use routes::{Function, Query, Route};
 pub use serve::serve;
 pub use settings::{SettingError, Settings};
 

@@ -23,6 +23,12 @@ pub fn bad_request(why: impl std::fmt::Display) -> Response {
     page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_request(nonce).html())
 }
 
+/// A query that the page's route does not declare. `detail` names the parameter.
+pub fn bad_query(detail: &str) -> Response {
+    refused(detail);
+    page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_query(nonce, detail).html())
+}
+
 /// An address that is none of ours. Scanners ask for many: the line that each request has is enough.
 pub fn not_found() -> Response {
     page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::not_found(nonce).html())

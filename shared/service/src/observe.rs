@@ -17,7 +17,7 @@ use telemetry::{
 };
 use tokio::time::Instant;
 
-use crate::{Request, Response, SettingError, collector::Collector, serve::init_logs};
+use crate::{Request, Response, SettingError, collector::Collector, routes, serve::init_logs};
 
 /// Watches the invocations of one function. One for each sandbox.
 #[derive(Debug)]
@@ -130,7 +130,7 @@ impl Asked {
     pub fn of(request: &Request) -> Self {
         let mut facts = vec![
             (Fact::Method, method(request).to_owned()),
-            (Fact::Section, section(request.uri().path()).to_owned()),
+            (Fact::Section, routes::section(request.uri().path()).to_owned()),
         ];
         if let Some(context) = request.lambda_context_ref() {
             facts.push((Fact::RequestId, context.request_id.clone()));
@@ -190,14 +190,5 @@ fn method(request: &Request) -> &str {
     match request.method().as_str() {
         known @ ("GET" | "POST" | "DELETE" | "HEAD" | "PUT" | "PATCH" | "OPTIONS") => known,
         _ => "other",
-    }
-}
-
-fn section(path: &str) -> &str {
-    let mut segments = path.trim_start_matches('/').splitn(3, '/');
-    match (segments.next(), segments.next()) {
-        (Some("v1"), Some(collection)) => collection,
-        (Some(first), _) => first,
-        (None, _) => "",
     }
 }

@@ -7,7 +7,7 @@ use domain::{
     AttemptId, SessionId,
     secret::{ApiKey, BrowserSecret, ConnectKey},
 };
-use http::{Method, header};
+use http::header;
 use serde::de::DeserializeOwned;
 
 use crate::Request;
@@ -24,31 +24,6 @@ pub enum Refused {
     /// The body, or a part of it, is not as it must be.
     #[error("{0}")]
     Malformed(String),
-}
-
-/// What is asked for: method and path, split.
-#[derive(Debug)]
-pub struct Route<'a> {
-    /// The method.
-    pub method: &'a Method,
-    /// The path's segments.
-    pub path: Vec<&'a str>,
-}
-
-impl<'a> Route<'a> {
-    /// Splits a request's path. A slash at the end is no segment.
-    pub fn of(request: &'a Request) -> Self {
-        let path = request.uri().path().trim_matches('/');
-        Self {
-            method: request.method(),
-            path: if path.is_empty() { Vec::new() } else { path.split('/').collect() },
-        }
-    }
-
-    /// Method and segments, to match on.
-    pub fn parts(&self) -> (&str, &[&'a str]) {
-        (self.method.as_str(), &self.path)
-    }
 }
 
 /// The body as JSON, read into what the call takes. An unknown member is refused by name: a misspelt option
@@ -124,9 +99,9 @@ impl Form {
         values.next().is_none().then_some(value.as_str())
     }
 
-    /// The names of all parameters.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+    /// All names and values, in order.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     /// Whether a parameter was given more than once.

@@ -89,6 +89,11 @@ impl Problem {
         .retry_after(2)
     }
 
+    /// What to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// Adds a member.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<serde_json::Value>) -> Self {

@@ -23,6 +23,7 @@ fn the_local_port_serves_the_templates_routes_and_no_others() {
         .map(|(route, _)| route)
         .collect();
     let mut local: Vec<String> = ROUTES.iter().map(|(method, path, _)| format!("{method} {path}")).collect();
+    local.push("$default".into());
     deployed.sort_unstable();
     local.sort_unstable();
     assert_eq!(deployed, local);

@@ -1,7 +1,7 @@
-//! Every function on one port: the routes of `infra/template.yaml`, and the same `respond(request, now)` that
+//! Every function on one port: the routes of `infra/template.yaml` (`service::routes`), and the same `respond(request, now)` that
 //! runs under Lambda.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use authorize::Authorize;
 use axum::{Router, body::Body as AxumBody, extract::State};
@@ -10,8 +10,10 @@ use errors::Errors;
 use lambda_http::Body;
 use ops::Ops;
 use service::{
+    Function,
     collector::Collector,
     observe::{Asked, Observer},
+    routes,
 };
 use token::Token;
 use world::Clock;
@@ -77,68 +79,16 @@ impl Observers {
     }
 }
 
-/// Which function answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
-    /// `functions/authorize`.
-    Authorize,
-    /// `functions/callback`.
-    Callback,
-    /// `functions/token`.
-    Token,
-    /// `functions/errors`.
-    Errors,
-    /// `functions/ops`.
-    Ops,
-}
+/// The routes that API Gateway has, and the function that answers each; `$default` is every other request.
+pub static ROUTES: LazyLock<Vec<(&str, &str, Function)>> =
+    LazyLock::new(|| routes::ROUTES.iter().map(|route| (route.method, route.path, route.function)).collect());
 
-/// The template's routes.
-pub const ROUTES: [(&str, &str, Owner); 30] = [
-    ("POST", "/v1/connect-sessions", Owner::Authorize),
-    ("GET", "/v1/connect-sessions/{id}", Owner::Authorize),
-    ("GET", "/connect/{key}", Owner::Authorize),
-    ("POST", "/connect/{key}", Owner::Authorize),
-    ("GET", "/oauth/callback", Owner::Callback),
-    ("GET", "/connect/{key}/confirm", Owner::Callback),
-    ("POST", "/connect/{key}/confirm", Owner::Callback),
-    ("POST", "/v1/connect-sessions/{id}/redeem", Owner::Callback),
-    ("GET", "/v1/connections", Owner::Token),
-    ("POST", "/v1/connections", Owner::Token),
-    ("GET", "/v1/connections/{id}", Owner::Token),
-    ("DELETE", "/v1/connections/{id}", Owner::Token),
-    ("GET", "/v1/connections/{id}/token", Owner::Token),
-    ("POST", "/v1/connections/{id}/token", Owner::Token),
-    ("POST", "/v1/connections/{id}/check", Owner::Token),
-    ("GET", "/connect/{key}/trouble", Owner::Errors),
-    ("POST", "/connect/{key}/trouble", Owner::Errors),
-    ("GET", "/help/{id}", Owner::Errors),
-    ("GET", "/help/{id}/status", Owner::Errors),
-    ("POST", "/v1/connections/{id}/failures", Owner::Errors),
-    ("GET", "/guides/{product}/{app}", Owner::Errors),
-    ("GET", "/guides/{product}/{app}/vendor", Owner::Errors),
-    ("GET", "/healthz", Owner::Errors),
-    ("GET", "/v1/failures", Owner::Ops),
-    ("GET", "/v1/failures/summary", Owner::Ops),
-    ("POST", "/v1/ops-links", Owner::Ops),
-    ("GET", "/ops", Owner::Ops),
-    ("GET", "/ops/sign-in/{key}", Owner::Ops),
-    ("POST", "/ops/sign-in/{key}", Owner::Ops),
-    ("POST", "/ops/sign-out", Owner::Ops),
-];
-
-/// The route of a request, and who answers it.
-fn owner(method: &str, path: &str) -> Option<(String, Owner)> {
-    let segments = |path: &str| path.trim_matches('/').split('/').map(str::to_owned).collect::<Vec<_>>();
-    let asked = segments(path);
-    ROUTES
-        .iter()
-        .find(|(verb, route, _)| {
-            let route = segments(route);
-            *verb == method
-                && route.len() == asked.len()
-                && route.iter().zip(&asked).all(|(part, given)| part.starts_with('{') || part == given)
-        })
-        .map(|(verb, route, owner)| (format!("{verb} {route}"), *owner))
+/// The route key of a request, and who answers it.
+fn owner(method: &str, path: &str) -> (String, Function) {
+    match routes::find(method, path) {
+        Some(route) => (format!("{method} {}", route.path), route.function),
+        None => ("$default".into(), Function::Errors),
+    }
 }
 
 impl Functions {
@@ -156,28 +106,28 @@ async fn answer(
     let Ok(body) = axum::body::to_bytes(body, MAX_BODY).await else {
         return plain(413, r#"{"message":"Request Too Long"}"#);
     };
-    let Some((route, owner)) = owner(head.method.as_str(), head.uri.path()) else {
-        return plain(404, r#"{"message":"Not Found"}"#);
-    };
+    let (route, owner) = owner(head.method.as_str(), head.uri.path());
     let request = http::Request::from_parts(head, Body::Binary(body.to_vec()));
     // An invocation goes on when its caller has hung up, as Lambda's does.
     let invocation = tokio::spawn(async move {
         let now = functions.clock.now();
         let (asked, watch) = (Asked::of(&request), &functions.observers);
         let (answer, lines) = match owner {
-            Owner::Authorize => {
+            Function::Authorize => {
                 watch.authorize.request(asked, now, Box::pin(functions.authorize.respond(request, now))).await
             }
-            Owner::Callback => {
+            Function::Callback => {
                 watch.callback.request(asked, now, Box::pin(functions.callback.respond(request, now))).await
             }
-            Owner::Token => {
+            Function::Token => {
                 watch.token.request(asked, now, Box::pin(functions.token.respond(request, now))).await
             }
-            Owner::Errors => {
+            Function::Errors => {
                 watch.errors.request(asked, now, Box::pin(functions.errors.respond(request, now))).await
             }
-            Owner::Ops => watch.ops.request(asked, now, Box::pin(functions.ops.respond(request, now))).await,
+            Function::Ops => {
+                watch.ops.request(asked, now, Box::pin(functions.ops.respond(request, now))).await
+            }
         };
         functions.lines.keep(lines);
         let (head, body) = answer.into_parts();

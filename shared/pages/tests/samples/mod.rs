@@ -417,6 +417,10 @@ fn notices(add: &mut dyn FnMut(&str, &dyn Shown)) {
         ("notice-other-browser", NoticePage::other_browser(NONCE, &brand).with_way_on(back)),
         ("notice-not-found", NoticePage::not_found(NONCE)),
         ("notice-bad-request", NoticePage::bad_request(NONCE)),
+        (
+            "notice-bad-query",
+            NoticePage::bad_query(NONCE, "aap is not a parameter of this call. Allowed: product, app."),
+        ),
         ("notice-internal-error", NoticePage::internal_error(NONCE, "LK-7H3K-9QZM")),
         ("notice-internal-error-branded", NoticePage::internal_error(NONCE, "LK-7H3K-9QZM").branded(&brand)),
     ] {

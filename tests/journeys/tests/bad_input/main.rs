@@ -4,6 +4,7 @@
 mod addresses;
 mod api;
 mod parameters;
+mod queries;
 mod whose;
 
 use journeys::{Story, leaks::Places};
