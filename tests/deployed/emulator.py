@@ -205,11 +205,13 @@ def let_ref_name_a_secret_by_its_arn():
 
 
 def tell_leading_keys():
-    """IAM sees no `dynamodb:LeadingKeys`, and a condition on a missing key always holds: it is told them here."""
+    """IAM sees no `dynamodb:LeadingKeys`, which the roles' conditions need: it is told them here."""
     told = iam_actions.dynamodb_service_context
 
     def with_leading_keys(body):
-        return told(body) | {"dynamodb:LeadingKeys": sorted(leading_keys(json.loads(body or b"{}")))}
+        keys = sorted(leading_keys(json.loads(body or b"{}")))
+        # Without keys the context has no such key, as in AWS: the roles' Null condition rejects that request.
+        return told(body) | ({"dynamodb:LeadingKeys": keys} if keys else {})
 
     iam_actions.dynamodb_service_context = with_leading_keys
 

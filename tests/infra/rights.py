@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "infra/README.md"
 BEGIN, END = "<!-- rights: written by tests/infra/rights.py -->\n", "<!-- /rights -->\n"
 
-TEMPLATE = yaml_parse((ROOT / "infra/template.yaml").read_text())
-RESOURCES, DEFAULTS = TEMPLATE["Resources"], TEMPLATE["Globals"]["Function"]
+APP_SECRETS = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:latchkey/${Stage}/apps/*"
+RESOURCES, DEFAULTS = {}, {}
 READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
 SERVICES = set(re.findall(r'^name = "aws-sdk-(.+)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE))
@@ -34,6 +34,13 @@ PARTITIONS = {  # of each index, by what they list
     "due": {"DUE#*"},
 }
 STREAM = {poll.split(":")[1] for poll in POLLS}
+
+
+def load(text):
+    """Takes a template. tests/infra/rights_test.py loads broken ones."""
+    global RESOURCES, DEFAULTS
+    template = yaml_parse(text)
+    RESOURCES, DEFAULTS = template["Resources"], template["Globals"]["Function"]
 
 
 @dataclass
@@ -110,7 +117,7 @@ def sort_rights(function):
             require(prefix == "${Table.Arn}" and "*" not in index, f"{where}: Query on more than one index")
             keys = leading_keys(statement)
             require(keys and set(keys) <= PARTITIONS[index], f"{where}: {keys} are not partitions of {index}")
-            function.queries[index] = keys
+            function.queries[index] = sorted({*function.queries.get(index, []), *keys})
         elif services == {"dynamodb"} and verbs & STREAM:
             require(verbs <= STREAM, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "StreamArn"]}, f"{where}: not the table's stream")
@@ -120,17 +127,17 @@ def sort_rights(function):
             function.queues.append(logical_id(statement["Resource"]))
         elif services == {"dynamodb"} and logical_id(statement["Resource"]) == "FallbackTable":
             require(verbs <= READS | {"PutItem", "DeleteItem", "Scan"}, f"{where}: {sorted(verbs)}")
-            function.fallback = verbs
+            function.fallback |= verbs
         elif services == {"dynamodb"}:
             require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem", "Query"}, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "Arn"]}, f"{where}: not the table alone")
             keys = leading_keys(statement)
             require(keys and all(key.endswith("#*") for key in keys), f"{where}: {keys} is not a kind of item")
             require("Query" not in verbs or set(keys) <= COLLECTIONS, f"{where}: Query on items that stand alone")
-            function.items[tuple(keys)] = verbs
+            function.items[tuple(keys)] = function.items.get(tuple(keys), set()) | verbs
         elif services == {"secretsmanager"}:
             require(verbs == {"GetSecretValue"}, f"{where}: {sorted(verbs)}")
-            function.secrets = ["keyring" if "Ref" in r else "apps" for r in listed(statement["Resource"])]
+            function.secrets += [secret_of(resource, where) for resource in listed(statement["Resource"])]
         else:
             require(verbs == {"CreateLogStream", "PutLogEvents"}, f"{where}: {sorted(actions)}")
             log_group = function.properties["LoggingConfig"]["LogGroup"]
@@ -138,11 +145,21 @@ def sort_rights(function):
     return function
 
 
+def secret_of(resource, where):
+    """The kind of secret that a resource names: the keyring itself or the apps' folder, and nothing wider."""
+    if resource == {"Ref": "KeyringSecret"}:
+        return "keyring"
+    require(resource == {"Fn::Sub": APP_SECRETS}, f"{where}: {resource} is neither the keyring nor the apps' secrets")
+    return "apps"
+
+
 def leading_keys(statement):
-    """The leading keys that a statement is bound to, and by nothing else: a second condition would stand unread here."""
+    """The leading keys that a statement is bound to, and by nothing else: a second condition would stand unread here.
+    ForAllValues holds for a request without the key (a Scan, say); Null rejects that request."""
     condition = statement.get("Condition", {})
     keys = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
-    require(condition == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}}, f"{statement['Sid']}: {condition}")
+    bound = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    require(condition == bound, f"{statement['Sid']}: {condition} is not {bound}")
     return keys
 
 
@@ -220,27 +237,32 @@ def check(functions):
         for name, properties in of_type(kind).items():
             require(behind_alias(properties[member]), f"{name}: {member} is not a function's alias (!Ref X.Alias)")
     routes = {route for f in functions for route in f.routes}
-    require(not any("{proxy+}" in r or "ANY" in r or "$default" in r for r in routes), "a catch-all route")
+    require(not any("{proxy+}" in r or "ANY" in r for r in routes), "a catch-all route")
+    catch_all = [f.name for f in functions if "$default" in f.routes]
+    require(catch_all == ["errors"], f"$default leads to {catch_all}, not to errors, which answers 404 and 405")
     for event in sorted((ROOT / "infra/events").glob("*.json")):
         route = json.loads(event.read_text()).get("routeKey")
         require(route is None or route in routes, f"{event.name}: {route} is not a route")
 
 
-def callable_actions(bootstrap):
+def callable_actions(binary):
     """The actions that a binary can call. The SDK has a serializer for each operation, and what no code reaches is not
-    linked: the serializers' names that stand in the binary are those of the calls that it can make."""
-    binary = bootstrap.read_bytes()
+    linked: the serializers' names that stand in the binary are those of the calls that it can make. The longest name
+    counts: BatchGetItem's holds GetItem's."""
+    found = set(re.findall(rb"([A-Za-z]+)RequestSerializer", binary))
     for service in SERVICES:
-        for operation in get_session().get_service_model(service).operation_names:
-            if f"{operation}RequestSerializer".encode() in binary:
-                yield f"{service}:{operation}"
+        names = sorted(get_session().get_service_model(service).operation_names, key=len, reverse=True)
+        for text in found:
+            name = next((name for name in names if text.decode().endswith(name)), None)
+            if name:
+                yield f"{service}:{name}"
 
 
 def check_built(functions):
     for f in functions:
         bootstrap = ROOT / ".aws-sam/build" / f.logical_id / "bootstrap"
         require(bootstrap.is_file(), f"{f.name} is not built: sam build")
-        called = set(callable_actions(bootstrap))
+        called = set(callable_actions(bootstrap.read_bytes()))
         allowed = {a for s in f.statements for a in listed(s["Action"]) if a.split(":")[0] in SERVICES} - POLLS
         # A transaction is allowed by the actions of what it writes; which those are, only the code knows.
         transacted = {f"dynamodb:{write}" for write in WRITES} if "dynamodb:TransactWriteItems" in called else set()
@@ -268,6 +290,7 @@ def require(holds, otherwise):
 
 
 def main(mode):
+    load((ROOT / "infra/template.yaml").read_text())
     found = list(functions())
     check(found)
     if mode == "--built":
