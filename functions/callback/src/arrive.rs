@@ -124,14 +124,14 @@ impl Callback {
             user: attempt.user.clone(),
             session: Some(attempt.session.clone()),
             identity,
-            login_host: attempt.login_host.clone(),
+            login_host: grant.host.origin().to_owned(),
             environment: attempt.environment,
-            instance_url: grant.instance_url.clone(),
+            instance_url: grant.instance_url(None).unwrap_or_default(),
             scopes: grant.granted(&app.scopes),
             state,
             created_at: now,
         };
-        Ok(ConnectionRecord::seal(&self.vault, connection, tokens(grant), app).await?)
+        Ok(ConnectionRecord::seal(&self.vault, connection, tokens(grant, now), app).await?)
     }
 
     pub(crate) async fn save(
@@ -181,8 +181,8 @@ impl Callback {
     }
 }
 
-fn tokens(grant: &Grant) -> Tokens<'_> {
-    Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at: grant.issued_at }
+fn tokens(grant: &Grant, now: Timestamp) -> Tokens<'_> {
+    Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at: grant.issued_at(now) }
 }
 
 /// On to the registered return address, with what the product's backend needs to redeem.

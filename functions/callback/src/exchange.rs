@@ -5,7 +5,8 @@ use domain::{
     secret::{AuthorizationCode, BrowserSecret},
 };
 use jiff::Timestamp;
-use salesforce::{Grant, LoginHost, Registration, id_token::Expected};
+use salesforce::{Distrust, Grant, LoginHost, Registration, SalesforceError, id_token::Expected};
+use service::failures::internal;
 use telemetry::step;
 
 use crate::{Callback, error::ExchangeError};
@@ -23,7 +24,20 @@ impl Callback {
         let host =
             self.platform.salesforce.hosts().readmit(&attempt.login_host).map_err(|_| ExchangeError::Host)?;
         let verifier = browser.pkce_verifier(&attempt.id);
-        let grant = self.ask(&host, app, code, &verifier).await?;
+        let grant = match self.ask(&host, app, code, &verifier).await {
+            Ok(grant) if grant.instance_url(None).is_none() => Err(grant.doubt(Distrust::InstanceUrl).into()),
+            answer => answer,
+        };
+        let grant = match grant {
+            Err(ExchangeError::Salesforce(SalesforceError::Doubtful(doubtful))) => {
+                // Nobody will hold what is not believed.
+                if let Err(error) = self.platform.salesforce.revoke_doubtful(&doubtful).await {
+                    internal(&error);
+                }
+                return Err(SalesforceError::Doubtful(doubtful).into());
+            }
+            answer => answer?,
+        };
         step!("verify", self.check(&host, attempt, app, browser, &grant, now)).await?;
         Ok(grant)
     }
@@ -41,7 +55,7 @@ impl Callback {
         let callback = self.platform.settings.public_url.callback();
         let held = secrets.consumer(&app.secret).await?;
         let app_with = Registration { consumer_key: &app.consumer_key, secret: &held.current };
-        let refused = match salesforce.exchange(host, app_with, code, verifier.to_owned(), &callback).await {
+        let refused = match salesforce.exchange(host, app_with, code, verifier, &callback).await {
             Err(error) if error.is_invalid_client() => error,
             answer => return Ok(answer?),
         };
@@ -49,7 +63,7 @@ impl Callback {
             return Err(refused.into());
         };
         let app_with = Registration { secret: &other, ..app_with };
-        Ok(salesforce.exchange(host, app_with, code, verifier.to_owned(), &callback).await?)
+        Ok(salesforce.exchange(host, app_with, code, verifier, &callback).await?)
     }
 
     async fn check(

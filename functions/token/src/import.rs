@@ -21,7 +21,7 @@ use domain::{
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use refresh::{REFRESH, SEND};
-use salesforce::{Grant, LoginHost, SalesforceError};
+use salesforce::{Distrust, Grant, LoginHost, Rotation, SalesforceError};
 use serde::{Deserialize, Serialize};
 use service::{
     Invocation, Problem, Request, Response, asked,
@@ -173,6 +173,10 @@ impl Token {
             return Err(no_time().into());
         }
         match self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await {
+            Ok(grant) if grant.instance_url(None).is_none() => {
+                let error = grant.doubt(Distrust::InstanceUrl);
+                self.refused_import(&brought, sender.import(), &error, time.now()).await
+            }
             Ok(grant) => self.keep_import(&brought, &sender, &grant, &others, &time).await,
             Err(error) => self.refused_import(&brought, sender.import(), &error, time.now()).await,
         }
@@ -365,9 +369,9 @@ impl Token {
             user: brought.user.clone(),
             session: None,
             identity: grant.identity.clone(),
-            login_host: brought.host.origin().to_owned(),
+            login_host: grant.host.origin().to_owned(),
             environment: brought.host.environment(),
-            instance_url: grant.instance_url.clone(),
+            instance_url: grant.instance_url(None).unwrap_or_default(),
             scopes: grant.granted(&brought.app.scopes),
             state: ConnectionState::Active,
             created_at: now,
@@ -375,7 +379,7 @@ impl Token {
         let tokens = Tokens {
             access: &grant.access,
             refresh: Some(grant.refresh.as_ref().unwrap_or(&brought.token)),
-            issued_at: grant.issued_at,
+            issued_at: grant.issued_at(now),
         };
         Ok(ConnectionRecord::seal(&self.vault, connection, tokens, brought.app).await?)
     }
@@ -391,7 +395,7 @@ impl Token {
         now: Timestamp,
     ) -> Result<Response, Failed> {
         let again = import.was_tried_again();
-        if error.may_have_spent() {
+        if error.may_have_spent(Rotation::Possible) {
             if again {
                 return Err(self.lose(brought, import, Some(error), now).await?.into());
             }

@@ -124,13 +124,16 @@ pub struct Evidence {
 pub const MAX_EVIDENCE: usize = 500;
 
 /// Codes that Salesforce never sends: what we find ourselves. The catalogue has a cause for each.
-pub const OUR_OWN: [&str; 16] = [
+pub const OUR_OWN: [&str; 19] = [
     "answer_lost",
+    "answer_malformed",
     "attempt_expired",
     "attempt_used",
     "ended_by_revoke",
+    "host_moved",
     "id_token_invalid",
     "identity_mismatch",
+    "instance_unknown",
     "internal",
     "other_identity_refused",
     "other_identity_unanswered",

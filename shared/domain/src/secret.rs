@@ -90,6 +90,10 @@ secret!(
     RawIdToken
 );
 secret!(
+    /// The body of a token answer as it came, unchecked. It may hold the only copy of a grant.
+    RawTokenAnswer
+);
+secret!(
     /// The key in a connect link: `ck_…`.
     ConnectKey
 );

@@ -7,7 +7,7 @@ use domain::{
     diagnosis::Actor,
     secret::{ConsumerSecret, RefreshToken},
 };
-use salesforce::{Grant, LoginHost, Registration, SalesforceError};
+use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError};
 use service::failures::{diagnose, internal};
 use store::{ConnectionRecord, Field, Lease, Renewed, Saved};
 use telemetry::{Metric, add, step};
@@ -57,7 +57,7 @@ impl Refresher {
         }
         match step!("send", self.send(&prepared, lease, ask, &token)).await {
             Ok(grant) => step!("keep", self.keep(lease, ask, &prepared, grant)).await,
-            Err(error) if error.may_have_spent() => {
+            Err(error) if error.may_have_spent(Rotation::Possible) => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
                 self.platform.store.abandon(lease).await?;
@@ -223,20 +223,23 @@ impl Refresher {
         };
         let (life, expiry_basis) = life::of_token(&grant.access, learnt, ask.app);
         // Counted from the earlier of the two clocks: a token must not be taken to outlive itself.
-        let expires_at = grant.issued_at.min(now) + life;
+        let issued_at = grant.issued_at(now);
+        let expires_at = issued_at + life;
+        let instance_url = grant.instance_url(Some(&record.connection.instance_url));
         Ok(Renewed {
             access_token: self.vault.seal(owner, Field::AccessToken, grant.access.expose()).await?,
             access_fingerprint: grant.access.fingerprint(),
             refresh_token,
-            instance_url: grant.instance_url.clone(),
+            instance_url: instance_url.unwrap_or_else(|| record.connection.instance_url.clone()),
+            login_host: self.platform.salesforce.new_login_host(grant, &record.connection.login_host),
             scopes: grant.scopes.iter().next().is_some().then(|| grant.scopes.clone()),
-            issued_at: grant.issued_at,
+            issued_at,
             expires_at,
             expiry_basis,
             learnt,
             rejections: ask.need.rejections(record, now),
             unasked: ask.need.is_by_sweep(),
-            due: ask.due(grant.issued_at, expires_at),
+            due: ask.due(issued_at, expires_at),
         })
     }
 
@@ -265,11 +268,11 @@ impl Refresher {
             }
         };
         let learnt = LearntLife { life, basis: ExpiryBasis::Introspection };
-        let expires_at = grant.issued_at.min(ask.time.now()) + life;
+        let expires_at = record.issued_at + life;
         if (record.learnt, record.expires_at) == (Some(learnt), expires_at) {
             return record;
         }
-        let due = ask.due(grant.issued_at, expires_at);
+        let due = ask.due(record.issued_at, expires_at);
         if let Err(error) = self.platform.store.learn_life(&record, learnt, expires_at, due).await {
             internal(&error);
             return record;

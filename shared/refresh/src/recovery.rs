@@ -2,7 +2,7 @@
 
 use domain::{Evidence, Surface, diagnosis::Actor};
 use jiff::{SignedDuration, Timestamp};
-use salesforce::SalesforceError;
+use salesforce::{Rotation, SalesforceError};
 use secrecy::ExposeSecret;
 use service::{Invocation, failures::internal};
 use store::{
@@ -62,7 +62,7 @@ impl Refresher {
         let token = self.platform.store.open_for_recovery(&lease, &self.vault).await?;
         match step!("send", self.send(&prepared, &lease, ask, &token)).await {
             Ok(grant) => step!("keep", self.keep(&lease, ask, &prepared, grant)).await,
-            Err(error) if error.may_have_spent() => {
+            Err(error) if error.may_have_spent(Rotation::Possible) => {
                 internal(&error);
                 self.lost(lease.record(), ask).await
             }

@@ -1,8 +1,12 @@
-//! What can go wrong at Salesforce, split by who failed: that is the first question of whoever reads it.
+//! What can go wrong in a call to Salesforce.
+//!
+//! [`SalesforceError::may_have_spent`] is in `spent.rs`.
 
-use domain::{Evidence, Surface};
+use std::time::Duration;
 
-use crate::http::NoAnswer;
+use domain::{Evidence, Surface, secret::RawTokenAnswer};
+
+use crate::{LoginHost, http::NoAnswer, spent::Rotation};
 
 /// A call to Salesforce that gave nothing usable.
 #[derive(Debug, thiserror::Error)]
@@ -16,10 +20,17 @@ pub enum SalesforceError {
         code: String,
         /// Its `error_description`; empty where there was none.
         description: String,
+        /// Which kind of JSON it stood in.
+        format: ErrorFormat,
+        /// How long Salesforce asked to be left alone (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// Salesforce was not reached, or no whole answer came.
     #[error("no answer from Salesforce: {0}")]
     Unreachable(#[from] NoAnswer),
+    /// The host redirects to another one that cannot be used.
+    #[error("{0}")]
+    Moved(Moved),
     /// An answer came that we do not understand. Its body is not repeated: it may hold a token.
     #[error("Salesforce answered {status} with {what}")]
     Unreadable {
@@ -27,10 +38,55 @@ pub enum SalesforceError {
         status: u16,
         /// What the body was: `HTML`, `an empty body`.
         what: &'static str,
+        /// How long Salesforce asked to be left alone (`Retry-After`).
+        retry_after: Option<Duration>,
     },
     /// An answer came that we do not believe.
     #[error("Salesforce's answer cannot be trusted: {0}")]
     Untrusted(#[from] Distrust),
+    /// Tokens came in an answer that we do not believe or understand. It may hold the only copy of a grant.
+    #[error("Salesforce's answer cannot be trusted: {0}")]
+    Doubtful(Box<DoubtfulAnswer>),
+}
+
+/// In which JSON an error stood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorFormat {
+    /// OAuth's object (RFC 6749 §5.2).
+    OAuth,
+    /// The list that Salesforce's APIs send.
+    Api,
+}
+
+/// A redirect that led nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The HTTP status.
+    pub status: u16,
+    /// The host that it named, for the operators to read. It is not one that secrets are sent to.
+    pub to: Option<String>,
+}
+
+impl std::fmt::Display for Moved {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let to = self.to.as_deref().unwrap_or("no host");
+        write!(formatter, "Salesforce answered {} and named {to}", self.status)
+    }
+}
+
+/// A token answer that fails a check, whole.
+#[derive(Debug, Clone)]
+pub struct DoubtfulAnswer {
+    /// The check.
+    pub distrust: Distrust,
+    /// What stood there instead, where the operators need to know it.
+    pub detail: Option<String>,
+    /// The HTTP status.
+    pub status: u16,
+    /// The login host that answered.
+    pub host: LoginHost,
+    /// The body.
+    pub raw: RawTokenAnswer,
 }
 
 /// Why an answer is not believed.
@@ -45,9 +101,24 @@ pub enum Distrust {
     /// `instance_url` is not one of Salesforce's hosts.
     #[error("its instance_url is not a Salesforce host")]
     InstanceUrl,
+    /// A part that is needed is missing, has another form, or is repeated with another value.
+    #[error("{0} is missing or malformed")]
+    Form(&'static str),
+    /// `token_type` is not Bearer.
+    #[error("its token_type is not Bearer")]
+    TokenType,
     /// The id_token fails a check.
     #[error("its id_token fails the check of {0}")]
     IdToken(&'static str),
+}
+
+impl std::fmt::Display for DoubtfulAnswer {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.detail {
+            Some(detail) => write!(formatter, "{}: it names {detail}", self.distrust),
+            None => write!(formatter, "{}", self.distrust),
+        }
+    }
 }
 
 impl SalesforceError {
@@ -57,31 +128,32 @@ impl SalesforceError {
             if code == "invalid_client" && !description.contains("installed"))
     }
 
-    /// Whether the request may have done its work though no usable answer came. A refresh token that was
-    /// sent with it may be spent. An error that Salesforce names, or a 5xx, spends nothing.
-    pub fn may_have_spent(&self) -> bool {
+    /// How long Salesforce asked to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused { .. } => false,
-            Self::Unreachable(no_answer) => no_answer.sent,
-            Self::Unreadable { status, .. } => *status < 400,
-            Self::Untrusted(_) => true,
+            Self::Refused { retry_after, .. } | Self::Unreadable { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
     /// Whether Salesforce did not answer, or with nothing that says anything of the request: it passes.
     pub fn is_absence(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Unreadable { .. } => true,
+            Self::Unreachable(_) | Self::Unreadable { .. } | Self::Moved(_) => true,
             Self::Refused { status, .. } => *status >= 500,
-            Self::Untrusted(_) => false,
+            Self::Untrusted(_) | Self::Doubtful(_) => false,
         }
     }
 
-    /// Whether the same request may succeed in a moment: Salesforce was busy with it or with itself, or was not
-    /// reached (fact base 1.4: `invalid_grant` has two texts that pass, and `unknown_error` is a 400).
+    /// Whether the same request may succeed in a moment, and may be sent again: Salesforce was busy with it or with
+    /// itself, or was not reached (fact base 1.4: `invalid_grant` has two texts that pass, and `unknown_error` is a
+    /// 400).
     pub fn passes(&self) -> bool {
+        if self.may_have_spent(Rotation::Possible) {
+            return false;
+        }
         match self {
-            Self::Refused { status, code, description } => {
+            Self::Refused { status, code, description, .. } => {
                 let says = |text: &str| description.to_ascii_lowercase().contains(text);
                 let refresh_under_way = says("already being processed") || says("expired authorization code");
                 match code.as_str() {
@@ -94,9 +166,9 @@ impl SalesforceError {
                     _ => *status == 429 || *status >= 500,
                 }
             }
-            Self::Unreachable(no_answer) => !no_answer.sent,
+            Self::Unreachable(_) => true,
             Self::Unreadable { status, .. } => *status == 429 || *status >= 500,
-            Self::Untrusted(_) => false,
+            Self::Moved(_) | Self::Untrusted(_) | Self::Doubtful(_) => false,
         }
     }
 
@@ -108,7 +180,7 @@ impl SalesforceError {
     /// What the token endpoint's error tells a diagnosis.
     pub fn evidence(&self) -> Evidence {
         match self {
-            Self::Refused { status, code, description } => {
+            Self::Refused { status, code, description, .. } => {
                 Evidence::token_endpoint(Some(code), Some(description), Some(*status))
             }
             Self::Unreachable(NoAnswer { oversized: true, .. }) => {
@@ -123,15 +195,30 @@ impl SalesforceError {
             Self::Unreadable { status, .. } => {
                 Evidence::token_endpoint(Some("unexpected_answer"), Some(&self.to_string()), Some(*status))
             }
-            Self::Untrusted(distrust) => Evidence::token_endpoint(
-                Some(match distrust {
-                    Distrust::Signature => "signature_mismatch",
-                    Distrust::Id | Distrust::InstanceUrl => "identity_mismatch",
-                    Distrust::IdToken(_) => "id_token_invalid",
-                }),
-                Some(&distrust.to_string()),
-                None,
+            Self::Moved(moved) => {
+                Evidence::token_endpoint(Some("host_moved"), Some(&moved.to_string()), Some(moved.status))
+            }
+            Self::Untrusted(distrust) => {
+                Evidence::token_endpoint(Some(distrust.code()), Some(&distrust.to_string()), None)
+            }
+            Self::Doubtful(doubtful) => Evidence::token_endpoint(
+                Some(doubtful.distrust.code()),
+                Some(&doubtful.to_string()),
+                Some(doubtful.status),
             ),
+        }
+    }
+}
+
+impl Distrust {
+    /// The catalogue's code for it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Signature => "signature_mismatch",
+            Self::Id => "identity_mismatch",
+            Self::InstanceUrl => "instance_unknown",
+            Self::Form(_) | Self::TokenType => "answer_malformed",
+            Self::IdToken(_) => "id_token_invalid",
         }
     }
 }

@@ -21,6 +21,10 @@ const CONNECT: Duration = Duration::from_secs(3);
 /// How long an answer may take, all in all: well inside every function's own time-out.
 pub const ANSWER: Duration = Duration::from_secs(8);
 
+/// How long the token endpoint may take to answer an exchange or a refresh, redirects included. An answer that is cut
+/// off may be the only copy of a rotated token, so this is as long as a lease and an invocation allow.
+pub const TOKEN_ENDPOINT_TIMEOUT: Duration = Duration::from_secs(15);
+
 /// How long an operator's command waits for an answer of Latchkey's own or AWS's: as long as API Gateway does.
 const OPERATOR: Duration = Duration::from_secs(30);
 
@@ -37,11 +41,11 @@ enum Way {
 /// Builds the client when it is first used: most cold starts hand out a fresh token, and ask Salesforce nothing.
 type Build = fn() -> reqwest::Client;
 
-/// A way to Salesforce other than the network, for tests that must command every delay and every loss. It keeps
-/// to [`ANSWER`] itself.
+/// A way to Salesforce other than the network, for tests that must command every delay and every loss. It gives up
+/// itself once `timeout` has passed.
 pub trait Transport: fmt::Debug + Send + Sync {
     /// Carries a request over and its answer back.
-    fn send(&self, request: http::Request<Vec<u8>>) -> Sending;
+    fn send(&self, request: http::Request<Vec<u8>>, timeout: Duration) -> Sending;
 }
 
 /// An answer on its way.
@@ -111,8 +115,17 @@ impl Http {
         Self(Way::Network(Arc::new(LazyLock::new(build))))
     }
 
-    /// Sends a request and reads the whole answer. What it took is counted.
+    /// Sends a request and reads the whole answer within [`ANSWER`]. What it took is counted.
     pub async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoAnswer> {
+        self.send_within(request, None).await
+    }
+
+    /// The same with a timeout of its own.
+    pub(crate) async fn send_within(
+        &self,
+        request: http::Request<Vec<u8>>,
+        timeout: Option<Duration>,
+    ) -> Result<http::Response<Vec<u8>>, NoAnswer> {
         let began = Instant::now();
         let span = info_span!(
             target: TARGET,
@@ -121,7 +134,7 @@ impl Http {
             endpoint = endpoint(request.uri().path()),
             status = Empty
         );
-        let answer = self.carry(request).instrument(span.clone()).await;
+        let answer = self.carry(request, timeout).instrument(span.clone()).await;
         if let Ok(answer) = &answer {
             span.record("status", u64::from(answer.status().as_u16()));
         }
@@ -132,13 +145,21 @@ impl Http {
         answer
     }
 
-    async fn carry(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, NoAnswer> {
+    async fn carry(
+        &self,
+        request: http::Request<Vec<u8>>,
+        timeout: Option<Duration>,
+    ) -> Result<http::Response<Vec<u8>>, NoAnswer> {
         let client = match &self.0 {
             Way::Network(client) => client,
-            Way::Other(transport) => return transport.send(request).await,
+            Way::Other(transport) => return transport.send(request, timeout.unwrap_or(ANSWER)).await,
         };
-        let request =
+        let mut request: reqwest::Request =
             request.try_into().map_err(|_| NoAnswer::unsent("the request's address is not valid"))?;
+        if timeout.is_some() {
+            // In place of the client's own, which an operator's command sets longer.
+            *request.timeout_mut() = timeout;
+        }
         let mut answer = client.execute(request).await.map_err(|error| NoAnswer::from(&error))?;
         let mut head = http::Response::builder().status(answer.status());
         for (name, value) in answer.headers() {

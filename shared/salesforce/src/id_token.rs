@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
 use serde::Deserialize;
 
-use crate::{Distrust, LoginHost, Salesforce, SalesforceError, token::identity};
+use crate::{Distrust, LoginHost, Salesforce, SalesforceError, answer::identity};
 
 /// How far the two clocks may be apart.
 const SKEW: SignedDuration = SignedDuration::from_mins(3);
@@ -104,8 +104,9 @@ impl Salesforce {
             .map_err(|_| Distrust::IdToken("key"))?;
         let answer = self.http.send(request).await?;
         let status = answer.status().as_u16();
-        let keys: JwkSet = serde_json::from_slice(answer.body())
-            .map_err(|_| SalesforceError::Unreadable { status, what: "something that is no key set" })?;
+        let keys: JwkSet = serde_json::from_slice(answer.body()).map_err(|_| {
+            SalesforceError::Unreadable { status, what: "something that is no key set", retry_after: None }
+        })?;
         let keys = Arc::new(keys);
         self.keys.lock().insert(host.origin().to_owned(), Arc::clone(&keys));
         Ok(keys.find(kid).cloned())

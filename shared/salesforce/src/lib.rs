@@ -5,7 +5,10 @@
 //! | [`hosts`] | which hosts are Salesforce's: the only ones that a code, secret or token is ever sent to |
 //! | [`http`] | the one HTTP client: no redirects, bounded bodies, time-outs |
 //! | [`authorize`] | the address that a browser is sent to |
-//! | [`token`] | the token endpoint: exchange and refresh, and the checks of its answer |
+//! | [`token`] | the token endpoint and its neighbors: exchange, refresh, introspection, revocation |
+//! | `endpoint` | one POST to one of them, at the host that serves the org now |
+//! | `answer` | reading a token answer, and its checks |
+//! | `spent` | whether a request may have spent the refresh token that it carried |
 //! | [`probe`] | what an access token can do, asked of Salesforce |
 //! | [`standing`] | whether a grant still stands |
 //! | [`egress`] | from which address Salesforce is called |
@@ -16,20 +19,25 @@
 
 #![warn(missing_docs)]
 
+mod answer;
 pub mod authorize;
 pub mod egress;
+mod endpoint;
 pub mod error;
 pub mod hosts;
 pub mod http;
 pub mod id_token;
 pub mod probe;
+mod spent;
 pub mod standing;
 pub mod token;
 
-pub use error::{Distrust, SalesforceError};
+pub use answer::Grant;
+pub use error::{Distrust, DoubtfulAnswer, SalesforceError};
 pub use hosts::{HostRefused, Hosts, LoginHost};
-pub use http::Http;
-pub use token::{Grant, Registration};
+pub use http::{Http, TOKEN_ENDPOINT_TIMEOUT};
+pub use spent::Rotation;
+pub use token::Registration;
 
 /// The client: cheap to clone, one for each function.
 #[derive(Debug, Clone)]

@@ -7,7 +7,9 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     Distrust, Salesforce, SalesforceError,
-    token::{identity, not_an_address, shape},
+    answer::{identity, shape},
+    error::ErrorFormat,
+    token::{not_an_address, unreadable},
 };
 
 /// The version of the REST API that is asked: every org has had it since Winter '25.
@@ -142,8 +144,7 @@ impl Salesforce {
         let answer = self.http.send(request).await?;
         let (status, body) = (answer.status(), answer.body());
         if status == StatusCode::OK {
-            return serde_json::from_slice(body)
-                .map_err(|_| SalesforceError::Unreadable { status: status.as_u16(), what: shape(body) });
+            return serde_json::from_slice(body).map_err(|_| unreadable(&answer));
         }
         Err(refusal(status.as_u16(), body))
     }
@@ -172,14 +173,16 @@ fn refusal(status: u16, body: &[u8]) -> SalesforceError {
     }
     if let Some(said) = serde_json::from_slice::<Vec<Said>>(body).ok().and_then(|all| all.into_iter().next())
     {
-        return SalesforceError::Refused { status, code: said.code, description: said.message };
+        return api_error(status, said.code, said.message);
     }
     match std::str::from_utf8(body).map(str::trim) {
-        Ok(word) if is_code(word) => {
-            SalesforceError::Refused { status, code: word.to_owned(), description: String::new() }
-        }
-        _ => SalesforceError::Unreadable { status, what: shape(body) },
+        Ok(word) if is_code(word) => api_error(status, word.to_owned(), String::new()),
+        _ => SalesforceError::Unreadable { status, what: shape(body), retry_after: None },
     }
+}
+
+fn api_error(status: u16, code: String, description: String) -> SalesforceError {
+    SalesforceError::Refused { status, code, description, format: ErrorFormat::Api, retry_after: None }
 }
 
 fn is_code(word: &str) -> bool {

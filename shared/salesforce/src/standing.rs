@@ -2,7 +2,6 @@
 
 use domain::secret::AccessToken;
 use http::{Request, StatusCode, header};
-use serde::Deserialize;
 
 use crate::{
     LoginHost, Registration, Salesforce, SalesforceError,
@@ -35,25 +34,6 @@ impl Salesforce {
         app: Registration<'_>,
         refresh: &str,
     ) -> Result<bool, SalesforceError> {
-        #[derive(Deserialize)]
-        struct Told {
-            active: bool,
-        }
-        let body = url::form_urlencoded::Serializer::new(String::new())
-            .append_pair("client_id", app.consumer_key)
-            .append_pair("client_secret", app.secret.expose())
-            .append_pair("token", refresh)
-            .append_pair("token_type_hint", "refresh_token")
-            .finish();
-        let request = Request::post(host.at("/services/oauth2/introspect"))
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .header(header::ACCEPT, "application/json")
-            .body(body.into_bytes())
-            .map_err(|_| not_an_address())?;
-        let answer = self.http.send(request).await?;
-        let told = serde_json::from_slice::<Told>(answer.body()).ok();
-        told.filter(|_| answer.status() == StatusCode::OK)
-            .map(|told| told.active)
-            .ok_or_else(|| unreadable(&answer))
+        Ok(self.introspect(host, app, refresh, "refresh_token").await?.active)
     }
 }

@@ -63,6 +63,10 @@ pub struct Renewed {
     pub refresh_token: Option<(Sealed, Fingerprint)>,
     /// Where the org's API answers now.
     pub instance_url: String,
+    /// The origin of the login host, where it has moved.
+    // Absent from items of earlier versions.
+    #[serde(default)]
+    pub login_host: Option<String>,
     /// What is granted now; `None` where the answer did not say.
     pub scopes: Option<Scopes>,
     /// When Salesforce issued the access token.
@@ -408,6 +412,9 @@ impl Renewed {
             attributes.push(("refresh_token", S(sealed.as_str())));
             attributes.push(("refresh_fingerprint", S(fingerprint.as_str())));
         }
+        if let Some(login_host) = &self.login_host {
+            attributes.push(("login_host", S(login_host)));
+        }
         if let Some(scopes) = &self.scopes {
             attributes.push(("scopes", S(scopes.to_string())));
         }
@@ -428,6 +435,9 @@ impl Renewed {
                 (Some(sealed.clone()), Some(fingerprint.clone()));
         }
         record.connection.instance_url.clone_from(&self.instance_url);
+        if let Some(login_host) = &self.login_host {
+            record.connection.login_host.clone_from(login_host);
+        }
         if let Some(scopes) = &self.scopes {
             record.connection.scopes = scopes.clone();
         }

@@ -135,7 +135,7 @@ struct TimedSalesforce {
 }
 
 impl Transport for TimedSalesforce {
-    fn send(&self, request: http::Request<Vec<u8>>) -> Sending {
+    fn send(&self, request: http::Request<Vec<u8>>, _timeout: Duration) -> Sending {
         let (waits, http, began) = (self.waits.clone(), self.http.clone(), Instant::now());
         let path = request.uri().path().to_owned();
         Box::pin(async move {

@@ -494,6 +494,7 @@ impl Replay<'_> {
             access_fingerprint: access.fingerprint(),
             refresh_token: None,
             instance_url: record.connection.instance_url.clone(),
+            login_host: None,
             scopes: None,
             issued_at: at,
             expires_at: at + app.access_token_life(),

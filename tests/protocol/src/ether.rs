@@ -19,7 +19,7 @@ use aws_smithy_types::body::SdkBody;
 use axum::body::Body;
 use domain::secret::{AccessToken, Fingerprint, RefreshToken};
 use jiff::Timestamp;
-use salesforce::http::{ANSWER, NoAnswer, Sending, Transport};
+use salesforce::http::{NoAnswer, Sending, Transport};
 use serde_json::{Value, json};
 use tokio::{
     sync::{oneshot, watch},
@@ -375,7 +375,7 @@ impl HttpConnector for Wire {
 }
 
 impl Transport for Wire {
-    fn send(&self, request: http::Request<Vec<u8>>) -> Sending {
+    fn send(&self, request: http::Request<Vec<u8>>, within: Duration) -> Sending {
         let (wire, ether) = (self.clone(), self.ether.clone());
         Box::pin(async move {
             let token = refresh_token(request.body());
@@ -384,14 +384,18 @@ impl Transport for Wire {
             let sent = token.map(|token| ether.note_sent(token, wire.process));
             let answering = ether.clone();
             let carried = wire.carry(fate, async move { answering.ask(request, sent).await });
-            let back = timeout(ANSWER, carried).await;
+            let back = timeout(within, carried).await;
             let no_answer = |what: &str, sent| NoAnswer { what: what.into(), sent, oversized: false };
             let answer = match back {
                 Ok(Back::Answer(Some(answer))) => Ok(answer),
                 Ok(Back::Answer(None) | Back::Lost) => Err(no_answer("the connection broke", true)),
                 Ok(Back::Unreachable) => Err(no_answer("no connection", false)),
                 Ok(Back::Refused) => {
-                    let html = http::Response::builder().status(503).body(b"<html>down</html>".to_vec());
+                    // With `Retry-After` a 503 spends nothing (docs/architecture.md); without, it may have.
+                    let html = http::Response::builder()
+                        .status(503)
+                        .header(http::header::RETRY_AFTER, "1")
+                        .body(b"<html>down</html>".to_vec());
                     Ok(html.expect("a response"))
                 }
                 Err(_) => Err(no_answer("no whole answer in time", true)),

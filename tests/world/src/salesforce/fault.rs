@@ -7,8 +7,10 @@ use jiff::Timestamp;
 /// One misbehaviour of the token endpoint, for the next request that reaches it.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// An HTML page with this status; the request is not processed.
+    /// An HTML page with this status; the request is not processed. A 503 has `Retry-After`.
     Html(u16),
+    /// A redirect to this address; the request is not processed.
+    Redirect(u16, String),
     /// 200 with an empty body; the request is not processed.
     Empty,
     /// 200 with a body of so many bytes; the request is not processed.
@@ -17,6 +19,8 @@ pub enum Fault {
     Answer { status: u16, error: String, description: String },
     /// The request is held in flight for so long, then processed, whether or not the caller still waits.
     Slow(Duration),
+    /// Processed; then this is made of the answer.
+    Rewritten(fn(serde_json::Value) -> (u16, Vec<u8>)),
     /// Processed; then the connection closes in the middle of the answer.
     Half,
     /// Processed, rotation included; then the connection closes without an answer.

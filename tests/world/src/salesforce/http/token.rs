@@ -80,7 +80,9 @@ fn instead(fault: &Fault) -> Option<Response> {
                 <h1>Sorry to interrupt</h1><p>We are down for maintenance.</p></body></html>";
     let status = |code: u16| StatusCode::from_u16(code).expect("a fault names an HTTP status");
     match fault {
+        Fault::Html(503) => Some((status(503), [(header::RETRY_AFTER, "1")], Html(html)).into_response()),
         Fault::Html(code) => Some((status(*code), Html(html)).into_response()),
+        Fault::Redirect(code, to) => Some((status(*code), [(header::LOCATION, to.as_str())]).into_response()),
         Fault::Empty => Some(StatusCode::OK.into_response()),
         Fault::Huge(bytes) => {
             let json = [(header::CONTENT_TYPE, "application/json;charset=UTF-8")];
@@ -128,6 +130,11 @@ async fn process(
         })
     });
     match answer {
+        Ok(answer) if let Some(Fault::Rewritten(rewrite)) = fault => {
+            let answer = serde_json::to_value(answer).expect("an answer is JSON");
+            let (status, body) = rewrite(answer);
+            (StatusCode::from_u16(status).expect("a status"), body).into_response()
+        }
         Ok(answer) => ([(header::CACHE_CONTROL, "no-store")], Json(twist(answer, fault))).into_response(),
         Err(error) => error.into_response(),
     }
