@@ -2,8 +2,8 @@
 //!
 //! `POST /v1/ops-links` makes a link for the product whose API key asks; the operator's command makes one for all. Opening it
 //! shows a button and uses nothing up: previews open links too. The button (POST, from our own page) uses the link, once, and
-//! gives the browser a `__Host-` cookie, which is all that `/ops` asks for. A session ends after eight hours, with a click, or
-//! with the API key that its link was made with.
+//! gives the browser a `__Host-` cookie, which is all that `/ops` asks for. A session ends after eight hours, after 30 minutes
+//! without use, with a click, with `latchkey ops sessions end`, or with the API key that its link was made with.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use pages::{
 };
 use serde::Serialize;
 use service::{
-    Request, Response,
+    Problem, Request, Response,
     failures::refused,
     request::{cookie, is_same_origin},
     respond::{self, Forms, page, redirect, set_cookie},
@@ -54,8 +54,11 @@ impl Ops {
     /// `POST /v1/ops-links`.
     pub(crate) async fn make_link(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
         let caller = self.caller(request, now).await?;
-        let key = caller.product.admits(&caller.key).map(str::to_owned);
-        let scope = OpsScope { product: Some(caller.product.id.clone()), key };
+        let digest = caller.key.hash();
+        let key = caller.product.api_keys.iter().find(|key| key.hash.matches(&digest));
+        let key = key.cloned().ok_or_else(Problem::unauthorized)?;
+        let owner = format!("API key {}", key.id);
+        let scope = OpsScope { product: Some(caller.product.id.clone()), made_with: Some(key), owner };
         let (link, until) = (OpsKey::mint(), now + LINK_LIVES);
         self.platform.store.create_ops_link(&link.hash(), &scope, until).await?;
         let url = self.platform.settings.public_url.at(&format!("/ops/sign-in/{}", link.expose()));
@@ -101,7 +104,7 @@ impl Ops {
             return Ok(Self::shut(SignedOut::NoSession, StatusCode::BAD_REQUEST));
         }
         if let Some(session) = cookie(request, COOKIE) {
-            self.platform.store.end_ops_session(&session.hash()).await?;
+            self.platform.store.end_ops_session(session.hash().as_str()).await?;
         }
         let mut response = Self::shut(SignedOut::Left, StatusCode::OK);
         set_cookie(&mut response, COOKIE, "", 0);
@@ -120,9 +123,12 @@ impl Ops {
         };
         let Some(id) = &scope.product else { return Ok(Some(Viewer { product: None, until })) };
         let product = self.platform.products.get(id, now).await?;
-        // A key that was taken back takes its sessions along.
+        // A revoked key takes its sessions along. Its id may stand for another key by then; its digest cannot.
         let admitted = |product: &Arc<Product>| {
-            scope.key.as_ref().is_none_or(|key| product.api_keys.iter().any(|known| known.id == *key))
+            scope
+                .made_with
+                .as_ref()
+                .is_none_or(|key| product.api_keys.iter().any(|known| known.hash.matches(&key.hash)))
         };
         Ok(product.filter(admitted).map(|product| Viewer { product: Some(product), until }))
     }

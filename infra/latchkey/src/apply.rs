@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use domain::{Product, ProductId};
+use domain::{Product, ProductId, product::ApiKeyDigest};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -63,18 +63,23 @@ pub(crate) async fn without_file(store: &Store, files: &[Product]) -> Result<Vec
 pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Result<Report, CommandError> {
     let products = read_products(folder)?;
     let without = without_file(store, &products).await?;
-    let mut plan = Vec::new();
+    let (mut plan, mut ended) = (Vec::new(), Vec::new());
     for product in &products {
         let stored = store.product(&product.id).await?;
         let differs = stored.as_ref().map(|stored| differences(stored, product)).unwrap_or_default();
         let step = match stored {
             None => Step::Create,
-            Some(stored) if stored == *product => Step::Keep,
+            Some(ref stored) if stored == product => Step::Keep,
             Some(_) => Step::Change,
         };
+        refuse_reused_key_ids(store, product, stored.as_ref()).await?;
         plan.push((product, step, differs));
+        ended.push((&product.id, ended_key_ids(stored.as_ref(), &product.api_keys)));
     }
     let step = if prune { Step::Prune } else { Step::Leave };
+    if prune {
+        ended.extend(without.iter().map(|product| (&product.id, ended_key_ids(Some(product), &[]))));
+    }
     plan.extend(without.iter().map(|product| (product, step, vec!["api_keys".to_owned()])));
     let line = |(product, step, differs): &(&Product, Step, Vec<String>)| {
         let differs = match step {
@@ -91,6 +96,9 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
         .map(|(product, step, differs)| json!({ "product": product.id, "step": step.word(), "differs": differs }))
         .collect();
     if !dry_run {
+        for (product, ids) in ended {
+            store.retire_key_ids(product, ids).await?;
+        }
         for (product, step, _) in &plan {
             match step {
                 // A table of before there was a list of products has none.
@@ -111,6 +119,34 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
     };
     let wrong = plan.iter().any(|(_, step, _)| *step == Step::Leave);
     Ok(Report { text, json: json!({ "applied": !dry_run, "plan": steps }), wrong })
+}
+
+/// The ids of stored keys that are not among these.
+fn ended_key_ids(stored: Option<&Product>, keys: &[ApiKeyDigest]) -> Vec<String> {
+    let stored = stored.map_or(&[][..], |stored| &stored.api_keys);
+    stored.iter().filter(|key| keys.iter().all(|kept| kept.id != key.id)).map(|key| key.id.clone()).collect()
+}
+
+/// A key's id in a log names one key for good, so an id that had another key is refused.
+async fn refuse_reused_key_ids(
+    store: &Store,
+    product: &Product,
+    stored: Option<&Product>,
+) -> Result<(), CommandError> {
+    let retired = store.retired_key_ids(&product.id).await?;
+    let stored = stored.map_or(&[][..], |stored| &stored.api_keys);
+    let reused = product.api_keys.iter().find(|key| match stored.iter().find(|known| known.id == key.id) {
+        Some(known) => known.hash != key.hash,
+        None => retired.contains(&key.id),
+    });
+    match reused {
+        Some(key) => Err(format!(
+            "{}: the key id {} belonged to another key. Make a key with a new id: latchkey key create {}",
+            product.id, key.id, product.id
+        )
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// The parts of a product's configuration that differ, by their names in the file.

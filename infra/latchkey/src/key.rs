@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use domain::{Product, ProductId, product::ApiKeyDigest, secret::ApiKey};
+use jiff::Timestamp;
 use serde_json::json;
 use store::Store;
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, value};
@@ -17,10 +18,11 @@ pub fn create(
     folder: &Path,
     product: &ProductId,
     id: Option<&str>,
+    now: Timestamp,
     dry_run: bool,
 ) -> Result<Report, CommandError> {
     let mut file = File::of(folder, product)?;
-    let id = id.map_or_else(|| file.free_id(), ToOwned::to_owned);
+    let id = id.map_or_else(|| file.new_id(now), ToOwned::to_owned);
     if id.is_empty() || id.contains('_') {
         return Err("a key's id is not empty and has no underscore".into());
     }
@@ -91,6 +93,7 @@ pub async fn revoke(
         }
         // Of the stored product nothing else changes: what the file has that was not applied yet stays so.
         if let Some(mut stored) = stored.filter(|_| in_table) {
+            store.retire_key_ids(product, vec![id.to_owned()]).await?;
             stored.api_keys.retain(|key| key.id != id);
             store.put_product(&stored).await?;
         }
@@ -127,9 +130,10 @@ impl File {
         Err(format!("{} has no file of the product {product}", folder.display()).into())
     }
 
-    fn free_id(&self) -> String {
+    /// An id that no other key of the product has or had: the file forgets the revoked ones, the time does not.
+    fn new_id(&self, now: Timestamp) -> String {
         let taken = |id: &str| self.product.api_keys.iter().any(|key| key.id == id);
-        let mut number = 1;
+        let mut number = now.as_second();
         while taken(&format!("k{number}")) {
             number += 1;
         }

@@ -114,7 +114,7 @@ enum KeyCommand {
     Create {
         /// The product
         product: ProductId,
-        /// The key's id, which stands in the key and in logs; the next free one without
+        /// The key's id, which stands in the key and in logs; made of the time without. An id is never used again
         #[arg(long)]
         id: Option<String>,
     },
@@ -211,7 +211,54 @@ enum OpsCommand {
         /// For this product alone
         #[arg(long)]
         product: Option<ProductId>,
+        /// Who uses the link, as the list of sessions shows it; your user name without
+        #[arg(long, env = "LATCHKEY_OWNER")]
+        owner: Option<String>,
     },
+    /// Sessions in the operators' page
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    /// The live sessions: whose they are, what they see, when they were last used
+    List,
+    /// End sessions at once
+    End {
+        /// The session's id, as the list shows it
+        #[arg(required_unless_present_any = ["owner", "all"])]
+        id: Option<String>,
+        /// All sessions of this owner
+        #[arg(long, conflicts_with = "id")]
+        owner: Option<String>,
+        /// All sessions
+        #[arg(long, conflicts_with_all = ["id", "owner"])]
+        all: bool,
+    },
+}
+
+impl OpsCommand {
+    async fn run(self, deployment: &Deployment, dry_run: bool) -> Result<Report, CommandError> {
+        let store = deployment.store()?;
+        match self {
+            Self::Link { product, owner } => {
+                let public_url = deployment.public_url()?;
+                let user = || ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+                let owner = owner.or_else(user).unwrap_or_default();
+                ops::link(&store, public_url.origin(), product, &owner, now(), dry_run).await
+            }
+            Self::Sessions(SessionsCommand::List) => ops::list_sessions(&store, now()).await,
+            Self::Sessions(SessionsCommand::End { id, owner, .. }) => {
+                let which = match (id, owner) {
+                    (Some(id), _) => ops::Which::One(id),
+                    (None, Some(owner)) => ops::Which::Of(owner),
+                    (None, None) => ops::Which::All,
+                };
+                ops::end_sessions(&store, &which, now(), dry_run).await
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -263,7 +310,7 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             apply::run(&folder.unwrap_or(products), &deployment.store()?, prune, dry_run).await
         }
         Command::Key(KeyCommand::Create { product, id }) => {
-            key::create(&products, &product, id.as_deref(), dry_run)
+            key::create(&products, &product, id.as_deref(), now(), dry_run)
         }
         Command::Key(KeyCommand::List { product }) => {
             key::list(&products, &product, &deployment.store()?).await
@@ -278,10 +325,7 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
         Command::Failures(FailuresCommand::Top { hours, most }) => {
             failures::top(&deployment.store()?, now(), hours, most).await
         }
-        Command::Ops(OpsCommand::Link { product }) => {
-            let public_url = deployment.public_url()?;
-            ops::link(&deployment.store()?, public_url.origin(), product, now(), dry_run).await
-        }
+        Command::Ops(command) => command.run(&deployment, dry_run).await,
         Command::Doctor { addresses, allowed } => {
             let egress = Egress { addresses, allowed };
             doctor::run(&deployment, &products, &egress, &Http::new(), now()).await

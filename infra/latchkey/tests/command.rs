@@ -177,6 +177,56 @@ async fn a_key_works_once_applied_and_ends_when_it_is_revoked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_id_is_never_used_for_another_key() {
+    let dynamodb = DynamoDb::start(None).await;
+    let store = Store::new(aws(&dynamodb).dynamodb_client(), TABLE);
+    store.create_table().await.expect("a table");
+    let folder = copied("key-ids");
+    let run = async |arguments: &[&str]| {
+        let folder = folder.to_str().expect("a path");
+        let done =
+            latchkey(Some(&dynamodb), &[arguments, &["--table", TABLE, "--products", folder]].concat()).await;
+        (done.status.success(), printed(&done))
+    };
+    let id_of = |told: &str| {
+        let told: serde_json::Value = serde_json::from_str(told).expect("JSON");
+        told["id"].as_str().expect("an id").to_owned()
+    };
+    let create = ["key", "create", "fernway", "--json"];
+    let (_, first) = run(&create).await;
+    let (_, second) = run(&create).await;
+    let (first, second) = (id_of(&first), id_of(&second));
+    assert_ne!(first, second, "also within a second");
+    assert!(run(&["apply"]).await.0);
+
+    // Revoked by the command: the file forgets the id, the table does not.
+    assert!(run(&["key", "revoke", "fernway", &first]).await.0);
+    assert!(run(&["key", "create", "fernway", "--id", &first]).await.0);
+    let (applied, told) = run(&["apply"]).await;
+    assert!(!applied && told.contains(&first) && told.contains("belonged to another key"), "{told}");
+
+    // Taken out of the file by hand, applied, and put back for another key.
+    let file = folder.join("fernway.toml");
+    let text = std::fs::read_to_string(&file).expect("the file");
+    let without = text.split("[[api_keys]]").next().expect("the part before");
+    std::fs::write(&file, without).expect("the file");
+    assert!(run(&["apply"]).await.0);
+    assert!(run(&["key", "create", "fernway", "--id", &second]).await.0);
+    let (applied, told) = run(&["apply"]).await;
+    assert!(!applied && told.contains("belonged to another key"), "{told}");
+
+    // The digest of a known id is exchanged in the file.
+    std::fs::write(&file, without).expect("the file");
+    assert!(run(&["key", "create", "fernway", "--id", "backend"]).await.0);
+    assert!(run(&["apply"]).await.0);
+    std::fs::write(&file, without).expect("the file");
+    assert!(run(&["key", "create", "fernway", "--id", "backend"]).await.0);
+    let (applied, told) = run(&["apply"]).await;
+    std::fs::remove_dir_all(&folder).expect("the folder");
+    assert!(!applied && told.contains("belonged to another key"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_stands_in_a_restored_copy_is_not_refreshed_in_the_ordinary_way() {
     let dynamodb = DynamoDb::start(None).await;
     let client = aws(&dynamodb).dynamodb_client();
@@ -322,7 +372,16 @@ async fn a_link_to_the_operators_page_is_made_for_a_product_that_there_is_and_in
     let dynamodb = DynamoDb::start(None).await;
     applied(&dynamodb).await;
     let link = async |more: &[&str]| {
-        let link = ["ops", "link", "--table", TABLE, "--public-url", "https://connect.example.com"];
+        let link = [
+            "ops",
+            "link",
+            "--owner",
+            "olga",
+            "--table",
+            TABLE,
+            "--public-url",
+            "https://connect.example.com",
+        ];
         let done = latchkey(Some(&dynamodb), &[&link[..], more].concat()).await;
         (done.status.code(), printed(&done))
     };
@@ -332,6 +391,8 @@ async fn a_link_to_the_operators_page_is_made_for_a_product_that_there_is_and_in
     assert!(code == Some(0) && !told.contains("https://"), "{told}");
     let (code, told) = link(&["--product", "nobody"]).await;
     assert!(code == Some(1) && told.contains("the table has no product nobody"), "{told}");
+    let (code, told) = link(&["--owner", ""]).await;
+    assert!(code == Some(2) || told.contains("--owner must be"), "{told}");
     assert_eq!(links(), 0);
 
     let (code, told) = link(&["--product", "fernway", "--json"]).await;

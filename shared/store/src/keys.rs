@@ -37,7 +37,20 @@ pub fn ops_link(link: &Hash) -> Key {
 
 /// An operator's session.
 pub fn ops_session(session: &Hash) -> Key {
-    Key { pk: format!("OPSSESSION#{}", session.as_str()), sk: "OPSSESSION".into() }
+    ops_session_of(session.as_str())
+}
+
+/// An operator's session, by its digest as text.
+pub fn ops_session_of(digest: &str) -> Key {
+    Key { pk: format!("OPSSESSION#{digest}"), sk: "OPSSESSION".into() }
+}
+
+/// Under which key of the index `listing` all operators' sessions are listed.
+pub const OPS_SESSIONS: &str = "OPSSESSIONS";
+
+/// The ids of a product's former API keys.
+pub fn retired_key_ids(product: &ProductId) -> Key {
+    Key { pk: format!("RETIRED#{product}"), sk: "RETIRED".into() }
 }
 
 /// A connect session.

@@ -1,8 +1,8 @@
 //! The operators' sign-in: a one-time link, then a session. The table holds the digests of both and no key.
 
 use aws_sdk_dynamodb::types::Put;
-use domain::{ProductId, secret::Hash};
-use jiff::Timestamp;
+use domain::{ProductId, product::ApiKeyDigest, secret::Hash};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -11,16 +11,30 @@ use crate::{
     millis,
     rows::{from_item, to_item},
     sessions::built,
+    table::LISTING,
     ttl,
 };
 
-/// What an operator may look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// How long a session may be unused before it ends.
+pub const OPS_IDLE_TIMEOUT: SignedDuration = SignedDuration::from_mins(30);
+
+/// How often the use of a session is written: a page view costs no write of its own.
+const TOUCH_INTERVAL: SignedDuration = SignedDuration::from_mins(5);
+
+/// Maximum length of an owner's name, in bytes.
+pub const MAX_OWNER: usize = 100;
+
+/// What an operator may look at, and who that is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct OpsScope {
     /// One product; `None`: all of them.
     pub product: Option<ProductId>,
-    /// The id of the API key that asked for it: it ends with the key.
-    pub key: Option<String>,
+    /// The API key that asked for it. A session ends with its key: the digest decides, not the id.
+    #[serde(default)]
+    pub made_with: Option<ApiKeyDigest>,
+    /// Who asked for it. A row without an owner is of an older version, and opens nothing.
+    #[serde(default)]
+    pub owner: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +42,21 @@ struct OpsRow {
     #[serde(flatten)]
     scope: OpsScope,
     expires_at: i64,
+    #[serde(default)]
+    seen_at: Option<i64>,
+}
+
+/// A live session, as the operator's command lists it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpsSession {
+    /// The digest of its cookie: it names the session and opens nothing.
+    pub digest: String,
+    /// What its browser sees, and whose it is.
+    pub scope: OpsScope,
+    /// When it was last used, to within five minutes.
+    pub seen_at: Timestamp,
+    /// When it ends at the latest.
+    pub until: Timestamp,
 }
 
 impl Store {
@@ -69,7 +98,10 @@ impl Store {
                 "attribute_exists(pk) AND attribute_not_exists(claimed_at) AND expires_at > :now",
             )
             .expression_attribute_values(":now", millis(now));
-        let item = ops_item(&keys::ops_session(session), &scope, until)?;
+        let mut item = ops_item(&keys::ops_session(session), &scope, until)?;
+        item.insert("seen_at".into(), N(now.as_millisecond()));
+        item.insert("listing_pk".into(), S(keys::OPS_SESSIONS));
+        item.insert("listing_sk".into(), S(session.as_str()));
         let put = Put::builder().table_name(&self.table).set_item(Some(item));
         let claimed = self.transact(vec![built(claim.build())?, built(put.build())?]).await?;
         Ok(claimed.is_ok().then_some(scope))
@@ -83,12 +115,57 @@ impl Store {
     ) -> Result<Option<(OpsScope, Timestamp)>, StoreError> {
         let key = keys::ops_session(session);
         let Some(item) = self.get(&key, true).await? else { return Ok(None) };
-        read(&key, item, now)
+        let seen_at = item.get("seen_at").and_then(|at| at.as_n().ok()?.parse::<i64>().ok());
+        let Some(found) = read(&key, item, now)? else { return Ok(None) };
+        if seen_at.is_none_or(|at| at + millis_of(TOUCH_INTERVAL) <= now.as_millisecond()) {
+            let touch = self.update(&key).update_expression("SET seen_at = :now");
+            let touch = touch.condition_expression("attribute_exists(pk)");
+            let touched = touch.expression_attribute_values(":now", millis(now)).send().await;
+            // It was ended a moment ago: it must not come back as an item without a scope.
+            if conditional("UpdateItem", touched)?.is_err() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// The live sessions, for the operator's command.
+    pub async fn ops_sessions(&self, now: Timestamp) -> Result<Vec<OpsSession>, StoreError> {
+        let (mut found, mut after) = (Vec::new(), None);
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(LISTING)
+                .key_condition_expression("listing_pk = :sessions")
+                .expression_attribute_values(":sessions", S(keys::OPS_SESSIONS))
+                .set_exclusive_start_key(after.take())
+                .send()
+                .await
+                .map_err(|error| StoreError::unavailable("Query", &error))?;
+            for listed in page.items.unwrap_or_default() {
+                let Some(digest) = listed.get("listing_sk").and_then(|digest| digest.as_s().ok()) else {
+                    continue;
+                };
+                let key = keys::ops_session_of(digest);
+                let Some(item) = self.get(&key, true).await? else { continue };
+                let row: OpsRow = from_item(&key.pk, item)?;
+                let seen_at = row.seen_at.and_then(|at| Timestamp::from_millisecond(at).ok());
+                if let (Some(seen_at), Some((scope, until))) = (seen_at, row.live(now)) {
+                    found.push(OpsSession { digest: digest.clone(), scope, seen_at, until });
+                }
+            }
+            after = page.last_evaluated_key;
+            if after.is_none() {
+                return Ok(found);
+            }
+        }
     }
 
     /// Ends a session.
-    pub async fn end_ops_session(&self, session: &Hash) -> Result<(), StoreError> {
-        let key = keys::ops_session(session);
+    pub async fn end_ops_session(&self, session: &str) -> Result<(), StoreError> {
+        let key = keys::ops_session_of(session);
         let deleted = self
             .client
             .delete_item()
@@ -110,6 +187,24 @@ impl Store {
         Ok(ids)
     }
 
+    /// The ids of API keys that a product had once. None of them is given to another key.
+    pub async fn retired_key_ids(&self, product: &ProductId) -> Result<Vec<String>, StoreError> {
+        let item = self.get(&keys::retired_key_ids(product), true).await?;
+        let ids = item.and_then(|item| item.get("ids").and_then(|ids| ids.as_ss().ok().cloned()));
+        Ok(ids.unwrap_or_default())
+    }
+
+    /// Retires ids of API keys for good.
+    pub async fn retire_key_ids(&self, product: &ProductId, ids: Vec<String>) -> Result<(), StoreError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let update = self.update(&keys::retired_key_ids(product)).update_expression("ADD ids :ids");
+        let ids = aws_sdk_dynamodb::types::AttributeValue::Ss(ids);
+        let retired = update.expression_attribute_values(":ids", ids).send().await;
+        conditional("UpdateItem", retired).map(drop)
+    }
+
     /// Adds a product to that list.
     pub async fn note_product(&self, id: &ProductId) -> Result<(), StoreError> {
         let ids = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![id.to_string()]);
@@ -126,9 +221,20 @@ fn ops_item(key: &Key, scope: &OpsScope, until: Timestamp) -> Result<Item, Store
     Ok(item)
 }
 
-/// What an item says, unless its time is over.
+impl OpsRow {
+    /// What the row opens, and until when; `None`: it is over, unused for too long, or has no owner.
+    fn live(self, now: Timestamp) -> Option<(OpsScope, Timestamp)> {
+        let until = Timestamp::from_millisecond(self.expires_at).ok().filter(|until| now < *until)?;
+        let idle = millis_of(OPS_IDLE_TIMEOUT);
+        let is_idle = self.seen_at.is_some_and(|at| at + idle <= now.as_millisecond());
+        (!is_idle && !self.scope.owner.is_empty()).then_some((self.scope, until))
+    }
+}
+
 fn read(key: &Key, item: Item, now: Timestamp) -> Result<Option<(OpsScope, Timestamp)>, StoreError> {
-    let row: OpsRow = from_item(&key.pk, item)?;
-    let until = Timestamp::from_millisecond(row.expires_at).ok().filter(|until| now < *until);
-    Ok(until.map(|until| (row.scope, until)))
+    Ok(from_item::<OpsRow>(&key.pk, item)?.live(now))
+}
+
+fn millis_of(duration: SignedDuration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

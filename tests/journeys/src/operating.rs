@@ -25,7 +25,7 @@ impl Story {
     /// Whoever runs Latchkey, signed in for all products, and the page.
     pub async fn runner(&self) -> (Browser, Page) {
         let (store, now) = (&self.stack.store, self.stack.clock.now());
-        let link = latchkey::ops_link(store, &self.stack.latchkey, None, now).await.expect("a link");
+        let link = latchkey::ops_link(store, &self.stack.latchkey, None, "Olga", now).await.expect("a link");
         let browser = self.stack.browser();
         let page = browser.get(&link).await.click("Sign in").await;
         assert_eq!((page.status, page.url.path()), (200, "/ops"), "{}", page.text());

@@ -26,18 +26,83 @@ async fn a_link_signs_one_browser_in_once_and_looking_at_it_uses_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_link_waits_ten_minutes_and_a_session_lasts_eight_hours() {
+async fn a_link_waits_ten_minutes_and_a_used_session_lasts_eight_hours() {
     let story = Story::begin().await;
     let link = story.ops_link().await;
     story.pass(SignedDuration::from_mins(10));
     assert_eq!(story.stack.browser().get(&link).await.status, 410);
 
     let (browser, _) = story.operator().await;
-    story.pass(SignedDuration::from_mins(479));
+    for _ in 0..17 {
+        story.pass(SignedDuration::from_mins(28));
+        assert_eq!(browser.get(&story.ops()).await.status, 200);
+    }
+    story.pass(SignedDuration::from_mins(3));
     assert_eq!(browser.get(&story.ops()).await.status, 200);
     story.pass(SignedDuration::from_mins(2));
     let over = browser.get(&story.ops()).await;
     assert_eq!(over.status, 401, "{}", over.text());
+}
+
+#[tokio::test]
+async fn an_unused_session_ends_after_half_an_hour() {
+    let story = Story::begin().await;
+    let (browser, _) = story.operator().await;
+    let (all, _) = story.runner().await;
+    story.pass(SignedDuration::from_mins(29));
+    assert_eq!(browser.get(&story.ops()).await.status, 200);
+    story.pass(SignedDuration::from_mins(29));
+    assert_eq!(browser.get(&story.ops()).await.status, 200, "its last use counts, not its begin");
+    assert_eq!(all.get(&story.ops()).await.status, 401, "nobody used it");
+    story.pass(SignedDuration::from_mins(31));
+    assert_eq!(browser.get(&story.ops()).await.status, 401);
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_key_though_the_id_comes_back() {
+    let story = Story::installed().await;
+    let (browser, page) = story.operator().await;
+    assert_eq!(page.status, 200);
+    let mut product = story.stack.products.iter().find(|p| p.id.as_str() == "fernway").unwrap().clone();
+    // The operator revokes the key, and gives its id to a new one.
+    let id = product.api_keys[0].id.clone();
+    let new = domain::secret::ApiKey::mint(&product.id, &id);
+    product.api_keys = vec![domain::product::ApiKeyDigest { id, hash: new.hash() }];
+    story.stack.store.put_product(&product).await.unwrap();
+    story.pass(SignedDuration::from_secs(61));
+    assert_eq!(browser.get(&story.ops()).await.status, 401, "the session was the old key's");
+    let link = story.call_with(new.expose(), &[], "POST", "/v1/ops-links", None).await;
+    assert_eq!(link.status, 201, "{}", link.body);
+}
+
+#[tokio::test]
+async fn operators_sessions_are_listed_and_ended() {
+    let story = Story::begin().await;
+    let (store, clock) = (&story.stack.store, &story.stack.clock);
+    let (product, _) = story.operator().await;
+    let (all, _) = story.runner().await;
+    let listed = store.ops_sessions(clock.now()).await.unwrap();
+    let mut owners: Vec<_> = listed
+        .iter()
+        .map(|session| (session.scope.owner.as_str(), session.scope.product.is_some()))
+        .collect();
+    owners.sort_unstable();
+    assert_eq!(owners, [("API key local", true), ("Olga", false)]);
+
+    let of_olga = latchkey::ops::Which::Of("Olga".into());
+    let ended = latchkey::ops::end_sessions(store, &of_olga, clock.now(), true).await.unwrap();
+    assert_eq!(all.get(&story.ops()).await.status, 200, "a dry run: {}", ended.text);
+    latchkey::ops::end_sessions(store, &of_olga, clock.now(), false).await.unwrap();
+    assert_eq!(all.get(&story.ops()).await.status, 401);
+    assert_eq!(product.get(&story.ops()).await.status, 200, "another owner's session stays");
+
+    let left = latchkey::ops::list_sessions(store, clock.now()).await.unwrap();
+    let id = left.json["sessions"][0]["id"].as_str().unwrap().to_owned();
+    assert!(left.text.contains("fernway") && left.text.contains("API key"), "{}", left.text);
+    latchkey::ops::end_sessions(store, &latchkey::ops::Which::One(id), clock.now(), false).await.unwrap();
+    assert_eq!(product.get(&story.ops()).await.status, 401);
+    story.pass(SignedDuration::from_hours(9));
+    assert_eq!(store.ops_sessions(clock.now()).await.unwrap(), []);
 }
 
 #[tokio::test]

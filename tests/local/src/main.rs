@@ -153,7 +153,7 @@ fn addresses(stack: &Stack) -> String {
 
 /// As `latchkey ops link` makes it: for all products.
 async fn ops_link(stack: &Stack) -> String {
-    let link = latchkey::ops_link(&stack.store, &stack.latchkey, None, stack.clock.now()).await;
+    let link = latchkey::ops_link(&stack.store, &stack.latchkey, None, "local tour", stack.clock.now()).await;
     link.unwrap_or_else(|error| error.to_string())
 }
 
