@@ -102,6 +102,7 @@ async fn answer_waits(story: &Story, connection: &str) -> Item {
             access_fingerprint: new.access_fingerprint,
             refresh_token: new.refresh_token.zip(new.refresh_fingerprint),
             instance_url: new.connection.instance_url,
+            login_host: None,
             scopes: None,
             issued_at: new.issued_at,
             expires_at: new.expires_at,

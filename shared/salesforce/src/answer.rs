@@ -208,19 +208,14 @@ fn token(members: &Members, name: &str, what: &'static str) -> Result<Option<Str
 
 /// The instance's origin; else what stands in its place, cut short: a name for the operators, not an address to use.
 fn instance(hosts: &Hosts, members: &Members) -> (Option<String>, Option<String>) {
-    match members.last("instance_url") {
-        None => (None, Some("nothing".to_owned())),
-        Some(Value::String(address)) => match hosts.own(address) {
-            Some(url) => (Some(url.origin().ascii_serialization()), None),
-            None => {
-                let host =
-                    url::Url::parse(address).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
-                let host = host.unwrap_or_else(|| "something that is not an address".to_owned());
-                (None, Some(host.chars().take(253).collect()))
-            }
-        },
-        Some(_) => (None, Some("something that is not an address".to_owned())),
+    let not_an_address = || "something that is not an address".to_owned();
+    let Some(value) = members.last("instance_url") else { return (None, Some("nothing".to_owned())) };
+    let Some(address) = value.as_str() else { return (None, Some(not_an_address())) };
+    if let Some(url) = hosts.own(address) {
+        return (Some(url.origin().ascii_serialization()), None);
     }
+    let host = url::Url::parse(address).ok().and_then(|url| url.host_str().map(ToOwned::to_owned));
+    (None, Some(host.unwrap_or_else(not_an_address).chars().take(253).collect()))
 }
 
 /// The scopes, as RFC 6749 writes them or as a list.

@@ -123,13 +123,12 @@ fn host_name(from: &LoginHost, location: &str) -> Option<String> {
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let after = text(header::RETRY_AFTER)?;
-    let wait = match after.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let date = |text: &str| rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
-            let wait = date(after)?.duration_since(date(text(header::DATE)?)?);
-            Duration::try_from(wait).unwrap_or_default()
-        }
+    let wait = if let Ok(seconds) = after.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = |text: &str| rfc2822::parse(text).ok().map(|zoned| zoned.timestamp());
+        let wait = date(after)?.duration_since(date(text(header::DATE)?)?);
+        Duration::try_from(wait).unwrap_or_default()
     };
     Some(wait.min(MAX_RETRY_AFTER))
 }
@@ -160,7 +159,7 @@ mod tests {
         let read = |pairs: &[(header::HeaderName, &str)]| {
             retry_after(&pairs.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect())
         };
-        assert_eq!(read(&[(header::RETRY_AFTER, "60")]), Some(Duration::from_secs(60)));
+        assert_eq!(read(&[(header::RETRY_AFTER, "61")]), Some(Duration::from_secs(61)));
         assert_eq!(read(&[(header::RETRY_AFTER, "99999999999")]), Some(MAX_RETRY_AFTER));
         assert_eq!(read(&[]), None);
         assert_eq!(read(&[(header::RETRY_AFTER, "soon")]), None);

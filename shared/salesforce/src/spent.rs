@@ -182,8 +182,9 @@ impl SalesforceError {
 mod tests {
     use super::{Body::*, Rotation::*, Transport::*, *};
 
-    /// What each row of the table decides, in its order: an input that meets it and no row before it.
-    const EXAMPLES: [(Rotation, Transport, &[u16], &[Body], bool); 9] = [
+    type Example = (Rotation, Transport, &'static [u16], &'static [Body], bool);
+    /// What each row of the table decides, in its order: inputs that meet it and no row before it.
+    const EXAMPLES: [Example; 9] = [
         (Never, NoWholeAnswer, &[0], &[Other], false),
         (
             Never,

@@ -84,7 +84,7 @@ impl Story {
     pub async fn with(options: Options) -> Self {
         let logs = Logs::keep();
         let stack = Stack::start(options).await.unwrap_or_else(|error| panic!("the stack starts: {error}"));
-        Self { stack, logs, secrets: Secrets::default(), backend: Http::on_this_machine() }
+        Self { stack, logs, secrets: Secrets::default(), backend: Http::of_operator_here() }
     }
 
     /// Acme's admin installs one of Fernway's apps.

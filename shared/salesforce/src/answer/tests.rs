@@ -135,7 +135,8 @@ fn issued_at_may_be_a_number_and_absurd() {
 
 #[test]
 fn what_cannot_be_used_is_kept_whole() {
-    let cases: [(&str, fn(&mut Value), Distrust); 13] = [
+    type Case = (&'static str, fn(&mut Value), Distrust);
+    let cases: [Case; 13] = [
         ("signature of another time", |json| json["issued_at"] = "1667600739963".into(), Distrust::Signature),
         ("signature", |json| json["signature"] = "AAAA".into(), Distrust::Signature),
         ("not base64", |json| json["signature"] = "not base64!".into(), Distrust::Signature),
