@@ -34,7 +34,12 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 impl Authorize {
     pub(crate) async fn create(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
-        let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
+        let caller = self
+            .platform
+            .products
+            .caller(request, now)
+            .await?
+            .ok_or_else(|| Problem::unauthorized(request))?;
         let idempotency = idempotency_key(request)?;
         let call: Call = request::json(request)?;
 
@@ -157,7 +162,11 @@ fn choose_customer(asked: Option<Customer>, target: Option<&Listed>) -> Result<C
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<&str>, Problem> {
-    let Some(value) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let mut values = request.headers().get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::bad_request("Idempotency-Key is given more than once"));
+    }
     let text = value.to_str().unwrap_or_default();
     if (1..=255).contains(&text.len()) {
         Ok(Some(text))

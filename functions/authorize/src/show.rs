@@ -91,11 +91,11 @@ impl Authorize {
         let unknown = || Problem::not_found("connect session");
         let products = &self.platform.products;
         let Ok(id) = id.parse() else {
-            products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
+            products.caller(request, now).await?.ok_or_else(|| Problem::unauthorized(request))?;
             return Err(unknown().into());
         };
         let found = products.caller_and(request, &Sought::session(&id), now).await?;
-        let (caller, session) = found.ok_or_else(Problem::unauthorized)?;
+        let (caller, session) = found.ok_or_else(|| Problem::unauthorized(request))?;
         let session = session.filter(|session| session.product == caller.product.id).ok_or_else(unknown)?;
         Ok(respond::json(
             http::StatusCode::OK,

@@ -98,7 +98,12 @@ impl Callback {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
-        let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
+        let caller = self
+            .platform
+            .products
+            .caller(request, now)
+            .await?
+            .ok_or_else(|| Problem::unauthorized(request))?;
         let session: SessionId = id.parse().map_err(|_| Problem::not_found("connect session"))?;
         about(Fact::Session, session.as_str());
         let call: Call = request::json(request)?;

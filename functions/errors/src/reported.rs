@@ -106,7 +106,12 @@ impl Errors {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Unreported> {
-        let caller = self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?;
+        let caller = self
+            .platform
+            .products
+            .caller(request, now)
+            .await?
+            .ok_or_else(|| Problem::unauthorized(request))?;
         let evidence = request::json::<Call>(request)?.evidence()?;
         let unknown = || Problem::not_found("connection");
         let id: ConnectionId = id.parse().map_err(|_| unknown())?;

@@ -24,6 +24,7 @@ mod timeline;
 mod view;
 mod words;
 
+use http::HeaderValue;
 use jiff::Timestamp;
 use service::{
     Function, Platform, Problem, Query, Request, Response, Route, caller::Caller, failures::internal, notices,
@@ -78,10 +79,19 @@ impl Ops {
             ("POST", ["ops", "sign-out"]) => self.leave(request).await,
             _ => Ok(notices::not_found()),
         };
-        answer.unwrap_or_else(|error| notices::unavailable(&error))
+        let mut answer = answer.unwrap_or_else(|error| notices::unavailable(&error));
+        // Nobody opens these pages as a popup. A connect page has no such header: products open it with window.open.
+        let policy = HeaderValue::from_static("same-origin");
+        answer.headers_mut().insert("cross-origin-opener-policy", policy);
+        answer
     }
 
     async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, Failed> {
-        Ok(self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?)
+        Ok(self
+            .platform
+            .products
+            .caller(request, now)
+            .await?
+            .ok_or_else(|| Problem::unauthorized(request))?)
     }
 }

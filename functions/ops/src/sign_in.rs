@@ -56,7 +56,7 @@ impl Ops {
         let caller = self.caller(request, now).await?;
         let digest = caller.key.hash();
         let key = caller.product.api_keys.iter().find(|key| key.hash.matches(&digest));
-        let key = key.cloned().ok_or_else(Problem::unauthorized)?;
+        let key = key.cloned().ok_or_else(|| Problem::unauthorized(request))?;
         let owner = format!("API key {}", key.id);
         let scope = OpsScope { product: Some(caller.product.id.clone()), made_with: Some(key), owner };
         let (link, until) = (OpsKey::mint(), now + LINK_LIVES);

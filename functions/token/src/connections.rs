@@ -56,7 +56,12 @@ impl<'a> From<&'a Listed> for ListedView<'a> {
 
 impl Token {
     pub(crate) async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, Failed> {
-        Ok(self.platform.products.caller(request, now).await?.ok_or_else(Problem::unauthorized)?)
+        Ok(self
+            .platform
+            .products
+            .caller(request, now)
+            .await?
+            .ok_or_else(|| Problem::unauthorized(request))?)
     }
 
     /// The caller, and a connection of its product. Another product's is not found: the two are not told apart.
@@ -72,7 +77,7 @@ impl Token {
             return Err(unknown().into());
         };
         let found = self.platform.products.caller_and(request, &Sought::connection(&id), now).await?;
-        let (caller, record) = found.ok_or_else(Problem::unauthorized)?;
+        let (caller, record) = found.ok_or_else(|| Problem::unauthorized(request))?;
         let record = record.filter(|record| record.connection.product == caller.product.id);
         let record = record.ok_or_else(unknown)?;
         of_connection(&record.connection);

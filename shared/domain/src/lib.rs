@@ -27,6 +27,7 @@ pub mod product;
 pub mod secret;
 pub mod session;
 pub mod tally;
+pub mod text;
 
 pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
 pub use failure::{Evidence, Failure, Provenance, Stage, Surface};

@@ -1,6 +1,6 @@
 //! What the calls that lead to a connection have in common: which app, which host, whose.
 
-use domain::{App, AppId, Customer, Environment, HostChoice, Product};
+use domain::{App, AppId, Customer, Environment, HostChoice, Product, text};
 use http::StatusCode;
 use salesforce::Hosts;
 
@@ -69,6 +69,12 @@ pub fn names(customer: &Customer, user: &str) -> Result<(), Problem> {
     }
     if customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
         return Err(Problem::bad_request(format!("customer.name must have at most {MAX_TEXT} bytes")));
+    }
+    let ids = texts.iter().find_map(|(name, id)| Some((*name, text::deceptive_in_id(id)?)));
+    let name = || Some(("customer.name", text::deceptive_in_name(customer.name.as_deref()?)?));
+    if let Some((member, c)) = ids.or_else(name) {
+        let what = format!("{member} has a control or invisible character, U+{:04X}", u32::from(c));
+        return Err(Problem::bad_request(what));
     }
     Ok(())
 }

@@ -149,7 +149,9 @@ fn cookie_value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
 
 /// The bearer token (RFC 6750 §2.1), where there is one.
 pub fn bearer(request: &Request) -> Option<ApiKey> {
-    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    // Two headers: which of them counts would be a guess (RFC 6750 §2: one method).
+    let mut values = request.headers().get_all(header::AUTHORIZATION).iter();
+    let value = values.next().filter(|_| values.next().is_none())?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && token.len() <= 300)

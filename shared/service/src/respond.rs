@@ -6,6 +6,8 @@ use lambda_http::Body;
 use serde::Serialize;
 use telemetry::{Fact, about};
 
+use crate::Request;
+
 /// An answer as lambda_http takes it.
 pub type Response = http::Response<Body>;
 
@@ -27,6 +29,9 @@ pub struct Problem {
     more: serde_json::Map<String, serde_json::Value>,
     #[serde(skip)]
     retry_after: Option<u32>,
+    /// What `WWW-Authenticate` says, where the status is 401.
+    #[serde(skip)]
+    challenge: &'static str,
 }
 
 impl Problem {
@@ -39,6 +44,7 @@ impl Problem {
             detail: detail.into(),
             more: serde_json::Map::new(),
             retry_after: None,
+            challenge: "Bearer",
         }
     }
 
@@ -67,14 +73,16 @@ impl Problem {
         )
     }
 
-    /// No valid API key.
-    pub fn unauthorized() -> Self {
-        Self::new(
+    /// No valid API key. A key that was sent is called invalid (RFC 6750 §3.1); where none was, nothing is.
+    pub fn unauthorized(request: &Request) -> Self {
+        let problem = Self::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
             "An API key is needed",
-            "Send a valid API key of the product: Authorization: Bearer lk_….",
-        )
+            "Send a valid API key of the product, once: Authorization: Bearer lk_….",
+        );
+        let was_sent = request.headers().contains_key(header::AUTHORIZATION);
+        Self { challenge: if was_sent { r#"Bearer error="invalid_token""# } else { "Bearer" }, ..problem }
     }
 
     /// Something of ours failed; the log has the reason under the reference.
@@ -126,7 +134,9 @@ impl From<Problem> for Response {
             response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(problem.challenge));
         }
         response
     }
@@ -157,7 +167,10 @@ pub enum Forms {
 /// A page. `html` is given the nonce of its own style and script: nothing else on it runs.
 pub fn page(status: StatusCode, forms: Forms, html: impl FnOnce(&str) -> String) -> Response {
     let nonce = domain::id::base32(&domain::secret::random::<16>());
-    let mut response = body(status, "text/html; charset=utf-8", html(&nonce));
+    // Every page leaves here, so no name of a product's or of Salesforce's can reorder or hide what a person reads.
+    let html = html(&nonce);
+    let html = domain::text::visible(&html).into_owned();
+    let mut response = body(status, "text/html; charset=utf-8", html);
     let form_action = match forms {
         Forms::Ours => "; form-action 'self'",
         Forms::Onwards => "",

@@ -1,6 +1,6 @@
 //! Products come from files; the local stack is what the template deploys.
 
-use std::path::Path;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use journeys::Story;
 use local::{Options, functions::ROUTES};
@@ -116,5 +116,7 @@ async fn a_data_folder_keeps_connections_and_keys() {
     let token = story.token(&connection).await;
     assert_eq!(token.status, 200, "{}", token.body);
     assert!(Path::new(&folder).join("keys.json").exists());
+    let mode = std::fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700, "nobody else on this machine reads the table");
     std::fs::remove_dir_all(&folder).unwrap();
 }

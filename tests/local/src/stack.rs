@@ -466,6 +466,14 @@ pub fn consumer_secret(app: &App) -> String {
     format!("local-secret-of-{}", app.secret.rsplit('/').next().unwrap_or_default())
 }
 
+/// Makes the data folder, and keeps other users of this machine out of it: the table in it holds sealed tokens, and the
+/// keyring lies beside it.
+fn keep_private(folder: &std::path::Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::create_dir_all(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+}
+
 fn new_keyring() -> String {
     format!(r#"{{"current":"v1","v1":"{}"}}"#, domain::id::base32(&random::<32>()))
 }
@@ -487,7 +495,7 @@ impl Kept {
     fn save(&self, folder: Option<&PathBuf>) -> Result<(), StartError> {
         use std::{io::Write, os::unix::fs::OpenOptionsExt};
         let (Some(folder), Some(file)) = (folder, Self::file(folder)) else { return Ok(()) };
-        std::fs::create_dir_all(folder)?;
+        keep_private(folder)?;
         let mut file =
             std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;

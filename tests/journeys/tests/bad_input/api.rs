@@ -52,6 +52,13 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
         (with("user", json!("")), "user must have 1 to 200 bytes"),
         (with("user", json!("u".repeat(201))), "user must have 1 to 200 bytes"),
         (with("customer", json!({ "id": "c", "name": "n".repeat(201) })), "customer.name must have at most"),
+        (with("user", json!("u-\u{202E}ecila")), "user has a control or invisible character, U+202E"),
+        (with("user", json!("u-\u{200D}1")), "user has a control or invisible character"),
+        (
+            with("customer", json!({ "id": "c\u{0}1" })),
+            "customer.id has a control or invisible character, U+0000",
+        ),
+        (with("customer", json!({ "id": "c", "name": "Ac\u{200B}me" })), "customer.name has a control"),
         (with("enviroment", json!("sandbox")), "unknown field `enviroment`"),
         (with("user", json!("u".repeat(70_000))), "larger than 64 kB"),
         (format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)), "not as documented"),
@@ -150,7 +157,7 @@ async fn without_a_valid_key_nothing_is_answered() {
         for (method, path) in calls {
             let refused = again.story.call_with(bad, &[], method, path, Some("{}".into())).await;
             is_problem(&refused, 401, "unauthorized");
-            assert_eq!(refused.headers["www-authenticate"], "Bearer");
+            assert_eq!(refused.headers["www-authenticate"], r#"Bearer error="invalid_token""#);
         }
     }
     for header in ["", "Bearer", "Basic dXNlcjpwYXNz", key] {
@@ -160,7 +167,15 @@ async fn without_a_valid_key_nothing_is_answered() {
         assert_eq!(raw.send(&again.story.stack.latchkey).await.status, 401, "a bare or other scheme");
     }
     let unsent = RawRequest::new("GET", &earlier).header("Host", "latchkey.localhost");
-    assert_eq!(unsent.send(&again.story.stack.latchkey).await.status, 401, "no header at all");
+    let unsent = unsent.send(&again.story.stack.latchkey).await;
+    assert_eq!((unsent.status, unsent.header("www-authenticate")), (401, Some("Bearer")), "no header at all");
+    for other in ["Bearer lk_nobody_x_y".to_owned(), format!("Bearer {key}")] {
+        let twice = RawRequest::new("GET", &earlier)
+            .header("Host", "latchkey.localhost")
+            .header("Authorization", format!("Bearer {key}"))
+            .header("Authorization", other);
+        assert_eq!(twice.send(&again.story.stack.latchkey).await.status, 401, "two headers");
+    }
     assert!(again.story.logs.text().contains("unauthorized"));
     again.ends_well().await;
 }

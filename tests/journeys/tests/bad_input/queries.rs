@@ -142,3 +142,20 @@ async fn operators_page_rejects_filters_it_would_ignore() {
     assert_eq!(search.status, 200, "an empty field of the page's own form");
     again.ends_well().await;
 }
+
+#[tokio::test]
+async fn operators_page_is_isolated_and_connect_pages_work_as_popups() {
+    let again = Returning::begin().await;
+    let link = again.story.call("POST", "/v1/ops-links", None).await;
+    let browser = again.story.stack.browser();
+    let door = browser.get(link.text("url")).await;
+    assert_eq!(door.header("cross-origin-opener-policy"), Some("same-origin"));
+    let page = door.click("Sign in").await;
+    assert_eq!(page.header("cross-origin-opener-policy"), Some("same-origin"));
+
+    // A product opens the connect page with window.open and waits for postMessage: the header would cut the two apart.
+    let session = again.story.wish(json!({})).await;
+    let connect = browser.get(session.text("connect_url")).await;
+    assert_eq!((connect.status, connect.header("cross-origin-opener-policy")), (200, None));
+    again.ends_well().await;
+}

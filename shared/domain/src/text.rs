@@ -1,0 +1,79 @@
+//! Characters that a text hides or reorders others with: a name must read as it is stored.
+
+use std::borrow::Cow;
+
+/// Whether a character is not shown, or changes how others are: control characters, directions (bidi), blanks without
+/// width, tags. Joiners are none of them: Persian, Indic scripts and emoji need them.
+pub fn is_deceptive(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{AD}' | '\u{34F}' | '\u{61C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'
+                ..='\u{180F}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}'
+                | '\u{2060}'..='\u{206F}' | '\u{3164}' | '\u{FEFF}' | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}'
+                | '\u{1BCA0}'..='\u{1BCA3}' | '\u{1D173}'..='\u{1D17A}' | '\u{E0000}'..='\u{E0FFF}'
+        )
+}
+
+/// Joiners: harmless in a name, and deceptive in an id.
+fn is_joiner(c: char) -> bool {
+    matches!(c, '\u{200C}' | '\u{200D}')
+}
+
+/// The first character of a name that may not be in one.
+pub fn deceptive_in_name(text: &str) -> Option<char> {
+    text.chars().find(|c| is_deceptive(*c))
+}
+
+/// The first character of an id that may not be in one.
+pub fn deceptive_in_id(text: &str) -> Option<char> {
+    text.chars().find(|c| is_deceptive(*c) || is_joiner(*c))
+}
+
+/// A page as a person shall see it: without deceptive characters, whoever's text they came with. Line breaks and tabs
+/// stay.
+pub fn visible(text: &str) -> Cow<'_, str> {
+    let hidden = |c: char| is_deceptive(c) && !matches!(c, '\n' | '\r' | '\t');
+    if text.chars().any(hidden) {
+        Cow::Owned(text.chars().filter(|c| !hidden(*c)).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deceptive_characters_are_found() {
+        for c in ['\0', '\u{7f}', '\u{85}', '\u{202E}', '\u{2066}', '\u{200B}', '\u{FEFF}', '\u{E0041}', '\n']
+        {
+            let text = format!("Acme{c}Inc");
+            assert_eq!(deceptive_in_name(&text), Some(c));
+            assert_eq!(deceptive_in_id(&text), Some(c));
+        }
+    }
+
+    #[test]
+    fn names_of_the_world_are_not_deceptive() {
+        for name in [
+            "Acme, Inc.",
+            "Zoë & Söhne",
+            "株式会社",
+            "شرکت می\u{200C}خواهم",
+            "👩\u{200D}💻 Labs",
+            "עברית",
+            "a\u{301}",
+        ] {
+            assert_eq!(deceptive_in_name(name), None, "{name}");
+            assert_eq!(visible(name), name);
+        }
+        assert_eq!(deceptive_in_id("c\u{200D}1"), Some('\u{200D}'));
+    }
+
+    #[test]
+    fn a_page_loses_what_would_deceive_and_keeps_its_lines() {
+        assert_eq!(visible("<p>\n\tuma\u{202E}moc.liamg@\0x</p>"), "<p>\n\tumamoc.liamg@x</p>");
+    }
+}
