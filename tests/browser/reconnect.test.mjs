@@ -33,7 +33,7 @@ story('who comes back as another Salesforce user sees both, and decides', async 
   const username = async () => (await stack.call(`/v1/connections/${id}`)).username;
   const comesBackAsAda = async () => {
     await alice.open(await invited(stack, { connection_id: id }));
-    await alice.reads('This renews the connection of uma@acme.example');
+    await alice.reads('This renews an existing connection');
     await alice.page.getByRole('checkbox', { name: 'Ask me to sign in again' }).check();
     await leaves(alice);
     await logsIn(alice, 'ada@acme.example');

@@ -2,7 +2,7 @@
 //! Salesforce is about to end an older grant. It is there to help, so what cannot be read is left out.
 
 use domain::{App, ConnectSession, Product, SalesforceUserId, guide::Audience};
-use pages::{Crowded, guide};
+use pages::guide;
 use service::failures::internal;
 use store::{
     StoreError,
@@ -25,26 +25,8 @@ pub(crate) struct Around {
     pub(crate) guide: Option<String>,
     /// The connection that is authorized anew.
     pub(crate) renews: Option<Listed>,
-    crowds: Vec<Crowd>,
-}
-
-/// A Salesforce user who has granted the app about as often as Salesforce allows.
-#[derive(Debug)]
-struct Crowd {
-    username: String,
-    grants: usize,
-}
-
-impl Around {
-    /// Whom the page asks to sign in as.
-    pub(crate) fn renews_whom(&self) -> Option<&str> {
-        self.renews.as_ref().map(whom)
-    }
-
-    /// The warnings.
-    pub(crate) fn crowded(&self) -> Vec<Crowded<'_>> {
-        self.crowds.iter().map(|Crowd { username, grants }| Crowded { username, grants: *grants }).collect()
-    }
+    /// The known grants of each Salesforce user who has granted the app about as often as Salesforce allows.
+    pub(crate) crowded: Vec<usize>,
 }
 
 impl Authorize {
@@ -55,7 +37,7 @@ impl Authorize {
         };
         Around {
             guide: self.guide(session).await,
-            crowds: or_nothing(self.crowds(session, product, app, renews.as_ref()).await),
+            crowded: or_nothing(self.crowded(session, product, app, renews.as_ref()).await),
             renews,
         }
     }
@@ -70,20 +52,20 @@ impl Authorize {
 
     /// Of the Salesforce users who are likely to sign in, for they have before, those whose grants to this app are
     /// about as many as Salesforce keeps: counted over all products, by consumer key.
-    async fn crowds(
+    async fn crowded(
         &self,
         session: &ConnectSession,
         product: &Product,
         app: &App,
         renews: Option<&Listed>,
-    ) -> Result<Vec<Crowd>, StoreError> {
+    ) -> Result<Vec<usize>, StoreError> {
         let store = &self.platform.store;
         let query = ListQuery { customer: Some(session.customer.id.clone()), after: None, limit: 100 };
         let (listed, _) = store.list_connections(&product.id, &query).await?;
         let of_app = |listed: &&Listed| {
             product.app(&listed.app).is_some_and(|its| its.consumer_key == app.consumer_key)
         };
-        let mut crowds = Vec::new();
+        let mut crowded = Vec::new();
         let mut counted: Vec<&SalesforceUserId> = Vec::new();
         for known in renews.into_iter().chain(listed.iter().rev().filter(of_app)) {
             let user = &known.identity.user;
@@ -93,16 +75,11 @@ impl Authorize {
             counted.push(user);
             let grants = store.grants(&app.consumer_key, user).await?;
             if grants >= CROWD {
-                crowds.push(Crowd { username: whom(known).to_owned(), grants });
+                crowded.push(grants);
             }
         }
-        Ok(crowds)
+        Ok(crowded)
     }
-}
-
-/// A Salesforce user, for people to read.
-fn whom(listed: &Listed) -> &str {
-    listed.identity.username.as_deref().unwrap_or(listed.identity.user.as_str())
 }
 
 fn or_nothing<T: Default>(read: Result<T, StoreError>) -> T {

@@ -142,6 +142,7 @@ impl Authorize {
             attempts: 0,
             last_failure: None,
             change: None,
+            browser: None,
         })
     }
 }

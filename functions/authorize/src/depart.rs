@@ -13,10 +13,11 @@ use salesforce::{
 };
 use service::{
     Request, Response,
+    browser::{AttemptCookie, clear_surplus},
     failures::refused,
     notices::used_link,
-    request::{Form, attempt_cookie, is_same_origin, session_cookie},
-    respond::{redirect, set_cookie},
+    request::{Form, is_same_origin},
+    respond::redirect,
 };
 use store::Begun;
 use telemetry::{Outcome, ended};
@@ -30,10 +31,11 @@ use crate::{
 /// How long a trip to Salesforce may take: sign-in, a second factor, reading the consent.
 const TRIP: SignedDuration = SignedDuration::from_mins(30);
 
-/// How long this browser keeps what ties it to an attempt, and the way back to its connect page, at most; and the
-/// latter at least, also where the link ends sooner: for the trip, and for confirming what came of it.
-const BOUND: SignedDuration = SignedDuration::from_hours(24);
-const RETURNING: SignedDuration = SignedDuration::from_hours(1);
+/// Maximum time that a browser stays bound to an attempt: who comes back too late is recognized and told so.
+const MAX_BOUND: SignedDuration = SignedDuration::from_hours(24);
+
+/// Minimum time that a browser stays bound, also where the link ends sooner: for the trip and the confirmation.
+const MIN_BOUND: SignedDuration = SignedDuration::from_hours(1);
 
 /// What the user chose on the page.
 struct Chosen<'a> {
@@ -51,7 +53,7 @@ impl Authorize {
     ) -> Result<Response, Failed> {
         let public_url = &self.platform.settings.public_url;
         if !is_same_origin(request, public_url.origin()) {
-            return Err(Failed::BadForm);
+            return Err(Failed::ForeignForm);
         }
         let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
         let chosen = Chosen::read(&form);
@@ -109,10 +111,9 @@ impl Authorize {
         );
         ended(Outcome::Redirected);
         let mut response = redirect(to.as_str());
-        // It outlives the trip: who comes back too late is known, and told so.
-        set_cookie(&mut response, &attempt_cookie(&attempt.id), browser.expose(), BOUND.as_secs());
-        let left = (session.expires_at - now).get_seconds().clamp(RETURNING.as_secs(), BOUND.as_secs());
-        set_cookie(&mut response, &session_cookie(&session.id), key.expose(), left);
+        clear_surplus(request, &mut response);
+        let left = (session.expires_at - now).get_seconds().clamp(MIN_BOUND.as_secs(), MAX_BOUND.as_secs());
+        AttemptCookie { secret: browser, key }.keep(&mut response, &attempt.id, left);
         Ok(response)
     }
 

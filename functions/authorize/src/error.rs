@@ -12,9 +12,12 @@ pub(crate) enum Failed {
     /// There is no session behind the link.
     #[error("no session has this link")]
     UnknownLink,
-    /// The form cannot be read, or is not from our page.
-    #[error("the form is not from our page, or cannot be read")]
+    /// The form cannot be read.
+    #[error("the form cannot be read")]
     BadForm,
+    /// Nothing proves that the form is from our page.
+    #[error("the form is not from our page")]
+    ForeignForm,
     /// The session's product or app is no longer configured.
     #[error("the session's product or app is not configured")]
     Unconfigured,
@@ -40,6 +43,7 @@ pub(crate) fn page(failed: &Failed) -> Response {
     match failed {
         Failed::UnknownLink => notices::unknown_link(failed),
         Failed::BadForm | Failed::Call(_) => notices::bad_request(failed),
+        Failed::ForeignForm => notices::foreign_form(failed),
         Failed::Unconfigured | Failed::Store(_) => notices::unavailable(failed),
     }
 }

@@ -9,6 +9,7 @@ use salesforce::LoginHost;
 use service::{
     Response,
     failures::refused,
+    notices::finish_in_product,
     respond::{Forms, page, redirect},
 };
 use telemetry::{Outcome, ended};
@@ -70,8 +71,8 @@ impl Authorize {
                 trouble: went_out.then_some(trouble.as_str()),
                 last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
                 guide: around.guide.as_deref(),
-                renews: around.renews_whom(),
-                crowded: &around.crowded(),
+                renews: around.renews.is_some(),
+                crowded: &around.crowded,
             }
             .html()
         })
@@ -87,18 +88,20 @@ pub(crate) fn over(
 ) -> Option<Response> {
     let brand = &product.brand;
     match &session.state {
-        SessionState::Connected { .. } | SessionState::Returned { .. } => {
-            Some(page(StatusCode::OK, Forms::Ours, |nonce| {
-                let back = WayOn::Product(session.return_to.as_str());
-                NoticePage::already_connected(nonce, brand, &session.customer, back).html()
-            }))
-        }
+        SessionState::Returned { .. } => Some(finish_in_product(product, &session.return_to)),
+        SessionState::Connected { .. } => Some(page(StatusCode::OK, Forms::Ours, |nonce| {
+            let back = WayOn::Product(session.return_to.as_str());
+            NoticePage::already_connected(nonce, brand, &session.customer, back).html()
+        })),
         SessionState::Parked { until, .. } if now < *until => {
             Some(redirect(&format!("/connect/{}/confirm", key.expose())))
         }
         _ if !session.is_open(now) => {
             refused(format_args!("the connect session is over: {}", session.id));
-            Some(page(StatusCode::GONE, Forms::Ours, |nonce| NoticePage::expired_link(nonce, brand).html()))
+            Some(page(StatusCode::GONE, Forms::Ours, |nonce| {
+                let back = WayOn::Product(session.return_to.as_str());
+                NoticePage::expired_link(nonce, brand).with_way_on(back).html()
+            }))
         }
         _ => None,
     }

@@ -1,23 +1,19 @@
 //! `GET /oauth/callback`: the story of a browser's return.
 
 use domain::{
-    App, Attempt, Connection, ConnectionId, ConnectionState, Evidence, SessionId, Stage, Surface,
+    App, Attempt, AttemptId, Connection, ConnectionId, ConnectionState, Evidence, SessionId, Stage, Surface,
     secret::{BrowserSecret, Receipt},
 };
 use jiff::{SignedDuration, Timestamp};
 use salesforce::Grant;
 use service::{
     Request, Response,
+    browser::{AttemptCookie, is_prefetch},
     failures::internal,
-    request::{attempt_cookie, cookie},
     respond::redirect,
 };
 use store::{Claim, ConnectionRecord, NewConnection, StoreError, Tokens};
-use telemetry::{
-    Fact,
-    Outcome::{Connected, Returned},
-    about, ended, step,
-};
+use telemetry::{Fact, Outcome::Returned, about, ended, step};
 use url::Url;
 
 use crate::{
@@ -35,8 +31,12 @@ pub(crate) const SAVES: u32 = 3;
 
 impl Callback {
     pub(crate) async fn arrive(&self, request: &Request, now: Timestamp) -> Result<Response, Ended> {
+        if is_prefetch(request) {
+            return Err(Ended::Prefetch);
+        }
         let answer = Answer::read(request).ok_or(Ended::Stray(Stray::NoState))?;
-        let (attempt, browser) = step!("claim", self.claim(request, &answer, now)).await?;
+        let (attempt, cookie) = step!("claim", self.claim(request, &answer, now)).await?;
+        let browser = &cookie.secret;
         let code = match answer.outcome {
             Outcome::Approved(code) => code,
             Outcome::Declined { code, description } => {
@@ -48,12 +48,12 @@ impl Callback {
                 return Err(failed(attempt, Stage::Callback, evidence));
             }
         };
-        let (product, app) = self.parties(&attempt, now).await?;
-        let grant = match step!("exchange", self.exchange(&attempt, &app, &code, &browser, now)).await {
+        let (_, app) = self.parties(&attempt, now).await?;
+        let grant = match step!("exchange", self.exchange(&attempt, &app, &code, browser, now)).await {
             Ok(grant) => grant,
             Err(error) => return Err(exchange_failed(attempt, error)),
         };
-        let record = match step!("seal", self.record(&attempt, &app, &grant, product.redeem, now)).await {
+        let record = match step!("seal", self.record(&attempt, &app, &grant, now)).await {
             Ok(record) => record,
             Err(error) => {
                 self.give_back(&attempt, &grant).await;
@@ -61,11 +61,11 @@ impl Callback {
             }
         };
         if let Some(of) = attempt.reconnects.clone() {
-            let back = Return { attempt, product: &product, app: &app, grant: &grant };
-            return Box::pin(self.reconnect(request, back, of, record, now)).await;
+            let back = Return { attempt, grant: &grant, cookie: &cookie };
+            return Box::pin(self.reconnect(back, of, record, now)).await;
         }
-        let receipt = product.redeem.then(|| Receipt::mint(&record.connection.id));
-        match step!("store", self.save(&attempt, &record, receipt.as_ref(), &app, now)).await {
+        let receipt = Receipt::of(&record.connection.id, browser, &attempt.id);
+        match step!("store", self.save(&attempt, &record, &receipt, now)).await {
             Ok(true) => {}
             Ok(false) => {
                 self.give_back(&attempt, &grant).await;
@@ -76,7 +76,8 @@ impl Callback {
                 return Err(error.into());
             }
         }
-        Ok(back_to_product(&attempt.return_to, &attempt.session, &record.connection.id, receipt.as_ref()))
+        let back = Back { session: &attempt.session, attempt: &attempt.id, return_to: &attempt.return_to };
+        Ok(back.to_product(&record.connection.id, &receipt, &cookie, REDEEM))
     }
 
     /// Claims the attempt that the answer names, in the browser that began it.
@@ -85,15 +86,19 @@ impl Callback {
         request: &Request,
         answer: &Answer,
         now: Timestamp,
-    ) -> Result<(Box<Attempt>, BrowserSecret), Ended> {
+    ) -> Result<(Box<Attempt>, AttemptCookie), Ended> {
         let id = answer.state.attempt();
-        let browser = cookie(request, &attempt_cookie(&id)).ok_or(Ended::Stray(Stray::Unknown))?;
-        match self.platform.store.claim(&id, &browser.hash(), now).await? {
-            Claim::Yours(attempt) => Ok((attempt, browser)),
-            Claim::Unknown => Err(Ended::Stray(Stray::Unknown)),
-            Claim::OtherBrowser => Err(Ended::Stray(Stray::OtherBrowser)),
-            Claim::Used(attempt) => Err(Ended::Used(attempt)),
-            Claim::Expired(attempt) => {
+        let cookie = AttemptCookie::of(request, &id);
+        // A browser without the cookie asks with a secret that no attempt has: it learns where to start again.
+        let browser = cookie.as_ref().map_or_else(BrowserSecret::mint, |cookie| cookie.secret.clone());
+        match (self.platform.store.claim(&id, &browser.hash(), now).await?, cookie) {
+            (Claim::Yours(attempt), Some(cookie)) => Ok((attempt, cookie)),
+            (Claim::Used(attempt), Some(cookie)) => Err(Ended::Used(attempt, cookie)),
+            (Claim::Unknown, _) => Err(Ended::Stray(Stray::Unknown)),
+            (Claim::OtherBrowser(attempt) | Claim::Yours(attempt) | Claim::Used(attempt), _) => {
+                Err(Ended::OtherBrowser(attempt))
+            }
+            (Claim::Expired(attempt), _) => {
                 let evidence = Evidence::our_own(Surface::Callback, "attempt_expired", None);
                 Err(failed(attempt, Stage::Callback, evidence))
             }
@@ -106,16 +111,10 @@ impl Callback {
         attempt: &Attempt,
         app: &App,
         grant: &Grant,
-        redeem: bool,
         now: Timestamp,
     ) -> Result<ConnectionRecord, ExchangeError> {
         let mut identity = grant.identity.clone();
         identity.username = self.platform.salesforce.username(grant).await;
-        let state = if redeem {
-            ConnectionState::Pending { redeem_by: now + REDEEM }
-        } else {
-            ConnectionState::Active
-        };
         let connection = Connection {
             id: ConnectionId::mint(now),
             product: attempt.product.clone(),
@@ -128,7 +127,7 @@ impl Callback {
             environment: attempt.environment,
             instance_url: grant.instance_url(None).unwrap_or_default(),
             scopes: grant.granted(&app.scopes),
-            state,
+            state: ConnectionState::Pending { redeem_by: now + REDEEM },
             created_at: now,
         };
         Ok(ConnectionRecord::seal(&self.vault, connection, tokens(grant, now), app).await?)
@@ -138,14 +137,17 @@ impl Callback {
         &self,
         attempt: &Attempt,
         record: &ConnectionRecord,
-        receipt: Option<&Receipt>,
-        app: &App,
+        receipt: &Receipt,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let redeem_by = now + REDEEM;
-        let due = if receipt.is_some() { redeem_by } else { now + app.keep_alive() };
-        let receipt = receipt.map(|receipt| (receipt.hash(), redeem_by));
-        let new = NewConnection { record, session: &attempt.session, receipt, due };
+        let new = NewConnection {
+            record,
+            session: &attempt.session,
+            browser: &attempt.bound_browser(),
+            receipt: (receipt.hash(), redeem_by),
+            due: redeem_by,
+        };
         self.insist(&record.connection.id, || self.platform.store.save_connection(&new)).await
     }
 
@@ -185,23 +187,36 @@ fn tokens(grant: &Grant, now: Timestamp) -> Tokens<'_> {
     Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at: grant.issued_at(now) }
 }
 
-/// On to the registered return address, with what the product's backend needs to redeem.
-pub(crate) fn back_to_product(
-    return_to: &Url,
-    session: &SessionId,
-    connection: &ConnectionId,
-    receipt: Option<&Receipt>,
-) -> Response {
-    about(Fact::Session, session.as_str());
-    about(Fact::Connection, connection.as_str());
-    ended(if receipt.is_some() { Returned } else { Connected });
-    let mut url = return_to.clone();
-    url.query_pairs_mut().append_pair("connect_session", session.as_str());
-    match receipt {
-        Some(receipt) => url.query_pairs_mut().append_pair("receipt", receipt.expose()),
-        None => url.query_pairs_mut().append_pair("connection", connection.as_str()),
-    };
-    redirect(url.as_str())
+/// A browser's way back to the product.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Back<'a> {
+    pub(crate) session: &'a SessionId,
+    pub(crate) attempt: &'a AttemptId,
+    /// The registered address.
+    pub(crate) return_to: &'a Url,
+}
+
+impl Back<'_> {
+    /// On to the product, with what its backend needs to redeem. The browser keeps its cookie for as long as it can get
+    /// the receipt again.
+    pub(crate) fn to_product(
+        self,
+        connection: &ConnectionId,
+        receipt: &Receipt,
+        cookie: &AttemptCookie,
+        left: SignedDuration,
+    ) -> Response {
+        about(Fact::Session, self.session.as_str());
+        about(Fact::Connection, connection.as_str());
+        ended(Returned);
+        let mut url = self.return_to.clone();
+        url.query_pairs_mut()
+            .append_pair("connect_session", self.session.as_str())
+            .append_pair("receipt", receipt.expose());
+        let mut response = redirect(url.as_str());
+        cookie.keep(&mut response, self.attempt, left.as_secs().max(1));
+        response
+    }
 }
 
 pub(crate) fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {

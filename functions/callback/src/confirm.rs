@@ -2,27 +2,27 @@
 //! Salesforce, and no other, is shown both and says which is meant. Looking changes nothing.
 
 use domain::{
-    App, ConnectSession, ConnectionId, Evidence, Product, SessionState, Stage, Surface,
+    App, AttemptId, ConnectSession, ConnectionId, Evidence, Product, SessionState, Stage, Surface,
     secret::{ConnectKey, Receipt},
-    session::Change,
+    session::{BoundBrowser, Change},
 };
 use http::StatusCode;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use pages::{ConfirmPage, NoticePage, Page, WayOn};
 use service::{
     Request, Response,
+    browser::AttemptCookie,
     failures::{Met, Of, diagnose, internal, refused},
-    notices::{bad_request, unavailable, unknown_link},
-    request::{Form, bound_key, is_same_origin},
+    notices::{bad_request, finish_in_product, foreign_form, other_browser, unavailable, unknown_link},
+    request::{Form, is_same_origin},
     respond::{Forms, page, redirect},
 };
 use std::sync::Arc;
-use store::{ConnectionRecord, Settled, StoreError};
+use store::{ConnectionRecord, StoreError};
 
 use crate::{
     Callback,
-    arrive::{REDEEM, back_to_product},
-    reconnect::{TakeoverError, Took},
+    arrive::{Back, REDEEM},
 };
 
 /// Why there is nothing to confirm.
@@ -34,29 +34,27 @@ pub(crate) enum Unconfirmed {
     /// Another browser went to Salesforce.
     #[error("the session is another browser's")]
     OtherBrowser(Arc<Product>, Box<ConnectSession>),
-    /// The form is not from our page, or says neither yes nor no.
-    #[error("the form is not from our page, or cannot be read")]
+    /// The form says neither yes nor no.
+    #[error("the form cannot be read")]
     BadForm,
+    /// Nothing proves that the form is from our page.
+    #[error("the form is not from our page")]
+    ForeignForm,
     /// It was decided, or its time is over.
     #[error("nothing of the session waits to be confirmed")]
     Over(Arc<Product>, Box<ConnectSession>),
     /// The session's product or app is no longer configured.
     #[error("the session's product or app is not configured")]
     Unconfigured,
-    /// The table, or the secrets.
+    /// The table.
     #[error(transparent)]
-    Failed(#[from] TakeoverError),
-}
-
-impl From<StoreError> for Unconfirmed {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
-    }
+    Store(#[from] StoreError),
 }
 
 /// A session whose reconnect came back as another org or user, in its own browser.
 struct Asked {
-    key: ConnectKey,
+    cookie: AttemptCookie,
+    attempt: AttemptId,
     session: ConnectSession,
     change: Change,
     product: Arc<Product>,
@@ -84,7 +82,7 @@ impl Callback {
                 brand: &asked.product.brand,
                 app: &asked.app,
                 customer: &asked.session.customer,
-                action: &format!("/connect/{}/confirm", asked.key.expose()),
+                action: &format!("/connect/{}/confirm", asked.cookie.key.expose()),
                 change: &asked.change,
                 minutes,
             }
@@ -100,65 +98,40 @@ impl Callback {
         now: Timestamp,
     ) -> Result<Response, Unconfirmed> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
-            return Err(Unconfirmed::BadForm);
+            return Err(Unconfirmed::ForeignForm);
         }
         let form = Form::of_body(request).map_err(|_| Unconfirmed::BadForm)?;
         let asked = self.asked(request, key, now).await?;
-        let (parked, connection) = match &asked.session.state {
-            SessionState::Parked { connection, until } if now < *until => (true, connection.clone()),
-            SessionState::Returned { connection, .. } => (false, connection.clone()),
-            _ => return Err(asked.over()),
-        };
-        match form.only("confirm") {
-            Some("yes") if asked.product.redeem => self.confirm(asked, &connection, now).await,
-            Some("yes") if parked => self.change(asked, &connection, now).await,
-            Some("no") if parked => self.keep(asked, &connection, now).await,
-            Some("yes" | "no") => Err(asked.over()),
+        match (form.only("confirm"), asked.session.state.clone()) {
+            (Some("yes"), SessionState::Parked { connection, until }) if now < until => {
+                self.confirm(asked, &connection, now).await
+            }
+            (Some("yes"), SessionState::Returned { .. }) => asked.back_again(now),
+            (Some("no"), SessionState::Parked { connection, until }) if now < until => {
+                self.keep(asked, &connection, now).await
+            }
+            (Some("yes" | "no"), _) => Err(asked.over()),
             _ => Err(Unconfirmed::BadForm),
         }
     }
 
-    /// Yes: the grant is pending, and the product redeems it. A second click gets a receipt of its own, for the
-    /// browser follows the last answer.
+    /// Yes: the grant is pending, and the product redeems it. A second click gets the same receipt.
     async fn confirm(
         &self,
-        asked: Asked,
+        mut asked: Asked,
         connection: &ConnectionId,
         now: Timestamp,
     ) -> Result<Response, Unconfirmed> {
         let store = &self.platform.store;
-        let receipt = Receipt::mint(connection);
-        let confirmed =
-            store.confirm(&asked.session.id, connection, (&receipt.hash(), now + REDEEM), now).await?;
-        let Some(record) = store.connection(connection).await?.filter(|_| confirmed) else {
-            return Err(asked.over());
-        };
-        Ok(back_to_product(
-            &asked.session.return_to,
-            &asked.session.id,
-            &record.connection.id,
-            Some(&receipt),
-        ))
-    }
-
-    /// Yes, where the product redeems nothing: the grant takes the old one's place at once.
-    async fn change(
-        &self,
-        asked: Asked,
-        connection: &ConnectionId,
-        now: Timestamp,
-    ) -> Result<Response, Unconfirmed> {
-        let Some(parked) = self.platform.store.connection(connection).await? else {
-            return Err(asked.over());
-        };
-        match self.take_over(&parked, Settled::Confirmed, now).await? {
-            Took::Yes(taken) => {
-                self.retire(&taken, now).await;
-                Ok(back_to_product(&asked.session.return_to, &asked.session.id, &taken.after.id, None))
-            }
-            Took::Overtaken => self.refuse_parked(asked, &parked, "reconnect_overtaken", now).await,
-            Took::Refused(_) => Err(asked.over()),
+        let receipt = asked.receipt(connection);
+        if store.confirm(&asked.session.id, connection, (&receipt.hash(), now + REDEEM), now).await? {
+            return Ok(asked.to_product(connection, &receipt, REDEEM));
         }
+        // A second click came first, or a write that the SDK repeated.
+        if let Some(session) = store.session(&asked.session.id).await? {
+            asked.session = session;
+        }
+        asked.back_again(now)
     }
 
     /// No: the grant is given back, and the connection stays what it was.
@@ -201,17 +174,44 @@ impl Callback {
         let session = self.platform.store.session(&key.session()).await?.ok_or(Unconfirmed::UnknownLink)?;
         let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
         let (product, app) = found.ok_or(Unconfirmed::Unconfigured)?;
-        if bound_key(request, &session.id).is_none() {
+        let (Some(cookie), Some(BoundBrowser { attempt, .. })) =
+            (AttemptCookie::of_session(request, &session), session.browser.clone())
+        else {
             return Err(Unconfirmed::OtherBrowser(product, Box::new(session)));
-        }
+        };
         match session.change.clone() {
-            Some(change) => Ok(Asked { key, session, change, product, app }),
+            Some(change) => Ok(Asked { cookie, attempt, session, change, product, app }),
             None => Err(Unconfirmed::Over(product, Box::new(session))),
         }
     }
 }
 
 impl Asked {
+    /// The one receipt of this return.
+    fn receipt(&self, connection: &ConnectionId) -> Receipt {
+        Receipt::of(connection, &self.cookie.secret, &self.attempt)
+    }
+
+    fn to_product(&self, connection: &ConnectionId, receipt: &Receipt, left: SignedDuration) -> Response {
+        let Self { session, attempt, .. } = self;
+        let back = Back { session: &session.id, attempt, return_to: &session.return_to };
+        back.to_product(connection, receipt, &self.cookie, left)
+    }
+
+    /// The same way on as the first click, until the receipt's deadline.
+    fn back_again(self, now: Timestamp) -> Result<Response, Unconfirmed> {
+        match &self.session.state {
+            SessionState::Returned { connection, receipt, redeem_by } if now < *redeem_by => {
+                let again = self.receipt(connection);
+                if again.hash().matches(receipt) {
+                    return Ok(self.to_product(connection, &again, redeem_by.duration_since(now)));
+                }
+                Err(self.over())
+            }
+            _ => Err(self.over()),
+        }
+    }
+
     fn over(self) -> Unconfirmed {
         Unconfirmed::Over(self.product, Box::new(self.session))
     }
@@ -222,18 +222,15 @@ impl From<Unconfirmed> for Response {
         match &unconfirmed {
             Unconfirmed::UnknownLink => unknown_link(&unconfirmed),
             Unconfirmed::BadForm => bad_request(&unconfirmed),
+            Unconfirmed::ForeignForm => foreign_form(&unconfirmed),
             Unconfirmed::OtherBrowser(product, session) => {
-                refused(&unconfirmed);
-                page(StatusCode::FORBIDDEN, Forms::Ours, |nonce| {
-                    let back = WayOn::Product(session.return_to.as_str());
-                    NoticePage::other_browser(nonce, &product.brand).with_way_on(back).html()
-                })
+                other_browser(&unconfirmed, product, &session.return_to)
             }
             Unconfirmed::Over(product, session) => {
                 refused(&unconfirmed);
                 decided(product, session)
             }
-            Unconfirmed::Failed(_) | Unconfirmed::Unconfigured => unavailable(&unconfirmed),
+            Unconfirmed::Store(_) | Unconfirmed::Unconfigured => unavailable(&unconfirmed),
         }
     }
 }
@@ -242,11 +239,10 @@ impl From<Unconfirmed> for Response {
 fn decided(product: &Product, session: &ConnectSession) -> Response {
     let back = WayOn::Product(session.return_to.as_str());
     match (&session.state, &session.last_failure) {
-        (SessionState::Connected { .. } | SessionState::Returned { .. }, _) => {
-            page(StatusCode::OK, Forms::Ours, |nonce| {
-                NoticePage::already_connected(nonce, &product.brand, &session.customer, back).html()
-            })
-        }
+        (SessionState::Returned { .. }, _) => finish_in_product(product, &session.return_to),
+        (SessionState::Connected { .. }, _) => page(StatusCode::OK, Forms::Ours, |nonce| {
+            NoticePage::already_connected(nonce, &product.brand, &session.customer, back).html()
+        }),
         (_, Some(failure)) => redirect(&format!("/help/{}", failure.id)),
         _ => page(StatusCode::GONE, Forms::Ours, |nonce| {
             NoticePage::expired_link(nonce, &product.brand).with_way_on(back).html()

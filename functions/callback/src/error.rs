@@ -1,21 +1,31 @@
 //! How a callback can end without a connection, and where the browser goes then.
 
-use domain::{App, Attempt, Evidence, Product, SessionState, Stage, Surface};
+use std::time::Duration;
+
+use domain::{App, Attempt, Evidence, Product, SessionState, Stage, Surface, secret::Receipt};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
 use salesforce::SalesforceError;
 use service::{
     Response,
+    browser::{AttemptCookie, clear},
     failures::{Met, Of, diagnose, internal, refused},
-    notices::{unavailable, unknown_link, used_link},
+    notices::{finish_in_product, other_browser, unavailable, unknown_link, used_link},
     observe::of_attempt,
     respond::{Forms, page, redirect},
 };
 use store::{SecretError, StoreError};
 use telemetry::Outcome;
+use tokio::time::sleep;
 
-use crate::Callback;
+use crate::{Callback, arrive::Back};
+
+/// How long a second visit of a callback waits before it looks again whether the first one has ended.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Maximum number of such looks: the token endpoint usually answers within a second.
+const LOOKS: usize = 16;
 
 /// Why a callback ended without a connection.
 #[derive(Debug, thiserror::Error)]
@@ -23,9 +33,15 @@ pub(crate) enum Ended {
     /// It belongs to no attempt that we know, in this browser.
     #[error("{0}")]
     Stray(Stray),
-    /// The attempt was claimed before: a reload, Back, a double click.
+    /// A prefetch: nobody has asked for the page yet.
+    #[error("the page was prefetched")]
+    Prefetch,
+    /// The attempt began in another browser, or this one blocks cookies.
+    #[error("the attempt belongs to another browser")]
+    OtherBrowser(Box<Attempt>),
+    /// The attempt was claimed before, by this browser: a reload, Back, a double click, two navigations at once.
     #[error("the attempt was used")]
-    Used(Box<Attempt>),
+    Used(Box<Attempt>, AttemptCookie),
     /// The session has its connection already, from another tab.
     #[error("the session is connected already")]
     Connected(Box<Attempt>),
@@ -55,12 +71,9 @@ pub(crate) enum Stray {
     /// There is not exactly one state in it that could be ours.
     #[error("the query names no attempt")]
     NoState,
-    /// This browser holds no cookie of it, or we hold no attempt.
-    #[error("no attempt of this state began in this browser")]
+    /// We hold no attempt of that state.
+    #[error("no attempt has this state")]
     Unknown,
-    /// The cookie is not the attempt's.
-    #[error("the attempt belongs to another browser")]
-    OtherBrowser,
 }
 
 /// Why a claimed attempt's exchange failed.
@@ -102,15 +115,28 @@ impl Callback {
         match ended {
             Ended::Stray(why) => {
                 refused(why);
-                telemetry::ended(Outcome::Stray);
-                if let Err(error) = self.platform.store.count_stray(now).await {
-                    internal(&error);
-                }
+                self.count_stray(now).await;
                 page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::stray_callback(nonce).html())
             }
-            Ended::Used(ref attempt) | Ended::Connected(ref attempt) => {
-                self.already(&ended, attempt, now).await
+            // Not 2xx: a browser must not show what it prefetched instead of asking again.
+            Ended::Prefetch => page(StatusCode::FORBIDDEN, Forms::Ours, |nonce| {
+                refused(&ended);
+                NoticePage::stray_callback(nonce).html()
+            }),
+            Ended::OtherBrowser(ref attempt) => {
+                self.count_stray(now).await;
+                match self.platform.products.get(&attempt.product, now).await {
+                    Ok(Some(product)) => other_browser(&ended, &product, &attempt.return_to),
+                    Ok(None) => unknown_link(&ended),
+                    Err(error) => unavailable(&error),
+                }
             }
+            Ended::Used(ref attempt, ref cookie) => match self.again(attempt, cookie, now).await {
+                Ok(Some(response)) => response,
+                Ok(None) => self.already(&ended, attempt, now).await,
+                Err(error) => unavailable(&error),
+            },
+            Ended::Connected(ref attempt) => self.already(&ended, attempt, now).await,
             Ended::Failed { attempt, stage, evidence, error } => {
                 match self.fail(&attempt, stage, *evidence, error.as_ref(), now).await {
                     Ok(response) => response,
@@ -121,7 +147,45 @@ impl Callback {
         }
     }
 
-    /// A second visit of one callback: the first one's result counts, and the way on is in the product.
+    async fn count_stray(&self, now: Timestamp) {
+        telemetry::ended(Outcome::Stray);
+        if let Err(error) = self.platform.store.count_stray(now).await {
+            internal(&error);
+        }
+    }
+
+    /// A second visit of one callback in the same browser: it ends where the first one ended, with the same receipt.
+    /// While the first is still exchanging the code, the second waits. `None`: there is nothing to go on to.
+    async fn again(
+        &self,
+        attempt: &Attempt,
+        cookie: &AttemptCookie,
+        now: Timestamp,
+    ) -> Result<Option<Response>, StoreError> {
+        for pause in std::iter::once(Duration::ZERO).chain([LOOK; LOOKS]) {
+            sleep(pause).await;
+            let Some(session) = self.platform.store.session(&attempt.session).await? else { return Ok(None) };
+            let is_this_attempt = session.browser.as_ref().is_some_and(|bound| bound.attempt == attempt.id);
+            match &session.state {
+                SessionState::Redirected { .. } if is_this_attempt => {}
+                SessionState::Returned { connection, receipt, redeem_by } => {
+                    let again = Receipt::of(connection, &cookie.secret, &attempt.id);
+                    let back =
+                        Back { session: &session.id, attempt: &attempt.id, return_to: &session.return_to };
+                    return Ok((now < *redeem_by && again.hash().matches(receipt)).then(|| {
+                        back.to_product(connection, &again, cookie, redeem_by.duration_since(now))
+                    }));
+                }
+                SessionState::Parked { until, .. } if is_this_attempt && now < *until => {
+                    return Ok(Some(redirect(&format!("/connect/{}/confirm", cookie.key.expose()))));
+                }
+                _ => return Ok(None),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A visit that came to nothing: the session's result counts, and the way on is in the product.
     async fn already(&self, ended: &Ended, attempt: &Attempt, now: Timestamp) -> Response {
         let product = match self.platform.products.get(&attempt.product, now).await {
             Ok(product) => product,
@@ -142,10 +206,16 @@ impl Callback {
         if let Some(failure) = &session.last_failure {
             return redirect(&format!("/help/{}", failure.id));
         }
+        if matches!(session.state, SessionState::Returned { .. }) {
+            return finish_in_product(&product, &attempt.return_to);
+        }
         let back = WayOn::Product(attempt.return_to.as_str());
-        page(StatusCode::OK, Forms::Ours, |nonce| {
+        let mut response = page(StatusCode::OK, Forms::Ours, |nonce| {
             NoticePage::already_connected(nonce, &product.brand, &attempt.customer, back).html()
-        })
+        });
+        // Redeemed: the browser needs its secret no more.
+        clear(&mut response, &attempt.id);
+        response
     }
 
     async fn fail(

@@ -5,19 +5,19 @@
 use std::time::Duration;
 
 use domain::{
-    App, Attempt, Connection, ConnectionId, ConnectionState, Evidence, Product, ProductId, Stage, Surface,
+    Attempt, Connection, ConnectionId, ConnectionState, Evidence, ProductId, Stage, Surface,
     secret::Receipt,
-    session::{Change, Whose},
+    session::{Change, Redemption, Whose},
 };
 use jiff::{SignedDuration, Timestamp};
 use salesforce::Grant;
-use service::{Request, Response, failures::internal, request::bound_key, respond::redirect};
-use store::{ConnectionRecord, Reconnect, Redeemed, SecretError, Settled, StoreError, TakenOver, Takeover};
+use service::{Response, browser::AttemptCookie, failures::internal, respond::redirect};
+use store::{ConnectionRecord, Reconnect, Redeemed, SecretError, StoreError, TakenOver, Takeover};
 use telemetry::{Outcome, ended};
 
 use crate::{
     Callback,
-    arrive::{SAVES, back_to_product, failed},
+    arrive::{Back, REDEEM, SAVES, failed},
     error::Ended,
 };
 
@@ -35,12 +35,10 @@ const PATIENCE: Duration = Duration::from_secs(9);
 pub(crate) struct Return<'a> {
     /// The attempt.
     pub(crate) attempt: Box<Attempt>,
-    /// Its product.
-    pub(crate) product: &'a Product,
-    /// The app that the grant was given to.
-    pub(crate) app: &'a App,
     /// What Salesforce granted.
     pub(crate) grant: &'a Grant,
+    /// What proves that the browser went to Salesforce.
+    pub(crate) cookie: &'a AttemptCookie,
 }
 
 /// What became of a new grant that was to take an old one's place.
@@ -83,7 +81,6 @@ impl Callback {
     /// What follows on a grant that was given for a connection that there is.
     pub(crate) async fn reconnect(
         &self,
-        request: &Request,
         back: Return<'_>,
         of: ConnectionId,
         mut new: ConnectionRecord,
@@ -101,89 +98,40 @@ impl Callback {
         let same = whose.same_as(&new.connection.identity);
         new.reconnect = Some(Reconnect::New { of, whose });
         if !same {
-            return self.park(request, back, &before, new, now).await;
+            return self.park(back, &before, new, now).await;
         }
-        if !back.product.redeem {
-            return self.take_over_now(back, &before, &new, now).await;
-        }
-        let receipt = Receipt::mint(&new.connection.id);
-        let saved = self.save(&back.attempt, &new, Some(&receipt), back.app, now).await;
-        let on = || {
-            back_to_product(
-                &back.attempt.return_to,
-                &back.attempt.session,
-                &new.connection.id,
-                Some(&receipt),
-            )
-        };
-        let kept = saved.map(|saved| saved.then(on));
+        let receipt = Receipt::of(&new.connection.id, &back.cookie.secret, &back.attempt.id);
+        let saved = self.save(&back.attempt, &new, &receipt, now).await;
+        let Attempt { session, id: attempt, return_to, .. } = &*back.attempt;
+        let to = Back { session, attempt, return_to };
+        let kept = saved
+            .map(|saved| saved.then(|| to.to_product(&new.connection.id, &receipt, back.cookie, REDEEM)));
         self.or_give_back(back, &before, kept).await
     }
 
-    /// Parks a grant of another org or user, and asks in the browser that the session is bound to.
+    /// Parks a grant of another org or user, and asks in this browser.
     async fn park(
         &self,
-        request: &Request,
         back: Return<'_>,
         before: &ConnectionRecord,
         mut new: ConnectionRecord,
         now: Timestamp,
     ) -> Result<Response, Ended> {
-        let Some(key) = bound_key(request, &back.attempt.session) else {
-            return self.not_taken(back, "other_identity_refused").await;
-        };
+        let key = &back.cookie.key;
         let until = now + PARKED;
         new.connection.state = ConnectionState::Parked { until };
         let change = Change { before: whose(&before.connection), after: whose(&new.connection) };
-        let store = &self.platform.store;
-        let parked = self.insist(&new.connection.id, || store.park(&new, &change, until)).await;
+        let (store, browser) = (&self.platform.store, back.attempt.bound_browser());
+        let parked = self.insist(&new.connection.id, || store.park(&new, &change, &browser, until)).await;
         let kept = parked.map(|parked| {
             parked.then(|| {
                 ended(Outcome::Parked);
-                redirect(&format!("/connect/{}/confirm", key.expose()))
+                let mut response = redirect(&format!("/connect/{}/confirm", key.expose()));
+                back.cookie.keep(&mut response, &browser.attempt, (PARKED + REDEEM).as_secs());
+                response
             })
         });
         self.or_give_back(back, before, kept).await
-    }
-
-    /// Where the product redeems nothing, the new grant takes the old one's place at once.
-    async fn take_over_now(
-        &self,
-        back: Return<'_>,
-        before: &ConnectionRecord,
-        new: &ConnectionRecord,
-        now: Timestamp,
-    ) -> Result<Response, Ended> {
-        match self.take_over(new, Settled::Returned, now).await {
-            Ok(Took::Yes(taken)) => {
-                self.retire(&taken, now).await;
-                Ok(back_to_product(&back.attempt.return_to, &back.attempt.session, &taken.after.id, None))
-            }
-            Ok(Took::Overtaken) => self.not_taken(back, "reconnect_overtaken").await,
-            Ok(Took::Refused(_)) => self.or_give_back(back, before, Ok(None)).await,
-            // It may have been carried out all the same: then giving the grant back would end the connection.
-            Err(TakeoverError::Store(error)) => {
-                match self.platform.store.connection(&before.connection.id).await {
-                    Ok(Some(stands)) if stands.access_fingerprint == new.access_fingerprint => {
-                        Ok(back_to_product(
-                            &back.attempt.return_to,
-                            &back.attempt.session,
-                            &stands.connection.id,
-                            None,
-                        ))
-                    }
-                    Ok(_) => self.or_give_back(back, before, Err(error)).await,
-                    Err(unread) => {
-                        internal(&error);
-                        Err(unread.into())
-                    }
-                }
-            }
-            Err(error) => {
-                internal(&error);
-                self.not_taken(back, "internal").await
-            }
-        }
     }
 
     /// Gives a grant back that was not kept.
@@ -233,7 +181,7 @@ impl Callback {
     pub(crate) async fn take_over(
         &self,
         new: &ConnectionRecord,
-        settled: Settled<'_>,
+        redemption: &Redemption,
         now: Timestamp,
     ) -> Result<Took, TakeoverError> {
         let Some(Reconnect::New { of, whose }) = &new.reconnect else { return Ok(Took::Overtaken) };
@@ -261,7 +209,7 @@ impl Callback {
                 old: old.as_ref(),
                 keep_alive,
             };
-            let taken = self.platform.store.take_over(&takeover, settled, now).await;
+            let taken = self.platform.store.take_over(&takeover, redemption, now).await;
             let beside = new.connection.id.clone();
             let these = Box::new(Taken { after: after.connection, before: before.connection, beside, old });
             match taken {

@@ -3,8 +3,9 @@
 //! victim nor a stolen receipt attaches an org.
 
 use domain::{
-    App, Connection, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface, secret::Receipt,
-    session::Redemption,
+    App, Connection, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface,
+    secret::Receipt,
+    session::{Previous, Redemption},
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use service::{
     request, respond,
     views::{ConnectionView, IdentityView},
 };
-use store::{ConnectionRecord, Reconnect, Redeemed, Settled, StoreError};
+use store::{ConnectionRecord, Reconnect, Redeemed, Repeat, StoreError};
 use telemetry::{Fact, Outcome, about, ended};
 
 use crate::{
@@ -91,6 +92,30 @@ impl From<Unredeemed> for Response {
     }
 }
 
+impl<'a> Reconnected<'a> {
+    fn of(after: &'a Connection, previous: &'a Previous) -> Self {
+        Self {
+            connection: ConnectionView::from(after),
+            reconnected: ReconnectedView {
+                identity_changed: !previous.identity.same_as(&after.identity),
+                previous: PreviousView {
+                    app: previous.app.as_str(),
+                    identity: IdentityView::from(&previous.identity),
+                },
+            },
+        }
+    }
+}
+
+fn used() -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "receipt-used",
+        "This receipt was redeemed before",
+        "A receipt counts once. GET the connect session: it names the connection.",
+    )
+}
+
 impl Callback {
     pub(crate) async fn redeem(
         &self,
@@ -155,7 +180,7 @@ impl Callback {
         new: &ConnectionRecord,
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
-        let taken = match self.take_over(new, Settled::Redeemed(redemption), now).await? {
+        let taken = match self.take_over(new, redemption, now).await? {
             Took::Yes(taken) => taken,
             Took::Refused(why) => return self.unredeemed(why, redemption, Some(new), now).await,
             Took::Overtaken => return self.overtaken(redemption, new, now).await,
@@ -166,17 +191,20 @@ impl Callback {
         let after = stands.map_or(taken.after, |record| record.connection);
         of_connection(&after);
         ended(Outcome::Connected);
-        let view = Reconnected {
-            connection: ConnectionView::from(&after),
-            reconnected: ReconnectedView {
-                identity_changed: !taken.before.identity.same_as(&after.identity),
-                previous: PreviousView {
-                    app: taken.before.app.as_str(),
-                    identity: IdentityView::from(&taken.before.identity),
-                },
-            },
-        };
-        Ok(respond::json(StatusCode::OK, &view))
+        let Connection { app, identity, .. } = taken.before;
+        Ok(respond::json(StatusCode::OK, &Reconnected::of(&after, &Previous { app, identity })))
+    }
+
+    /// The answer of a redemption once more: the product may have lost the first one.
+    async fn repeated(&self, repeat: Repeat) -> Result<Response, Unredeemed> {
+        let record = self.platform.store.connection(&repeat.connection).await?;
+        let Some(connection) = record.map(|record| record.connection) else { return Err(used().into()) };
+        of_connection(&connection);
+        ended(Outcome::Connected);
+        Ok(match &repeat.previous {
+            Some(previous) => respond::json(StatusCode::OK, &Reconnected::of(&connection, previous)),
+            None => respond::json(StatusCode::OK, &ConnectionView::from(&connection)),
+        })
     }
 
     /// The connection went another way while the user was at Salesforce. Whoever brings receipt and user is told
@@ -219,13 +247,8 @@ impl Callback {
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
         match (why, record) {
-            (Redeemed::Before, _) => Err(Problem::new(
-                StatusCode::CONFLICT,
-                "receipt-used",
-                "This receipt was redeemed before",
-                "A receipt counts once. GET the connect session: it names the connection.",
-            )
-            .into()),
+            (Redeemed::Again(repeat), _) => self.repeated(*repeat).await,
+            (Redeemed::Before, _) => Err(used().into()),
             (Redeemed::OtherUser, record) => {
                 let refused = Problem::new(
                     StatusCode::CONFLICT,
@@ -268,9 +291,15 @@ impl Callback {
         let met = Met::new(Of::Connection(&record.connection), &app, Stage::Callback, evidence);
         let (mut failure, _) = diagnose(met, now);
         failure.session = Some(redemption.session.clone());
-        store.refuse_redemption(redemption, &failure, now).await?;
-        if let Err(error) = self.platform.revoke_and_delete(&self.vault, record, now).await {
-            internal(&error);
+        // Only the request whose transaction took the grant may revoke it: the rightful user may have been first.
+        if store.refuse_redemption(redemption, &failure, now).await? {
+            if let Err(error) = self.platform.revoke_and_delete(&self.vault, record, now).await {
+                internal(&error);
+            }
+        } else if let Some(session) = store.session(&redemption.session).await?
+            && matches!(session.state, SessionState::Connected { .. })
+        {
+            return Err(used().into());
         }
         Err(refused.with("reference", failure.id.reference()).into())
     }

@@ -12,9 +12,12 @@ pub(crate) enum Failed {
     /// None of our addresses.
     #[error("none of our addresses")]
     NotFound,
-    /// The form cannot be read, or is not from our page.
-    #[error("the form is not from our page, or cannot be read")]
+    /// The form cannot be read.
+    #[error("the form cannot be read")]
     BadForm,
+    /// Nothing proves that the form is from our page.
+    #[error("the form is not from our page")]
+    ForeignForm,
     /// The product or app is no longer configured.
     #[error("the product or app is not configured")]
     Unconfigured,
@@ -29,6 +32,7 @@ pub(crate) fn page(failed: &Failed) -> Response {
         Failed::UnknownLink => notices::unknown_link(failed),
         Failed::NotFound => notices::not_found(),
         Failed::BadForm => notices::bad_request(failed),
+        Failed::ForeignForm => notices::foreign_form(failed),
         Failed::Unconfigured | Failed::Store(_) => notices::unavailable(failed),
     }
 }

@@ -12,7 +12,7 @@ use pages::{HelpPage, HelpState, Page, WayOn};
 use serde::Serialize;
 use service::{
     Request, Response,
-    request::bound_key,
+    browser::AttemptCookie,
     respond::{self, Forms, page},
 };
 use store::StoreError;
@@ -42,8 +42,8 @@ impl Errors {
         let connect = session
             .as_ref()
             .filter(|session| session.is_open(now))
-            .and_then(|session| bound_key(request, &session.id))
-            .map(|key| format!("/connect/{}", key.expose()));
+            .and_then(|session| AttemptCookie::of_session(request, session))
+            .map(|cookie| format!("/connect/{}", cookie.key.expose()));
         let trouble = connect.as_ref().map(|connect| format!("{connect}/trouble"));
         // A help link goes from hand to hand: only the browser that the session is bound to may go on there.
         let retry = match (&connect, &session) {

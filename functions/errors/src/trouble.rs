@@ -33,7 +33,7 @@ impl Errors {
         now: Timestamp,
     ) -> Result<Response, Failed> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
-            return Err(Failed::BadForm);
+            return Err(Failed::ForeignForm);
         }
         let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
         let key = ConnectKey::new(key);

@@ -126,6 +126,11 @@ async fn secrets(
     }
     for product in products {
         let stored = store.product(&product.id).await?;
+        if stored.as_ref().is_some_and(|stored| !stored.redeem) {
+            let why = "redeeming can't be switched off any more, so its connections wait for a receipt to be redeemed \
+                       (docs/api.md): change its backend, then latchkey apply";
+            note(findings, format!("product {} with redeem = false", product.id), false, "", why);
+        }
         let same = stored.as_ref() == Some(&product);
         note(
             findings,

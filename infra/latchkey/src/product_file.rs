@@ -51,8 +51,7 @@ impl fmt::Display for FileErrors {
 #[serde(deny_unknown_fields)]
 struct ProductFile {
     id: ProductId,
-    #[serde(default = "yes")]
-    redeem: bool,
+    redeem: Option<Spanned<bool>>,
     return_addresses: Spanned<Vec<Spanned<String>>>,
     brand: BrandTable,
     #[serde(default)]
@@ -111,10 +110,6 @@ struct AppTable {
 struct PackagesTable {
     production: Option<Spanned<String>>,
     sandbox: Option<Spanned<String>>,
-}
-
-fn yes() -> bool {
-    true
 }
 
 fn workspace() -> Spanned<String> {
@@ -237,14 +232,12 @@ impl Check<'_> {
             }
             api_keys.push(ApiKeyDigest { id: key.id.into_inner(), hash: key.hash.into_inner() });
         }
-        Product {
-            brand: self.brand(file.brand),
-            id: file.id,
-            return_addresses,
-            api_keys,
-            apps,
-            redeem: file.redeem,
+        if let Some(redeem) = &file.redeem {
+            let what = "redeeming can't be switched off any more: without a receipt, a link sent to a victim attaches the \
+                        victim's org. Delete this line, and redeem the receipt that comes with the browser (docs/api.md)";
+            self.wrong("redeem", redeem, what);
         }
+        Product { brand: self.brand(file.brand), id: file.id, return_addresses, api_keys, apps, redeem: true }
     }
 
     fn brand(&mut self, brand: BrandTable) -> Brand {
@@ -427,6 +420,20 @@ names = ["Fernway Sync"]
         assert_eq!(product.brand.customer_word, "workspace");
         assert_eq!(product.apps[0].access_token_minutes, 15);
         assert_eq!(product.apps[0].login_hosts.len(), 3);
+    }
+
+    #[test]
+    fn switching_redeeming_off_is_an_error_that_names_the_change() {
+        for value in ["false", "true"] {
+            let errors = errors_of(
+                &GOOD.replace("id = \"fernway\"\n", &format!("id = \"fernway\"\nredeem = {value}\n")),
+            );
+            assert!(
+                errors.starts_with("fernway.toml:2: redeem: redeeming can't be switched off"),
+                "{errors}"
+            );
+            assert!(errors.contains("Delete this line"), "{errors}");
+        }
     }
 
     #[test]

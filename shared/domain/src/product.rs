@@ -23,8 +23,8 @@ pub struct Product {
     pub api_keys: Vec<ApiKeyDigest>,
     /// Its registrations at Salesforce, at least one.
     pub apps: Vec<App>,
-    /// Whether its backend redeems receipts. On unless the product's file says otherwise; off gives up the
-    /// protection against a link that was sent to a victim.
+    /// Always `true`, for versions that still read it. `false` in an item stored before redeeming became mandatory is
+    /// ignored; `latchkey doctor` names it.
     pub redeem: bool,
 }
 

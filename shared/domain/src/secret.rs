@@ -238,9 +238,11 @@ impl BrowserSecret {
 }
 
 impl Receipt {
-    /// A new receipt for a connection. It names the connection, so that redeeming needs no look-up.
-    pub fn mint(connection: &ConnectionId) -> Self {
-        Self::new(token::<24>(&format!("rc_{}_", &connection.as_str()[4..])))
+    /// The one receipt of an attempt that returned: derived from the browser's secret, so that this browser can get it
+    /// again and nobody else can make it. It names the connection, so redeeming needs no look-up.
+    pub fn of(connection: &ConnectionId, browser: &BrowserSecret, attempt: &AttemptId) -> Self {
+        let derived = derive(browser.expose(), &["receipt", attempt.as_str(), connection.as_str()]);
+        Self::new(format!("rc_{}_{}", &connection.as_str()[4..], URL_SAFE_NO_PAD.encode(&derived[..24])))
     }
 
     /// The connection that the receipt names. Only the session's stored digest says whether it is true.
@@ -320,8 +322,23 @@ mod tests {
     #[test]
     fn a_receipt_names_its_connection() {
         let connection = ConnectionId::mint(Timestamp::UNIX_EPOCH);
-        assert_eq!(Receipt::mint(&connection).connection(), Some(connection));
+        let receipt = Receipt::of(&connection, &BrowserSecret::mint(), &State::mint().attempt());
+        assert_eq!(receipt.connection(), Some(connection));
         assert!(Receipt::new("rc_é").connection().is_none());
+    }
+
+    #[test]
+    fn receipt_depends_on_browser_attempt_and_connection() {
+        let (browser, attempt) = (BrowserSecret::mint(), State::mint().attempt());
+        let connection = ConnectionId::mint(Timestamp::UNIX_EPOCH);
+        let receipt = Receipt::of(&connection, &browser, &attempt).hash();
+        assert_eq!(Receipt::of(&connection, &browser, &attempt).hash(), receipt);
+        let others = [
+            Receipt::of(&connection, &BrowserSecret::mint(), &attempt),
+            Receipt::of(&connection, &browser, &State::mint().attempt()),
+            Receipt::of(&ConnectionId::mint(Timestamp::UNIX_EPOCH), &browser, &attempt),
+        ];
+        assert!(others.iter().all(|other| other.hash() != receipt));
     }
 
     #[test]

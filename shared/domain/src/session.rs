@@ -64,6 +64,27 @@ pub struct ConnectSession {
     pub last_failure: Option<LastFailure>,
     /// That the reconnect came back as another org or user than the connection's.
     pub change: Option<Change>,
+    /// The browser of the attempt that began last or, once one has returned, of that one. Only this browser is shown
+    /// an identity, a receipt or the way back to the connect page.
+    pub browser: Option<BoundBrowser>,
+}
+
+/// The browser that went to Salesforce in an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BoundBrowser {
+    /// The attempt, whose cookie holds the browser's secret.
+    pub attempt: AttemptId,
+    /// The digest of that secret.
+    pub secret: Hash,
+}
+
+/// Whose a connection was before a reconnect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Previous {
+    /// The app that held the old grant.
+    pub app: AppId,
+    /// The org and the user of the old grant.
+    pub identity: Identity,
 }
 
 /// A reconnect that came back as another org or user.
@@ -186,6 +207,13 @@ impl Environment {
             Self::Sandbox => "sandbox",
             Self::MyDomain => "my_domain",
         }
+    }
+}
+
+impl Attempt {
+    /// The browser that may come back.
+    pub fn bound_browser(&self) -> BoundBrowser {
+        BoundBrowser { attempt: self.id.clone(), secret: self.browser.clone() }
     }
 }
 

@@ -36,19 +36,10 @@ pub struct ConnectPage<'a> {
     pub last_failure: Option<LastFailure<'a>>,
     /// The admin's guide, if this app was never connected from that org.
     pub guide: Option<&'a str>,
-    /// The Salesforce user whose connection is authorized anew, if it is a reconnect.
-    pub renews: Option<&'a str>,
-    /// The Salesforce users one more of whose grants may end an older one.
-    pub crowded: &'a [Crowded<'a>],
-}
-
-/// A Salesforce user who has granted the app about as often as Salesforce allows.
-#[derive(Debug, Clone, Copy)]
-pub struct Crowded<'a> {
-    /// The user's name for signing in.
-    pub username: &'a str,
-    /// How many grants are known.
-    pub grants: usize,
+    /// Whether an existing connection is renewed.
+    pub renews: bool,
+    /// The known grants of each Salesforce user one more of whose grants may end an older one.
+    pub crowded: &'a [usize],
 }
 
 /// Where the user signs in.
@@ -129,14 +120,8 @@ impl ConnectPage<'_> {
         Some(rich_with(text, &self.names(), &[("host", host)]))
     }
 
-    /// Whom the user is asked to sign in as, if it is a reconnect.
-    fn renews(&self) -> Option<Markup> {
-        self.renews.map(|username| rich_with(WORDS.renews, &self.names(), &[("username", username)]))
-    }
-
-    fn say_crowded(&self, crowded: &Crowded<'_>) -> Markup {
-        let grants = crowded.grants.to_string();
-        rich_with(WORDS.crowded, &self.names(), &[("username", crowded.username), ("grants", &grants)])
+    fn say_crowded(&self, grants: usize) -> Markup {
+        rich_with(WORDS.crowded, &self.names(), &[("grants", &grants.to_string())])
     }
 
     fn say_failure(&self, failure: &LastFailure<'_>) -> Markup {

@@ -51,6 +51,8 @@ pub enum WayOn<'a> {
     Product(&'a str),
     /// To the connect page, where this browser is bound to the session.
     Connect(&'a str),
+    /// To the product, where a browser that is not bound to the session starts again.
+    StartAgain(&'a str),
 }
 
 impl WayOn<'_> {
@@ -58,11 +60,12 @@ impl WayOn<'_> {
         match self {
             Self::Product(_) => fill(WORDS.to_product, names),
             Self::Connect(_) => WORDS.try_again.to_owned(),
+            Self::StartAgain(_) => WORDS.start_again.to_owned(),
         }
     }
 
     pub(crate) fn url(&self) -> &str {
-        let (Self::Product(url) | Self::Connect(url)) = self;
+        let (Self::Product(url) | Self::Connect(url) | Self::StartAgain(url)) = self;
         if web(url) { url } else { "/" }
     }
 }

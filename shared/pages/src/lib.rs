@@ -36,7 +36,7 @@ pub mod trouble;
 mod words;
 
 pub use confirm::ConfirmPage;
-pub use connect::{ConnectPage, Crowded, HostForm, HostRefusal, LastFailure, SignIn};
+pub use connect::{ConnectPage, HostForm, HostRefusal, LastFailure, SignIn};
 pub use fill::{Names, fill};
 pub use guide::GuidePage;
 pub use help::{HelpPage, HelpState};

@@ -72,6 +72,16 @@ impl<'a> NoticePage<'a> {
         Self::saying(nonce, WORDS.stray_callback_title, WORDS.stray_callback)
     }
 
+    /// A connect link whose session has an answer that the product has not redeemed. 200.
+    pub fn finish_in_product(nonce: &'a str, brand: &'a Brand) -> Self {
+        Self::saying(nonce, WORDS.finish_in_product_title, WORDS.finish_in_product).branded(brand)
+    }
+
+    /// A form that nothing proves to be from our page. 400.
+    pub fn foreign_form(nonce: &'a str) -> Self {
+        Self::saying(nonce, WORDS.foreign_form_title, WORDS.foreign_form)
+    }
+
     /// A step of a session that is bound to another browser. 403.
     pub fn other_browser(nonce: &'a str, brand: &'a Brand) -> Self {
         Self::saying(nonce, WORDS.other_browser_title, WORDS.other_browser).branded(brand)

@@ -32,9 +32,11 @@ words! {
         questions: "Questions? Ask {support}.",
         to_product: "Go back to {product}",
         try_again: "Try again",
+        start_again: "Start again",
     }
 
-    /// The connect page. `fixed_*` have `{host}`, `renews` has `{username}`, `crowded` that and `{grants}`.
+    /// The connect page. `fixed_*` have `{host}`, `crowded` has `{grants}`. No user is named: anybody
+    /// who has the link can open the page.
     pub(crate) Connect {
         title: "Connect Salesforce to {product}",
         lead: "This connects a Salesforce org to **{customer}** in {product}.",
@@ -46,9 +48,9 @@ words! {
         trouble_button: "Tell us what you saw",
         failure_title: "Your last try did not work",
         failure_button: "See what to do",
-        renews: "This renews the connection of **{username}**. Sign in to Salesforce as that user. If you come back as another one, we ask you before anything changes.",
+        renews: "This renews an existing connection. Sign in to Salesforce as the same user as before. If you come back as another user, we ask you before anything changes.",
         crowded_title: "Salesforce may end an older connection",
-        crowded: "**{username}** has allowed **{app}** {grants} times already.",
+        crowded: "A Salesforce user who connected before has allowed **{app}** {grants} times already.",
         crowded_why: "Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
         crowded_user: "**Best:** sign in as a Salesforce user that is there for this connection alone. Your Salesforce admin can make such an integration user.",
         crowded_less: "**Or first:** disconnect one that is no longer needed, where it was connected.",
@@ -283,10 +285,14 @@ words! {
         used_link: "It connects Salesforce once. To connect again, go back to {product} and press Connect.",
         already_connected_title: "Already connected",
         already_connected: "Salesforce is connected to {customer} in {product}. There is nothing more to do here. Should {product} not show it, press Connect there once more.",
+        finish_in_product_title: "Finish in {product}",
+        finish_in_product: "Salesforce has answered. Go back to {product} to finish. If {product} doesn't show the connection, press Connect there again.",
         stray_callback_title: "We cannot finish this sign-in",
         stray_callback: "It was started in another browser, too long ago, or is finished already. Go back to your product. If it does not show the connection, press Connect again.",
-        other_browser_title: "Please go on where you started",
-        other_browser: "This connection was started in another browser. Finish it there, or go back to {product} and press Connect again in this one.",
+        other_browser_title: "This isn't the browser you started in",
+        other_browser: "Either the sign-in started in another browser, or this browser blocks cookies. Finish in the browser you started in. Or allow cookies for this page and start again.",
+        foreign_form_title: "This form didn't come from our page",
+        foreign_form: "Go back to your product and press Connect again. If you see this page again, update your browser or use another one.",
         not_found_title: "There is no page here",
         not_found: "Check the address. If a link brought you here, go back to where you found it and try again.",
         bad_request_title: "We could not read that",

@@ -164,8 +164,8 @@ fn no_text_becomes_markup() {
         trouble: None,
         last_failure: None,
         guide: None,
-        renews: Some(ATTACK),
-        crowded: &[pages::Crowded { username: ATTACK, grants: 4 }],
+        renews: true,
+        crowded: &[4],
     };
     let trouble = TroublePage {
         nonce: NONCE,

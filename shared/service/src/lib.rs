@@ -28,6 +28,7 @@
 #![warn(missing_docs)]
 
 pub mod asked;
+pub mod browser;
 pub mod caller;
 pub mod collector;
 pub mod failures;

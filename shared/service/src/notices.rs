@@ -1,6 +1,6 @@
 //! The pages on which a visit ends early, where more than one function has them. Each is logged once, here.
 
-use domain::Brand;
+use domain::{Brand, Product};
 use http::StatusCode;
 use pages::{NoticePage, Page, WayOn};
 use url::Url;
@@ -17,7 +17,30 @@ pub fn unknown_link(why: impl std::fmt::Display) -> Response {
     page(StatusCode::NOT_FOUND, Forms::Ours, |nonce| NoticePage::unknown_link(nonce).html())
 }
 
-/// A form that cannot be read, or is not from our page.
+/// Salesforce has answered, and the product has not redeemed the receipt yet: nothing is connected before that.
+pub fn finish_in_product(product: &Product, return_to: &Url) -> Response {
+    page(StatusCode::OK, Forms::Ours, |nonce| {
+        let back = WayOn::Product(return_to.as_str());
+        NoticePage::finish_in_product(nonce, &product.brand).with_way_on(back).html()
+    })
+}
+
+/// A browser that did not go to Salesforce in this session, or whose cookies are blocked. It is shown no identity.
+pub fn other_browser(why: impl std::fmt::Display, product: &Product, return_to: &Url) -> Response {
+    refused(why);
+    page(StatusCode::FORBIDDEN, Forms::Ours, |nonce| {
+        let back = WayOn::StartAgain(return_to.as_str());
+        NoticePage::other_browser(nonce, &product.brand).with_way_on(back).html()
+    })
+}
+
+/// A form that nothing proves to be from our page.
+pub fn foreign_form(why: impl std::fmt::Display) -> Response {
+    refused(why);
+    page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::foreign_form(nonce).html())
+}
+
+/// A form that cannot be read.
 pub fn bad_request(why: impl std::fmt::Display) -> Response {
     refused(why);
     page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::bad_request(nonce).html())

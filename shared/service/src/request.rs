@@ -3,10 +3,7 @@
 
 use std::borrow::Cow;
 
-use domain::{
-    AttemptId, SessionId,
-    secret::{ApiKey, BrowserSecret, ConnectKey},
-};
+use domain::secret::{ApiKey, BrowserSecret};
 use http::header;
 use serde::de::DeserializeOwned;
 
@@ -110,41 +107,9 @@ impl Form {
     }
 }
 
-/// The cookie of an attempt. Each attempt has its own, so that two tabs do not clash.
-pub fn attempt_cookie(attempt: &AttemptId) -> String {
-    format!("__Host-lk-{}", &attempt.as_str()[3..15])
-}
-
-/// The cookie in which the browser that went to Salesforce keeps its session's connect key, so that a help
-/// page can lead it, and nobody else, back to the connect page.
-pub fn session_cookie(session: &SessionId) -> String {
-    format!("__Host-lk-s-{}", &session.as_str()[3..15])
-}
-
-/// The connect key of a session, if this browser is the one that went to Salesforce in it.
-pub fn bound_key(request: &Request, session: &SessionId) -> Option<ConnectKey> {
-    let key = ConnectKey::new(cookie_value(request, &session_cookie(session))?);
-    (key.session() == *session).then_some(key)
-}
-
 /// The secret in the cookie of that name.
 pub fn cookie(request: &Request, name: &str) -> Option<BrowserSecret> {
-    cookie_value(request, name).map(BrowserSecret::new)
-}
-
-/// A cookie's value, from whichever Cookie header holds it. Two of one name: neither.
-fn cookie_value<'a>(request: &'a Request, name: &str) -> Option<&'a str> {
-    let mut found = request
-        .headers()
-        .get_all(header::COOKIE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(key, _)| *key == name)
-        .map(|(_, value)| value);
-    let value = found.next()?;
-    found.next().is_none().then_some(value)
+    crate::browser::cookie(request, name).map(BrowserSecret::new)
 }
 
 /// The bearer token (RFC 6750 §2.1), where there is one.
@@ -158,14 +123,17 @@ pub fn bearer(request: &Request) -> Option<ApiKey> {
         .then(|| ApiKey::new(token))
 }
 
-/// Whether a posted form came from a page of our own origin. Our pages send no referrer, so browsers say
-/// `Origin: null`; `Sec-Fetch-Site` is what tells then.
+/// Whether a posted form came from a page of our own origin. `Sec-Fetch-Site` tells; a browser without it must send
+/// our `Origin`. No header, or `Origin: null`, proves nothing and is refused.
 pub fn is_same_origin(request: &Request, origin: &str) -> bool {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    match (header("sec-fetch-site"), header("origin")) {
-        (Some(site), _) => site == "same-origin",
-        (None, Some(sent)) => sent == origin || sent == "null",
-        (None, None) => true,
+    let header = |name: &str| {
+        let mut values = request.headers().get_all(name).iter();
+        let value = values.next()?.to_str().ok()?;
+        values.next().is_none().then_some(value)
+    };
+    match (request.headers().contains_key("sec-fetch-site"), header("origin")) {
+        (true, _) => header("sec-fetch-site") == Some("same-origin"),
+        (false, sent) => sent == Some(origin),
     }
 }
 
@@ -205,10 +173,33 @@ mod tests {
     }
 
     #[test]
-    fn two_cookies_of_one_name_are_none() {
-        let with =
-            |cookies: &str| http::Request::builder().header("cookie", cookies).body(Body::Empty).unwrap();
-        assert!(cookie(&with("a=1; __Host-lk-x=2"), "__Host-lk-x").is_some());
-        assert!(cookie(&with("__Host-lk-x=1; __Host-lk-x=2"), "__Host-lk-x").is_none());
+    fn only_our_own_pages_pass_as_same_origin() {
+        const OURS: &str = "https://connect.example.com";
+        let with = |headers: &[(&str, &str)]| {
+            let mut request = http::Request::builder();
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            request.body(Body::Empty).unwrap()
+        };
+        for passes in [
+            &[("sec-fetch-site", "same-origin"), ("origin", "null")][..],
+            &[("sec-fetch-site", "same-origin")],
+            &[("origin", OURS)],
+        ] {
+            assert!(is_same_origin(&with(passes), OURS), "{passes:?}");
+        }
+        for refused in [
+            &[("sec-fetch-site", "same-site"), ("origin", OURS)][..],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "none")],
+            &[("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")],
+            &[("origin", "null")],
+            &[("origin", "https://connect.example.com.evil.example")],
+            &[("origin", OURS), ("origin", "https://evil.example")],
+            &[],
+        ] {
+            assert!(!is_same_origin(&with(refused), OURS), "{refused:?}");
+        }
     }
 }

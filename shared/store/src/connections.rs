@@ -5,6 +5,7 @@ use domain::{
     App, AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
     LearntLife, ProductId, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
+    session::BoundBrowser,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -88,9 +89,10 @@ pub struct NewConnection<'a> {
     pub record: &'a ConnectionRecord,
     /// The session that it was made in.
     pub session: &'a SessionId,
-    /// The digest of the receipt that redeems it and until when; `None` where the product has switched
-    /// redeeming off.
-    pub receipt: Option<(Hash, Timestamp)>,
+    /// The browser that went to Salesforce, and the only one that gets the receipt.
+    pub browser: &'a BoundBrowser,
+    /// The digest of the receipt that redeems it, and until when.
+    pub receipt: (Hash, Timestamp),
     /// When the sweep has to look at it: to revoke what was not redeemed or confirmed, to keep alive what is not
     /// used.
     pub due: Timestamp,

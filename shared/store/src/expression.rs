@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
     types::{AttributeValue, builders::UpdateBuilder},
 };
-use domain::ConnectionId;
+use domain::{ConnectionId, session::BoundBrowser};
 use jiff::Timestamp;
 
 use crate::{S, keys, millis};
@@ -26,6 +26,11 @@ pub(crate) trait Expression: Sized {
             .value(":redirected", S("redirected"))
             .value(":failed", S("failed"))
             .value(":lost", S("lost"))
+    }
+
+    /// The browser that a session is bound to, as `:browser` and `:attempt`.
+    fn bound_to(self, browser: &BoundBrowser) -> Self {
+        self.value(":browser", S(browser.secret.as_str())).value(":attempt", S(browser.attempt.as_str()))
     }
 
     /// The states of a connection whose refresh token may still be used, as `:active`, `:blocked` and

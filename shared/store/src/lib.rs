@@ -36,10 +36,10 @@ pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
 pub use failures::Noted;
 pub use fallback::{Fallback, Waiting};
 pub use leases::{Lease, Leased, Renewed, Saved};
-pub use reconnects::{Reconnect, Settled, TakenOver, Takeover};
+pub use reconnects::{Reconnect, TakenOver, Takeover};
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
-pub use sessions::{Begun, Claim, Created, Redeemed};
+pub use sessions::{Begun, Claim, Created, Redeemed, Repeat};
 
 /// The table. Cheap to clone.
 #[derive(Debug, Clone)]

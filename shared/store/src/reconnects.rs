@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::types::{
 use domain::{
     Connection, ConnectionId, Failure, Identity, SalesforceUserId, SessionId,
     secret::Hash,
-    session::{Change, Redemption},
+    session::{BoundBrowser, Change, Previous, Redemption},
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -55,17 +55,6 @@ pub struct Takeover<'a> {
     pub old: Option<&'a ConnectionRecord>,
     /// When the connection is refreshed if nobody uses it.
     pub keep_alive: Timestamp,
-}
-
-/// By whose word a new grant takes the place of an old one.
-#[derive(Debug, Clone, Copy)]
-pub enum Settled<'a> {
-    /// The product redeemed the receipt.
-    Redeemed(&'a Redemption),
-    /// The browser came back, where the product has switched redeeming off.
-    Returned,
-    /// The user confirmed another org or user, where the product has switched redeeming off.
-    Confirmed,
 }
 
 /// What became of a takeover.
@@ -127,6 +116,7 @@ impl Store {
         &self,
         parked: &ConnectionRecord,
         change: &Change,
+        browser: &BoundBrowser,
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let connection = &parked.connection;
@@ -136,11 +126,12 @@ impl Store {
             .session_update(session_of(connection)?)
             .update_expression(
                 "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change, \
-                 returned_at = :at \
+                 returned_at = :at, browser = :browser, browser_attempt = :attempt \
                  REMOVE last_failure, due_shard, due_at",
             )
             .condition_expression(OPEN)
             .open_states()
+            .bound_to(browser)
             .name("#connection", "connection")
             .value(":parked", S("parked"))
             .value(":id", S(connection.id.as_str()))
@@ -151,8 +142,7 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// The user confirms a parked grant: it is pending, for this receipt. Confirming again, as a double click
-    /// does, gives a new receipt while none was redeemed; the last one counts. `false`: it is too late.
+    /// The user confirms a parked grant: it is pending, for this receipt. `false`: it is too late, or was decided before.
     pub async fn confirm(
         &self,
         session: &SessionId,
@@ -165,10 +155,7 @@ impl Store {
             .update_expression(
                 "SET #state = :returned, receipt = :receipt, redeem_by = :by REMOVE parked_until",
             )
-            .condition_expression(
-                "#connection = :id AND ((#state = :parked AND parked_until > :now) \
-                 OR (#state = :returned AND attribute_exists(identity_change)))",
-            )
+            .condition_expression("#connection = :id AND #state = :parked AND parked_until > :now")
             .name("#state", "state")
             .name("#connection", "connection")
             .value(":parked", S("parked"))
@@ -180,7 +167,7 @@ impl Store {
         let grant = self
             .update_together(&keys::connection(connection))
             .update_expression("SET #state = :pending, redeem_by = :by, due_at = :by REMOVE parked_until")
-            .condition_expression("#state IN (:parked, :pending)")
+            .condition_expression("#state = :parked")
             .name("#state", "state")
             .value(":parked", S("parked"))
             .value(":pending", S("pending"))
@@ -218,98 +205,54 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Puts a new grant in an old one's place, the old one beside it to be revoked, and the session to
-    /// connected: all or nothing. Whoever refreshes the old grant meanwhile finds that the refresh token is no
-    /// longer the one that was sent, and the epoch no longer theirs.
+    /// Redeems the receipt of a reconnect: the new grant takes the old one's place, the old one stands beside it to be
+    /// revoked, and the session is connected: all or nothing. Whoever refreshes the old grant meanwhile finds that the
+    /// refresh token is no longer the one that was sent, and the epoch no longer theirs.
     pub async fn take_over(
         &self,
         takeover: &Takeover<'_>,
-        settled: Settled<'_>,
+        redemption: &Redemption,
         now: Timestamp,
     ) -> Result<TakenOver, StoreError> {
-        let Takeover { before, after, beside, keep_alive, .. } = takeover;
-        let mut writes = vec![self.settle_write(settled, &after.connection, beside, now)?];
+        let Takeover { before, after, keep_alive, .. } = takeover;
+        let was = &before.connection;
+        let previous = Previous { app: was.app.clone(), identity: was.identity.clone() };
         let put = self.put_together(after.item(*keep_alive)?);
-        writes.push(built(unchanged(put, before).build())?);
-        writes.extend(self.beside_write(settled, takeover, now)?);
-        if let Settled::Returned = settled {
-            writes.push(self.history_write(&after.connection)?);
-        }
+        let writes = vec![
+            self.redemption_write(redemption, &after.connection.id, Some(&previous), now)?,
+            built(unchanged(put, before).build())?,
+            self.beside_write(takeover, now)?,
+        ];
         let Err(reasons) = self.transact(writes).await? else { return Ok(TakenOver::Yes) };
         let refused = |index: usize| {
             reasons.get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
         };
-        Ok(match settled {
-            Settled::Redeemed(redemption) if refused(0) => {
-                TakenOver::Refused(why_unredeemed(redemption, reasons.first()))
-            }
-            _ if refused(0) => TakenOver::Refused(Redeemed::Before),
-            _ if refused(1) => TakenOver::Changed,
-            _ => TakenOver::Refused(Redeemed::NotThisReceipt),
+        Ok(if refused(0) {
+            TakenOver::Refused(why_unredeemed(redemption, reasons.first(), now))
+        } else if refused(1) {
+            TakenOver::Changed
+        } else {
+            TakenOver::Refused(Redeemed::NotThisReceipt)
         })
-    }
-
-    /// The session's part.
-    fn settle_write(
-        &self,
-        settled: Settled<'_>,
-        connection: &Connection,
-        beside: &ConnectionId,
-        now: Timestamp,
-    ) -> Result<TransactWriteItem, StoreError> {
-        let session = self
-            .session_update(session_of(connection)?)
-            .update_expression(
-                "SET #state = :connected, #connection = :id, connected_at = :now, \
-                 returned_at = if_not_exists(returned_at, :now) \
-                 REMOVE last_failure, due_shard, due_at, parked_until",
-            )
-            .value(":now", millis(now))
-            .name("#connection", "connection")
-            .value(":connected", S("connected"))
-            .value(":id", S(connection.id.as_str()));
-        let session = match settled {
-            Settled::Redeemed(redemption) => {
-                return self.redemption_write(redemption, &connection.id, now);
-            }
-            Settled::Returned => session.condition_expression(OPEN).open_states(),
-            Settled::Confirmed => session
-                .condition_expression("#state = :parked AND #connection = :beside AND parked_until > :now")
-                .name("#state", "state")
-                .value(":parked", S("parked"))
-                .value(":beside", S(beside.as_str())),
-        };
-        built(session.build())
     }
 
     /// The part of the item beside the connection: it holds the old grant from now on, due to be revoked; where nothing
     /// is to be revoked, no token that could be, and is due to be deleted.
     fn beside_write(
         &self,
-        settled: Settled<'_>,
         Takeover { after, beside, old, .. }: &Takeover<'_>,
         now: Timestamp,
-    ) -> Result<Option<TransactWriteItem>, StoreError> {
-        let of = &after.connection.id;
-        let state = match settled {
-            Settled::Redeemed(_) => Some("pending"),
-            Settled::Confirmed => Some("parked"),
-            Settled::Returned => None,
-        };
-        let write = match (old, state) {
-            (Some(old), state) => {
-                let item = old.item(now)?;
-                let put = self.put_together(item);
-                let put = match state {
-                    Some(state) => put
-                        .condition_expression("#state = :state")
-                        .expression_attribute_names("#state", "state")
-                        .expression_attribute_values(":state", S(state)),
-                    None => put.condition_expression("attribute_not_exists(pk)"),
-                };
-                built(put.build())?
+    ) -> Result<TransactWriteItem, StoreError> {
+        match old {
+            Some(old) => {
+                let put = self
+                    .put_together(old.item(now)?)
+                    .condition_expression("#state = :pending")
+                    .expression_attribute_names("#state", "state")
+                    .expression_attribute_values(":pending", S("pending"));
+                built(put.build())
             }
-            (None, Some(state)) => {
+            None => {
                 let update = self
                     .update_together(&keys::connection(beside))
                     .revoking(beside, now)
@@ -317,14 +260,12 @@ impl Store {
                         "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old \
                          REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until",
                     )
-                    .condition_expression("#state = :state")
-                    .value(":old", to_value(&Reconnect::Old { of: of.clone() })?)
-                    .value(":state", S(state));
-                built(update.build())?
+                    .condition_expression("#state = :pending")
+                    .value(":old", to_value(&Reconnect::Old { of: after.connection.id.clone() })?)
+                    .value(":pending", S("pending"));
+                built(update.build())
             }
-            (None, None) => return Ok(None),
-        };
-        Ok(Some(write))
+        }
     }
 
     fn put_together(&self, item: crate::Item) -> PutBuilder {
@@ -402,7 +343,7 @@ fn unchanged(put: PutBuilder, before: &ConnectionRecord) -> PutBuilder {
     }
 }
 
-fn to_value(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
+pub(crate) fn to_value(value: &impl Serialize) -> Result<AttributeValue, StoreError> {
     serde_dynamo::to_attribute_value(value)
         .map_err(|error| StoreError::Corrupt { pk: "a reconnect".into(), what: error.to_string() })
 }

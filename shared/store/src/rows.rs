@@ -5,7 +5,7 @@ use domain::{
     Environment, ExpiryBasis, FailureId, HostChoice, Identity, LearntLife, OrgId, ProductId,
     SalesforceUserId, Scopes, SessionId, SessionState,
     secret::{Fingerprint, Hash},
-    session::{Change, LastFailure},
+    session::{BoundBrowser, Change, LastFailure},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -78,6 +78,8 @@ pub(crate) struct SessionRow {
     reconnects: Option<ConnectionId>,
     parked_until: Option<i64>,
     identity_change: Option<Change>,
+    browser: Option<Hash>,
+    browser_attempt: Option<AttemptId>,
 }
 
 impl SessionRow {
@@ -104,6 +106,8 @@ impl SessionRow {
             reconnects: session.reconnects.clone(),
             parked_until: None,
             identity_change: None,
+            browser: None,
+            browser_attempt: None,
         }
     }
 
@@ -147,6 +151,10 @@ impl SessionRow {
             last_failure: self.last_failure,
             reconnects: self.reconnects,
             change: self.identity_change,
+            browser: self
+                .browser_attempt
+                .zip(self.browser)
+                .map(|(attempt, secret)| BoundBrowser { attempt, secret }),
         })
     }
 }

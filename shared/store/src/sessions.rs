@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 use domain::{
     Attempt, AttemptId, ConnectSession, ConnectionId, Failure, SessionId,
     secret::Hash,
-    session::{LastFailure, Redemption},
+    session::{LastFailure, Previous, Redemption},
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,6 +19,7 @@ use crate::{
     Item, N, NewConnection, S, Sought, Store, StoreError, conditional,
     expression::{Expression, OPEN},
     keys, millis,
+    reconnects::to_value,
     rows::{AttemptRow, SessionRow, from_item, to_item},
     ttl,
 };
@@ -60,7 +61,7 @@ pub enum Claim {
     /// Nobody's: there is no such attempt.
     Unknown,
     /// Another browser's.
-    OtherBrowser,
+    OtherBrowser(Box<Attempt>),
     /// It was claimed before.
     Used(Box<Attempt>),
     /// It waited too long at Salesforce.
@@ -72,6 +73,8 @@ pub enum Claim {
 pub enum Redeemed {
     /// The connection is active.
     Yes,
+    /// The same receipt, user and product within [`REPEATABLE`]: the answer is repeated.
+    Again(Box<Repeat>),
     /// This receipt was redeemed before.
     Before,
     /// It is not this session's receipt, or comes too late.
@@ -80,6 +83,18 @@ pub enum Redeemed {
     /// was stolen. The grant must go.
     OtherUser,
 }
+
+/// What a repeated redemption is answered with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repeat {
+    /// The connection that the receipt made active.
+    pub connection: ConnectionId,
+    /// Whose it was before; `None`: it was new.
+    pub previous: Option<Previous>,
+}
+
+/// How long a redemption can be repeated: the product may have lost the answer.
+pub const REPEATABLE: SignedDuration = SignedDuration::from_hours(24);
 
 impl Sought<ConnectSession> {
     /// The session of that id.
@@ -157,12 +172,13 @@ impl Store {
             .session_update(&attempt.session)
             .update_expression(
                 "SET #state = :redirected, redirected_at = :now, environment = :environment, due_shard = :shard, \
-                 due_at = :due ADD attempts :one",
+                 due_at = :due, browser = :browser, browser_attempt = :attempt ADD attempts :one",
             )
             .condition_expression(format!("{OPEN} AND expires_at > :now AND attempts < :most"))
             .expression_attribute_values(":shard", S(keys::due_shard(attempt.session.as_str())))
             .expression_attribute_values(":due", millis(attempt.expires_at))
             .expression_attribute_values(":environment", S(attempt.environment.word()))
+            .bound_to(&attempt.bound_browser())
             .open_states()
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", N(1))
@@ -198,15 +214,17 @@ impl Store {
         match conditional("UpdateItem", claimed)? {
             Ok(output) => read(output.attributes.unwrap_or_default()).map(Claim::Yours),
             Err(None) => Ok(Claim::Unknown),
-            Err(Some(item)) if item.get("browser") != Some(&S(browser.as_str())) => Ok(Claim::OtherBrowser),
+            Err(Some(item)) if item.get("browser") != Some(&S(browser.as_str())) => {
+                read(item).map(Claim::OtherBrowser)
+            }
             Err(Some(item)) if item.get("claimed_by") == Some(&claimant) => read(item).map(Claim::Yours),
             Err(Some(item)) if item.contains_key("claimed_at") => read(item).map(Claim::Used),
             Err(Some(item)) => read(item).map(Claim::Expired),
         }
     }
 
-    /// Stores a new connection and marks its session as returned (or connected, where the product has
-    /// switched redeeming off), both or neither. `false`: the session has succeeded before.
+    /// Stores a new connection and marks its session as returned, both or neither. `false`: the session has succeeded
+    /// before.
     pub async fn save_connection(&self, new: &NewConnection<'_>) -> Result<bool, StoreError> {
         let connection = &new.record.connection;
         let put = Put::builder()
@@ -214,29 +232,23 @@ impl Store {
             .set_item(Some(new.record.item(new.due)?))
             .condition_expression("attribute_not_exists(pk)")
             .build();
+        let (receipt, redeem_by) = &new.receipt;
         let update = self
             .session_update(new.session)
+            .update_expression(
+                "SET #state = :returned, #connection = :id, receipt = :receipt, redeem_by = :by, returned_at = :at, \
+                 browser = :browser, browser_attempt = :attempt \
+                 REMOVE last_failure, identity_change, due_shard, due_at",
+            )
             .condition_expression(OPEN)
             .open_states()
+            .bound_to(new.browser)
+            .expression_attribute_names("#connection", "connection")
+            .expression_attribute_values(":returned", S("returned"))
             .expression_attribute_values(":at", millis(connection.created_at))
-            .expression_attribute_values(":id", S(connection.id.as_str()));
-        let update = match &new.receipt {
-            Some((receipt, redeem_by)) => update
-                .update_expression(
-                    "SET #state = :next, #connection = :id, receipt = :receipt, redeem_by = :by, returned_at = :at \
-                     REMOVE last_failure, identity_change, due_shard, due_at",
-                )
-                .expression_attribute_values(":next", S("returned"))
-                .expression_attribute_values(":receipt", S(receipt.as_str()))
-                .expression_attribute_values(":by", millis(*redeem_by)),
-            None => update
-                .update_expression(
-                    "SET #state = :next, #connection = :id, returned_at = :at, connected_at = :at \
-                     REMOVE last_failure, identity_change, due_shard, due_at",
-                )
-                .expression_attribute_values(":next", S("connected")),
-        };
-        let update = update.expression_attribute_names("#connection", "connection");
+            .expression_attribute_values(":id", S(connection.id.as_str()))
+            .expression_attribute_values(":receipt", S(receipt.as_str()))
+            .expression_attribute_values(":by", millis(*redeem_by));
         let writes = vec![built(put)?, built(update.build())?, self.history_write(connection)?];
         Ok(self.transact(writes).await?.is_ok())
     }
@@ -245,7 +257,7 @@ impl Store {
     /// time are right.
     pub async fn redeem(&self, redemption: &Redemption, now: Timestamp) -> Result<Redeemed, StoreError> {
         let Some(connection) = redemption.receipt.connection() else { return Ok(Redeemed::NotThisReceipt) };
-        let session = self.redemption_write(redemption, &connection, now)?;
+        let session = self.redemption_write(redemption, &connection, None, now)?;
         // The grant of a reconnect never becomes a connection of its own.
         let activate = self
             .update_together(&keys::connection(&connection))
@@ -259,7 +271,7 @@ impl Store {
             .expression_attribute_values(":pending", S("pending"));
         Ok(match self.transact(vec![session, built(activate.build())?]).await? {
             Ok(()) => Redeemed::Yes,
-            Err(reasons) => why_unredeemed(redemption, reasons.first()),
+            Err(reasons) => why_unredeemed(redemption, reasons.first(), now),
         })
     }
 
@@ -269,11 +281,19 @@ impl Store {
         &self,
         redemption: &Redemption,
         connection: &ConnectionId,
+        previous: Option<&Previous>,
         now: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        let session = self
-            .session_update(&redemption.session)
-            .update_expression("SET #state = :connected, redeemed_at = :now, connected_at = :now, #connection = :id")
+        const SET: &str =
+            "SET #state = :connected, redeemed_at = :now, connected_at = :now, #connection = :id";
+        let session = self.session_update(&redemption.session);
+        let session = match previous {
+            None => session.update_expression(SET),
+            Some(previous) => session
+                .update_expression(format!("{SET}, previous = :previous"))
+                .expression_attribute_values(":previous", to_value(previous)?),
+        };
+        let session = session
             .condition_expression(
                 "#state = :returned AND receipt = :receipt AND product = :product AND #user = :user AND redeem_by > :now",
             )
@@ -352,14 +372,15 @@ impl Store {
     }
 
     /// Ends a session whose receipt another user brought: the failure is on record, the receipt is worth
-    /// nothing any more, and the connection is to be revoked, all or nothing.
+    /// nothing any more, and the connection is to be revoked, all or nothing. `false`: another redemption or the sweep came
+    /// first, so this caller must not revoke anything.
     pub async fn refuse_redemption(
         &self,
         redemption: &Redemption,
         failure: &Failure,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let Some(connection) = redemption.receipt.connection() else { return Ok(()) };
+    ) -> Result<bool, StoreError> {
+        let Some(connection) = redemption.receipt.connection() else { return Ok(false) };
         let put = self.failure_write(failure)?;
         let session = self
             .session_update(&redemption.session)
@@ -377,9 +398,7 @@ impl Store {
             .update_together(&keys::connection(&connection))
             .revoking(&connection, now)
             .condition_expression("attribute_exists(pk)");
-        // Refused means that the sweep or a second call came first: the grant is on its way out already.
-        let _ = self.transact(vec![put, built(session.build())?, built(revoke.build())?]).await?;
-        Ok(())
+        Ok(self.transact(vec![put, built(session.build())?, built(revoke.build())?]).await?.is_ok())
     }
 
     pub(crate) fn session_update(&self, id: &SessionId) -> aws_sdk_dynamodb::types::builders::UpdateBuilder {
@@ -408,7 +427,11 @@ impl Store {
 }
 
 /// Why a session refused its part of a redemption.
-pub(crate) fn why_unredeemed(redemption: &Redemption, session: Option<&CancellationReason>) -> Redeemed {
+pub(crate) fn why_unredeemed(
+    redemption: &Redemption,
+    session: Option<&CancellationReason>,
+    now: Timestamp,
+) -> Redeemed {
     let Some(session) = session.and_then(|reason| reason.item.as_ref()) else {
         return Redeemed::NotThisReceipt;
     };
@@ -417,12 +440,28 @@ pub(crate) fn why_unredeemed(redemption: &Redemption, session: Option<&Cancellat
     if !is("receipt", receipt.as_str()) || !is("product", redemption.product.as_str()) {
         Redeemed::NotThisReceipt
     } else if is("state", "connected") {
-        Redeemed::Before
+        let repeat = if is("user", &redemption.user) { repeat(session, now) } else { None };
+        repeat.map_or(Redeemed::Before, |repeat| Redeemed::Again(Box::new(repeat)))
     } else if is("state", "returned") && !is("user", &redemption.user) {
         Redeemed::OtherUser
     } else {
         Redeemed::NotThisReceipt
     }
+}
+
+/// What a session that was redeemed is answered with once more, within [`REPEATABLE`].
+fn repeat(session: &Item, now: Timestamp) -> Option<Repeat> {
+    let redeemed_at: i64 = session.get("redeemed_at")?.as_n().ok()?.parse().ok()?;
+    let age = now.as_millisecond().saturating_sub(redeemed_at);
+    if i128::from(age) >= REPEATABLE.as_millis() {
+        return None;
+    }
+    let connection = session.get("connection")?.as_s().ok()?.parse().ok()?;
+    let previous = match session.get("previous") {
+        Some(previous) => Some(serde_dynamo::from_attribute_value(previous.clone()).ok()?),
+        None => None,
+    };
+    Some(Repeat { connection, previous })
 }
 
 pub(crate) fn last_failure(failure: &Failure) -> Result<AttributeValue, StoreError> {

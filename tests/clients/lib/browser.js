@@ -44,7 +44,11 @@ export class Browser {
       method: form ? 'POST' : 'GET',
       body: form,
       redirect: 'manual',
-      headers: { cookie: await this.#jar.getCookieString(url.href) },
+      headers: {
+        cookie: await this.#jar.getCookieString(url.href),
+        // Every form here belongs to a page of the origin that it is sent to.
+        ...(form ? { origin: url.origin } : {}),
+      },
     });
     for (const cookie of answer.headers.getSetCookie()) {
       await this.#jar.setCookie(cookie, url.href, { ignoreError: false });

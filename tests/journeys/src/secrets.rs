@@ -11,7 +11,6 @@ use local::{
     tape::Answered,
 };
 use serde_json::Value;
-use service::request::attempt_cookie;
 use url::Url;
 use world::browser::Browser;
 
@@ -131,8 +130,9 @@ impl Secrets {
             kept.secrets.iter().filter(|(_, what)| **what == "state").map(|(text, _)| text.clone()).collect()
         };
         for attempt in states.iter().map(|state| State::new(state.as_str()).attempt()) {
-            let Some(cookie) = self.kept().cookies.get(&attempt_cookie(&attempt)).cloned() else { continue };
-            let browser = BrowserSecret::new(cookie);
+            let name = format!("__Host-lk-{}", &attempt.as_str()[3..15]);
+            let Some(cookie) = self.kept().cookies.get(&name).cloned() else { continue };
+            let browser = BrowserSecret::new(cookie.split('.').next().unwrap_or_default());
             self.keep("PKCE verifier", &browser.pkce_verifier(&attempt));
             self.keep("nonce", &browser.nonce(&attempt));
         }

@@ -238,31 +238,6 @@ async fn a_fresh_sign_in_is_forced_when_asked_for() {
 }
 
 #[tokio::test]
-async fn a_product_may_do_without_receipts_at_its_own_risk() {
-    let folder = std::env::temp_dir().join(format!("latchkey-no-redeem-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/products/fernway.toml");
-    let text = std::fs::read_to_string(file)
-        .unwrap()
-        .replace("id = \"fernway\"\n", "id = \"fernway\"\nredeem = false\n");
-    std::fs::write(folder.join("fernway.toml"), text).unwrap();
-    let story = Story::with(local::Options { products: folder.clone(), ..local::Options::for_tests() }).await;
-    std::fs::remove_dir_all(&folder).unwrap();
-    story.install("sync");
-    let browser = story.stack.browser();
-    browser.stop_before("/salesforce/return");
-
-    let link = story.wish(json!({})).await;
-    let connect = browser.get(link.text("connect_url")).await.choose("Production");
-    let consent = connect.click("Continue to Salesforce").await.click("uma@acme.example").await;
-    let back = consent.click("Allow").await.location().expect("on the way to the product").clone();
-
-    let connection =
-        back.query_pairs().find(|(name, _)| name == "connection").expect("a connection").1.into_owned();
-    assert_eq!(story.token(&connection).await.status, 200);
-}
-
-#[tokio::test]
 async fn a_help_link_is_not_indexed_sends_no_referrer_and_ends() {
     let story = Story::installed().await;
     let browser = story.signed_in("Alice").await;

@@ -81,8 +81,7 @@ fn header<'a>(answer: &'a Value, name: &str) -> &'a str {
 /// What the browser that is sent to Salesforce brings back.
 fn attempts_cookie(left: &Value) -> String {
     let cookies = left["cookies"].as_array().expect("cookies").iter().filter_map(Value::as_str);
-    let mut of_attempt =
-        cookies.filter(|cookie| cookie.starts_with("__Host-lk-") && !cookie.starts_with("__Host-lk-s-"));
+    let mut of_attempt = cookies.filter(|cookie| cookie.starts_with("__Host-lk-"));
     let cookie = of_attempt.next().expect("the attempt's cookie");
     cookie.split(';').next().expect("a name and a value").to_owned()
 }

@@ -12,7 +12,7 @@ use domain::{
     ExpiryBasis, HostChoice, Identity, Product, SalesforceUserId, Scopes, SessionState, Stage, Surface,
     diagnosis::read_paste,
     secret::{AccessToken, BrowserSecret, ConnectKey, Hash, Receipt, RefreshToken, State},
-    session::Redemption,
+    session::{BoundBrowser, Redemption},
 };
 use fastrand::Rng;
 use jiff::{SignedDuration, Timestamp};
@@ -259,6 +259,7 @@ impl Replay<'_> {
             attempts: 0,
             last_failure: None,
             change: None,
+            browser: None,
         };
         self.platform.store.create_session(&session, &Hash::of("a call")).await?;
         if self.chance(95) {
@@ -382,12 +383,14 @@ impl Replay<'_> {
         };
         let record = ConnectionRecord::seal(&self.vault, connection, tokens, &app).await?;
         let id = record.connection.id.clone();
-        let receipt = Receipt::mint(&id);
+        let (browser, attempt_id) = (BrowserSecret::mint(), State::mint().attempt());
+        let receipt = Receipt::of(&id, &browser, &attempt_id);
         let (session, redeem_by) = (trip.key.session(), at + SignedDuration::from_mins(10));
         let new = NewConnection {
             record: &record,
             session: &session,
-            receipt: Some((receipt.hash(), redeem_by)),
+            browser: &BoundBrowser { attempt: attempt_id, secret: browser.hash() },
+            receipt: (receipt.hash(), redeem_by),
             due: redeem_by,
         };
         self.platform.store.save_connection(&new).await?;

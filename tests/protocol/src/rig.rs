@@ -8,14 +8,17 @@ use domain::{
     App, AppKind, Brand, ConnectSession, Connection, ConnectionId, ConnectionState, Customer, Environment,
     HostChoice, Identity, Product, Scopes, SessionId, SessionState,
     product::{ApiKeyDigest, Packages, Support},
-    secret::{AccessToken, ApiKey, ConnectKey, Fingerprint, Hash, Receipt, RefreshToken},
+    secret::{
+        AccessToken, ApiKey, BrowserSecret, ConnectKey, Fingerprint, Hash, Receipt, RefreshToken, State,
+    },
+    session::{BoundBrowser, Redemption},
 };
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::Body;
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
 use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
-use store::{ConnectionRecord, NewConnection, Reconnect, Tokens};
+use store::{ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens};
 use sweep::{Sweep, Swept};
 use token::Token;
 use tokio::{sync::watch, time::timeout};
@@ -201,14 +204,17 @@ impl Rig {
         let app = &product.apps[0];
         let session = session(product, now);
         platform.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
-        let record = self.grant(&platform, product, &session, connection, (org, user)).await;
-        let new = NewConnection {
-            record: &record,
-            session: &session.id,
-            receipt: None,
-            due: now + app.keep_alive(),
+        let mut record = self.grant(&platform, product, &session, connection, (org, user)).await;
+        let receipt = save_pending(&platform, &mut record, &session.id, now).await;
+        let redemption = Redemption {
+            session: session.id,
+            product: product.id.clone(),
+            receipt,
+            user: "user_7".into(),
+            keep_alive: now + app.keep_alive(),
         };
-        assert!(platform.store.save_connection(&new).await.expect("the connection is stored"));
+        let redeemed = platform.store.redeem(&redemption, now).await.expect("the receipt is redeemed");
+        assert!(matches!(redeemed, Redeemed::Yes), "{redeemed:?}");
     }
 
     /// The connection's user authorizes it anew; the product is about to bring the receipt.
@@ -219,18 +225,9 @@ impl Rig {
         platform.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
         let id = ConnectionId::mint(now);
         let mut record = self.grant(&platform, product, &session, id, ("acme", 0)).await;
-        let redeem_by = now + SignedDuration::from_hours(1);
-        record.connection.state = ConnectionState::Pending { redeem_by };
         let whose = record.connection.identity.clone();
         record.reconnect = Some(Reconnect::New { of: self.connection.clone(), whose });
-        let receipt = Receipt::mint(&record.connection.id);
-        let new = NewConnection {
-            record: &record,
-            session: &session.id,
-            receipt: Some((receipt.hash(), redeem_by)),
-            due: redeem_by,
-        };
-        assert!(platform.store.save_connection(&new).await.expect("the new grant is stored"));
+        let receipt = save_pending(&platform, &mut record, &session.id, now).await;
         self.reconnect = Some((session.id, receipt));
     }
 
@@ -481,7 +478,7 @@ fn product() -> Product {
             introspect: false,
             refresh_token_idle_days: 30,
         }],
-        redeem: false,
+        redeem: true,
     }
 }
 
@@ -502,5 +499,28 @@ fn session(product: &Product, now: Timestamp) -> ConnectSession {
         last_failure: None,
         reconnects: None,
         change: None,
+        browser: None,
     }
+}
+
+/// Stores a grant as a browser's return does: the receipt that redeems it, for an hour.
+async fn save_pending(
+    platform: &Platform,
+    record: &mut ConnectionRecord,
+    session: &SessionId,
+    now: Timestamp,
+) -> Receipt {
+    let (browser, attempt) = (BrowserSecret::mint(), State::mint().attempt());
+    let receipt = Receipt::of(&record.connection.id, &browser, &attempt);
+    let redeem_by = now + SignedDuration::from_hours(1);
+    record.connection.state = ConnectionState::Pending { redeem_by };
+    let new = NewConnection {
+        record,
+        session,
+        browser: &BoundBrowser { attempt, secret: browser.hash() },
+        receipt: (receipt.hash(), redeem_by),
+        due: redeem_by,
+    };
+    assert!(platform.store.save_connection(&new).await.expect("the grant is stored"));
+    receipt
 }

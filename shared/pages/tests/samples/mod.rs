@@ -12,8 +12,8 @@ use domain::{
 };
 use jiff::Timestamp;
 use pages::{
-    ConfirmPage, ConnectPage, Crowded, GuidePage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure,
-    NoticePage, Page, Seen, SignIn, TroublePage, WayOn,
+    ConfirmPage, ConnectPage, GuidePage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure, NoticePage,
+    Page, Seen, SignIn, TroublePage, WayOn,
 };
 
 pub(crate) const NONCE: &str = "c2FtcGxlLW5vbmNl";
@@ -192,7 +192,7 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         trouble: None,
         last_failure: None,
         guide: None,
-        renews: None,
+        renews: false,
         crowded: &[],
     };
     add("connect", &page);
@@ -204,14 +204,10 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         &ConnectPage { last_failure: Some(last_failure), guide: Some("/guides/fernway/sync"), ..page },
     );
 
-    let renews = Some("uma@harbourpine.example");
-    add("connect-again", &ConnectPage { renews, ..page });
-    let crowded = [
-        Crowded { username: "uma@harbourpine.example", grants: 4 },
-        Crowded { username: "ada@harbourpine.example", grants: 6 },
-    ];
+    add("connect-again", &ConnectPage { renews: true, ..page });
+    let crowded = [4, 5];
     add("connect-crowded", &ConnectPage { crowded: &crowded[..1], ..page });
-    add("connect-again-crowded", &ConnectPage { renews, crowded: &crowded, ..page });
+    add("connect-again-crowded", &ConnectPage { renews: true, crowded: &crowded, ..page });
 
     let refused = |chosen, my_domain, refused| ConnectPage {
         sign_in: SignIn::Choice(HostForm { chosen, my_domain, refused: Some(refused), ..form }),

@@ -157,12 +157,13 @@ async fn a_form_that_cannot_be_read_is_refused_and_begins_nothing() {
         (format!("{path}/trouble"), [b"pasted=".as_slice(), "m".repeat(100_000).as_bytes()].concat()),
     ] {
         let form = RawRequest::new("POST", to)
+            .header("Sec-Fetch-Site", "same-origin")
             .header("Host", "latchkey.localhost")
             .header("Content-Type", "application/x-www-form-urlencoded")
             .body(body);
         is_page(&form.send(origin).await, 400, "We could not read that");
     }
-    assert!(again.story.logs.text().contains("the form is not from our page, or cannot be read"));
+    assert!(again.story.logs.text().contains("the form cannot be read"));
 
     // Doubled or missing: asked again, on the page itself.
     for fields in [&[][..], &[("host", "production"), ("host", "sandbox")], &[("host", "moon")]] {

@@ -5,6 +5,7 @@ use journeys::{Returning, approve, says};
 use serde_json::json;
 
 const STRAY: &str = "We cannot finish this sign-in";
+const OTHER_BROWSER: &str = "This isn't the browser you started in";
 
 /// The address with another value for one of its parameters.
 fn with(url: &url::Url, name: &str, value: &str) -> String {
@@ -31,7 +32,7 @@ async fn a_state_that_nobody_gave_out_ends_on_a_page_without_a_brand() {
 
     says(&page, 400, STRAY);
     assert!(!page.has("Fernway"), "strangers are not told whose door it is: {page:?}");
-    assert!(again.story.logs.text().contains("no attempt of this state began in this browser"));
+    assert!(again.story.logs.text().contains("no attempt has this state"));
     assert_eq!(again.story.stack.salesforce.token_calls().len(), 1, "the code was not sent");
 
     let home = again.alice.get(answer.as_str()).await;
@@ -45,18 +46,14 @@ async fn an_answer_in_another_browser_connects_nothing_and_does_not_spend_the_at
     let answer = again.answer().await;
     let thief = again.story.stack.browser();
 
-    says(&thief.get(answer.as_str()).await, 400, STRAY);
-    assert!(again.story.logs.text().contains("no attempt of this state began in this browser"));
+    says(&thief.get(answer.as_str()).await, 403, OTHER_BROWSER);
 
     // With a cookie of the right name and the wrong value.
     let cookies = again.alice.cookies();
-    let held = cookies
-        .iter()
-        .rev()
-        .find(|cookie| cookie.name.starts_with("__Host-lk-") && !cookie.name.contains("-s-"));
+    let held = cookies.iter().rev().find(|cookie| cookie.name.starts_with("__Host-lk-"));
     let forged = format!("{}=forged; Path=/; Secure; HttpOnly", held.expect("the attempt's cookie").name);
     thief.set_cookie(&again.story.stack.latchkey, &forged);
-    says(&thief.get(answer.as_str()).await, 400, STRAY);
+    says(&thief.get(answer.as_str()).await, 403, OTHER_BROWSER);
     assert!(again.story.logs.text().contains("the attempt belongs to another browser"));
 
     let home = again.alice.get(answer.as_str()).await;
@@ -211,7 +208,8 @@ async fn two_tabs_of_one_session_at_once_connect_once() {
 
     let (won, lost) = if one.has("Your Salesforce accounts") { (one, two) } else { (two, one) };
     assert!(won.has("Your Salesforce accounts"), "{won:?}");
-    says(&lost, 200, "Already connected");
+    // The winner's product may not have redeemed yet: then nothing is connected.
+    assert!(["Already connected", "Finish in Fernway"].contains(&lost.heading().as_str()), "{lost:?}");
     again.ends_well().await;
 }
 

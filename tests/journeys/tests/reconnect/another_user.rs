@@ -18,10 +18,7 @@ async fn another_user_is_parked_until_the_user_who_sees_both_confirms() {
     let (page, session) = comes_back_as_ada(&again).await;
 
     assert!(page.has(UMA) && page.has(ADA), "both are shown: {}", page.text());
-    assert!(
-        page.has("acme.my.salesforce.localhost") && page.has("given back in 30 minutes")
-            || page.has("30 minutes")
-    );
+    assert!(page.has("acme.my.salesforce.localhost") && page.has("30 minutes"), "{}", page.text());
     let parked = status(story, &session).await;
     assert_eq!(parked["status"], "parked");
     let change = &parked["identity_change"];
@@ -65,7 +62,7 @@ async fn another_user_who_is_refused_is_revoked_and_the_right_one_can_try_at_onc
     assert_eq!(again.alice.get(page.url.as_str()).await.url, help.url);
 
     let connect = help.click("Try again").await;
-    assert!(connect.has(&format!("This renews the connection of {UMA}")), "{}", connect.text());
+    assert!(connect.has("This renews an existing connection"), "{}", connect.text());
     let back = comes_back_as(&again.alice, connect.url.as_str(), "Production", UMA).await;
     Receipt::on(&back).redeemed(story).await;
     assert_eq!(status(story, &session).await["identity_change"], Value::Null, "what was refused is past");
@@ -137,10 +134,10 @@ async fn only_the_browser_that_went_to_salesforce_decides_and_looking_changes_no
     let (link, yes) = (page.url.to_string(), [("confirm", "yes")]);
 
     let mallory = story.signed_in("Mallory").await;
-    says(&mallory.get(&link).await, 403, "Please go on where you started");
-    says(&mallory.post_form(&link, &yes).await, 403, "Please go on where you started");
+    says(&mallory.get(&link).await, 403, "This isn't the browser you started in");
+    says(&mallory.post_form(&link, &yes).await, 403, "This isn't the browser you started in");
     let evil = again.alice.at("http://evil.localhost:1/").post_form(&link, &yes).await;
-    says(&evil, 400, "We could not read that");
+    says(&evil, 400, "This form didn't come from our page");
     says(&again.alice.post_form(&link, &[("confirm", "perhaps")]).await, 400, "We could not read that");
     let unknown = link.replace("/connect/ck_", "/connect/ck_x");
     says(&again.alice.get(&unknown).await, 404, "This link does not work");
@@ -150,12 +147,12 @@ async fn only_the_browser_that_went_to_salesforce_decides_and_looking_changes_no
     assert_eq!(status(story, &session).await["status"], "parked");
     assert_eq!(endings(story), [None, None]);
 
-    // A double click: the browser follows the second answer, and its receipt is the one that counts.
+    // A double click: both answers have the same receipt.
     again.alice.stop_before("/salesforce/return");
     let first = Receipt::on(&page.click("Change it").await);
     again.alice.stop_before("/salesforce/return");
     let second = Receipt::on(&page.click("Change it").await);
-    assert_eq!(first.redeemed_by(story, "u-alice").await.problem(), "receipt-refused");
+    assert_eq!((&first.session, &first.receipt), (&second.session, &second.receipt));
     second.redeemed(story).await;
     says(&again.alice.get(&link).await, 200, "Already connected");
     holds_the_newest_grant(&again).await;

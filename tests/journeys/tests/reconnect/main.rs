@@ -6,7 +6,6 @@ mod at_once;
 mod limit;
 mod old_grant;
 mod same_user;
-mod without_receipts;
 
 use jiff::SignedDuration;
 use journeys::{Answer, Returning, Story, says};
@@ -169,17 +168,6 @@ async fn with_products(name: &str, change: impl Fn(&str) -> String) -> Story {
     std::fs::remove_dir_all(options.products).expect("the folder goes");
     story.install("sync");
     story
-}
-
-/// Alice has connected a product that redeems nothing.
-async fn without_receipts(name: &str) -> Returning {
-    let story =
-        with_products(name, |text| text.replace("id = \"fernway\"\n", "id = \"fernway\"\nredeem = false\n"))
-            .await;
-    let alice = story.stack.browser();
-    let back = comes_back_as(&alice, &story.invite().await, "Production", UMA).await;
-    let earlier = part(&back.location().expect("on the way"), "connection");
-    Returning { story, alice, earlier }
 }
 
 async fn holds_ada(again: &Returning) {
