@@ -130,6 +130,9 @@ impl Authorize {
             Environment::MyDomain => hosts.my_domain(chosen.my_domain).map_err(|refused| match refused {
                 HostRefused::Empty => HostRefusal::MyDomainMissing,
                 HostRefused::NotAHost | HostRefused::NotSalesforce => HostRefusal::NotMyDomain,
+                HostRefused::OrgId => HostRefusal::OrgId,
+                HostRefused::Username => HostRefusal::Username,
+                HostRefused::Several => HostRefusal::Several,
             }),
         }
     }
@@ -180,5 +183,8 @@ fn why(refusal: HostRefusal) -> &'static str {
         HostRefusal::NoChoice => "no sign-in host was chosen",
         HostRefusal::MyDomainMissing => "no My Domain was entered",
         HostRefusal::NotMyDomain => "the My Domain is not one of Salesforce's",
+        HostRefusal::OrgId => "an org ID was entered as My Domain",
+        HostRefusal::Username => "a username was entered as My Domain",
+        HostRefusal::Several => "several addresses were entered as My Domain",
     }
 }

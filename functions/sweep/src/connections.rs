@@ -1,6 +1,6 @@
 //! What is due of a connection.
 
-use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface};
+use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, SaturatingTime as _, Stage, Surface};
 use jiff::{SignedDuration, Timestamp};
 use refresh::{Need, Renewal, Stop, life};
 use service::{
@@ -123,7 +123,7 @@ impl Sweep {
 fn due_at(record: &ConnectionRecord, app: &App) -> Timestamp {
     match record.connection.state {
         ConnectionState::Active => {
-            let keep_alive = record.issued_at + app.keep_alive();
+            let keep_alive = record.issued_at.later_by(app.keep_alive());
             if record.unasked { keep_alive } else { keep_alive.min(life::ahead_of(record)) }
         }
         _ => Timestamp::MIN,

@@ -4,7 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::{
-    App, Connection, ConnectionId, ConnectionState, Evidence, FailureId, Identity, Product, Stage, Surface,
+    App, Connection, ConnectionId, ConnectionState, Evidence, FailureId, Identity, Product,
+    SaturatingTime as _, Stage, Surface,
     diagnosis::{self, Actor, Cause, Confidence},
     guide::Audience,
     secret::AccessToken,
@@ -349,7 +350,7 @@ impl Token {
     /// What does not hurt yet, and will.
     fn foresee(&self, check: &mut Check<'_>, record: &ConnectionRecord, seen: &Seen) {
         let wants_refresh = check.app.scopes.iter().any(|scope| OFFLINE.contains(&scope.as_str()));
-        let idle_ends_at = record.issued_at + check.app.idle_life();
+        let idle_ends_at = record.issued_at.later_by(check.app.idle_life());
         let soon = IDLE_SOON.min(check.app.idle_life() / 4);
         let ended = matches!(record.connection.state, ConnectionState::NeedsReauth { .. });
         let idles_out = record.refresh_token.is_some() && !ended && check.now + soon >= idle_ends_at;
@@ -449,7 +450,7 @@ impl Check<'_> {
             },
             refresh: record.refresh_token.is_some().then(|| RefreshView {
                 last_at: record.issued_at.to_string(),
-                idle_ends_at: (record.issued_at + self.app.idle_life()).to_string(),
+                idle_ends_at: record.issued_at.later_by(self.app.idle_life()).to_string(),
             }),
             findings: self.findings,
         };

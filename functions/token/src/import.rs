@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use domain::{
     App, AppId, Connection, ConnectionState, Customer, Environment, Evidence, Failure, FailureId, Product,
-    Stage, Surface,
+    SaturatingTime as _, Stage, Surface,
     diagnosis::{self, Actor, Candidate},
     secret::{Hash, RefreshToken},
 };
@@ -335,7 +335,7 @@ impl Token {
     ) -> Result<bool, Failed> {
         let mut wait = Duration::from_millis(100);
         loop {
-            let due = time.now() + app.keep_alive();
+            let due = time.now().later_by(app.keep_alive());
             let write = self.platform.store.finish_import(sender, record, due);
             // A write that is given up may still be carried out; the journal then says so to the next call.
             let error = match timeout(time.left().saturating_sub(ANSWER), write).await {

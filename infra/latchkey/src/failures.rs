@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::SaturatingTime as _;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::{
@@ -29,7 +30,7 @@ const PAGE: u8 = 100;
 
 /// The causes of the last `hours`, most frequent first: by the index, so that what is read is what failed.
 pub async fn top(store: &Store, now: Timestamp, hours: u32, most: usize) -> Result<Report, CommandError> {
-    let since = now - SignedDuration::from_hours(i64::from(hours));
+    let since = now.earlier_by(SignedDuration::from_hours(i64::from(hours)));
     let mut counts: BTreeMap<[String; 4], Count> = BTreeMap::new();
     let mut seen: u64 = 0;
     for product in store.products().await? {

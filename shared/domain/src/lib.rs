@@ -11,6 +11,7 @@
 //! | [`incident`] | many stops that are one event |
 //! | [`diagnosis`] | evidence → ranked causes, each with its playbooks |
 //! | [`tally`] | what is counted, and how long fixes take |
+//! | [`time`] | sums of times that do not panic |
 //! | [`guide`] | the same playbooks as standing documentation |
 //!
 //! Nothing here is async and nothing knows an SDK: every other crate may depend on this one, and it on none.
@@ -28,6 +29,7 @@ pub mod secret;
 pub mod session;
 pub mod tally;
 pub mod text;
+pub mod time;
 
 pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
 pub use failure::{Evidence, Failure, Provenance, Stage, Surface};
@@ -37,3 +39,4 @@ pub use id::{
 pub use incident::Incident;
 pub use product::{App, AppKind, Brand, HostChoice, Product};
 pub use session::{Attempt, ConnectSession, Customer, Environment, SessionState};
+pub use time::SaturatingTime;

@@ -78,6 +78,12 @@ pub enum HostRefusal {
     MyDomainMissing,
     /// What was typed is not a My Domain of Salesforce's.
     NotMyDomain,
+    /// An org ID was typed.
+    OrgId,
+    /// A username or an e-mail address was typed.
+    Username,
+    /// More than one address was typed.
+    Several,
 }
 
 /// A failure that the user may still want to read about.
@@ -150,6 +156,9 @@ impl HostForm<'_> {
             HostRefusal::NoChoice => WORDS.no_choice,
             HostRefusal::MyDomainMissing => WORDS.my_domain_missing,
             HostRefusal::NotMyDomain => WORDS.not_my_domain,
+            HostRefusal::OrgId => WORDS.org_id_not_my_domain,
+            HostRefusal::Username => WORDS.username_not_my_domain,
+            HostRefusal::Several => WORDS.several_my_domains,
         })
     }
 

@@ -28,7 +28,8 @@ mod recovery;
 use std::time::Duration;
 
 use domain::{
-    App, AppKind, ConnectionId, ConnectionState, Evidence, Failure, FailureId, Incident, Stage, Surface,
+    App, AppKind, ConnectionId, ConnectionState, Evidence, Failure, FailureId, Incident, SaturatingTime as _,
+    Stage, Surface,
     diagnosis::{Cause, Context},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -171,7 +172,7 @@ impl Ask<'_> {
     /// grant alive.
     fn due(&self, issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
         if self.need.is_by_sweep() {
-            self.time.now() + self.app.keep_alive()
+            self.time.now().later_by(self.app.keep_alive())
         } else {
             life::ahead(issued_at, expires_at)
         }

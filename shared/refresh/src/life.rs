@@ -2,7 +2,7 @@
 //! the best that is known: the token itself, Salesforce when asked, what the product reported, the app's policy.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use domain::{App, ExpiryBasis, LearntLife, secret::AccessToken};
+use domain::{App, ExpiryBasis, LearntLife, SaturatingTime as _, secret::AccessToken};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use store::ConnectionRecord;
@@ -22,7 +22,7 @@ const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
 /// Whether a token that was issued then is too young to have ended by itself.
 pub(crate) fn is_fresh(issued_at: Timestamp, now: Timestamp) -> bool {
-    now < issued_at + FRESH
+    now < issued_at.later_by(FRESH)
 }
 
 /// What a rejection teaches about the org's time-out: the longest that fits.
@@ -81,7 +81,7 @@ pub fn ahead_of(record: &ConnectionRecord) -> Timestamp {
 
 pub(crate) fn ahead(issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
     let life = expires_at.duration_since(issued_at);
-    expires_at - AHEAD.min(life / 2)
+    expires_at.earlier_by(AHEAD.min(life / 2))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! After an answer was lost: the fallback is looked into, then, once, the refresh token is sent again.
 
-use domain::{Evidence, Surface, diagnosis::Actor};
+use domain::{Evidence, SaturatingTime as _, Surface, diagnosis::Actor};
 use jiff::{SignedDuration, Timestamp};
 use salesforce::{Rotation, SalesforceError};
 use secrecy::ExposeSecret;
@@ -114,7 +114,7 @@ impl Refresher {
             if waiting.superseded { Saved::Superseded } else { self.platform.store.restore(waiting).await? };
         let stored = match saved {
             Saved::Yes(record) => Some(record),
-            Saved::Gone if now < waiting.renewed.issued_at + RESTORABLE => {
+            Saved::Gone if now < waiting.renewed.issued_at.later_by(RESTORABLE) => {
                 return Err(RefreshError::Gone(waiting.connection.clone()));
             }
             Saved::Superseded | Saved::Gone => {

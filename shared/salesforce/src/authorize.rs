@@ -22,11 +22,8 @@ pub struct AuthorizeRequest<'a> {
 }
 
 /// Salesforce's authorize address for an app and an attempt (RFC 6749 §4.1.1, RFC 7636 §4.3).
-///
-/// # Panics
-/// Never: a [`LoginHost`] is an origin.
 pub fn authorize_url(host: &LoginHost, app: &App, request: &AuthorizeRequest<'_>) -> Url {
-    let mut url = Url::parse(&host.at("/services/oauth2/authorize")).expect("a login host is an origin");
+    let mut url = host.url_at("/services/oauth2/authorize");
     url.query_pairs_mut()
         .append_pair("response_type", "code")
         .append_pair("client_id", &app.consumer_key)

@@ -1,8 +1,12 @@
 //! Which hosts are Salesforce's. Nothing secret is sent anywhere else, whoever names the host: a product
 //! file, a user, the table, or Salesforce's own `instance_url`.
 
+use std::sync::LazyLock;
+
 use domain::{Environment, HostChoice};
 use url::Url;
+
+mod typed;
 
 /// The policy: Salesforce's own hosts or, in the local stack alone, a stand-in on this machine.
 #[derive(Debug, Clone, Default)]
@@ -19,9 +23,12 @@ struct StandIn {
     my_domain: String,
 }
 
-/// The origin of a login host that has passed the policy. There is no other way to make one.
+/// A login host that has passed the policy. It holds the parsed address, so whoever has one can build a request
+/// without a further check. There is no other way to make one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoginHost {
+    url: Url,
+    /// The same as text: `https://acme.my.salesforce.com`.
     origin: String,
     environment: Environment,
 }
@@ -38,6 +45,17 @@ pub enum HostRefused {
     /// It is a host, but not one where people sign in to Salesforce.
     #[error("That is not a Salesforce sign-in address. A My Domain looks like acme.my.salesforce.com.")]
     NotSalesforce,
+    /// It is the id of an org.
+    #[error("That is an org ID. Enter the org's My Domain, which looks like acme.my.salesforce.com.")]
+    OrgId,
+    /// It has a user name in it, or is an e-mail address.
+    #[error(
+        "That is a username or an email address. Enter your My Domain, for example acme.my.salesforce.com."
+    )]
+    Username,
+    /// It names several orgs.
+    #[error("Enter one My Domain only, for example acme.my.salesforce.com.")]
+    Several,
 }
 
 /// A host that the local stack named is not on this machine.
@@ -58,12 +76,26 @@ const MY_DOMAINS: [&str; 3] = [".my.salesforce.com", ".my.salesforce.mil", ".my.
 const INSTANCES: [&str; 5] =
     [".salesforce.com", ".salesforce.mil", ".crmforce.mil", ".sfcrmproducts.cn", ".sfcrmapps.cn"];
 
-/// What people copy from the address bar of an org, and the ending that signs in instead.
-const REPAIRS: [(&str, &str); 3] = [
+/// What people copy from the address bar of an org, and the ending that signs in instead (Salesforce Help,
+/// "My Domain URL Formats").
+const REPAIRS: [(&str, &str); 8] = [
     (".lightning.force.com", ".my.salesforce.com"),
     (".my.salesforce-setup.com", ".my.salesforce.com"),
+    (".file.force.com", ".my.salesforce.com"),
+    (".vf.force.com", ".my.salesforce.com"),
     (".lightning.crmforce.mil", ".my.salesforce.mil"),
+    (".my.salesforce-setup.mil", ".my.salesforce.mil"),
+    (".lightning.sfcrmapps.cn", ".my.sfcrmproducts.cn"),
+    (".my.sfcrmproducts-setup.cn", ".my.sfcrmproducts.cn"),
 ];
+
+/// Visualforce pages have their package's name in the host: `acme--c.vf.force.com`.
+const VISUALFORCE: &str = ".vf.force.com";
+
+/// Labels between an org's name and the ending, for orgs that are not production (Salesforce Help, "Partitioned
+/// Domains").
+const PARTITIONS: [&str; 10] =
+    ["sandbox", "develop", "scratch", "trailblaze", "demo", "free", "patch", "malware", "stm", "wsm"];
 
 impl Hosts {
     /// Salesforce's own hosts: what every deployed function uses.
@@ -96,24 +128,14 @@ impl Hosts {
 
     /// Production's login host.
     pub fn production(&self) -> LoginHost {
-        LoginHost {
-            origin: self
-                .stand_in
-                .as_ref()
-                .map_or_else(|| "https://login.salesforce.com".into(), |local| origin(&local.production)),
-            environment: Environment::Production,
-        }
+        let url = self.stand_in.as_ref().map_or(&*PRODUCTION, |local| &local.production);
+        LoginHost::new(url, Environment::Production)
     }
 
     /// The sandboxes' login host.
     pub fn sandbox(&self) -> LoginHost {
-        LoginHost {
-            origin: self
-                .stand_in
-                .as_ref()
-                .map_or_else(|| "https://test.salesforce.com".into(), |local| origin(&local.sandbox)),
-            environment: Environment::Sandbox,
-        }
+        let url = self.stand_in.as_ref().map_or(&*SANDBOX, |local| &local.sandbox);
+        LoginHost::new(url, Environment::Sandbox)
     }
 
     /// The login host that a session fixes, if it fixes one.
@@ -127,28 +149,35 @@ impl Hosts {
     }
 
     /// Reads what a person typed or pasted: a My Domain with or without its ending, a whole address, a
-    /// Lightning or Setup address, a sandbox's name. The answer is always a host where orgs sign in.
+    /// Lightning or Setup address, a sandbox's name. Copy artifacts are repaired. The answer is always a host where
+    /// orgs sign in.
     pub fn my_domain(&self, typed: &str) -> Result<LoginHost, HostRefused> {
-        let host = host_of(typed)?;
+        typed::read(typed, |host| self.admit(&self.repaired(host)))
+    }
+
+    /// Admits a login origin that was stored: the table is not trusted to name a host. Nothing is repaired.
+    pub fn readmit(&self, stored: &str) -> Result<LoginHost, HostRefused> {
+        let url = Url::parse(stored).map_err(|_| HostRefused::NotAHost)?;
+        let host = self.admit(url.host_str().ok_or(HostRefused::NotAHost)?)?;
+        if host.origin == stored { Ok(host) } else { Err(HostRefused::NotSalesforce) }
+    }
+
+    /// The policy, and the only parse: a host that passes is a login host with its address.
+    fn admit(&self, host: &str) -> Result<LoginHost, HostRefused> {
         for login in [self.production(), self.sandbox()] {
             if login.host() == host {
                 return Ok(login);
             }
         }
-        let (ending, host) = self.with_ending(&host).ok_or(HostRefused::NotSalesforce)?;
-        let name =
-            host.strip_suffix(ending).filter(|name| is_org_name(name)).ok_or(HostRefused::NotSalesforce)?;
-        debug_assert!(!name.is_empty());
-        Ok(LoginHost { origin: self.origin_of(&host), environment: Environment::MyDomain })
-    }
-
-    /// Admits a login origin that was stored: the table is not trusted to name a host.
-    pub fn readmit(&self, stored: &str) -> Result<LoginHost, HostRefused> {
-        [self.production(), self.sandbox()]
-            .into_iter()
-            .find(|login| login.origin == stored)
-            .map_or_else(|| self.my_domain(stored), Ok)
-            .and_then(|host| if host.origin == stored { Ok(host) } else { Err(HostRefused::NotSalesforce) })
+        let name = self.endings().find_map(|ending| host.strip_suffix(ending));
+        if !name.is_some_and(is_org_name) {
+            return Err(HostRefused::NotSalesforce);
+        }
+        let url = Url::parse(&self.origin_of(host)).map_err(|_| HostRefused::NotAHost)?;
+        if url.host_str() != Some(host) {
+            return Err(HostRefused::NotAHost);
+        }
+        Ok(LoginHost::new(&url, Environment::MyDomain))
     }
 
     /// The origin of an address that Salesforce gave (`instance_url`, `id`, an issuer), if it is its own.
@@ -167,20 +196,32 @@ impl Hosts {
         (plain && own).then_some(url)
     }
 
-    fn with_ending(&self, host: &str) -> Option<(&str, String)> {
-        if let Some(local) = &self.stand_in {
-            let bare = !host.contains('.');
-            let whole =
-                if bare { format!("{host}{}", sandboxed(host, &local.my_domain)) } else { host.to_owned() };
-            return whole.ends_with(&local.my_domain).then_some((local.my_domain.as_str(), whole));
+    /// The endings of My Domains, the usual one first.
+    fn endings(&self) -> impl Iterator<Item = &str> {
+        let local = self.stand_in.as_ref().map(|local| local.my_domain.as_str());
+        local.into_iter().chain(MY_DOMAINS.into_iter().filter(move |_| local.is_none()))
+    }
+
+    /// The host that was meant: an ending that is cut short or of another service is replaced, and a sandbox gets its
+    /// `.sandbox`. What cannot be repaired comes back as it is.
+    fn repaired(&self, host: &str) -> String {
+        if [self.production(), self.sandbox()].iter().any(|login| login.host() == host) {
+            return host.to_owned();
         }
-        if !host.contains('.') {
-            return Some((MY_DOMAINS[0], format!("{host}{}", sandboxed(host, MY_DOMAINS[0]))));
+        let usual = self.endings().next().unwrap_or(MY_DOMAINS[0]);
+        if let Some((name, ending)) = self.endings().find_map(|end| Some((host.strip_suffix(end)?, end))) {
+            return format!("{}{ending}", in_partition(name));
         }
-        if let Some((wrong, right)) = REPAIRS.iter().find(|(wrong, _)| host.ends_with(wrong)) {
-            return Some((right, format!("{}{right}", host.strip_suffix(wrong)?)));
+        let other =
+            REPAIRS.iter().find_map(|(wrong, right)| Some((host.strip_suffix(wrong)?, *wrong, *right)));
+        if let Some((name, wrong, right)) = other {
+            let right = if self.stand_in.is_some() { usual } else { right };
+            let name = if wrong == VISUALFORCE { without_package(name) } else { name.to_owned() };
+            return format!("{}{right}", in_partition(&name));
         }
-        MY_DOMAINS.iter().find(|ending| host.ends_with(*ending)).map(|ending| (*ending, host.to_owned()))
+        let cut_short = [".my.salesforce", ".my"].iter().find_map(|end| host.strip_suffix(end));
+        let name = cut_short.unwrap_or(host);
+        if is_bare(name) { format!("{}{usual}", in_partition(name)) } else { host.to_owned() }
     }
 
     fn origin_of(&self, host: &str) -> String {
@@ -194,7 +235,18 @@ impl Hosts {
     }
 }
 
+static PRODUCTION: LazyLock<Url> = LazyLock::new(|| constant("https://login.salesforce.com"));
+static SANDBOX: LazyLock<Url> = LazyLock::new(|| constant("https://test.salesforce.com"));
+
+fn constant(address: &'static str) -> Url {
+    Url::parse(address).expect("a constant, which the tests parse")
+}
+
 impl LoginHost {
+    fn new(url: &Url, environment: Environment) -> Self {
+        Self { url: url.clone(), origin: url.origin().ascii_serialization(), environment }
+    }
+
     /// `https://acme.my.salesforce.com`, without a slash at the end.
     pub fn origin(&self) -> &str {
         &self.origin
@@ -207,167 +259,50 @@ impl LoginHost {
 
     /// The host's name, without scheme and port.
     pub fn host(&self) -> &str {
-        let rest = self.origin.split_once("://").map_or(self.origin.as_str(), |(_, rest)| rest);
-        rest.split_once(':').map_or(rest, |(host, _)| host)
+        self.url.host_str().unwrap_or_default()
+    }
+
+    /// The address of a path at this host.
+    pub(crate) fn url_at(&self, path: &str) -> Url {
+        let mut url = self.url.clone();
+        url.set_path(path);
+        url.set_query(None);
+        url.set_fragment(None);
+        url
     }
 
     pub(crate) fn at(&self, path: &str) -> String {
-        format!("{}{path}", self.origin)
+        self.url_at(path).into()
     }
 }
 
-/// The name of a bare sandbox (`acme--uat`) goes before `.sandbox`.
-fn sandboxed(name: &str, ending: &str) -> String {
-    if name.contains("--") { format!(".sandbox{ending}") } else { ending.to_owned() }
+/// `acme--uat--c` → `acme--uat`; `acme--uat--c.sandbox` → `acme--uat.sandbox`.
+fn without_package(name: &str) -> String {
+    let (first, partition) = name.find('.').map_or((name, ""), |dot| name.split_at(dot));
+    let org = first.rsplit_once("--").map_or(first, |(org, _package)| org);
+    format!("{org}{partition}")
 }
 
-fn origin(url: &Url) -> String {
-    url.origin().ascii_serialization()
+/// A name without an ending: `acme`, `acme--uat`, `acme--uat.sandbox`.
+fn is_bare(name: &str) -> bool {
+    name.split_once('.').is_none_or(|(_, partition)| PARTITIONS.contains(&partition))
+}
+
+/// The name of a sandbox (`acme--uat`) goes before `.sandbox`.
+fn in_partition(name: &str) -> String {
+    if name.contains("--") && !name.contains('.') { format!("{name}.sandbox") } else { name.to_owned() }
 }
 
 fn is_loopback(host: &str) -> bool {
     matches!(host, "localhost" | "127.0.0.1" | "[::1]") || host.ends_with(".localhost")
 }
 
-/// The host in what was typed. Everything after the host is dropped; whatever could make two readers see
-/// two hosts (user names, backslashes, odd characters) is refused rather than interpreted.
-fn host_of(typed: &str) -> Result<String, HostRefused> {
-    let typed = typed.trim().trim_matches(['<', '>', '"', '\'']).trim();
-    if typed.is_empty() {
-        return Err(HostRefused::Empty);
-    }
-    let lower = typed.to_ascii_lowercase();
-    let rest = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")).unwrap_or(&lower);
-    let host = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = host.split_once(':').map_or(host, |(host, port)| {
-        if port.len() <= 5 && port.bytes().all(|b| b.is_ascii_digit()) { host } else { "" }
-    });
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let well_formed = host.len() <= 200
-        && host.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        });
-    if well_formed { Ok(host.to_owned()) } else { Err(HostRefused::NotAHost) }
-}
-
 /// What may stand before the ending: `acme`, `acme.develop`, `acme--uat.sandbox`.
 fn is_org_name(name: &str) -> bool {
-    matches!(name.split('.').count(), 1 | 2) && !matches!(name, "login" | "test" | "localhost")
+    matches!(name.split('.').count(), 1 | 2)
+        && name.split('.').all(typed::is_label)
+        && !matches!(name, "login" | "test" | "localhost")
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn local() -> Hosts {
-        Hosts::on_this_machine(
-            &"http://login.salesforce.localhost:7402".parse().unwrap(),
-            &"http://test.salesforce.localhost:7402".parse().unwrap(),
-            ".my.salesforce.localhost",
-        )
-        .unwrap()
-    }
-
-    #[test]
-    fn what_people_type_becomes_a_login_host() {
-        let hosts = Hosts::salesforce();
-        for (typed, origin) in [
-            ("acme", "https://acme.my.salesforce.com"),
-            (" ACME.my.salesforce.com ", "https://acme.my.salesforce.com"),
-            ("https://acme.my.salesforce.com/", "https://acme.my.salesforce.com"),
-            ("https://acme.lightning.force.com/lightning/page/home", "https://acme.my.salesforce.com"),
-            (
-                "acme.my.salesforce-setup.com/lightning/setup/SetupOneHome/home",
-                "https://acme.my.salesforce.com",
-            ),
-            ("acme--uat", "https://acme--uat.sandbox.my.salesforce.com"),
-            ("acme--uat.sandbox.lightning.force.com", "https://acme--uat.sandbox.my.salesforce.com"),
-            ("acme.develop.my.salesforce.com", "https://acme.develop.my.salesforce.com"),
-            ("login.salesforce.com", "https://login.salesforce.com"),
-            ("https://test.salesforce.com/?un=x", "https://test.salesforce.com"),
-        ] {
-            assert_eq!(hosts.my_domain(typed).unwrap().origin(), origin, "{typed}");
-        }
-        assert_eq!(hosts.my_domain("test.salesforce.com").unwrap().environment(), Environment::Sandbox);
-    }
-
-    #[test]
-    fn what_is_not_salesforces_is_refused() {
-        let hosts = Hosts::salesforce();
-        for typed in [
-            "evil.com#.my.salesforce.com",
-            "evil.com/.my.salesforce.com",
-            "evil.com?.my.salesforce.com",
-            "evil.com\\.my.salesforce.com",
-            "acme.my.salesforce.com@evil.com",
-            "evil.com:80@acme.my.salesforce.com",
-            "acme.my.salesforce.com.evil.com",
-            "acmemy.salesforce.com",
-            "my.salesforce.com",
-            ".my.salesforce.com",
-            "a.b.c.my.salesforce.com",
-            "acme.my.salesforce.com:evil",
-            "javascript:alert(1)",
-            "аcme.my.salesforce.com", // a Cyrillic а
-            "127.0.0.1",
-            "localhost",
-            "acme.my.salesforce.localhost",
-            "",
-            "   ",
-        ] {
-            assert!(hosts.my_domain(typed).is_err(), "{typed}");
-        }
-    }
-
-    #[test]
-    fn a_stored_origin_is_checked_again() {
-        let hosts = Hosts::salesforce();
-        assert!(hosts.readmit("https://login.salesforce.com").is_ok());
-        assert!(hosts.readmit("https://acme.my.salesforce.com").is_ok());
-        assert!(hosts.readmit("http://acme.my.salesforce.com").is_err());
-        assert!(hosts.readmit("https://evil.example").is_err());
-        assert!(hosts.readmit("http://login.salesforce.localhost:7402").is_err());
-        assert!(local().readmit("http://acme.my.salesforce.localhost:7402").is_ok());
-        assert!(local().readmit("https://acme.my.salesforce.com").is_err());
-    }
-
-    #[test]
-    fn an_instance_url_must_be_salesforces_own() {
-        let hosts = Hosts::salesforce();
-        assert!(hosts.own("https://acme.my.salesforce.com").is_some());
-        assert!(hosts.own("https://na139.salesforce.com").is_some());
-        for bad in [
-            "http://acme.my.salesforce.com",
-            "https://u@acme.my.salesforce.com",
-            "https://salesforce.com.evil.com",
-        ] {
-            assert!(hosts.own(bad).is_none(), "{bad}");
-        }
-        assert!(local().own("http://acme.my.salesforce.localhost:7402").is_some());
-        assert!(local().own("http://acme.my.salesforce.localhost:80").is_none());
-    }
-
-    #[test]
-    fn a_stand_in_is_on_this_machine_or_nowhere() {
-        let (ok, bad): (Url, Url) =
-            ("http://127.0.0.1:9".parse().unwrap(), "https://evil.com".parse().unwrap());
-        assert!(Hosts::on_this_machine(&ok, &ok, ".localhost").is_ok());
-        assert!(Hosts::on_this_machine(&bad, &ok, ".localhost").is_err());
-        assert!(Hosts::on_this_machine(&ok, &ok, ".evil.com").is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn whatever_is_typed_only_salesforces_hosts_come_out(typed in "\\PC{0,80}") {
-            if let Ok(host) = Hosts::salesforce().my_domain(&typed) {
-                let url = Url::parse(host.origin()).unwrap();
-                prop_assert!(url.host_str().unwrap().ends_with(".salesforce.com") || url.host_str().unwrap().ends_with(".salesforce.mil") || url.host_str().unwrap().ends_with(".sfcrmproducts.cn"));
-                prop_assert_eq!(url.path(), "/");
-            }
-        }
-    }
-}
+mod tests;

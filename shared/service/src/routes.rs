@@ -133,7 +133,7 @@ pub const ROUTES: &[RouteSpec] = &[
 
 /// The route that a request matches.
 pub fn find(method: &str, path: &str) -> Option<&'static RouteSpec> {
-    let path: Vec<&str> = segments(path).collect();
+    let path: Vec<&str> = segments(copied(path)).collect();
     ROUTES.iter().find(|route| route.method == method && route.matches_path(&path))
 }
 
@@ -152,6 +152,35 @@ pub(crate) fn section(path: &str) -> &'static str {
         }
     };
     ROUTES.iter().find_map(section).unwrap_or("other")
+}
+
+/// The path without what copying a link leaves at its end: a sentence's period, a closing bracket or quote, a character
+/// that nobody sees. No path of a page ends so. Calls of the API are taken as they are.
+fn copied(path: &str) -> &str {
+    if segments(path).next() == Some("v1") {
+        return path;
+    }
+    let mut rest = path;
+    loop {
+        let shorter = match rest.as_bytes() {
+            [.., b'%', high, low] => {
+                let digit = |digit: &u8| char::from(*digit).to_digit(16);
+                let byte =
+                    digit(high).zip(digit(low)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+                byte.is_none_or(|byte| !is_of_path(byte)).then_some(3)
+            }
+            [.., last] => (!is_of_path(*last)).then_some(1),
+            [] => None,
+        };
+        match shorter.and_then(|length| rest.get(..rest.len() - length)) {
+            Some(shorter) => rest = shorter,
+            None => return rest,
+        }
+    }
+}
+
+fn is_of_path(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {
@@ -176,7 +205,7 @@ impl<'a> Route<'a> {
         match find(method.as_str(), path).filter(|route| route.function == function) {
             Some(route) => {
                 let query = check(request, route)?;
-                Ok(Self { method, path: segments(path).collect(), query })
+                Ok(Self { method, path: segments(copied(path)).collect(), query })
             }
             None => Err(unknown(path).into()),
         }
@@ -371,6 +400,34 @@ mod tests {
     fn links_may_carry_parameters_of_mail_clients() {
         assert_eq!(answer("GET", "/connect/ck_x?utm_source=mail&utm_source=x", ""), None);
         assert_eq!(answer("GET", "/ops?ref=&days=7", ""), None);
+    }
+
+    #[test]
+    fn links_work_with_a_sentences_end() {
+        for end in [
+            "",
+            ".",
+            ").",
+            "]",
+            "%5D",
+            "%22%3E",
+            "%E2%80%9D",
+            "%E3%80%82",
+            "%e2%80%8b",
+            "/",
+            "/.",
+            "%20",
+            "%",
+            "%zz",
+        ] {
+            let request =
+                http::Request::get(format!("/help/fal_0z{end}?utm=1")).body(Body::Empty).expect("a request");
+            let route = Route::of(&request, Errors).expect(end);
+            assert_eq!(route.parts(), ("GET", &["help", "fal_0z"][..]), "{end}");
+        }
+        assert_eq!(copied("/v1/connections/x."), "/v1/connections/x.");
+        assert_eq!(copied("/..."), "");
+        assert_eq!(copied("/connect/ck_a-_"), "/connect/ck_a-_");
     }
 
     #[test]

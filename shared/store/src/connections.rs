@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
     App, AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
-    LearntLife, ProductId, SessionId,
+    LearntLife, ProductId, SaturatingTime as _, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
     session::BoundBrowser,
 };
@@ -210,7 +210,7 @@ impl ConnectionRecord {
             refresh_token,
             refresh_fingerprint: tokens.refresh.map(RefreshToken::fingerprint),
             issued_at: tokens.issued_at,
-            expires_at: tokens.issued_at + app.access_token_life(),
+            expires_at: tokens.issued_at.later_by(app.access_token_life()),
             epoch: 0,
             lease_until: None,
             began_at: None,

@@ -219,6 +219,12 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         "connect-not-a-my-domain",
         &refused(my_domain, "evil.com#.my.salesforce.com", HostRefusal::NotMyDomain),
     );
+    add("connect-org-id", &refused(my_domain, "00D50000000IZ3Z", HostRefusal::OrgId));
+    add("connect-username", &refused(my_domain, "uma@acme.example", HostRefusal::Username));
+    add(
+        "connect-several-my-domains",
+        &refused(my_domain, "acme or beta.my.salesforce.com", HostRefusal::Several),
+    );
     add("connect-my-domain-missing", &refused(my_domain, "", HostRefusal::MyDomainMissing));
     add("connect-no-choice", &refused(None, "", HostRefusal::NoChoice));
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use world::browser::RawRequest;
 
 /// None of these is a host where people sign in to Salesforce, whatever it looks like.
-const NOT_SALESFORCE: [&str; 14] = [
+const NOT_SALESFORCE: [&str; 19] = [
     "evil.com#.my.salesforce.com",
     "evil.com/.my.salesforce.localhost",
     "evil.com?.my.salesforce.localhost",
@@ -20,6 +20,12 @@ const NOT_SALESFORCE: [&str; 14] = [
     "127.0.0.1:80",
     "\u{430}cme.my.salesforce.localhost",
     "acme.my.salesforce.com",
+    // A parser of addresses refuses these, whatever a check of their letters says.
+    "xn--acme",
+    "xn--acme.my.salesforce.localhost",
+    "https://xn--0.sandbox.my.salesforce.localhost",
+    "xn--mnchen-3ya",
+    "xn--a--b",
 ];
 
 #[tokio::test]
@@ -30,7 +36,12 @@ async fn a_my_domain_that_is_not_salesforces_is_refused_on_the_page() {
     for typed in NOT_SALESFORCE {
         let page = connect.fill("my_domain", typed).click("Continue to Salesforce").await;
         says(&page, 422, "Connect Salesforce to Fernway");
-        assert!(page.has("That is not a Salesforce My Domain."), "{typed}: {page:?}");
+        let says = if typed.contains('@') {
+            "That is a username or an email address."
+        } else {
+            "That is not a Salesforce My Domain."
+        };
+        assert!(page.has(says), "{typed}: {page:?}");
         assert_eq!(page.value("my_domain"), typed, "what was typed stays, to be corrected");
     }
     let page = connect.click("Continue to Salesforce").await;
@@ -55,6 +66,57 @@ async fn a_my_domain_that_is_not_salesforces_is_refused_by_the_api() {
     }
 
     assert!(again.story.logs.text().contains("not-a-salesforce-host"));
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_my_domain_that_is_no_address_is_refused_by_import() {
+    let again = Returning::begin().await;
+    for typed in NOT_SALESFORCE {
+        let row = json!({
+            "app": "sync", "customer": { "id": "c-new" }, "user": "u-new", "my_domain": typed,
+            "refresh_token": "5Aep861notATokenOfAnybodys0000",
+        });
+        let refused = again.story.call("POST", "/v1/connections", Some(row)).await;
+        assert_eq!((refused.status, refused.problem()), (400, "not-a-salesforce-host"), "{typed}");
+    }
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn copied_my_domains_are_repaired_or_explained() {
+    let again = Returning::begin().await;
+    for typed in [
+        "https://acme.my.salesforce.localhost/home#x",
+        "(acme.my.salesforce.localhost).",
+        "\u{200b}ACME.my.salesforce.localhost\u{2069}",
+        "acme.lightning.force.com",
+        "My Domain: acme.my.salesforce.localhost",
+    ] {
+        let wish = again.story.wish(json!({ "my_domain": typed })).await;
+        assert_eq!(wish.status, 201, "{typed}: {}", wish.body);
+        let page = again.alice.get(wish.text("connect_url")).await;
+        assert!(page.has("acme.my.salesforce.localhost"), "{typed}: {}", page.text());
+    }
+    let connect = again.alice.get(&again.story.invite().await).await.choose("My Domain");
+    for (typed, says) in [
+        ("00D50000000IZ3ZEAW", "That is an org ID."),
+        ("uma@acme.example", "That is a username or an email address."),
+        ("acme.my.salesforce.localhost, beta.my.salesforce.localhost", "Enter one My Domain only"),
+    ] {
+        let page = connect.fill("my_domain", typed).click("Continue to Salesforce").await;
+        assert!(page.status == 422 && page.has(says), "{typed}: {page:?}");
+    }
+    again.ends_well().await;
+}
+
+#[tokio::test]
+async fn a_link_works_with_a_sentences_end() {
+    let again = Returning::begin().await;
+    for end in [".", ")", "].", "%E2%80%9D", ",", "%3E"] {
+        let page = again.alice.get(&format!("{}{end}", again.story.invite().await)).await;
+        says(&page, 200, "Connect Salesforce to Fernway");
+    }
     again.ends_well().await;
 }
 
