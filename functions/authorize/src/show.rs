@@ -3,7 +3,11 @@
 use domain::{ConnectSession, ConnectionId, Customer, SessionState};
 use jiff::Timestamp;
 use serde::Serialize;
-use service::{Problem, Request, Response, respond, settings::PublicUrl, views::ChangeView};
+use service::{
+    Problem, Request, Response, respond,
+    settings::PublicUrl,
+    views::{self, ChangeView},
+};
 use store::Sought;
 
 use crate::{Authorize, error::Failed};
@@ -64,12 +68,12 @@ impl<'a> SessionView<'a> {
             customer: &session.customer,
             user: &session.user,
             return_to: session.return_to.as_str(),
-            created_at: session.created_at.to_string(),
-            expires_at: session.expires_at.to_string(),
+            created_at: views::time(session.created_at),
+            expires_at: views::time(session.expires_at),
             attempts: session.attempts,
             connection_id: connection,
             reconnects: session.reconnects.as_ref().map(ConnectionId::as_str),
-            parked_until: parked_until.map(|until| until.to_string()),
+            parked_until: parked_until.map(views::time),
             identity_change: session.change.as_ref().map(ChangeView::from),
             failure: session.last_failure.as_ref().map(|failure| FailureView {
                 id: failure.id.as_str(),

@@ -23,6 +23,7 @@ use service::{
     failures::refused,
     request::{cookie, is_same_origin},
     respond::{self, Forms, page, redirect, set_cookie},
+    views,
 };
 use store::{StoreError, ops::OpsScope};
 
@@ -62,7 +63,7 @@ impl Ops {
         let (link, until) = (OpsKey::mint(), now + LINK_LIVES);
         self.platform.store.create_ops_link(&link.hash(), &scope, until).await?;
         let url = self.platform.settings.public_url.at(&format!("/ops/sign-in/{}", link.expose()));
-        Ok(respond::json(StatusCode::CREATED, &LinkView { url, expires_at: until.to_string() }))
+        Ok(respond::json(StatusCode::CREATED, &LinkView { url, expires_at: views::time(until) }))
     }
 
     /// `GET /ops/sign-in/{key}`: whether the link opens, and a button.

@@ -10,7 +10,7 @@ use domain::{
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
 use serde::Serialize;
-use service::{Problem, Query, Request, Response, respond};
+use service::{Problem, Query, Request, Response, respond, views};
 use store::tallies::Tally;
 
 use crate::{
@@ -92,11 +92,11 @@ impl Ops {
             .collect();
         let view = Summary {
             product: caller.product.id.as_str(),
-            from: asked.from.to_string(),
-            to: asked.to.to_string(),
+            from: views::time(asked.from),
+            to: views::time(asked.to),
             bucket: if asked.hours { "hour" } else { "day" },
-            counted_until: tallies.iter().map(|tally| tally.changed_at).max().map(|at| at.to_string()),
-            counted_at: tallies.iter().map(|tally| tally.tallied_at).max().map(|at| at.to_string()),
+            counted_until: tallies.iter().map(|tally| tally.changed_at).max().map(views::time),
+            counted_at: tallies.iter().map(|tally| tally.tallied_at).max().map(views::time),
             failures: failures(&tallies, &asked),
             sessions: sums(&tallies, &asked, step_of),
             sessions_over_time: asked.by.contains(&"time").then(|| over_time(&tallies, &asked)),
@@ -186,7 +186,7 @@ fn failures(tallies: &[Tally], asked: &Asked) -> Vec<BTreeMap<&'static str, serd
         for (counter, count) in asked.counts(tally) {
             let Measure::Failures { stage, provenance, cause } = &counter.measure else { continue };
             let of = |dimension: &&str| match *dimension {
-                "time" => tally.at.to_string(),
+                "time" => views::time(tally.at),
                 "cause" => cause.clone(),
                 "app" => tally.app.to_string(),
                 "environment" => counter.environment.map_or("unknown", Environment::word).to_owned(),
@@ -226,7 +226,7 @@ fn over_time(tallies: &[Tally], asked: &Asked) -> Vec<SessionsView> {
     }
     buckets
         .into_iter()
-        .map(|(at, tallies)| SessionsView { time: at.to_string(), steps: sums(tallies, asked, step_of) })
+        .map(|(at, tallies)| SessionsView { time: views::time(at), steps: sums(tallies, asked, step_of) })
         .filter(|view| !view.steps.is_empty())
         .collect()
 }

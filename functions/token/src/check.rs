@@ -22,7 +22,7 @@ use service::{
     Invocation, Problem, Request, Response,
     failures::{Met, Of, Recorded},
     respond,
-    views::{CauseView, title},
+    views::{self, CauseView, title},
 };
 use store::ConnectionRecord;
 use tokio::time::{Instant, timeout_at};
@@ -428,7 +428,7 @@ impl Check<'_> {
         let (admin_approved_only, admin_approved_only_why) = told(seen.admin_approved_only);
         let view = CheckView {
             connection_id: connection.id.as_str(),
-            checked_at: self.now.to_string(),
+            checked_at: views::time(self.now),
             ok,
             state: connection.state.word(),
             identity: seen.who.as_ref().map(|who| IdentityView {
@@ -444,13 +444,13 @@ impl Check<'_> {
             api: seen.api,
             app: AppView { installed, installed_why, admin_approved_only, admin_approved_only_why },
             token: TokenView {
-                issued_at: record.issued_at.to_string(),
-                expires_at: record.expires_at.to_string(),
+                issued_at: views::time(record.issued_at),
+                expires_at: views::time(record.expires_at),
                 expires_at_basis: record.expiry_basis.word(),
             },
             refresh: record.refresh_token.is_some().then(|| RefreshView {
-                last_at: record.issued_at.to_string(),
-                idle_ends_at: record.issued_at.later_by(self.app.idle_life()).to_string(),
+                last_at: views::time(record.issued_at),
+                idle_ends_at: views::time(record.issued_at.later_by(self.app.idle_life())),
             }),
             findings: self.findings,
         };

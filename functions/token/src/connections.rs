@@ -5,8 +5,12 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::{
-    Problem, Query, Request, Response, caller::Caller, failures::internal, observe::of_connection, respond,
-    views::ConnectionView,
+    Problem, Query, Request, Response,
+    caller::Caller,
+    failures::internal,
+    observe::of_connection,
+    respond,
+    views::{self, ConnectionView},
 };
 use store::{
     ConnectionRecord, Sought,
@@ -49,7 +53,7 @@ impl<'a> From<&'a Listed> for ListedView<'a> {
             salesforce_user_id: listed.identity.user.as_str(),
             username: listed.identity.username.as_deref(),
             environment: listed.environment,
-            created_at: listed.created_at.to_string(),
+            created_at: views::time(listed.created_at),
         }
     }
 }

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use refresh::{Need, Renewal};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use service::{Invocation, Problem, Request, Response, failures::internal, request, respond};
+use service::{Invocation, Problem, Request, Response, failures::internal, request, respond, views};
 use store::{ConnectionRecord, Field, Owner};
 use telemetry::{Fact, Outcome, about, ended};
 
@@ -171,8 +171,8 @@ impl Token {
             instance_url: &connection.instance_url,
             scopes: connection.scopes.iter().collect(),
             scopes_missing: connection.scopes.missing(&app.scopes),
-            issued_at: record.issued_at.to_string(),
-            expires_at: record.expires_at.to_string(),
+            issued_at: views::time(record.issued_at),
+            expires_at: views::time(record.expires_at),
             expires_at_basis: record.expiry_basis.word(),
             fingerprint: record.access_fingerprint.as_str(),
             state: connection.state.word(),

@@ -30,27 +30,60 @@ pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
     if body.len() > MAX_BODY {
         return Err(Refused::TooLarge);
     }
-    serde_json::from_slice(if body.is_empty() { b"{}" } else { body }).map_err(|error| {
-        Refused::Malformed(format!("the body is not as documented: {}", without_values(&error)))
-    })
+    let body = if body.is_empty() { b"{}" } else { body };
+    // serde reads a list into a struct too, member by member: no call is documented so.
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Refused::Malformed("the body is not as documented: expected an object".into()));
+    }
+    serde_json::from_slice(body).map_err(|error| Refused::Malformed(described(&error)))
 }
 
-/// serde_json's message without the value that it quotes: a misplaced secret is not repeated. A member or
-/// variant is named where the name could be one of ours: no secret is a short word in lower case.
-fn without_values(error: &serde_json::Error) -> String {
+/// What is wrong with a body, in words of JSON, without the value that serde_json quotes: a misplaced secret is not
+/// repeated. A member or variant is named where the name could be one of ours: no secret is a short word in lower case.
+fn described(error: &serde_json::Error) -> String {
+    if !error.is_data() {
+        return format!("the body is not valid JSON: line {}, column {}", error.line(), error.column());
+    }
     let text = error.to_string();
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    format!("the body is not as documented: {}", without_values(text))
+}
+
+fn without_values(text: &str) -> String {
     if let [before, name, ..] = text.split('`').collect::<Vec<_>>()[..]
         && before.starts_with("unknown ")
         && !(name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
     {
         return format!("{before}that is none of the call's");
     }
-    match text.split_once("invalid type: ").or_else(|| text.split_once("invalid value: ")) {
+    let wrong = ["invalid type: ", "invalid value: ", "invalid length "]
+        .iter()
+        .find_map(|kind| text.split_once(kind));
+    match wrong {
         Some((before, after)) => {
-            let expected = after.split_once("expected ").map_or("something else", |(_, expected)| expected);
-            format!("{before}expected {expected}")
+            let expected = after.rsplit_once("expected ").map_or("", |(_, expected)| expected);
+            format!("{before}expected {}", json_type(expected))
         }
-        None => text,
+        None => text.to_owned(),
+    }
+}
+
+/// What JSON calls a type that serde names as Rust does.
+fn json_type(expected: &str) -> &str {
+    match expected.split(' ').next().unwrap_or_default() {
+        "struct" | "map" => "an object",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "f32" | "f64" => "a number",
+        "enum" | "variant" | "string" | "str" => "a string",
+        "tuple" | "sequence" => "a list",
+        "a" | "an" => match expected {
+            "a map" => "an object",
+            "a sequence" => "a list",
+            "a boolean" => "true or false",
+            plain => plain,
+        },
+        _ => "another type",
     }
 }
 
@@ -169,7 +202,10 @@ mod tests {
         }
         let request = http::Request::new(Body::Text(r#"{"user":"lk_secret"}"#.into()));
         let message = json::<Call>(&request).unwrap_err().to_string();
-        assert!(message.contains("expected u32") && !message.contains("lk_secret"), "{message}");
+        assert!(
+            message.contains("expected a whole number, 0 or more") && !message.contains("lk_secret"),
+            "{message}"
+        );
     }
 
     #[test]

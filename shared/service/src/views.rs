@@ -5,8 +5,15 @@ use domain::{
     diagnosis::{self, Candidate, Cause},
     session::{Change, Whose},
 };
+use jiff::Timestamp;
 use pages::{Names, fill};
 use serde::Serialize;
+
+/// A time as every answer has it: RFC 3339 in UTC, cut to milliseconds as the table stores it. So each way of reading a
+/// resource says the same, and clients that take at most six digits of a second can parse it.
+pub fn time(at: Timestamp) -> String {
+    Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at).to_string()
+}
 
 /// A connection.
 #[derive(Debug, Serialize)]
@@ -45,7 +52,7 @@ impl<'a> From<&'a Connection> for ConnectionView<'a> {
             login_host: &connection.login_host,
             instance_url: &connection.instance_url,
             scopes: connection.scopes.iter().collect(),
-            created_at: connection.created_at.to_string(),
+            created_at: time(connection.created_at),
             failure: match &connection.state {
                 ConnectionState::NeedsReauth { failure, .. } | ConnectionState::Blocked { failure, .. } => {
                     Some(failure.as_str())
@@ -178,7 +185,7 @@ impl<'a> FailureView<'a> {
         Self {
             id: failure.id.as_str(),
             reference: failure.id.reference(),
-            at: failure.at.to_string(),
+            at: time(failure.at),
             product: failure.product.as_str(),
             app: failure.app.as_str(),
             customer: &failure.customer,
@@ -199,7 +206,7 @@ impl<'a> FailureView<'a> {
             connection_id: failure.connection.as_ref().map(domain::ConnectionId::as_str),
             help_url: format!("{origin}/help/{}", failure.id),
             resolved: failure.resolved.as_ref().map(|resolved| ResolvedView {
-                at: resolved.at.to_string(),
+                at: time(resolved.at),
                 session_id: resolved.session.as_ref().map(domain::SessionId::as_str),
                 connection_id: resolved.connection.as_ref().map(domain::ConnectionId::as_str),
             }),

@@ -36,16 +36,16 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
     for (body, says) in [
         (String::new(), "missing field `user`"),
         (with("customer", Value::Null), "customer is needed"),
-        ("{".into(), "EOF"),
-        ("[]".into(), "not as documented"),
-        ("null".into(), "not as documented"),
+        ("{".into(), "not valid JSON: line 1, column 1"),
+        ("[]".into(), "expected an object"),
+        ("null".into(), "expected an object"),
         (with("user", json!(7)), "expected a string"),
-        (with("customer", json!("c-acme")), "expected struct Customer"),
+        (with("customer", json!("c-acme")), "expected an object"),
         (with("customer", json!({ "name": "Acme" })), "missing field `id`"),
         (with("environment", json!("moon")), "unknown variant"),
         (with("app", json!("Not an app id")), "not an app id"),
         (with("app", json!("other")), "no app of that id"),
-        (with("expires_in", json!("soon")), "expected i64"),
+        (with("expires_in", json!("soon")), "expected a whole number"),
         (with("expires_in", json!(1)), "expires_in must be"),
         (with("expires_in", json!(i64::MAX)), "expires_in must be"),
         (with("expires_in", json!(i64::MIN)), "expires_in must be"),
@@ -61,7 +61,7 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
         (with("customer", json!({ "id": "c", "name": "Ac\u{200B}me" })), "customer.name has a control"),
         (with("enviroment", json!("sandbox")), "unknown field `enviroment`"),
         (with("user", json!("u".repeat(70_000))), "larger than 64 kB"),
-        (format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)), "not as documented"),
+        (format!("{}{}", "[".repeat(5_000), "]".repeat(5_000)), "expected an object"),
     ] {
         let refused = again.story.call_with(key, &[], "POST", SESSIONS, Some(body)).await;
         is_problem(&refused, 400, "bad-request");

@@ -144,6 +144,19 @@ async fn operators_page_rejects_filters_it_would_ignore() {
 }
 
 #[tokio::test]
+async fn times_are_cut_to_milliseconds_in_every_answer() {
+    let again = Returning::begin().await;
+    again.story.pass(jiff::SignedDuration::from_nanos(6_507_296_796));
+    let made = again.story.wish(json!({})).await;
+    let shown = again.story.call("GET", &format!("/v1/connect-sessions/{}", made.text("id")), None).await;
+    assert_eq!(made.text("created_at"), shown.text("created_at"), "making and reading say the same");
+    assert!(made.text("created_at").contains(".507Z"), "{}", made.body);
+    let link = again.story.call("POST", "/v1/ops-links", None).await;
+    assert!(link.text("expires_at").contains(".507Z"), "{}", link.body);
+    again.ends_well().await;
+}
+
+#[tokio::test]
 async fn operators_page_is_isolated_and_connect_pages_work_as_popups() {
     let again = Returning::begin().await;
     let link = again.story.call("POST", "/v1/ops-links", None).await;
