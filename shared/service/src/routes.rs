@@ -51,21 +51,27 @@ pub struct RouteSpec {
     pub query: Parameters,
     /// Whether a JSON body is read.
     pub takes_json: bool,
+    /// Whether a body that is not read is ignored. Only for a call that changes nothing that an option could mean.
+    pub ignores_body: bool,
 }
 
 /// A call of the API: no query parameters and no body until declared.
 const fn api(method: &'static str, path: &'static str, function: Function) -> RouteSpec {
-    RouteSpec { method, path, function, query: Parameters::Only(&[]), takes_json: false }
+    RouteSpec { method, path, function, query: Parameters::Only(&[]), takes_json: false, ignores_body: false }
 }
 
 /// A browser's visit: its query is ignored until declared.
 const fn page(method: &'static str, path: &'static str, function: Function) -> RouteSpec {
-    RouteSpec { method, path, function, query: Parameters::Any, takes_json: false }
+    RouteSpec { method, path, function, query: Parameters::Any, takes_json: false, ignores_body: true }
 }
 
 impl RouteSpec {
     const fn json(self) -> Self {
         Self { takes_json: true, ..self }
+    }
+
+    const fn ignoring_body(self) -> Self {
+        Self { ignores_body: true, ..self }
     }
 
     const fn query(self, names: &'static [&'static str]) -> Self {
@@ -101,7 +107,7 @@ pub const ROUTES: &[RouteSpec] = &[
     api("DELETE", "/v1/connections/{id}", Token),
     api("GET", "/v1/connections/{id}/token", Token),
     api("POST", "/v1/connections/{id}/token", Token).json(),
-    api("POST", "/v1/connections/{id}/check", Token),
+    api("POST", "/v1/connections/{id}/check", Token).ignoring_body(),
     page("GET", "/connect/{key}/trouble", Errors),
     page("POST", "/connect/{key}/trouble", Errors),
     page("GET", "/help/{id}", Errors),
@@ -259,7 +265,7 @@ fn check(request: &Request, route: &RouteSpec) -> Result<Query, Box<Response>> {
         Err(problem) if route.is_api() => Err(Box::new((*problem).into())),
         Err(problem) => Err(Box::new(notices::bad_query(problem.detail()))),
         // A body that nobody reads may hold an option that the caller relies on.
-        Ok(_) if route.is_api() && !route.takes_json && has_content(request) => {
+        Ok(_) if !route.takes_json && !route.ignores_body && has_content(request) => {
             Err(Box::new(Problem::bad_request("This call takes no body.").into()))
         }
         Ok(query) => Ok(query),
