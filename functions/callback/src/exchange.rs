@@ -86,7 +86,12 @@ impl Callback {
         let checked = match &grant.id_token {
             None => Err(ExchangeError::NoIdToken),
             Some(token) => {
+                let own = grant
+                    .instance_url(None)
+                    .and_then(|own| self.platform.salesforce.hosts().readmit(&own).ok());
                 let expected = Expected {
+                    my_domain: own.as_ref().map(LoginHost::origin),
+                    access: &grant.access,
                     audience: &app.consumer_key,
                     nonce: &browser.nonce(&attempt.id),
                     identity: &grant.identity,

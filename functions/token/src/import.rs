@@ -20,8 +20,8 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use refresh::{REFRESH, SEND};
-use salesforce::{Distrust, Grant, LoginHost, Rotation, SalesforceError};
+use refresh::{ImportAnswer, REFRESH, SEND};
+use salesforce::{Distrust, DoubtfulAnswer, Grant, LoginHost, Rotation, SalesforceError};
 use serde::{Deserialize, Serialize};
 use service::{
     Invocation, Problem, Request, Response, asked,
@@ -31,7 +31,7 @@ use service::{
     views::{CauseView, ConnectionView},
 };
 use store::{
-    ConnectionRecord, Tokens,
+    ConnectionRecord, ImportedAs, Tokens,
     connections::Listed,
     imports::{Import, ImportState, MaySend, Sender, Wanted},
 };
@@ -174,10 +174,13 @@ impl Token {
         }
         match self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await {
             Ok(grant) if grant.instance_url(None).is_none() => {
-                let error = grant.doubt(Distrust::InstanceUrl);
-                self.refused_import(&brought, sender.import(), &error, time.now()).await
+                let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
+                self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await
             }
             Ok(grant) => self.keep_import(&brought, &sender, &grant, &others, &time).await,
+            Err(SalesforceError::Doubtful(doubtful)) => {
+                self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await
+            }
             Err(error) => self.refused_import(&brought, sender.import(), &error, time.now()).await,
         }
     }
@@ -279,6 +282,7 @@ impl Token {
             }
             ImportState::Begun | ImportState::Unsent => Ok(true),
             ImportState::Lost(failure) => Err(self.told_before(brought, failure, now).await?.into()),
+            ImportState::Quarantined(failure) => Err(in_quarantine(failure).into()),
             ImportState::Refused(failure) => {
                 let same = import.app == brought.app.id && import.login_host == brought.host.origin();
                 let cause = self.platform.store.failure(failure, now).await?.map(|failure| failure.cause);
@@ -421,6 +425,31 @@ impl Token {
         Err(self.refusal(brought, &found.ranked[0], &failure.id).into())
     }
 
+    /// Keeps an answer that fails a check, then says so in the journal: the token is not sent again.
+    async fn quarantine_import(
+        &self,
+        brought: &Brought<'_>,
+        import: &Import,
+        doubtful: &DoubtfulAnswer,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
+        let imported = ImportedAs {
+            mark: brought.mark.clone(),
+            customer: brought.customer.clone(),
+            user: brought.user.clone(),
+            environment: brought.host.environment(),
+        };
+        let sent =
+            ImportAnswer { product: &brought.product.id, app: brought.app, import, token: &brought.token };
+        self.refresher.quarantine_import(sent, imported, doubtful, now).await?;
+        let error = SalesforceError::Doubtful(Box::new(doubtful.clone()));
+        let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(&error);
+        let (failure, _) = diagnose(met, now);
+        let to = ImportState::Quarantined(failure.id.clone());
+        self.platform.store.end_import(import, &to, &failure).await?;
+        Err(in_quarantine(&failure.id).into())
+    }
+
     /// Ends an import whose token may be spent on an answer that nobody has.
     async fn lose(
         &self,
@@ -497,6 +526,18 @@ fn under_way(import: &Import, now: Timestamp) -> Problem {
         "Do not use it elsewhere. Bring it again after Retry-After: then the answer is there, or it is sent once more.",
     )
     .retry_after(u32::try_from(seconds).unwrap_or(1).max(1))
+}
+
+/// The answer to this token fails a check, and an operator has to look at it.
+fn in_quarantine(failure: &FailureId) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "import-quarantined",
+        "Salesforce's answer for this token failed a check",
+        "The answer is kept, and Latchkey's operators have to look at it. Do not use the token elsewhere. Once they have \
+         released it, the same call returns the connection.",
+    )
+    .with("reference", failure.reference())
 }
 
 fn already_connected(why: &str, connections: Vec<String>) -> Problem {

@@ -3,7 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run -p local` applies the same files |
-//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`ops`], [`doctor`], [`restore`] | one for each subcommand |
+//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`quarantine`], [`ops`], [`doctor`], [`restore`] | one for each subcommand |
 //! | [`egress`] | from which addresses Salesforce is called, for the doctor |
 //! | [`lambda`] | one call of a function of the deployment |
 //! | [`probe`] | an app's configuration, asked of Salesforce without a user |
@@ -23,6 +23,7 @@ pub mod lambda;
 pub mod ops;
 pub mod probe;
 pub mod product_file;
+pub mod quarantine;
 pub mod report;
 pub mod restore;
 pub mod scan;

@@ -7,7 +7,7 @@ use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use domain::{AppId, ProductId};
+use domain::{AppId, ConnectionId, ProductId};
 use latchkey::{
     app::{self, Rotation, Subject},
     apply,
@@ -16,11 +16,13 @@ use latchkey::{
     egress::Egress,
     failures, key, keyring, ops,
     probe::Probe,
+    quarantine,
     report::{CommandError, Report},
     restore,
 };
 use salesforce::{Hosts, Http};
 use service::serve::now;
+use store::{Decision, Fallback};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -28,7 +30,7 @@ Exit codes:
   1  could not be done; standard error says why and what to do
   2  the command was not understood
   3  done, and something was found that is to be put right (app check, app rotate-secret status, apply,
-     doctor, restore)
+     doctor, quarantine list, restore)
 import has its own: latchkey import --help";
 
 #[derive(Debug, Parser)]
@@ -76,6 +78,9 @@ enum Command {
     /// Failures on record
     #[command(subcommand)]
     Failures(FailuresCommand),
+    /// Token answers that fail a check
+    #[command(subcommand)]
+    Quarantine(QuarantineCommand),
     /// The operators' page
     #[command(subcommand)]
     Ops(OpsCommand),
@@ -262,6 +267,27 @@ impl OpsCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum QuarantineCommand {
+    /// List them
+    List,
+    /// Show one, with the check that it fails
+    Show {
+        /// The connection
+        connection: ConnectionId,
+    },
+    /// Let the sweep repeat every check, and store the answer if it passes
+    Release {
+        /// The connection
+        connection: ConnectionId,
+    },
+    /// Let the sweep revoke what the answer holds; the user has to connect again
+    Discard {
+        /// The connection
+        connection: ConnectionId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum FailuresCommand {
     /// What fails most
     Top {
@@ -322,6 +348,7 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
         Command::Keyring(KeyringCommand::Rotate) => {
             keyring::rotate(&SecretsManager::from_env()?, deployment.keyring()?, dry_run).await
         }
+        Command::Quarantine(command) => run_quarantine(&deployment, dry_run, command).await,
         Command::Failures(FailuresCommand::Top { hours, most }) => {
             failures::top(&deployment.store()?, now(), hours, most).await
         }
@@ -343,6 +370,24 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             restore::run(deployment.store()?.client(), &restore, now, dry_run).await
         }
         Command::Completions { .. } | Command::Import(_) => Err("main has done it".into()),
+    }
+}
+
+async fn run_quarantine(
+    deployment: &Deployment,
+    dry_run: bool,
+    command: QuarantineCommand,
+) -> Result<Report, CommandError> {
+    let fallback = Fallback::new(deployment.store()?.client().clone(), deployment.fallback_table()?);
+    match command {
+        QuarantineCommand::List => quarantine::list(&fallback, now()).await,
+        QuarantineCommand::Show { connection } => quarantine::show(&fallback, connection.as_str()).await,
+        QuarantineCommand::Release { connection } => {
+            quarantine::decide(&fallback, connection.as_str(), Decision::Release, dry_run).await
+        }
+        QuarantineCommand::Discard { connection } => {
+            quarantine::decide(&fallback, connection.as_str(), Decision::Discard, dry_run).await
+        }
     }
 }
 

@@ -103,6 +103,9 @@ pub async fn run(
     if let Some((from, into)) = restore.fallback {
         answers.waiting = waiting(client, from).await?;
         answers.live = waiting(client, into).await?.into_keys().collect();
+        if !dry_run {
+            bring_quarantine(client, from, into).await?;
+        }
     }
     let mut fates: BTreeMap<(String, Fate), u64> = BTreeMap::new();
     let (mut marked, mut missing) = (0, Vec::new());
@@ -238,11 +241,27 @@ async fn waiting(client: &Client, table: &str) -> Result<HashMap<Answered, Waiti
     let mut scan = Scan::new(client, table, "");
     while let Some(items) = scan.next().await? {
         for item in items {
+            // What is in quarantine is no answer to lay on anything: an operator decides about it.
+            if item.contains_key("quarantined_at") {
+                continue;
+            }
             let key = (text(&item, "pk").to_owned(), text(&item, "sk").to_owned());
             all.insert(key, serde_dynamo::from_item(item)?);
         }
     }
     Ok(all)
+}
+
+/// Brings back what is in quarantine in the copy, and not in the live fallback.
+async fn bring_quarantine(client: &Client, from: &str, into: &str) -> Result<(), CommandError> {
+    let live = Live { client, table: into };
+    let mut scan = Scan::new(client, from, "");
+    while let Some(items) = scan.next().await? {
+        for item in items.into_iter().filter(|item| item.contains_key("quarantined_at")) {
+            live.put_if_absent(item).await?;
+        }
+    }
+    Ok(())
 }
 
 /// What waits in the fallback's copy, and which of it waits in the live one too.

@@ -7,13 +7,13 @@ use domain::{
     diagnosis::Actor,
     secret::{ConsumerSecret, RefreshToken},
 };
-use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError};
+use salesforce::{Distrust, Grant, LoginHost, Registration, Rotation, SalesforceError};
 use service::failures::{diagnose, internal};
 use store::{ConnectionRecord, Field, Lease, Renewed, Saved};
 use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Ask, RefreshError, Refresher, Renewal, SEND, Stop, life, met};
+use crate::{Ask, RefreshError, Refresher, Renewal, SEND, Stop, life, met, quarantine::is_same_identity};
 
 /// How long a refusal that passes is met by trying again, where the caller has nothing else.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -57,6 +57,7 @@ impl Refresher {
         }
         match step!("send", self.send(&prepared, lease, ask, &token)).await {
             Ok(grant) => step!("keep", self.keep(lease, ask, &prepared, grant)).await,
+            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(lease, ask, &doubtful).await,
             Err(error) if error.may_have_spent(Rotation::Possible) => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
@@ -145,15 +146,13 @@ impl Refresher {
         prepared: &Prepared,
         grant: Grant,
     ) -> Result<Renewal, RefreshError> {
-        let held = &lease.record().connection.identity;
-        if !grant.identity.org.same_as(&held.org) || !grant.identity.user.same_as(&held.user) {
-            let evidence =
-                domain::Evidence::our_own(domain::Surface::TokenEndpoint, "identity_mismatch", None);
-            return self.end(lease.record(), ask, evidence).await;
+        if !is_same_identity(&lease.record().connection, &grant) {
+            return self.quarantine(lease, ask, &grant.as_doubtful(Distrust::Identity)).await;
         }
         let renewed = self.seal(lease, ask, &grant).await?;
         match self.save(lease, &renewed, ask).await? {
             Kept::Stored(record) => {
+                self.report_instance(&record, ask, &grant).await;
                 if ask.need.rejects(&record.access_fingerprint) {
                     // Salesforce handed the rejected token back: it is alive, and something else keeps it out.
                     return self.pause(&record, ask).await;
@@ -173,6 +172,18 @@ impl Refresher {
                 }
                 self.as_it_is(lease.record(), ask).await
             }
+        }
+    }
+
+    /// Tells the operators about an instance that is no host of Salesforce's that we know. The grant is kept, with the
+    /// last known one.
+    async fn report_instance(&self, record: &ConnectionRecord, ask: Ask<'_>, grant: &Grant) {
+        let Some(unknown) = &grant.unknown_instance else { return };
+        let detail = format!("the answer's instance_url names {unknown}");
+        let evidence =
+            domain::Evidence::our_own(domain::Surface::TokenEndpoint, "instance_unknown", Some(&detail));
+        if let Err(error) = self.platform.record_once(met(record, ask.app, evidence), ask.time.now()).await {
+            internal(&error);
         }
     }
 

@@ -13,6 +13,7 @@
 //! | `lib` | what a caller goes through: its turn, its patience, its answer |
 //! | `flights` | several requests at once in one process: one goes to the lease, the others wait for it |
 //! | `holder` | the lease holder's part: send, save, hand out; what a refusal means |
+//! | `quarantine` | answers that fail a check: kept, released, discarded |
 //! | `recovery` | after an answer was lost: the fallback, then the one recovery |
 //! | [`need`] | what a caller needs of a token |
 //! | [`life`] | how long a token lives, learnt |
@@ -23,6 +24,7 @@ mod flights;
 mod holder;
 pub mod life;
 pub mod need;
+mod quarantine;
 mod recovery;
 
 use std::time::Duration;
@@ -44,6 +46,7 @@ use tokio::time::{Instant, sleep};
 use flights::{Ended, Flights, Turn};
 
 pub use need::Need;
+pub use quarantine::ImportAnswer;
 
 /// Refreshes connections. Cheap to clone.
 #[derive(Debug, Clone)]

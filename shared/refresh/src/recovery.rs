@@ -6,7 +6,7 @@ use salesforce::{Rotation, SalesforceError};
 use secrecy::ExposeSecret;
 use service::{Invocation, failures::internal};
 use store::{
-    ConnectionRecord, Field, Lease, Leased, Owner, Saved, StoreError, Waiting,
+    ConnectionRecord, Field, Kept, Lease, Leased, Owner, Saved, StoreError, Waiting,
     leases::{LEASE, RECOVERY_AFTER},
 };
 use telemetry::{Metric, add, step};
@@ -33,10 +33,16 @@ impl Refresher {
         if ask.need.can_use(&record, now) {
             return Ok(Renewal::StillWorks(record, "a refresh was not answered; this token still works"));
         }
-        if let Some(waiting) = self.waiting(&record).await?
-            && let Some(stored) = self.restore(&waiting, now).await?
-        {
-            return Ok(Renewal::Fresh(stored));
+        match self.kept(&record).await? {
+            Some(Kept::Quarantined(quarantined)) => {
+                return self.still_quarantined(record, ask, &quarantined).await;
+            }
+            Some(Kept::Waiting(waiting)) => {
+                if let Some(stored) = self.restore(&waiting, now).await? {
+                    return Ok(Renewal::Fresh(stored));
+                }
+            }
+            None => {}
         }
         let due = since + RECOVERY_AFTER;
         if now < due {
@@ -62,6 +68,7 @@ impl Refresher {
         let token = self.platform.store.open_for_recovery(&lease, &self.vault).await?;
         match step!("send", self.send(&prepared, &lease, ask, &token)).await {
             Ok(grant) => step!("keep", self.keep(&lease, ask, &prepared, grant)).await,
+            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(&lease, ask, &doubtful).await,
             Err(error) if error.may_have_spent(Rotation::Possible) => {
                 internal(&error);
                 self.lost(lease.record(), ask).await
@@ -96,9 +103,9 @@ impl Refresher {
         self.end(record, ask, Evidence::our_own(Surface::TokenEndpoint, "answer_lost", None)).await
     }
 
-    async fn waiting(&self, record: &ConnectionRecord) -> Result<Option<Waiting>, StoreError> {
+    async fn kept(&self, record: &ConnectionRecord) -> Result<Option<Kept>, StoreError> {
         match &record.refresh_fingerprint {
-            Some(sent) => self.fallback.waiting(&record.connection.id, sent).await,
+            Some(sent) => self.fallback.kept(&record.connection.id, sent).await,
             None => Ok(None),
         }
     }
@@ -143,8 +150,15 @@ impl Refresher {
         let (mut stored, mut put_off, mut after) = (0, 0, None);
         loop {
             let page = self.fallback.all(BATCH, after).await?;
-            add(Metric::FallbackAnswers, u32::try_from(page.items.len()).unwrap_or(u32::MAX).into());
-            for waiting in &page.items {
+            for kept in &page.items {
+                let waiting = match kept {
+                    Kept::Waiting(waiting) => waiting,
+                    Kept::Quarantined(quarantined) => {
+                        self.review(quarantined, time).await;
+                        continue;
+                    }
+                };
+                add(Metric::FallbackAnswers, 1.0);
                 match self.restore(waiting, time.now()).await {
                     Ok(record) => stored += u32::from(record.is_some()),
                     Err(error) => {

@@ -76,13 +76,18 @@ impl Grant {
 
     /// This answer as one that fails a check.
     pub fn doubt(&self, distrust: Distrust) -> SalesforceError {
-        SalesforceError::Doubtful(Box::new(DoubtfulAnswer {
+        SalesforceError::Doubtful(Box::new(self.as_doubtful(distrust)))
+    }
+
+    /// The same without the error around it.
+    pub fn as_doubtful(&self, distrust: Distrust) -> DoubtfulAnswer {
+        DoubtfulAnswer {
             distrust,
             detail: self.unknown_instance.clone().filter(|_| distrust == Distrust::InstanceUrl),
             status: 200,
             host: self.host.clone(),
             raw: self.raw.clone(),
-        }))
+        }
     }
 
     /// When Salesforce issued the access token, by the earlier of both clocks: a token must not be taken to outlive

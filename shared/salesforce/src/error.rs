@@ -98,6 +98,9 @@ pub enum Distrust {
     /// `id` is not an identity address of Salesforce's.
     #[error("its id is not a Salesforce identity address")]
     Id,
+    /// The answer is for another org or user than the one whose token was sent.
+    #[error("it is for another org or user")]
+    Identity,
     /// `instance_url` is not one of Salesforce's hosts.
     #[error("its instance_url is not a Salesforce host")]
     InstanceUrl,
@@ -215,7 +218,7 @@ impl Distrust {
     pub fn code(self) -> &'static str {
         match self {
             Self::Signature => "signature_mismatch",
-            Self::Id => "identity_mismatch",
+            Self::Id | Self::Identity => "identity_mismatch",
             Self::InstanceUrl => "instance_unknown",
             Self::Form(_) | Self::TokenType => "answer_malformed",
             Self::IdToken(_) => "id_token_invalid",

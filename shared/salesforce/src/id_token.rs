@@ -1,24 +1,45 @@
 //! OpenID Connect: an id_token is believed when it is signed by a key of the host that was asked, for this
 //! app and this attempt, now (OpenID Connect Core §3.1.3.7).
+//!
+//! Only `kid` of the header is used, and only to choose one of the host's own keys: a key or an address that the token
+//! brings along (`jwk`, `jku`, `x5u`) is ignored.
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
 };
 
-use domain::{Identity, secret::RawIdToken};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{
+    Identity,
+    secret::{AccessToken, RawIdToken},
+};
 use jiff::{SignedDuration, Timestamp};
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, jwk::JwkSet};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation,
+    jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse},
+};
 use serde::Deserialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 use crate::{Distrust, LoginHost, Salesforce, SalesforceError, answer::identity};
 
-/// How far the two clocks may be apart.
+/// Maximum difference between the two clocks.
 const SKEW: SignedDuration = SignedDuration::from_mins(3);
+
+/// Maximum age of a host's keys: a key that Salesforce has withdrawn is not believed for longer.
+const MAX_KEY_AGE: SignedDuration = SignedDuration::from_hours(24);
 
 /// The keys of each host, as last fetched.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Keys(Arc<Mutex<HashMap<String, Arc<JwkSet>>>>);
+pub(crate) struct Keys(Arc<Mutex<HashMap<String, Arc<FetchedKeys>>>>);
+
+#[derive(Debug)]
+struct FetchedKeys {
+    set: JwkSet,
+    at: Timestamp,
+}
 
 /// What must be true of an id_token.
 #[derive(Debug)]
@@ -29,15 +50,24 @@ pub struct Expected<'a> {
     pub nonce: &'a str,
     /// Whose the token answer said that it is.
     pub identity: &'a Identity,
+    /// The org's own My Domain, if the answer names it: it may issue in place of the login host.
+    pub my_domain: Option<&'a str>,
+    /// The access token that came with it, for `at_hash`.
+    pub access: &'a AccessToken,
 }
 
+/// The claims that are checked. Others are ignored.
 #[derive(Debug, Deserialize)]
 struct Claims {
     iss: String,
     sub: String,
-    exp: i64,
-    iat: i64,
+    aud: Value,
+    azp: Option<String>,
+    exp: f64,
+    iat: f64,
+    nbf: Option<f64>,
     nonce: Option<String>,
+    at_hash: Option<String>,
 }
 
 impl Salesforce {
@@ -49,38 +79,10 @@ impl Salesforce {
         expected: &Expected<'_>,
         now: Timestamp,
     ) -> Result<(), SalesforceError> {
-        let header = jsonwebtoken::decode_header(token.expose()).map_err(|_| Distrust::IdToken("form"))?;
-        let kid = header.kid.ok_or(Distrust::IdToken("key id"))?;
-        let jwk = self.key(host, &kid).await?.ok_or(Distrust::IdToken("key"))?;
-        let key = DecodingKey::from_jwk(&jwk).map_err(|_| Distrust::IdToken("key"))?;
-
-        let mut validation = Validation::new(Algorithm::RS256);
-        validation.set_audience(&[expected.audience]);
-        // The library would read the machine's clock; `now` is checked below.
-        validation.validate_exp = false;
-        let claims = jsonwebtoken::decode::<Claims>(token.expose(), &key, &validation)
-            .map_err(|error| {
-                Distrust::IdToken(match error.kind() {
-                    jsonwebtoken::errors::ErrorKind::InvalidAudience => "audience",
-                    jsonwebtoken::errors::ErrorKind::InvalidSignature => "signature",
-                    jsonwebtoken::errors::ErrorKind::InvalidAlgorithm => "algorithm",
-                    _ => "form",
-                })
-            })?
-            .claims;
-
-        let now = now.as_second();
-        if claims.exp < now - SKEW.as_secs() || claims.iat > now + SKEW.as_secs() {
-            return Err(Distrust::IdToken("time").into());
-        }
-        if claims.nonce.as_deref() != Some(expected.nonce) {
-            return Err(Distrust::IdToken("nonce").into());
-        }
-        // login.salesforce.com issues for every org; an org's own host issues for itself.
-        let issuer = claims.iss.trim_end_matches('/');
-        if issuer != host.origin() && self.hosts().readmit(issuer).is_err() {
-            return Err(Distrust::IdToken("issuer").into());
-        }
+        let kid = key_id(token)?;
+        let jwk = self.key(host, &kid, now).await?.ok_or(Distrust::IdToken("key"))?;
+        let claims = verify(token, &jwk)?;
+        check_claims(&claims, host, expected, now)?;
         let whose = identity(self.hosts(), &claims.sub).ok_or(Distrust::IdToken("subject"))?;
         if !whose.org.same_as(&expected.identity.org) || !whose.user.same_as(&expected.identity.user) {
             return Err(Distrust::IdToken("subject").into());
@@ -88,14 +90,11 @@ impl Salesforce {
         Ok(())
     }
 
-    /// The host's key of that id. Unknown ids cause one fetch: keys are rotated.
-    async fn key(
-        &self,
-        host: &LoginHost,
-        kid: &str,
-    ) -> Result<Option<jsonwebtoken::jwk::Jwk>, SalesforceError> {
+    /// The host's key of that id. Keys are rotated, so unknown ids and old keys cause one fetch.
+    async fn key(&self, host: &LoginHost, kid: &str, now: Timestamp) -> Result<Option<Jwk>, SalesforceError> {
         let held = self.keys.lock().get(host.origin()).cloned();
-        if let Some(jwk) = held.and_then(|keys| keys.find(kid).cloned()) {
+        let fresh = held.filter(|keys| now.duration_since(keys.at).abs() < MAX_KEY_AGE);
+        if let Some(jwk) = fresh.and_then(|keys| keys.set.find(kid).cloned()) {
             return Ok(Some(jwk));
         }
         let request = http::Request::get(host.at("/id/keys"))
@@ -104,18 +103,97 @@ impl Salesforce {
             .map_err(|_| Distrust::IdToken("key"))?;
         let answer = self.http.send(request).await?;
         let status = answer.status().as_u16();
-        let keys: JwkSet = serde_json::from_slice(answer.body()).map_err(|_| {
-            SalesforceError::Unreadable { status, what: "something that is no key set", retry_after: None }
+        let set: JwkSet = serde_json::from_slice(answer.body()).map_err(|_| SalesforceError::Unreadable {
+            status,
+            what: "something that is not a key set",
+            retry_after: None,
         })?;
-        let keys = Arc::new(keys);
+        let keys = Arc::new(FetchedKeys { set, at: now });
         self.keys.lock().insert(host.origin().to_owned(), Arc::clone(&keys));
-        Ok(keys.find(kid).cloned())
+        Ok(keys.set.find(kid).cloned())
     }
 }
 
+/// The id of the key that the header names. Whoever marks a header field as critical demands that it is understood
+/// (RFC 7515 §4.1.11), and none is.
+fn key_id(token: &RawIdToken) -> Result<String, Distrust> {
+    let header = token.expose().split('.').next().unwrap_or_default();
+    let header = URL_SAFE_NO_PAD.decode(header).map_err(|_| Distrust::IdToken("form"))?;
+    let header: serde_json::Map<String, Value> =
+        serde_json::from_slice(&header).map_err(|_| Distrust::IdToken("form"))?;
+    if header.contains_key("crit") {
+        return Err(Distrust::IdToken("critical header fields"));
+    }
+    if header.get("alg").and_then(Value::as_str) != Some("RS256") {
+        return Err(Distrust::IdToken("algorithm"));
+    }
+    let kid = header.get("kid").and_then(Value::as_str);
+    kid.map(ToOwned::to_owned).ok_or(Distrust::IdToken("key id"))
+}
+
+/// Verifies the signature: RS256, with a key that is meant for it.
+fn verify(token: &RawIdToken, jwk: &Jwk) -> Result<Claims, Distrust> {
+    let signs = jwk.common.public_key_use.as_ref().is_none_or(|usage| *usage == PublicKeyUse::Signature);
+    let is_rs256 = jwk.common.key_algorithm.is_none_or(|algorithm| algorithm == KeyAlgorithm::RS256);
+    if !signs || !is_rs256 {
+        return Err(Distrust::IdToken("key"));
+    }
+    let key = DecodingKey::from_jwk(jwk).map_err(|_| Distrust::IdToken("key"))?;
+    let mut validation = Validation::new(Algorithm::RS256);
+    // The claims are checked by us: the library would read the machine's clock, and takes an absent `aud`.
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    let decoded = jsonwebtoken::decode::<Claims>(token.expose(), &key, &validation).map_err(|error| {
+        Distrust::IdToken(match error.kind() {
+            jsonwebtoken::errors::ErrorKind::InvalidSignature => "signature",
+            jsonwebtoken::errors::ErrorKind::InvalidAlgorithm => "algorithm",
+            _ => "form",
+        })
+    })?;
+    Ok(decoded.claims)
+}
+
+fn check_claims(
+    claims: &Claims,
+    host: &LoginHost,
+    expected: &Expected<'_>,
+    now: Timestamp,
+) -> Result<(), Distrust> {
+    let require = |holds: bool, what| if holds { Ok(()) } else { Err(Distrust::IdToken(what)) };
+    // For us, and for nobody else: others are not trusted with what is ours.
+    let audience = match &claims.aud {
+        Value::String(one) => Some(one.as_str()),
+        Value::Array(list) if list.len() == 1 => list[0].as_str(),
+        _ => None,
+    };
+    require(audience == Some(expected.audience), "audience")?;
+    require(claims.azp.as_deref().is_none_or(|azp| azp == expected.audience), "authorized party")?;
+    let issuer = claims.iss.as_str();
+    require(issuer == host.origin() || Some(issuer) == expected.my_domain, "issuer")?;
+
+    // Seconds are far below 2^53.
+    #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
+    let (now, skew) = (now.as_second() as f64, SKEW.as_secs() as f64);
+    let in_time = claims.exp > now - skew
+        && claims.iat < now + skew
+        && claims.exp > claims.iat
+        && claims.nbf.is_none_or(|nbf| nbf < now + skew);
+    require(in_time, "time")?;
+    require(claims.nonce.as_deref() == Some(expected.nonce), "nonce")?;
+    let at_hash = || {
+        let digest = Sha256::digest(expected.access.expose().as_bytes());
+        URL_SAFE_NO_PAD.encode(&digest[..digest.len() / 2])
+    };
+    require(claims.at_hash.as_ref().is_none_or(|told| *told == at_hash()), "access token's hash")
+}
+
 impl Keys {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<JwkSet>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Arc<FetchedKeys>>> {
         // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

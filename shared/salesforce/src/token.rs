@@ -129,8 +129,13 @@ impl Salesforce {
 
     /// Revokes what an answer holds that fails a check.
     pub async fn revoke_doubtful(&self, doubtful: &DoubtfulAnswer) -> Result<(), SalesforceError> {
-        match answer::revocable(&doubtful.raw) {
-            Some(token) => self.revoke(&doubtful.host, &token).await,
+        self.revoke_answer(&doubtful.host, &doubtful.raw).await
+    }
+
+    /// Revokes what the body of an answer holds, if a token can be read in it.
+    pub async fn revoke_answer(&self, host: &LoginHost, raw: &RawTokenAnswer) -> Result<(), SalesforceError> {
+        match answer::revocable(raw) {
+            Some(token) => self.revoke(host, &token).await,
             None => Ok(()),
         }
     }

@@ -14,13 +14,13 @@ use aws_sdk_dynamodb::{
 use domain::{ConnectionId, ProductId, secret::Fingerprint};
 use serde::{Deserialize, Serialize};
 
-use crate::{Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, keys, rows::from_item, table};
+use crate::{Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, keys, quarantine::Kept, table};
 
 /// The fallback's table.
 #[derive(Debug, Clone)]
 pub struct Fallback {
-    client: Client,
-    table: String,
+    pub(crate) client: Client,
+    pub(crate) table: String,
 }
 
 /// An answer that waits to be stored.
@@ -106,13 +106,13 @@ impl Fallback {
         put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
     }
 
-    /// The answer that waits for a connection whose stored refresh token is this one. Strongly consistent: an
+    /// The answer that is kept for a connection whose stored refresh token is this one. Strongly consistent: an
     /// answer that was overlooked here would be sent for again, with a spent token.
-    pub async fn waiting(
+    pub async fn kept(
         &self,
         connection: &ConnectionId,
         sent: &Fingerprint,
-    ) -> Result<Option<Waiting>, StoreError> {
+    ) -> Result<Option<Kept>, StoreError> {
         let answer = self
             .client
             .get_item()
@@ -122,11 +122,11 @@ impl Fallback {
             .send()
             .await
             .map_err(|error| StoreError::unavailable("GetItem", &error))?;
-        answer.item.map(|item| from_item(connection.as_str(), item)).transpose()
+        answer.item.map(|item| Kept::read(connection.as_str(), item)).transpose()
     }
 
-    /// What waits, whosever it is, a page at a time. In good times there is none.
-    pub async fn all(&self, limit: i32, after: Option<Next>) -> Result<Page<Waiting>, StoreError> {
+    /// All that is kept, a page at a time. In good times there is none.
+    pub async fn all(&self, limit: i32, after: Option<Next>) -> Result<Page<Kept>, StoreError> {
         let answer = self
             .client
             .scan()
@@ -139,7 +139,7 @@ impl Fallback {
             .map_err(|error| StoreError::unavailable("Scan", &error))?;
         let items = answer.items.unwrap_or_default().into_iter();
         Ok(Page {
-            items: items.map(|item| from_item("fallback", item)).collect::<Result<_, _>>()?,
+            items: items.map(|item| Kept::read("fallback", item)).collect::<Result<_, _>>()?,
             next: answer.last_evaluated_key.map(Next),
         })
     }
@@ -164,6 +164,6 @@ impl Store {
     }
 }
 
-fn key(connection: &ConnectionId, sent: &Fingerprint) -> [(String, AttributeValue); 2] {
+pub(crate) fn key(connection: &ConnectionId, sent: &Fingerprint) -> [(String, AttributeValue); 2] {
     [("pk".into(), S(keys::connection(connection).pk)), ("sk".into(), S(format!("AFTER#{}", sent.as_str())))]
 }

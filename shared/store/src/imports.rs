@@ -66,6 +66,8 @@ pub enum ImportState {
     Refused(FailureId),
     /// The token may be spent, and what it was spent on is lost.
     Lost(FailureId),
+    /// The answer fails a check and is in quarantine: an operator decides.
+    Quarantined(FailureId),
 }
 
 /// The right to send an import's token once.
@@ -106,6 +108,7 @@ impl ImportRow {
             "done" => ImportState::Done,
             "refused" => ImportState::Refused(failure()?),
             "lost" => ImportState::Lost(failure()?),
+            "quarantined" => ImportState::Quarantined(failure()?),
             other => return Err(corrupt(&format!("unknown import state {other}"))),
         };
         Ok(Import {
@@ -131,6 +134,7 @@ impl ImportState {
             Self::Done => "done",
             Self::Refused(_) => "refused",
             Self::Lost(_) => "lost",
+            Self::Quarantined(_) => "quarantined",
         }
     }
 }
@@ -255,13 +259,24 @@ impl Store {
         due: Timestamp,
     ) -> Result<bool, StoreError> {
         let import = sender.import();
+        self.store_import(&import.product, &import.mark, record, due).await
+    }
+
+    /// The same for an answer out of quarantine.
+    pub async fn store_import(
+        &self,
+        product: &ProductId,
+        mark: &Hash,
+        record: &ConnectionRecord,
+        due: Timestamp,
+    ) -> Result<bool, StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(record.item(due)?))
             .condition_expression("attribute_not_exists(pk)")
             .build();
         let done = self
-            .update_together(&keys::import(&import.product, &import.mark))
+            .update_together(&keys::import(product, mark))
             .update_expression("SET #state = :done REMOVE failure")
             .condition_expression("#state <> :done")
             .expression_attribute_names("#state", "state")

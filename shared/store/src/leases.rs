@@ -209,8 +209,8 @@ impl Store {
         self.renew(&lease.record.connection.id, &lease.sent, renewed).await
     }
 
-    /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback.
-    pub(crate) async fn renew(
+    /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback or quarantine.
+    pub async fn renew(
         &self,
         id: &ConnectionId,
         sent: &Fingerprint,

@@ -44,6 +44,8 @@ pub enum Field {
     AccessToken,
     /// The refresh token.
     RefreshToken,
+    /// A token answer that is in quarantine, whole.
+    Answer,
 }
 
 /// A sealed value as it is stored: `<key version>.<base64 of nonce and ciphertext>`.
@@ -66,6 +68,7 @@ impl Field {
         match self {
             Self::AccessToken => "access_token",
             Self::RefreshToken => "refresh_token",
+            Self::Answer => "answer",
         }
     }
 }

@@ -1,0 +1,206 @@
+//! Token answers that fail a check are kept, shown to the operators, and released or discarded by them.
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use journeys::{Answer, Story};
+use latchkey::{quarantine, report::Report};
+use local::stack::{FALLBACK, consumer_secret};
+use serde_json::{Value, json};
+use store::{Decision, Fallback};
+use world::salesforce::Fault;
+
+/// Longer than the 15 minutes for which an access token is taken to live.
+const STALE: SignedDuration = SignedDuration::from_mins(16);
+
+fn fallback(story: &Story) -> Fallback {
+    Fallback::new(story.stack.store.client().clone(), FALLBACK)
+}
+
+async fn list(story: &Story) -> Report {
+    quarantine::list(&fallback(story), story.stack.clock.now()).await.expect("the list")
+}
+
+/// An operator decides, and the sweep runs.
+async fn decide(story: &Story, connection: &str, decision: Decision) {
+    quarantine::decide(&fallback(story), connection, decision, false).await.expect("it is in quarantine");
+    story.stack.sweep().await;
+}
+
+/// A connection whose refresh met this fault.
+async fn refresh_meets(fault: Fault) -> (Story, String, Answer) {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.pass(STALE);
+    story.stack.salesforce.queue_token_fault(fault);
+    let answer = story.token(&connection).await;
+    (story, connection, answer)
+}
+
+async fn works(story: &Story, connection: &str) {
+    let token = story.token(connection).await;
+    assert_eq!(token.status, 200, "{}", token.body);
+    assert_eq!(story.salesforce_says(&token).await, 200);
+}
+
+#[tokio::test]
+async fn doubtful_refresh_answer_is_kept_until_it_is_released() {
+    let (story, connection, first) = refresh_meets(Fault::WrongSignature).await;
+    assert_eq!((first.status, first.problem()), (409, "vendor-incident"), "{}", first.body);
+    assert_eq!(first.text("cause"), "signature_mismatch");
+    story.stack.salesforce.forget_calls();
+    for hours in [1, 24, 72] {
+        story.pass(SignedDuration::from_hours(hours));
+        assert_eq!(story.token(&connection).await.text("cause"), "signature_mismatch", "after {hours} h");
+        story.stack.sweep().await;
+    }
+    assert_eq!(story.stack.salesforce.token_calls(), [], "the token may be spent: it is not sent again");
+
+    let listed = list(&story).await;
+    assert!(listed.wrong && listed.text.contains(&connection), "{}", listed.text);
+    decide(&story, &connection, Decision::Release).await;
+    let shown = quarantine::show(&fallback(&story), &connection).await.expect("still there");
+    assert!(shown.text.contains("not done     its signature does not match"), "{}", shown.text);
+
+    // The answer was signed with a secret that was being staged.
+    let app = story.stack.app("fernway", "sync").clone();
+    let both = json!({ "current": consumer_secret(&app), "next": "another secret" });
+    story.secrets.keep("consumer secret", "another secret");
+    story.stack.secrets.put(&app.secret, &both.to_string());
+    decide(&story, &connection, Decision::Release).await;
+
+    assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
+    works(&story, &connection).await;
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn answer_for_another_user_is_never_released() {
+    let (story, connection, first) = refresh_meets(Fault::AnotherUser).await;
+    assert_eq!(first.problem(), "vendor-incident", "{}", first.body);
+
+    decide(&story, &connection, Decision::Release).await;
+
+    let shown = quarantine::show(&fallback(&story), &connection).await.expect("still there");
+    assert!(shown.text.contains("not done     it is for another org or user"), "{}", shown.text);
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1, "nothing is dropped");
+    decide(&story, &connection, Decision::Discard).await;
+    assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
+    assert!(story.stack.salesforce.live_grants().is_empty(), "what it held is revoked");
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn answer_with_missing_parts_is_kept_and_not_sent_for_again() {
+    let without = |fault: fn(Value) -> (u16, Vec<u8>)| Fault::Rewritten(fault);
+    for fault in [
+        without(|mut answer| {
+            answer["access_token"] = json!("");
+            (200, answer.to_string().into_bytes())
+        }),
+        without(|mut answer| {
+            answer["token_type"] = json!("mac");
+            (200, answer.to_string().into_bytes())
+        }),
+        without(|mut answer| {
+            answer["id"] = json!(["x"]);
+            (200, answer.to_string().into_bytes())
+        }),
+        without(|answer| (502, answer.to_string().into_bytes())),
+        without(|answer| {
+            let whole = answer.to_string();
+            (200, whole.as_bytes()[..whole.len() - 20].to_vec())
+        }),
+    ] {
+        let (story, connection, first) = refresh_meets(fault).await;
+        assert_eq!(first.text("cause"), "answer_malformed", "{}", first.body);
+        story.pass(SignedDuration::from_mins(5));
+        story.stack.salesforce.forget_calls();
+        assert_eq!(story.token(&connection).await.text("cause"), "answer_malformed");
+        assert_eq!(story.stack.salesforce.token_calls(), []);
+        assert_eq!(story.stack.salesforce.live_grants().len(), 1, "the grant lives");
+        assert!(list(&story).await.text.contains("malformed"));
+        story.nothing_leaked().await;
+    }
+}
+
+#[tokio::test]
+async fn advisory_fields_never_cost_an_answer() {
+    let rewritten = |fault: fn(Value) -> (u16, Vec<u8>)| Fault::Rewritten(fault);
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    for fault in [
+        rewritten(|answer| (200, format!("\u{feff}{answer}").into_bytes())),
+        rewritten(|mut answer| {
+            answer["expires_in"] = json!("7200");
+            answer["scope"] = json!(["api", "refresh_token"]);
+            (200, answer.to_string().into_bytes())
+        }),
+        rewritten(|mut answer| {
+            answer["expires_in"] = json!(-1);
+            answer["token_type"] = json!(null);
+            answer["id_token"] = json!({ "not": "a token" });
+            (201, answer.to_string().into_bytes())
+        }),
+        rewritten(|answer| {
+            let repeated = answer.to_string().replacen('{', r#"{"scope":"x","scope":7,"#, 1);
+            (200, repeated.into_bytes())
+        }),
+        rewritten(|mut answer| {
+            answer["issued_at"] =
+                answer["issued_at"].as_str().expect("text").parse::<u64>().expect("a number").into();
+            (200, answer.to_string().into_bytes())
+        }),
+        rewritten(|mut answer| {
+            answer.as_object_mut().expect("an object").remove("instance_url");
+            (200, answer.to_string().into_bytes())
+        }),
+        Fault::InstanceUrl("https://acme.my.newsalesforce.example".into()),
+    ] {
+        story.pass(STALE);
+        story.stack.salesforce.queue_token_fault(fault);
+        works(&story, &connection).await;
+    }
+    let failures = story.call("GET", "/v1/failures?limit=100", None).await;
+    let failures = failures.body["failures"].as_array().expect("a list").clone();
+    let causes: BTreeSet<&str> = failures.iter().filter_map(|failure| failure["cause"].as_str()).collect();
+    assert_eq!(causes, BTreeSet::from(["instance_unknown"]), "the operators know");
+    assert!(story.logs.text().contains("names acme.my.newsalesforce.example"));
+    assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn doubtful_import_answer_is_kept_until_it_is_released() {
+    let story = Story::installed().await;
+    let app = story.stack.app("fernway", "sync").clone();
+    let granted = story.stack.salesforce.granted("acme", "uma@acme.example", &app.consumer_key);
+    let call = json!({
+        "app": "sync", "customer": { "id": "c-acme", "name": "Acme" }, "user": "u-alice",
+        "environment": "production", "refresh_token": granted["refresh_token"],
+    });
+    let import = || story.call("POST", "/v1/connections", Some(call.clone()));
+    story.stack.salesforce.forget_calls();
+    story.stack.salesforce.queue_token_fault(Fault::WrongSignature);
+
+    for minutes in [0, 5, 60] {
+        story.pass(SignedDuration::from_mins(minutes));
+        let kept = import().await;
+        assert_eq!((kept.status, kept.problem()), (409, "import-quarantined"), "{}", kept.body);
+    }
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "sent once");
+
+    let both = json!({ "current": consumer_secret(&app), "next": "another secret" });
+    story.secrets.keep("consumer secret", "another secret");
+    story.stack.secrets.put(&app.secret, &both.to_string());
+    let listed = list(&story).await;
+    let connection = listed.json["quarantined"][0]["connection"].as_str().expect("an id").to_owned();
+    decide(&story, &connection, Decision::Release).await;
+
+    let imported = import().await;
+    assert_eq!((imported.status, imported.text("id")), (200, connection.as_str()), "{}", imported.body);
+    works(&story, &connection).await;
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+    story.nothing_leaked().await;
+}

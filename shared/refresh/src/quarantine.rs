@@ -1,0 +1,313 @@
+//! Answers that fail a check: kept sealed, shown to the operators, released or discarded by them.
+//!
+//! An operator's decision is written by `latchkey quarantine`; the sweep carries it out, since it has the keyring and
+//! the way to Salesforce. Releasing repeats every check. Whose the tokens are is never taken on trust.
+
+use std::time::Duration;
+
+use domain::{
+    App, Connection, ConnectionState, Evidence, ProductId, Surface,
+    secret::{RawTokenAnswer, RefreshToken},
+};
+use jiff::Timestamp;
+use salesforce::{Distrust, DoubtfulAnswer, Grant};
+use secrecy::ExposeSecret;
+use service::{Invocation, failures::internal};
+use store::{
+    ConnectionRecord, Decision, Field, ImportedAs, Lease, Origin, Owner, Quarantined, Renewed, Saved,
+    StoreError, Tokens, imports::Import,
+};
+use telemetry::{Metric, add};
+use tokio::time::sleep;
+
+use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, Stop, life, met};
+
+/// Maximum number of tries to write an answer into quarantine. It exists nowhere else.
+const MAX_TRIES: u32 = 5;
+
+/// What an import's answer belongs to.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportAnswer<'a> {
+    /// The product.
+    pub product: &'a ProductId,
+    /// The app.
+    pub app: &'a App,
+    /// The journal.
+    pub import: &'a Import,
+    /// The token that was sent.
+    pub token: &'a RefreshToken,
+}
+
+impl Refresher {
+    /// Keeps a refresh's answer that fails a check. Nothing else is awaited before it is written.
+    pub(crate) async fn quarantine(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        doubtful: &DoubtfulAnswer,
+    ) -> Result<Renewal, RefreshError> {
+        let record = lease.record();
+        let quarantined = Quarantined {
+            product: record.connection.product.clone(),
+            app: record.connection.app.clone(),
+            connection: record.connection.id.clone(),
+            origin: Origin::Refresh,
+            login_host: doubtful.host.origin().to_owned(),
+            sent: lease.sent().clone(),
+            answer: self.vault.seal(lease.owner(), Field::Answer, doubtful.raw.expose()).await?,
+            reason: doubtful.distrust.code().to_owned(),
+            detail: doubtful.to_string(),
+            status: doubtful.status,
+            quarantined_at: ask.time.now(),
+            import: None,
+            decision: None,
+            outcome: None,
+        };
+        let kept = self.write_quarantine(&quarantined).await;
+        // *Began* stays, so nobody sends the token again: it may be spent.
+        self.platform.store.abandon(lease).await?;
+        kept?;
+        self.still_quarantined(Box::new(record.clone()), ask, &quarantined).await
+    }
+
+    /// Keeps an import's answer that fails a check.
+    pub async fn quarantine_import(
+        &self,
+        sent: ImportAnswer<'_>,
+        imported: ImportedAs,
+        doubtful: &DoubtfulAnswer,
+        now: Timestamp,
+    ) -> Result<(), RefreshError> {
+        let ImportAnswer { product, app, import, token } = sent;
+        let owner = Owner { product, connection: &import.connection };
+        let quarantined = Quarantined {
+            product: product.clone(),
+            app: app.id.clone(),
+            connection: import.connection.clone(),
+            origin: Origin::Import,
+            login_host: doubtful.host.origin().to_owned(),
+            sent: token.fingerprint(),
+            answer: self.vault.seal(owner, Field::Answer, doubtful.raw.expose()).await?,
+            reason: doubtful.distrust.code().to_owned(),
+            detail: doubtful.to_string(),
+            status: doubtful.status,
+            quarantined_at: now,
+            import: Some(imported),
+            decision: None,
+            outcome: None,
+        };
+        Ok(self.write_quarantine(&quarantined).await?)
+    }
+
+    async fn write_quarantine(&self, quarantined: &Quarantined) -> Result<(), StoreError> {
+        add(Metric::QuarantinedAnswers, 1.0);
+        let mut tries = 1;
+        loop {
+            match self.fallback.quarantine(quarantined).await {
+                Err(error) if tries < MAX_TRIES => {
+                    internal(&error);
+                    tries += 1;
+                    sleep(Duration::from_millis(200)).await;
+                }
+                written => return written,
+            }
+        }
+    }
+
+    /// What a caller gets while an answer is in quarantine: the old token while it works, else the operators' incident.
+    pub(crate) async fn still_quarantined(
+        &self,
+        record: Box<ConnectionRecord>,
+        ask: Ask<'_>,
+        quarantined: &Quarantined,
+    ) -> Result<Renewal, RefreshError> {
+        let now = ask.time.now();
+        let code = domain::failure::OUR_OWN.into_iter().find(|code| *code == quarantined.reason);
+        let evidence = Evidence::our_own(
+            Surface::TokenEndpoint,
+            code.unwrap_or("unexpected_answer"),
+            Some(&quarantined.detail),
+        );
+        let met = met(&record, ask.app, evidence);
+        let cause = met.diagnosis().cause();
+        let recorded = self.platform.record_once(met, now).await;
+        if ask.need.can_use(&record, now) {
+            if let Err(error) = recorded {
+                internal(&error);
+            }
+            return Ok(Renewal::StillWorks(
+                record,
+                "the last refresh's answer is in quarantine; this token still works",
+            ));
+        }
+        Ok(Renewal::refused(Stop::Incident, cause, recorded?))
+    }
+
+    /// Counts an answer that is in quarantine, and carries out what an operator has decided about it. What fails is
+    /// tried again by the next run.
+    pub(crate) async fn review(&self, quarantined: &Quarantined, time: &Invocation) {
+        add(Metric::QuarantinedAnswers, 1.0);
+        let Some(decision) = quarantined.decision.filter(|_| time.has(REFRESH)) else { return };
+        let carried_out = match decision {
+            Decision::Release => self.release(quarantined, time).await,
+            Decision::Discard => self.discard(quarantined).await,
+        };
+        let written = match carried_out {
+            Ok(None) => self.fallback.forget_quarantined(quarantined).await,
+            Ok(why) => self.fallback.decide(quarantined, None, why).await.map(drop),
+            Err(error) => {
+                internal(&error);
+                return;
+            }
+        };
+        if let Err(error) = written {
+            internal(&error);
+        }
+    }
+
+    /// Stores a quarantined answer, if it passes every check now. `Some`: why it does not.
+    async fn release(
+        &self,
+        quarantined: &Quarantined,
+        time: &Invocation,
+    ) -> Result<Option<String>, RefreshError> {
+        let now = time.now();
+        let found = self.platform.products.with_app(&quarantined.product, &quarantined.app, now).await?;
+        let Some((_, app)) = found else { return Ok(Some("its app is no longer configured".to_owned())) };
+        let grant = match self.check_again(quarantined, &app).await? {
+            Ok(grant) => grant,
+            Err(distrust) => return Ok(Some(distrust.to_string())),
+        };
+        match &quarantined.import {
+            Some(imported) => self.release_import(quarantined, imported, &app, &grant, now).await,
+            None => self.release_refresh(quarantined, &app, &grant, now).await,
+        }
+    }
+
+    /// Repeats the checks of the answer, with each of the app's consumer secrets: it may have been signed with the one
+    /// that was staged.
+    async fn check_again(
+        &self,
+        quarantined: &Quarantined,
+        app: &App,
+    ) -> Result<Result<Grant, Distrust>, RefreshError> {
+        let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
+        let raw = self.vault.open(owner, Field::Answer, &quarantined.answer).await?;
+        let raw = RawTokenAnswer::new(raw.expose_secret());
+        let salesforce = &self.platform.salesforce;
+        let host = salesforce.hosts().readmit(&quarantined.login_host);
+        let host = host.map_err(|_| RefreshError::Unconfigured(quarantined.connection.to_string()))?;
+        let current = self.platform.secrets.consumer(&app.secret).await?.current;
+        let checked = salesforce.check_again(&host, &current, &raw);
+        if !matches!(checked, Err(Distrust::Signature)) {
+            return Ok(checked);
+        }
+        Ok(match self.platform.secrets.other_consumer(&app.secret, &current).await? {
+            Some(other) => salesforce.check_again(&host, &other, &raw),
+            None => checked,
+        })
+    }
+
+    async fn release_refresh(
+        &self,
+        quarantined: &Quarantined,
+        app: &App,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<Option<String>, RefreshError> {
+        let Some(record) = self.platform.store.connection(&quarantined.connection).await? else {
+            return Ok(Some("its connection is gone; discard it".to_owned()));
+        };
+        if !is_same_identity(&record.connection, grant) {
+            return Ok(Some(Distrust::Identity.to_string()));
+        }
+        let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
+        let refresh_token = match &grant.refresh {
+            Some(token) => {
+                let sealed = self.vault.seal(owner, Field::RefreshToken, token.expose()).await?;
+                Some((sealed, token.fingerprint()))
+            }
+            None => None,
+        };
+        let (life, expiry_basis) = life::of_token(&grant.access, record.learnt, app);
+        let issued_at = grant.issued_at(quarantined.quarantined_at);
+        let last_known = &record.connection.instance_url;
+        let renewed = Renewed {
+            access_token: self.vault.seal(owner, Field::AccessToken, grant.access.expose()).await?,
+            access_fingerprint: grant.access.fingerprint(),
+            refresh_token,
+            instance_url: grant.instance_url(Some(last_known)).unwrap_or_else(|| last_known.clone()),
+            login_host: self.platform.salesforce.new_login_host(grant, &record.connection.login_host),
+            scopes: grant.scopes.iter().next().is_some().then(|| grant.scopes.clone()),
+            issued_at,
+            expires_at: issued_at + life,
+            expiry_basis,
+            learnt: record.learnt,
+            rejections: 0,
+            unasked: true,
+            due: now + app.keep_alive(),
+        };
+        let (connection, sent) = (&quarantined.connection, &quarantined.sent);
+        Ok(match self.platform.store.renew(connection, sent, &renewed).await? {
+            Saved::Yes(_) => None,
+            Saved::Superseded => Some("a newer grant has taken its place; discard it".to_owned()),
+            Saved::Gone => Some("its connection is gone; discard it".to_owned()),
+        })
+    }
+
+    async fn release_import(
+        &self,
+        quarantined: &Quarantined,
+        imported: &ImportedAs,
+        app: &App,
+        grant: &Grant,
+        now: Timestamp,
+    ) -> Result<Option<String>, RefreshError> {
+        let Some(instance_url) = grant.instance_url(None) else {
+            return Ok(Some(Distrust::InstanceUrl.to_string()));
+        };
+        let Some(refresh) = &grant.refresh else {
+            return Ok(Some(
+                "it has no refresh token: the imported one still stands; import it again".to_owned(),
+            ));
+        };
+        let connection = Connection {
+            id: quarantined.connection.clone(),
+            product: quarantined.product.clone(),
+            app: quarantined.app.clone(),
+            customer: imported.customer.clone(),
+            user: imported.user.clone(),
+            session: None,
+            identity: grant.identity.clone(),
+            login_host: grant.host.origin().to_owned(),
+            environment: imported.environment,
+            instance_url,
+            scopes: grant.granted(&app.scopes),
+            state: ConnectionState::Active,
+            created_at: now,
+        };
+        let issued_at = grant.issued_at(quarantined.quarantined_at);
+        let tokens = Tokens { access: &grant.access, refresh: Some(refresh), issued_at };
+        let record = ConnectionRecord::seal(&self.vault, connection, tokens, app).await?;
+        let due = now + app.keep_alive();
+        self.platform.store.store_import(&quarantined.product, &imported.mark, &record, due).await?;
+        Ok(None)
+    }
+
+    /// Revokes what a quarantined answer holds. `Some`: it holds nothing that can be revoked.
+    async fn discard(&self, quarantined: &Quarantined) -> Result<Option<String>, RefreshError> {
+        let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
+        let raw = self.vault.open(owner, Field::Answer, &quarantined.answer).await?;
+        let salesforce = &self.platform.salesforce;
+        let host = salesforce.hosts().readmit(&quarantined.login_host);
+        let host = host.map_err(|_| RefreshError::Unconfigured(quarantined.connection.to_string()))?;
+        salesforce.revoke_answer(&host, &RawTokenAnswer::new(raw.expose_secret())).await?;
+        Ok(None)
+    }
+}
+
+/// Whether an answer is for the org and the user of a connection.
+pub(crate) fn is_same_identity(connection: &Connection, grant: &Grant) -> bool {
+    let (held, told) = (&connection.identity, &grant.identity);
+    told.org.same_as(&held.org) && told.user.same_as(&held.user)
+}

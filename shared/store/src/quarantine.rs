@@ -1,0 +1,180 @@
+//! Quarantine: token answers that may hold a live grant and fail a check.
+//!
+//! Such an answer is sealed whole in the fallback table, under the key where a recovery looks before it sends a token
+//! again. It is never used unseen and never dropped: an operator releases or discards it.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{
+    AppId, ConnectionId, Customer, Environment, ProductId,
+    secret::{Fingerprint, Hash},
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Fallback, Item, N, Sealed, StoreError, conditional,
+    fallback::{Waiting, key},
+    rows::from_item,
+};
+
+/// What the fallback keeps for a refresh token that was sent.
+#[derive(Debug)]
+pub enum Kept {
+    /// An answer that waits to be stored or revoked.
+    Waiting(Box<Waiting>),
+    /// An answer that fails a check.
+    Quarantined(Box<Quarantined>),
+}
+
+impl Kept {
+    pub(crate) fn read(of: &str, item: Item) -> Result<Self, StoreError> {
+        Ok(if item.contains_key("quarantined_at") {
+            Self::Quarantined(Box::new(from_item(of, item)?))
+        } else {
+            Self::Waiting(Box::new(from_item(of, item)?))
+        })
+    }
+}
+
+/// An answer that fails a check.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Whose it is.
+    pub product: ProductId,
+    /// With which app.
+    pub app: AppId,
+    /// Of which connection: one that there is, or, at an import, the one to come.
+    pub connection: ConnectionId,
+    /// What the answer was to.
+    pub origin: Origin,
+    /// The origin of the login host that gave it.
+    pub login_host: String,
+    /// The refresh token that was sent.
+    pub sent: Fingerprint,
+    /// The body, sealed for the connection.
+    pub answer: Sealed,
+    /// The catalogue's code for the check that it fails.
+    pub reason: String,
+    /// The same in words.
+    pub detail: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// When it was received.
+    #[serde(with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub quarantined_at: Timestamp,
+    /// What the import made known, where it was one.
+    pub import: Option<ImportedAs>,
+    /// What an operator has decided.
+    pub decision: Option<Decision>,
+    /// What came of the decision, where it could not be carried out.
+    pub outcome: Option<String>,
+}
+
+/// What only the product knows about a token that it imports.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ImportedAs {
+    /// The token's mark: it names the journal's item.
+    pub mark: Hash,
+    /// The customer.
+    pub customer: Customer,
+    /// The product's user.
+    pub user: String,
+    /// The kind of host.
+    pub environment: Environment,
+}
+
+/// What a quarantined answer was to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A refresh of a connection.
+    Refresh,
+    /// The import of a token.
+    Import,
+}
+
+/// What an operator has decided about a quarantined answer. The sweep carries it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Repeat every check, and store the answer if it passes.
+    Release,
+    /// Revoke what it holds and forget it.
+    Discard,
+}
+
+impl Origin {
+    /// The word in the operators' list.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Import => "import",
+        }
+    }
+}
+
+impl Quarantined {
+    /// The name by which an operator chooses it: the connection's id.
+    pub fn id(&self) -> &str {
+        self.connection.as_str()
+    }
+
+    fn item(&self) -> Result<Item, StoreError> {
+        let mut item: Item = serde_dynamo::to_item(self).map_err(|error| StoreError::Corrupt {
+            pk: self.connection.to_string(),
+            what: error.to_string(),
+        })?;
+        item.extend(self.key());
+        Ok(item)
+    }
+
+    fn key(&self) -> HashMap<String, AttributeValue> {
+        key(&self.connection, &self.sent).into()
+    }
+}
+
+impl Fallback {
+    /// Puts an answer into quarantine. From then on it is durable.
+    pub async fn quarantine(&self, quarantined: &Quarantined) -> Result<(), StoreError> {
+        let item = quarantined.item()?;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
+    }
+
+    /// Writes what an operator has decided, or why that could not be carried out. `false`: the answer is no longer in
+    /// quarantine.
+    pub async fn decide(
+        &self,
+        quarantined: &Quarantined,
+        decision: Option<Decision>,
+        outcome: Option<String>,
+    ) -> Result<bool, StoreError> {
+        let decided = Quarantined { decision, outcome, ..quarantined.clone() };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(decided.item()?))
+            .condition_expression("quarantined_at = :at")
+            .expression_attribute_values(":at", N(quarantined.quarantined_at.as_millisecond()))
+            .send()
+            .await;
+        Ok(conditional("PutItem", put)?.is_ok())
+    }
+
+    /// Forgets an answer that has been stored or revoked.
+    pub async fn forget_quarantined(&self, quarantined: &Quarantined) -> Result<(), StoreError> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(quarantined.key()))
+            .condition_expression("quarantined_at = :at")
+            .expression_attribute_values(":at", N(quarantined.quarantined_at.as_millisecond()))
+            .send()
+            .await;
+        conditional("DeleteItem", deleted).map(drop)
+    }
+}
