@@ -243,29 +243,25 @@ impl Store {
         Takeover { after, beside, old, .. }: &Takeover<'_>,
         now: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        match old {
-            Some(old) => {
-                let put = self
-                    .put_together(old.item(now)?)
-                    .condition_expression("#state = :pending")
-                    .expression_attribute_names("#state", "state")
-                    .expression_attribute_values(":pending", S("pending"));
-                built(put.build())
-            }
-            None => {
-                let update = self
-                    .update_together(&keys::connection(beside))
-                    .revoking(beside, now)
-                    .update_expression(
-                        "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old \
-                         REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until",
-                    )
-                    .condition_expression("#state = :pending")
-                    .value(":old", to_value(&Reconnect::Old { of: after.connection.id.clone() })?)
-                    .value(":pending", S("pending"));
-                built(update.build())
-            }
+        if let Some(old) = old {
+            let put = self
+                .put_together(old.item(now)?)
+                .condition_expression("#state = :pending")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":pending", S("pending"));
+            return built(put.build());
         }
+        let update = self
+            .update_together(&keys::connection(beside))
+            .revoking(beside, now)
+            .update_expression(
+                "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old \
+                 REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until",
+            )
+            .condition_expression("#state = :pending")
+            .value(":old", to_value(&Reconnect::Old { of: after.connection.id.clone() })?)
+            .value(":pending", S("pending"));
+        built(update.build())
     }
 
     fn put_together(&self, item: crate::Item) -> PutBuilder {
