@@ -243,17 +243,15 @@ impl Store {
         Takeover { after, beside, old, .. }: &Takeover<'_>,
         now: Timestamp,
     ) -> Result<TransactWriteItem, StoreError> {
-        match old {
-            Some(old) => {
-                let put = self
-                    .put_together(old.item(now)?)
-                    .condition_expression("#state = :pending")
-                    .expression_attribute_names("#state", "state")
-                    .expression_attribute_values(":pending", S("pending"));
-                built(put.build())
-            }
-            None => {
-                let update = self
+        if let Some(old) = old {
+            let put = self
+                .put_together(old.item(now)?)
+                .condition_expression("#state = :pending")
+                .expression_attribute_names("#state", "state")
+                .expression_attribute_values(":pending", S("pending"));
+            built(put.build())
+        } else {
+            let update = self
                     .update_together(&keys::connection(beside))
                     .revoking(beside, now)
                     .update_expression(
@@ -263,8 +261,7 @@ impl Store {
                     .condition_expression("#state = :pending")
                     .value(":old", to_value(&Reconnect::Old { of: after.connection.id.clone() })?)
                     .value(":pending", S("pending"));
-                built(update.build())
-            }
+            built(update.build())
         }
     }
 
