@@ -193,6 +193,12 @@ impl Token {
             return Err(bad("the app does not ask for refresh tokens"));
         }
         asked::names(&call.customer, &call.user)?;
+        let of_a_copy = ['"', '\'', '`', '%'];
+        if call.refresh_token.contains(of_a_copy) {
+            return Err(bad(
+                "refresh_token has quotation marks in it or is percent-encoded: send it as Salesforce gave it",
+            ));
+        }
         let plain = call.refresh_token.bytes().all(|b| b.is_ascii_graphic());
         if !plain || !TOKEN_LENGTHS.contains(&call.refresh_token.len()) {
             return Err(bad("refresh_token is not of the form of one"));

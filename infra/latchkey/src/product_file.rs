@@ -1,10 +1,7 @@
 //! Product files: one TOML file a product. Everything that is wrong with a file is said at once, each with
 //! file, line and field.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use domain::{
     App, AppId, AppKind, Brand, Environment, Product, ProductId,
@@ -16,36 +13,12 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-/// What is wrong with a product file.
-#[derive(Debug, thiserror::Error)]
-pub struct FileErrors {
-    file: PathBuf,
-    errors: Vec<FieldError>,
-}
+use self::error::FieldError;
+pub use self::error::FileErrors;
 
-#[derive(Debug)]
-struct FieldError {
-    /// Counted from 1; 0 where the whole file is meant.
-    line: usize,
-    field: String,
-    what: String,
-}
-
-impl fmt::Display for FileErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, FieldError { line, field, what }) in self.errors.iter().enumerate() {
-            if index > 0 {
-                writeln!(f)?;
-            }
-            write!(f, "{}:{line}: ", self.file.display())?;
-            if !field.is_empty() {
-                write!(f, "{field}: ")?;
-            }
-            f.write_str(what)?;
-        }
-        Ok(())
-    }
-}
+mod error;
+mod sense;
+mod types;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -96,7 +69,7 @@ struct AppTable {
     #[serde(default)]
     packages: PackagesTable,
     #[serde(default = "everywhere")]
-    login_hosts: Vec<Environment>,
+    login_hosts: Spanned<Vec<Environment>>,
     #[serde(default = "shortest_session")]
     access_token_minutes: Spanned<u32>,
     #[serde(default)]
@@ -116,8 +89,8 @@ fn workspace() -> Spanned<String> {
     Spanned::new(0..0, "workspace".into())
 }
 
-fn everywhere() -> Vec<Environment> {
-    vec![Environment::Production, Environment::Sandbox, Environment::MyDomain]
+fn everywhere() -> Spanned<Vec<Environment>> {
+    Spanned::new(0..0, vec![Environment::Production, Environment::Sandbox, Environment::MyDomain])
 }
 
 /// 15 minutes: the shortest session time-out that an org can set.
@@ -165,22 +138,26 @@ pub fn read_products(folder: &Path) -> Result<Vec<Product>, FileErrors> {
 /// Reads one product file.
 pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
     let errors = |errors| FileErrors { file: file.to_owned(), errors };
-    let deserializer =
-        toml::Deserializer::parse(text).map_err(|error| errors(vec![of_toml(text, "", &error)]))?;
-    let table: ProductFile = serde_path_to_error::deserialize(deserializer).map_err(|error| {
-        // The span's carrier stands in the path; the field's own name is what a person knows.
-        let field = error.path().to_string().replace(".$__serde_spanned_private_value", "");
-        errors(vec![of_toml(text, if field == "." { "" } else { &field }, error.inner())])
-    })?;
+    let (table, mut wrong_types) = types::read(text);
+    wrong_types.sort_by_key(|error| error.line);
+    let Some(table) = table else { return Err(errors(wrong_types)) };
     let mut check = Check { text, errors: Vec::new() };
     let product = check.product(table);
+    let size = serde_json::to_string(&product).map_or(0, |item| item.len());
+    if size > sense::MAX_ITEM {
+        let (size, most) = (size / 1024, sense::MAX_ITEM / 1024);
+        let what = format!(
+            "the product is stored as one item of at most {most} kB, and this is one of {size} kB: make several products of it"
+        );
+        check.errors.push(FieldError { line: 0, field: "apps".to_owned(), what });
+    }
+    if !wrong_types.is_empty() {
+        // What stands in place of a wrong value is no finding.
+        check.errors.retain(|error| !wrong_types.iter().any(|wrong| wrong.field.starts_with(&error.field)));
+        check.errors.extend(wrong_types);
+    }
     check.errors.sort_by_key(|error| error.line);
     if check.errors.is_empty() { Ok(product) } else { Err(errors(check.errors)) }
-}
-
-fn of_toml(text: &str, field: &str, error: &toml::de::Error) -> FieldError {
-    let line = error.span().map_or(0, |span| line_of(text, span.start));
-    FieldError { line, field: field.to_owned(), what: error.message().to_owned() }
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -241,8 +218,8 @@ impl Check<'_> {
     }
 
     fn brand(&mut self, brand: BrandTable) -> Brand {
-        self.text_of("brand.name", &brand.name, 60);
-        self.text_of("brand.customer_word", &brand.customer_word, 30);
+        self.text_of("brand.name", &brand.name, 60, sense::name);
+        self.text_of("brand.customer_word", &brand.customer_word, 30, sense::name);
         if let Some(colour) = &brand.colour {
             let hex = colour.get_ref().strip_prefix('#').unwrap_or_default();
             if hex.len() != 6 || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -259,12 +236,9 @@ impl Check<'_> {
         }
         let support = brand.support.into_inner();
         if let Some(email) = &support.email
-            && !email
-                .get_ref()
-                .split_once('@')
-                .is_some_and(|(name, host)| !name.is_empty() && host.contains('.'))
+            && let Some(what) = sense::email(email.get_ref())
         {
-            self.wrong("brand.support.email", email, "not an e-mail address");
+            self.wrong("brand.support.email", email, what);
         }
         Brand {
             name: brand.name.into_inner(),
@@ -280,8 +254,10 @@ impl Check<'_> {
 
     fn app(&mut self, index: usize, app: AppTable) -> App {
         let field = |name: &str| format!("apps[{index}].{name}");
-        self.text_of(&field("consumer_key"), &app.consumer_key, 300);
-        self.text_of(&field("secret"), &app.secret, 500);
+        self.text_of(&field("consumer_key"), &app.consumer_key, 300, sense::token);
+        self.text_of(&field("secret"), &app.secret, 500, |name| {
+            sense::token(name).or_else(|| sense::secret_name(name))
+        });
         if !app
             .scopes
             .get_ref()
@@ -292,11 +268,14 @@ impl Check<'_> {
                 "refresh_token (or offline_access) is needed: without it every connection ends within hours";
             self.wrong(field("scopes"), &app.scopes, what);
         }
-        if app.scopes.get_ref().iter().any(|scope| scope.is_empty() || scope.contains(char::is_whitespace)) {
-            self.wrong(field("scopes"), &app.scopes, "each scope is a text of its own, without spaces");
+        for what in app.scopes.get_ref().iter().filter_map(|scope| sense::scope(scope)) {
+            self.wrong(field("scopes"), &app.scopes, what);
         }
-        if app.names.get_ref().first().is_none_or(String::is_empty) {
+        if app.names.get_ref().is_empty() || app.names.get_ref().iter().any(|name| name.trim().is_empty()) {
             let what = "the name by which an admin finds the app in Setup is needed";
+            self.wrong(field("names"), &app.names, what);
+        }
+        for what in app.names.get_ref().iter().filter_map(|name| sense::name(name)) {
             self.wrong(field("names"), &app.names, what);
         }
         let minutes = *app.access_token_minutes.get_ref();
@@ -307,11 +286,12 @@ impl Check<'_> {
         if !(1..=365).contains(&idle_days) {
             self.wrong(field("refresh_token_idle_days"), &app.refresh_token_idle_days, "1 to 365 days");
         }
-        let mut login_hosts = app.login_hosts;
-        login_hosts.dedup();
-        if login_hosts.is_empty() {
-            login_hosts = everywhere();
+        if app.login_hosts.get_ref().is_empty() {
+            let what = "an empty list lets nobody sign in: name a place, or leave the field out to allow all";
+            self.wrong(field("login_hosts"), &app.login_hosts, what);
         }
+        let mut login_hosts = app.login_hosts.into_inner();
+        login_hosts.dedup();
         App {
             packages: Packages {
                 production: self.package(&field("packages.production"), app.packages.production),
@@ -330,13 +310,25 @@ impl Check<'_> {
         }
     }
 
-    fn text_of(&mut self, field: &str, text: &Spanned<String>, most: usize) {
+    fn text_of(
+        &mut self,
+        field: &str,
+        text: &Spanned<String>,
+        most: usize,
+        what_is_wrong: impl Fn(&str) -> Option<String>,
+    ) {
         if text.get_ref().trim().is_empty() || text.get_ref().len() > most {
             self.wrong(field, text, format!("1 to {most} bytes are needed"));
+        } else if let Some(what) = what_is_wrong(text.get_ref()) {
+            self.wrong(field, text, what);
         }
     }
 
     fn https(&mut self, field: &str, address: &Spanned<String>) -> Option<Url> {
+        if let Some(what) = sense::address(address.get_ref()) {
+            self.wrong(field, address, what);
+            return None;
+        }
         let url = Url::parse(address.get_ref()).ok().filter(|url| url.scheme() == "https");
         if url.is_none() {
             self.wrong(field, address, "an https address is needed");
@@ -346,6 +338,10 @@ impl Check<'_> {
 
     /// Browsers are sent back to these exact addresses, so each is written as it is compared.
     fn return_address(&mut self, address: &Spanned<String>) -> Option<Url> {
+        if let Some(what) = sense::address(address.get_ref()) {
+            self.wrong("return_addresses", address, what);
+            return None;
+        }
         let Ok(url) = Url::parse(address.get_ref()) else {
             self.wrong("return_addresses", address, "not an address");
             return None;
@@ -388,89 +384,4 @@ impl Check<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r##"
-id = "fernway"
-return_addresses = ["https://app.fernway.example/salesforce/return"]
-
-[brand]
-name = "Fernway"
-colour = "#1f6f54"
-support = { email = "help@fernway.example" }
-
-[[apps]]
-id = "sync"
-kind = "connected_app"
-consumer_key = "3MVG9"
-secret = "latchkey/dev/apps/fernway-sync"
-scopes = ["api", "refresh_token"]
-names = ["Fernway Sync"]
-"##;
-
-    fn errors_of(text: &str) -> String {
-        read_product(Path::new("fernway.toml"), text).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn a_good_file_is_read_with_its_defaults() {
-        let product = read_product(Path::new("fernway.toml"), GOOD).unwrap();
-        assert!(product.redeem);
-        assert_eq!(product.brand.customer_word, "workspace");
-        assert_eq!(product.apps[0].access_token_minutes, 15);
-        assert_eq!(product.apps[0].login_hosts.len(), 3);
-    }
-
-    #[test]
-    fn switching_redeeming_off_is_an_error_that_names_the_change() {
-        for value in ["false", "true"] {
-            let errors = errors_of(
-                &GOOD.replace("id = \"fernway\"\n", &format!("id = \"fernway\"\nredeem = {value}\n")),
-            );
-            assert!(
-                errors.starts_with("fernway.toml:2: redeem: redeeming can't be switched off"),
-                "{errors}"
-            );
-            assert!(errors.contains("Delete this line"), "{errors}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_toml_or_of_the_wrong_type_is_named_with_its_line() {
-        insta::assert_snapshot!(errors_of("id = "), @"fernway.toml:1: string values must be quoted, expected literal string");
-        assert_eq!(
-            errors_of(&GOOD.replace("\"connected_app\"", "\"connected\"")),
-            "fernway.toml:12: apps[0].kind: unknown variant `connected`, expected `connected_app` or `external_client_app`"
-        );
-        assert_eq!(
-            errors_of(&GOOD.replace("id = \"sync\"", "id = \"Sync!\"")),
-            "fernway.toml:11: apps[0].id: not an app id (a-z, 0-9 and hyphens, at most 40)"
-        );
-        assert_eq!(
-            errors_of(&GOOD.replace("name = \"Fernway\"", "nmae = \"Fernway\"")),
-            "fernway.toml:6: brand.nmae: unknown field `nmae`, expected one of `name`, `logo`, `colour`, `customer_word`, `support`"
-        );
-    }
-
-    #[test]
-    fn everything_that_is_wrong_is_said_at_once() {
-        let bad = GOOD
-            .replace("https://app.fernway.example/salesforce/return", "http://app.fernway.example")
-            .replace("#1f6f54", "green")
-            .replace("[\"api\", \"refresh_token\"]", "[\"api\"]");
-        insta::assert_snapshot!(errors_of(&bad), @r"
-        fernway.toml:3: return_addresses: an https address is needed (http only for localhost)
-        fernway.toml:7: brand.colour: a colour is written #rrggbb
-        fernway.toml:15: apps[0].scopes: refresh_token (or offline_access) is needed: without it every connection ends within hours
-        ");
-    }
-
-    #[test]
-    fn an_address_is_written_as_it_is_compared() {
-        insta::assert_snapshot!(
-            errors_of(&GOOD.replace("https://app.fernway.example/salesforce/return", "https://app.fernway.example")),
-            @"fernway.toml:3: return_addresses: addresses are compared character for character: write it as https://app.fernway.example/"
-        );
-    }
-}
+mod tests;

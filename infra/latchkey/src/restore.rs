@@ -69,7 +69,7 @@ impl Fate {
 const BROUGHT: [&str; 4] = ["CONNECTION", "FAILURE", "HISTORY", "IMPORT"];
 
 /// The kinds that do not, with the reason in `docs/deploy.md`.
-const LEFT: [&str; 13] = [
+const LEFT: [&str; 14] = [
     "ATTEMPT",
     "NEEDY",
     "OPEN",
@@ -78,6 +78,7 @@ const LEFT: [&str; 13] = [
     "PRODUCT",
     "PRODUCTS",
     "REPORT",
+    "RETIRED",
     "SESSION",
     "STRAY",
     "TALLIED",

@@ -107,6 +107,11 @@ enum Answer {
     Again(PutOff, Option<Duration>),
 }
 
+/// A text without the token, should it be there. An empty token is in every text, and in none.
+fn without(text: &str, token: &RefreshToken) -> String {
+    if token.expose().is_empty() { text.to_owned() } else { text.replace(token.expose(), "[token]") }
+}
+
 impl Rejected {
     /// Whether bringing the same row again cannot help: the token is spent, or its grant was revoked.
     pub(super) fn is_final(&self) -> bool {
@@ -115,7 +120,7 @@ impl Rejected {
 
     fn read(problem: &str, body: &Value, token: &RefreshToken) -> Self {
         // No answer repeats a token. Should one ever do so, it ends here and not in a file.
-        let clean = |text: &str| text.replace(token.expose(), "[token]");
+        let clean = |text: &str| without(text, token);
         let text = |name: &str| body.get(name).and_then(Value::as_str).map(clean);
         let connections = body.get("connections").and_then(Value::as_array).into_iter().flatten();
         Self {
@@ -285,7 +290,7 @@ impl Api {
         }
         let put_off = |who| {
             let problem = kind.clone().unwrap_or_else(|| format!("http-{}", status.as_u16()));
-            let detail = text("detail").unwrap_or_default().replace(token.expose(), "[token]");
+            let detail = without(&text("detail").unwrap_or_default(), token);
             Answer::Again(PutOff { problem, detail, who }, asked)
         };
         match kind.as_deref() {

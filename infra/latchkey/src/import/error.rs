@@ -64,6 +64,12 @@ pub(crate) enum ImportError {
         /// What happened.
         error: io::Error,
     },
+    /// The rows are one JSON array.
+    #[error("{}: a JSON array is not read. Write each row on a line of its own, for example with jq -c '.[]'. No row was sent.", file.display())]
+    Array {
+        /// The file.
+        file: PathBuf,
+    },
     /// A file.
     #[error("{}: {error}", file.display())]
     File {

@@ -48,6 +48,9 @@ pub(super) fn read(
 ) -> Result<(Vec<Row>, Vec<Unreadable>), ImportError> {
     let bytes = std::fs::read(file).map_err(|error| ImportError::file(file, error))?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    if bytes.trim_ascii_start().starts_with(b"[") {
+        return Err(ImportError::Array { file: file.to_owned() });
+    }
     let (mut rows, mut unreadable) = (Vec::<Row>::new(), Vec::new());
     // Where each token was seen first, and in what row.
     let mut seen = HashMap::<String, (usize, String)>::new();
@@ -113,6 +116,9 @@ fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row,
     let Some(token) = members.get("refresh_token").and_then(Value::as_str).map(RefreshToken::new) else {
         return Err(no(&customer, "refresh_token is missing, or is no text".into()));
     };
+    if let Some(what) = wrong_with(token.expose()) {
+        return Err(no(&customer, what.into()));
+    }
     if members.contains_key("dry_run") {
         return Err(no(&customer, "leave dry_run out of the row: the command has --dry-run".into()));
     }
@@ -129,6 +135,24 @@ fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row,
         canonical
     };
     Ok(Row { line, digest, customer, body: SecretString::from(body), token })
+}
+
+/// What an export, a spreadsheet or an HTTP log made of a token. It is not sent: Salesforce would count a failed login.
+fn wrong_with(token: &str) -> Option<&'static str> {
+    let quotes = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+    if token.trim().is_empty() {
+        Some("refresh_token is empty")
+    } else if token.contains(quotes) {
+        Some("refresh_token has quotation marks in it: leave them out")
+    } else if token.contains('%') {
+        Some("refresh_token is percent-encoded: decode it first (%3D is =, %21 is !)")
+    } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        Some("refresh_token has a space, a line break or an invisible character in it")
+    } else if token.len() > 7 && token.get(..7).is_some_and(|first| first.eq_ignore_ascii_case("bearer:")) {
+        Some("refresh_token begins with a label: leave it out")
+    } else {
+        None
+    }
 }
 
 /// The row in one way of writing: spaces and the order of members make no other row.
@@ -175,6 +199,11 @@ mod tests {
                 r#"{"customer":{"id":"c"},"refresh_token":["5Aep861.very-secret"]}"#,
                 "refresh_token is missing",
             ),
+            (r#"{"customer":{"id":"c"},"refresh_token":""}"#, "refresh_token is empty"),
+            (r#"{"customer":{"id":"c"},"refresh_token":"\"5Aep861.very-secret\""}"#, "quotation marks"),
+            (r#"{"customer":{"id":"c"},"refresh_token":"5Aep861.very-secret%3D%3D"}"#, "percent-encoded"),
+            (r#"{"customer":{"id":"c"},"refresh_token":"5Aep861.very-secret\u200b"}"#, "invisible character"),
+            (r#"{"customer":{"id":"c"},"refresh_token":"5Aep861.very-secret\n"}"#, "line break"),
             (
                 r#"{"customer":{"id":"c"},"refresh_token":"5Aep861.very-secret","dry_run":true}"#,
                 "leave dry_run out",

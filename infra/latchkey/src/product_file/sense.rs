@@ -1,0 +1,203 @@
+//! What a well-formed value of a product file must be to make sense. Each function returns what is wrong, for a person.
+
+use domain::text::{deceptive_in_id, deceptive_in_name};
+
+/// Salesforce's OAuth scopes (Salesforce Help, "OAuth Tokens and Scopes", and the Metadata API's
+/// `ConnectedAppOauthAccessScope`, both read in November 2026). Custom scopes are not requested by name.
+const SCOPES: [&str; 34] = [
+    "address",
+    "api",
+    "cdp_api",
+    "cdp_calculated_insight_api",
+    "cdp_identityresolution_api",
+    "cdp_ingest_api",
+    "cdp_profile_api",
+    "cdp_query_api",
+    "cdp_segment_api",
+    "chatbot_api",
+    "chatter_api",
+    "content",
+    "custom_permissions",
+    "eclair_api",
+    "einstein_gpt_api",
+    "email",
+    "forgot_password",
+    "full",
+    "id",
+    "interaction_api",
+    "lightning",
+    "mcp_api",
+    "offline_access",
+    "openid",
+    "pardot_api",
+    "phone",
+    "profile",
+    "refresh_token",
+    "scrt_api",
+    "sfap_api",
+    "user_registration_api",
+    "visualforce",
+    "wave_api",
+    "web",
+];
+
+/// Maximum bytes of a product's item. DynamoDB's limit is 400 kB, with the names of the attributes.
+pub(super) const MAX_ITEM: usize = 390 * 1024;
+
+/// A value that is sent or compared as it stands: a consumer key, the name of a secret.
+pub(super) fn token(text: &str) -> Option<String> {
+    if let Some(c) = deceptive_in_id(text) {
+        return Some(invisible(c));
+    }
+    if text.contains(char::is_whitespace) {
+        return Some("it has a space in it".into());
+    }
+    text.chars()
+        .find(|c| !c.is_ascii())
+        .map(|c| format!("it has the character {c} (U+{:04X}) in it", u32::from(c)))
+}
+
+/// A text for people.
+pub(super) fn name(text: &str) -> Option<String> {
+    if let Some(c) = deceptive_in_name(text) {
+        return Some(invisible(c));
+    }
+    (text.trim() != text).then(|| "it begins or ends with a space".into())
+}
+
+fn invisible(c: char) -> String {
+    format!(
+        "it has an invisible character (U+{:04X}) in it; type the value instead of pasting it",
+        u32::from(c)
+    )
+}
+
+/// The name of a secret, where its value may stand instead. The text is not repeated: it may be that value.
+pub(super) fn secret_name(name: &str) -> Option<String> {
+    if looks_like_a_value(name) {
+        let what = "this looks like the secret itself, not its name in Secrets Manager. Replace the consumer secret at \
+                    Salesforce, since this file has it, and store the new one with `latchkey app set-secret`";
+        return Some(what.into());
+    }
+    let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&b);
+    (!name.bytes().all(of_a_name))
+        .then(|| "a secret's name has letters, digits and /_+=.@- only, or is an ARN".to_owned())
+}
+
+/// Salesforce's consumer secrets are 64 hexadecimal digits or, of old apps, up to 20 decimal ones. Other random values
+/// are told by their length without a word.
+fn looks_like_a_value(name: &str) -> bool {
+    let digits = name.bytes().filter(u8::is_ascii_digit).count();
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=".contains(&b));
+    is_plain && ((digits == name.len() && name.len() >= 10) || (name.len() >= 24 && digits * 8 >= name.len()))
+}
+
+/// One scope.
+pub(super) fn scope(scope: &str) -> Option<String> {
+    if SCOPES.contains(&scope) {
+        return None;
+    }
+    let plain = |text: &str| -> String {
+        text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
+    };
+    let meant = SCOPES.iter().find(|known| plain(known) == plain(scope));
+    Some(match meant {
+        Some(known) => format!("{scope:?} is written {known}"),
+        None if scope.contains([' ', ',', ';']) || scope.is_empty() => {
+            "each scope is a text of its own, without spaces or commas".into()
+        }
+        None => format!(
+            "{scope:?} is not a scope of Salesforce's; it would answer invalid_scope. Known: {}",
+            SCOPES.join(", ")
+        ),
+    })
+}
+
+/// An address: a wildcard matches nothing, since addresses are compared as they are.
+pub(super) fn address(address: &str) -> Option<String> {
+    if let Some(c) = deceptive_in_id(address) {
+        return Some(invisible(c));
+    }
+    if address.contains('*') {
+        return Some("wildcards match nothing: write out each address".into());
+    }
+    address.contains(char::is_whitespace).then(|| "it has a space in it".into())
+}
+
+/// An e-mail address.
+pub(super) fn email(email: &str) -> Option<String> {
+    if email.to_ascii_lowercase().starts_with("mailto:") {
+        return Some("leave out mailto: the pages add it".into());
+    }
+    let parts = email.split_once('@').filter(|(name, host)| {
+        let labels = host.split('.').count() > 1 && host.split('.').all(|label| !label.is_empty());
+        !name.is_empty() && labels && !host.contains('@')
+    });
+    let is_plain = token(email).is_none() && !email.contains([':', '<', '>', ',', ';', '?', '"', '(', ')']);
+    (parts.is_none() || !is_plain).then(|| "not an e-mail address".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secrets_value_is_told_from_a_name() {
+        for value in [
+            "8F3A1C77E0D24B1F9E0C7B6A5D4E3F2A1B0C9D8E7F6A5B4C3D2E1F0A9B8C7D6E",
+            "8f3a1c77e0d24b1f9e0c7b6a5d4e3f2a",
+            "1234567890123456789",
+            "q7Jx2mVb9RtK4sLw8ZpN6cHd",
+        ] {
+            let what = secret_name(value).expect(value);
+            assert!(what.contains("the secret itself") && !what.contains(value), "{what}");
+        }
+        for name in [
+            "latchkey/dev/apps/fernway-sync",
+            "prod-2026-fernway",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:latchkey/prod/apps/sync-AbCdEf",
+            "fernwaySalesforceConsumerSecretForSync",
+        ] {
+            assert_eq!(secret_name(name), None, "{name}");
+        }
+        assert!(secret_name("fernway secret").is_some());
+    }
+
+    #[test]
+    fn scopes_are_salesforces_own_in_their_case() {
+        for (given, says) in [
+            ("API", "is written api"),
+            ("RefreshToken", "is written refresh_token"),
+            ("api refresh_token", "without spaces"),
+            ("", "without spaces"),
+            ("everything", "is not a scope"),
+        ] {
+            assert!(scope(given).is_some_and(|what| what.contains(says)), "{given}");
+        }
+        assert!(SCOPES.is_sorted() && SCOPES.iter().all(|known| scope(known).is_none()));
+    }
+
+    #[test]
+    fn addresses_and_texts_are_plain() {
+        for bad in [
+            "mailto:help@acme.example",
+            "MAILTO:a@b.example",
+            "help",
+            "a@b",
+            "a@b..example",
+            "a b@c.example",
+            "A <a@b.example>",
+            "a@b@c.example",
+        ] {
+            assert!(email(bad).is_some(), "{bad}");
+        }
+        assert_eq!(email("help+sf@acme.example"), None);
+        assert!(address("https://*.acme.example/back").is_some());
+        assert!(
+            token("3MVG9\u{200b}").is_some() && token(" 3MVG9").is_some() && token("3MVG9\u{430}").is_some()
+        );
+        assert!(
+            name("Fern\u{202e}way").is_some() && name("Fernway ").is_some() && name("Fernwäy ☕").is_none()
+        );
+    }
+}

@@ -1,0 +1,139 @@
+use super::*;
+
+const GOOD: &str = r##"
+id = "fernway"
+return_addresses = ["https://app.fernway.example/salesforce/return"]
+
+[brand]
+name = "Fernway"
+colour = "#1f6f54"
+support = { email = "help@fernway.example" }
+
+[[apps]]
+id = "sync"
+kind = "connected_app"
+consumer_key = "3MVG9"
+secret = "latchkey/dev/apps/fernway-sync"
+scopes = ["api", "refresh_token"]
+names = ["Fernway Sync"]
+"##;
+
+fn errors_of(text: &str) -> String {
+    read_product(Path::new("fernway.toml"), text).unwrap_err().to_string()
+}
+
+#[test]
+fn a_good_file_is_read_with_its_defaults() {
+    let product = read_product(Path::new("fernway.toml"), GOOD).unwrap();
+    assert!(product.redeem);
+    assert_eq!(product.brand.customer_word, "workspace");
+    assert_eq!(product.apps[0].access_token_minutes, 15);
+    assert_eq!(product.apps[0].login_hosts.len(), 3);
+}
+
+#[test]
+fn switching_redeeming_off_is_an_error_that_names_the_change() {
+    for value in ["false", "true"] {
+        let errors =
+            errors_of(&GOOD.replace("id = \"fernway\"\n", &format!("id = \"fernway\"\nredeem = {value}\n")));
+        assert!(errors.starts_with("fernway.toml:3: redeem: redeeming can't be switched off"), "{errors}");
+        assert!(errors.contains("Delete this line"), "{errors}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_or_of_the_wrong_type_is_named_with_its_line() {
+    insta::assert_snapshot!(errors_of("id = "), @"fernway.toml:1: string values must be quoted, expected literal string");
+    assert_eq!(
+        errors_of(&GOOD.replace("\"connected_app\"", "\"connected\"")),
+        "fernway.toml:12: apps[0].kind: unknown variant `connected`, expected `connected_app` or `external_client_app`"
+    );
+    assert_eq!(
+        errors_of(&GOOD.replace("id = \"sync\"", "id = \"Sync!\"")),
+        "fernway.toml:11: apps[0].id: not an app id (a-z, 0-9 and hyphens, at most 40)"
+    );
+    assert_eq!(
+        errors_of(&GOOD.replace("name = \"Fernway\"", "nmae = \"Fernway\"")),
+        "fernway.toml:5: brand: missing field `name`\n\
+         fernway.toml:6: brand.nmae: unknown field `nmae`, expected one of `name`, `logo`, `colour`, `customer_word`, `support`"
+    );
+}
+
+#[test]
+fn everything_that_is_wrong_is_said_at_once() {
+    let bad = GOOD
+        .replace("https://app.fernway.example/salesforce/return", "http://app.fernway.example")
+        .replace("#1f6f54", "green")
+        .replace("[\"api\", \"refresh_token\"]", "[\"api\"]");
+    insta::assert_snapshot!(errors_of(&bad), @r"
+    fernway.toml:3: return_addresses: an https address is needed (http only for localhost)
+    fernway.toml:7: brand.colour: a colour is written #rrggbb
+    fernway.toml:15: apps[0].scopes: refresh_token (or offline_access) is needed: without it every connection ends within hours
+    ");
+}
+
+#[test]
+fn wrong_types_are_said_at_once_with_the_rest() {
+    let bad = GOOD
+        .replace("\"connected_app\"", "\"connected\"")
+        .replace("id = \"sync\"", "id = \"Sync!\"\naccess_token_minutes = \"15\"")
+        .replace("colour = \"#1f6f54\"", "colour = \"green\"\ncolor = \"red\"")
+        .replace("names = [\"Fernway Sync\"]", "names = \"Fernway Sync\"")
+        .replace("\"refresh_token\"]", "7]");
+    let errors = errors_of(&bad);
+    for says in [
+        "brand.colour: a colour is written",
+        "brand.color: unknown field",
+        "apps[0].id: not an app id",
+        "apps[0].access_token_minutes: invalid type",
+        "apps[0].kind: unknown variant",
+        "apps[0].names: invalid type",
+        "apps[0].scopes[1]: invalid type",
+    ] {
+        assert!(errors.contains(says), "{says}\n{errors}");
+    }
+    assert_eq!(errors.lines().count(), 7, "{errors}");
+}
+
+#[test]
+fn settings_that_make_no_sense_are_said_at_once() {
+    let bad = GOOD
+        .replace("https://app.fernway.example/salesforce/return", "https://*.fernway.example/back")
+        .replace("help@fernway.example", "mailto:help@fernway.example")
+        .replace("\"3MVG9\"", "\"3MVG9\\u200B\"")
+        .replace(
+            "latchkey/dev/apps/fernway-sync",
+            "8F3A1C77E0D24B1F9E0C7B6A5D4E3F2A1B0C9D8E7F6A5B4C3D2E1F0A9B8C7D6E",
+        )
+        .replace("[\"api\", \"refresh_token\"]", "[\"API\", \"refresh_token\"]\nlogin_hosts = []")
+        .replace("\"Fernway Sync\"", "\"Fernway Sync\", \"\"");
+    let errors = errors_of(&bad);
+    for says in [
+        "fernway.toml:3: return_addresses: wildcards match nothing",
+        "fernway.toml:8: brand.support.email: leave out mailto:",
+        "fernway.toml:13: apps[0].consumer_key: it has an invisible character (U+200B)",
+        "fernway.toml:14: apps[0].secret: this looks like the secret itself",
+        "fernway.toml:15: apps[0].scopes: \"API\" is written api",
+        "fernway.toml:16: apps[0].login_hosts: an empty list",
+        "fernway.toml:17: apps[0].names: the name by which",
+    ] {
+        assert!(errors.contains(says), "{says}\n{errors}");
+    }
+    assert!(errors.lines().count() == 7 && !errors.contains("8F3A1C"), "{errors}");
+}
+
+#[test]
+fn a_product_that_no_item_holds_is_refused_with_its_size() {
+    let (head, app) = GOOD.split_at(GOOD.find("[[apps]]").unwrap());
+    let apps: String = (0..2_000).map(|n| app.replace("\"sync\"", &format!("\"sync-{n}\""))).collect();
+    let errors = errors_of(&format!("{head}{apps}"));
+    assert!(errors.starts_with("fernway.toml:0: apps: the product is stored as one item"), "{errors}");
+}
+
+#[test]
+fn an_address_is_written_as_it_is_compared() {
+    insta::assert_snapshot!(
+        errors_of(&GOOD.replace("https://app.fernway.example/salesforce/return", "https://app.fernway.example")),
+        @"fernway.toml:3: return_addresses: addresses are compared character for character: write it as https://app.fernway.example/"
+    );
+}
