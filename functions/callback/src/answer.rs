@@ -1,15 +1,16 @@
 //! Salesforce's answer in the browser's query: approved, declined, or neither.
+//!
+//! Each parameter is read for itself, so that nothing else in the query can hide an error that Salesforce reported for
+//! a known attempt: no undecodable byte, no length, no doubled or foreign parameter. Only an approval is strict: one
+//! state, one code, no error.
 
 use domain::secret::{AuthorizationCode, State};
-use service::{Request, request::Form};
+use service::{Request, browser::AttemptCookie, request::parameters};
 
-/// Longer queries are nobody's: Salesforce's are under 2 kB.
-const MAX_QUERY: usize = 16 * 1024;
-
-/// Ours are 43 characters.
+/// Maximum bytes of a state. Ours have 43.
 const MAX_STATE: usize = 128;
 
-/// Salesforce's are about 100 characters.
+/// Maximum bytes of a code. Salesforce's have about 100.
 const MAX_CODE: usize = 4 * 1024;
 
 /// An answer that names an attempt.
@@ -33,38 +34,85 @@ pub(crate) enum Outcome {
         /// `error_description`.
         description: Option<String>,
     },
-    /// It gave both, neither, or one of them twice: no answer of Salesforce's.
+    /// It gave no error, and no code that can be trusted.
     Unclear(&'static str),
 }
 
 impl Answer {
     /// Reads a callback's query. `None`: it names no attempt.
     pub(crate) fn read(request: &Request) -> Option<Self> {
-        let form = Form::of_query(request, MAX_QUERY).ok()?;
-        let state = form.only("state").filter(|state| !state.is_empty() && state.len() <= MAX_STATE)?;
-        Some(Self { state: State::new(state), outcome: Outcome::of(&form) })
+        let given = Given::of(request.uri().query().unwrap_or_default());
+        let is_bound = |state: &&String| {
+            let attempt = State::new(state.as_str()).attempt();
+            AttemptCookie::of(request, &attempt).is_some()
+        };
+        let state = match &given.states[..] {
+            [state] => state,
+            // Whose attempt it is, the browser's cookie decides.
+            several => several.iter().find(is_bound).or_else(|| several.first())?,
+        };
+        Some(Self { state: State::new(state.as_str()), outcome: given.outcome() })
     }
 }
 
-impl Outcome {
-    fn of(form: &Form) -> Self {
-        if ["code", "error", "error_description"].iter().any(|name| form.doubled(name)) {
-            return Self::Unclear("a parameter was given twice");
-        }
-        match (form.only("code"), form.only("error")) {
-            (Some(code), None) if code.is_empty() || code.len() > MAX_CODE => {
-                Self::Unclear("the code cannot be one")
+/// The parameters of a callback, apart from everything else in its query. Equal values count once, those of a code
+/// excepted, and an empty value counts as absent (RFC 6749 §3.1).
+#[derive(Debug, Default)]
+struct Given {
+    /// The states that can be ours.
+    states: Vec<String>,
+    /// The codes, as far as they are text.
+    codes: Vec<String>,
+    /// Whether something else was given as a code or a state: it is not repaired.
+    spoiled: bool,
+    errors: Vec<String>,
+    descriptions: Vec<String>,
+}
+
+impl Given {
+    fn of(query: &str) -> Self {
+        let mut given = Self::default();
+        for (name, value) in parameters(query) {
+            // The parser puts U+FFFD where the bytes were no UTF-8. Texts for people are kept with it.
+            let is_text = !value.contains('\u{FFFD}');
+            let values = match &*name {
+                "state" if is_text && value.len() <= MAX_STATE => &mut given.states,
+                "code" if is_text && value.len() <= MAX_CODE => &mut given.codes,
+                "state" | "code" => {
+                    given.spoiled = true;
+                    continue;
+                }
+                "error" => &mut given.errors,
+                "error_description" => &mut given.descriptions,
+                _ => continue,
+            };
+            // The second value already makes the answer unclear; a flood of them is not kept.
+            let is_new = name == "code" || !values.iter().any(|known| *known == *value);
+            if !value.is_empty() && values.len() < MAX_VALUES && is_new {
+                values.push(value.into_owned());
             }
-            (Some(code), None) => Self::Approved(AuthorizationCode::new(code)),
-            (None, Some(code)) => Self::Declined {
-                code: code.to_owned(),
-                description: form.only("error_description").map(str::to_owned),
-            },
-            (Some(_), Some(_)) => Self::Unclear("a code and an error came at once"),
-            (None, None) => Self::Unclear("neither a code nor an error came"),
+        }
+        given
+    }
+
+    fn outcome(mut self) -> Outcome {
+        if !self.errors.is_empty() {
+            let description = (!self.descriptions.is_empty()).then(|| self.descriptions.swap_remove(0));
+            return Outcome::Declined { code: self.errors.swap_remove(0), description };
+        }
+        if self.spoiled {
+            return Outcome::Unclear("the state or the code cannot be one");
+        }
+        match (self.states.len(), self.codes.len()) {
+            (1, 1) => Outcome::Approved(AuthorizationCode::new(self.codes.swap_remove(0))),
+            (1, 0) => Outcome::Unclear("neither a code nor an error came"),
+            _ => Outcome::Unclear("the state or the code was given twice"),
         }
     }
 }
+
+/// Maximum different values that are kept of one parameter.
+const MAX_VALUES: usize = 8;
 
 #[cfg(test)]
 #[path = "../../../tests/fuzz/held/callback.rs"]
@@ -73,6 +121,7 @@ mod held;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::secret::{BrowserSecret, ConnectKey};
     use lambda_http::Body;
     use proptest::prelude::*;
     use url::form_urlencoded::Serializer;
@@ -86,22 +135,84 @@ mod tests {
     #[test]
     fn an_answer_is_one_thing_or_nothing() {
         assert!(matches!(read("state=s&code=c").unwrap().outcome, Outcome::Approved(_)));
+        assert!(matches!(read("state=s&code=c&error=").unwrap().outcome, Outcome::Approved(_)));
         assert!(matches!(
             read("state=s&error=access_denied&error_description=end-user+denied+authorization").unwrap().outcome,
             Outcome::Declined { code, description: Some(text) }
                 if code == "access_denied" && text == "end-user denied authorization"
         ));
-        for unclear in ["state=s", "state=s&code=c&error=e", "state=s&code=c&code=d", "state=s&code="] {
+        let code = "c".repeat(60_000);
+        for unclear in [
+            "state=s",
+            "state=s&code=c&code=d",
+            "state=s&state=t&code=c",
+            "state=s&state=%ff&code=c",
+            "state=s&code=",
+            "state=s&code=c&code=%ff",
+            &format!("state=s&code={code}"),
+        ] {
             assert!(matches!(read(unclear).unwrap().outcome, Outcome::Unclear(_)), "{unclear}");
         }
     }
 
     #[test]
-    fn without_one_state_it_is_nobodys() {
-        for nobodys in ["code=c", "state=&code=c", "state=a&state=b&code=c", "state=%ff&code=c"] {
+    fn nothing_else_hides_an_error() {
+        let long = "x".repeat(60_000);
+        for around in [
+            "extra=%E9",
+            "%E9",
+            "error_description=utilisateur%20refus%E9",
+            "error_description=a&error_description=b",
+            "error=OAUTH_APP_BLOCKED",
+            "error=something_else",
+            "error=",
+            "code=c",
+            "code=%ff&code=c",
+            "state=s",
+            "state=%ff",
+            "state=",
+            &format!("extra={long}"),
+            &format!("code={long}"),
+            &format!("error_description={long}"),
+            &format!("state={long}"),
+            &"code=1&".repeat(3000),
+        ] {
+            let query = format!("error=OAUTH_APP_BLOCKED&state=s&{around}");
+            let answer = read(&query).unwrap_or_else(|| panic!("{around:.40}"));
+            assert_eq!(answer.state.expose(), "s");
+            let Outcome::Declined { code, .. } = answer.outcome else { panic!("{around:.40}") };
+            assert_eq!(code, "OAUTH_APP_BLOCKED", "{around:.40}");
+            if !around.contains("state=s") {
+                assert_eq!(
+                    read(&format!("{around}&state=s&error=e")).unwrap().state.expose(),
+                    "s",
+                    "{around:.40}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn of_two_states_the_browsers_own_counts() {
+        let kept = AttemptCookie { secret: BrowserSecret::mint(), key: ConnectKey::mint() };
+        let mut response = service::respond::redirect("/");
+        kept.keep(&mut response, &State::new("mine").attempt(), 60);
+        let set = response.headers()["set-cookie"].to_str().unwrap();
+        let request = http::Request::builder()
+            .uri("/oauth/callback?error=e&state=other&state=mine")
+            .header("cookie", set.split(';').next().unwrap())
+            .body(Body::Empty)
+            .unwrap();
+        assert_eq!(Answer::read(&request).unwrap().state.expose(), "mine");
+    }
+
+    #[test]
+    fn without_a_state_it_is_nobodys() {
+        for nobodys in
+            ["code=c", "state=&code=c", "state=%ff&code=c", &format!("state={}&code=c", "s".repeat(129))]
+        {
             assert!(read(nobodys).is_none(), "{nobodys}");
         }
-        assert!(read(&format!("state=s&code={}", "c".repeat(60_000))).is_none());
     }
 
     #[test]
@@ -140,11 +251,14 @@ mod tests {
             let query = Serializer::new(String::new()).extend_pairs(&pairs).finish();
             held::holds(query.as_bytes());
 
-            let given = |name| pairs.iter().filter(|(key, _)| key == name).count();
+            let given = |name| {
+                let values = pairs.iter().filter(|(key, value)| key == name && !value.is_empty());
+                values.map(|(_, value)| value).collect::<std::collections::BTreeSet<_>>().len()
+            };
             let answer = read(&query);
-            prop_assert!(answer.is_none() || given("state") == 1);
+            prop_assert!(answer.is_none() || given("state") >= 1);
             let approved = matches!(answer, Some(Answer { outcome: Outcome::Approved(_), .. }));
-            prop_assert!(!approved || (given("code"), given("error")) == (1, 0));
+            prop_assert!(!approved || (given("state"), given("code"), given("error")) == (1, 1, 0));
         }
 
         #[test]
@@ -165,14 +279,14 @@ mod tests {
 
         #[test]
         fn nothing_longer_than_the_limits_comes_through(
-            state in 1..2 * MAX_STATE, code in 1..2 * MAX_CODE, other in 0..2 * MAX_QUERY,
+            state in 1..2 * MAX_STATE, code in 1..2 * MAX_CODE, other in 0..40_000_usize,
         ) {
             let text = |length| "x".repeat(length);
             let query = format!("state={}&code={}&other={}", text(state), text(code), text(other));
             match read(&query) {
-                None => prop_assert!(state > MAX_STATE || query.len() > MAX_QUERY),
+                None => prop_assert!(state > MAX_STATE),
                 Some(answer) => {
-                    prop_assert!(state <= MAX_STATE && query.len() <= MAX_QUERY);
+                    prop_assert!(state <= MAX_STATE);
                     let approved = matches!(answer.outcome, Outcome::Approved(_));
                     prop_assert_eq!(approved, code <= MAX_CODE);
                 }

@@ -137,7 +137,13 @@ fn span(given: &Query, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem
     }
 }
 
+/// Seconds of the epoch that a time in a query may have: the years 1970 to 8999. Nearer to the calendar's ends, adding or
+/// subtracting a range would panic.
+const TIMES: std::ops::Range<i64> = 0..221_845_392_000;
+
 pub(crate) fn time(given: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
-    let read = given.get(name).map(str::parse::<Timestamp>).transpose();
-    read.map_err(|_| Problem::bad_request(format!("{name} is a time such as 2026-11-22T09:00:00Z")))
+    let Some(text) = given.get(name) else { return Ok(None) };
+    let read = text.parse().ok().filter(|at: &Timestamp| TIMES.contains(&at.as_second()));
+    read.map(Some)
+        .ok_or_else(|| Problem::bad_request(format!("{name} is a time such as 2026-11-22T09:00:00Z")))
 }

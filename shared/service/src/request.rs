@@ -87,6 +87,12 @@ fn json_type(expected: &str) -> &str {
     }
 }
 
+/// The names and values of a query, one by one. Bytes that are not UTF-8 become U+FFFD, and nothing is limited: for
+/// readers that must not lose one parameter to another. [`Form`] is strict.
+pub fn parameters(query: &str) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
+    form_urlencoded::parse(query.as_bytes())
+}
+
 /// A form or query: names and values, in order.
 #[derive(Debug, Default)]
 pub struct Form(Vec<(String, String)>);

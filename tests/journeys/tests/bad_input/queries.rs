@@ -168,3 +168,19 @@ async fn operators_page_is_isolated_and_connect_pages_work_as_popups() {
     assert_eq!((connect.status, connect.header("cross-origin-opener-policy")), (200, None));
     again.ends_well().await;
 }
+
+#[tokio::test]
+async fn times_at_the_calendars_ends_are_rejected() {
+    let again = Returning::begin().await;
+    for time in
+        ["-009999-01-02T02:00:00Z", "9999-12-30T21:59:59Z", "9000-01-01T00:00:00Z", "1969-12-31T23:59:59Z"]
+    {
+        for path in ["/v1/failures", "/v1/failures/summary"] {
+            for query in [format!("to={time}"), format!("from={time}"), format!("from={time}&to={time}")] {
+                let refused = again.story.call("GET", &format!("{path}?{query}"), None).await;
+                assert_eq!((refused.status, refused.problem()), (400, "bad-request"), "{path}?{query}");
+            }
+        }
+    }
+    again.ends_well().await;
+}

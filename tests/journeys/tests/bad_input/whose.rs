@@ -41,6 +41,43 @@ async fn a_state_that_nobody_gave_out_ends_on_a_page_without_a_brand() {
 }
 
 #[tokio::test]
+async fn nothing_in_the_query_hides_an_error_of_a_known_attempt() {
+    let again = Returning::begin().await;
+    let long = "x".repeat(20_000);
+    for around in [
+        "extra=%E9",
+        "error_description=utilisateur%20refus%E9",
+        "error_description=a&error_description=b",
+        "error=OAUTH_APP_BLOCKED",
+        "error=",
+        "code=c",
+        "code=%ff",
+        "state=",
+        "state=another",
+        "state=%ff",
+        "utm_source=mail&utm_source=mail",
+        &format!("extra={long}"),
+    ] {
+        let connect = again.alice.get(&again.story.invite().await).await.choose("Production");
+        again.alice.stop_before("/services/oauth2/authorize");
+        let leaving = connect.click("Continue to Salesforce").await.location().expect("a redirect");
+        let (state, url) = (parameter(&leaving, "state"), &again.story.stack.latchkey);
+        let query = format!("{around}&error=OAUTH_APP_BLOCKED&state={state}");
+        let page = again.alice.get(&format!("{url}/oauth/callback?{query}")).await;
+        assert!(page.url.path().starts_with("/help/"), "{around:.40}: {page:?}");
+        let reference = page.url.path().trim_start_matches("/help/").to_owned();
+        let listed = again.story.call("GET", "/v1/failures?cause=app_blocked&limit=100", None).await;
+        let failures = listed.body["failures"].as_array().expect("a list");
+        assert!(
+            failures.iter().any(|failure| failure["id"] == json!(reference)),
+            "{around:.40}: {}",
+            listed.body
+        );
+    }
+    again.ends_well().await;
+}
+
+#[tokio::test]
 async fn an_answer_in_another_browser_connects_nothing_and_does_not_spend_the_attempt() {
     let again = Returning::begin().await;
     let answer = again.answer().await;
