@@ -17,11 +17,12 @@ use crate::{
 pub const NAMESPACE: &str = "Latchkey";
 
 /// Metrics of a deployment as a whole; every other of [`Metric::ALL`] is a function's.
-pub const OF_DEPLOYMENT: [Metric; 5] = [
+pub const OF_DEPLOYMENT: [Metric; 6] = [
     Metric::SweepOverdue,
     Metric::SweepPutOff,
     Metric::SweepCutShort,
     Metric::FallbackAnswers,
+    Metric::UnreadableItems,
     Metric::Incidents,
 ];
 

@@ -27,13 +27,15 @@ pub enum Metric {
     SweepCutShort,
     /// Answers that the table did not take: put into the fallback, or found there.
     FallbackAnswers,
+    /// Items that the sweep found due and could not read.
+    UnreadableItems,
     /// Waves that began: many connections that stop for one cause.
     Incidents,
 }
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Duration,
         Self::ColdStarts,
         Self::SalesforceTime,
@@ -46,6 +48,7 @@ impl Metric {
         Self::SweepPutOff,
         Self::SweepCutShort,
         Self::FallbackAnswers,
+        Self::UnreadableItems,
         Self::Incidents,
     ];
 
@@ -64,6 +67,7 @@ impl Metric {
             Self::SweepPutOff => "SweepPutOff",
             Self::SweepCutShort => "SweepCutShort",
             Self::FallbackAnswers => "FallbackAnswers",
+            Self::UnreadableItems => "UnreadableItems",
             Self::Incidents => "Incidents",
         }
     }
