@@ -108,7 +108,7 @@ impl Callback {
             }
             (Some("yes"), SessionState::Returned { .. }) => asked.back_again(now),
             (Some("no"), SessionState::Parked { connection, until }) if now < until => {
-                self.keep(asked, &connection, now).await
+                Box::pin(self.keep(asked, &connection, now)).await
             }
             (Some("yes" | "no"), _) => Err(asked.over()),
             _ => Err(Unconfirmed::BadForm),

@@ -22,32 +22,37 @@ const AFTER_INCIDENT: SignedDuration = SignedDuration::from_hours(1);
 
 impl Sweep {
     /// Whatever a connection's state asks for.
-    pub(crate) async fn take_up(&self, id: &ConnectionId, time: &Invocation) -> Result<Outcome, Failed> {
+    pub(crate) async fn take_up(
+        &self,
+        id: &ConnectionId,
+        seen: Timestamp,
+        time: &Invocation,
+    ) -> Result<Outcome, Failed> {
         let store = &self.platform.store;
         let Some(record) = store.connection(id).await? else { return Ok(Outcome::Nothing) };
         match record.connection.state {
             ConnectionState::Pending { .. } => {
                 if store.expire_pending(id, time.now()).await? {
-                    self.revoke(&record, Outcome::Unredeemed, time).await
+                    self.revoke(&record, Outcome::Unredeemed, time.now(), time).await
                 } else {
                     Ok(Outcome::Nothing)
                 }
             }
             ConnectionState::Parked { until } => {
                 if until <= time.now() && self.leave_unconfirmed(&record.connection, time.now()).await? {
-                    self.revoke(&record, Outcome::Unconfirmed, time).await
+                    self.revoke(&record, Outcome::Unconfirmed, time.now(), time).await
                 } else {
                     Ok(Outcome::Nothing)
                 }
             }
-            ConnectionState::Revoking { .. } => self.revoke(&record, Outcome::Revoked, time).await,
+            ConnectionState::Revoking { .. } => self.revoke(&record, Outcome::Revoked, seen, time).await,
             ConnectionState::NeedsReauth { .. } => {
                 store.not_due(id).await?;
                 Ok(Outcome::Nothing)
             }
             ConnectionState::Active
             | ConnectionState::RefreshUnknown { .. }
-            | ConnectionState::Blocked { .. } => self.look_after(record, time).await,
+            | ConnectionState::Blocked { .. } => self.look_after(record, seen, time).await,
         }
     }
 
@@ -55,6 +60,7 @@ impl Sweep {
         &self,
         record: &ConnectionRecord,
         done: Outcome,
+        seen: Timestamp,
         time: &Invocation,
     ) -> Result<Outcome, Failed> {
         match self.platform.revoke_and_delete(&self.vault, record, time.now()).await {
@@ -62,7 +68,7 @@ impl Sweep {
             Err(error) => {
                 internal(&error);
                 let due = Due::Connection(record.connection.id.clone());
-                self.platform.store.put_off(&due, time.now() + REVOKE_AGAIN).await?;
+                self.platform.store.put_off(&due, seen, time.now() + REVOKE_AGAIN).await?;
                 Ok(Outcome::PutOff)
             }
         }
@@ -84,7 +90,12 @@ impl Sweep {
     }
 
     /// Refreshes what is in use ahead of its end, and what is not to keep it alive.
-    async fn look_after(&self, record: ConnectionRecord, time: &Invocation) -> Result<Outcome, Failed> {
+    async fn look_after(
+        &self,
+        record: ConnectionRecord,
+        seen: Timestamp,
+        time: &Invocation,
+    ) -> Result<Outcome, Failed> {
         let (store, now) = (&self.platform.store, time.now());
         let works_until = record.expires_at;
         if record.refresh_token.is_none() {
@@ -95,12 +106,12 @@ impl Sweep {
         let found =
             self.platform.products.with_app(&record.connection.product, &record.connection.app, now).await?;
         let Some((_, app)) = found else {
-            store.put_off(&this, now + AFTER_INCIDENT).await?;
+            store.put_off(&this, seen, now + AFTER_INCIDENT).await?;
             return Ok(Outcome::PutOff);
         };
         let due = due_at(&record, &app);
         if now < due {
-            store.put_off(&this, due).await?;
+            store.put_off(&this, seen, due).await?;
             return Ok(Outcome::Nothing);
         }
         let need = Need::of_sweep(&record);
@@ -112,9 +123,10 @@ impl Sweep {
                 Stop::Incident | Stop::Rejected => now + AFTER_INCIDENT,
             },
             Renewal::StillWorks(record, _) if record.began_at.is_some() => works_until,
-            Renewal::StillWorks(..) | Renewal::NotYet(_) => now + REFRESH_AGAIN,
+            Renewal::StillWorks(..) => now + REFRESH_AGAIN,
+            Renewal::NotYet(later) => now + SignedDuration::from_secs(later.seconds.into()),
         };
-        store.put_off(&this, again.max(now + REFRESH_AGAIN)).await?;
+        store.put_off(&this, seen, again.max(now + REFRESH_AGAIN)).await?;
         Ok(Outcome::PutOff)
     }
 }

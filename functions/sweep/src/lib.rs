@@ -20,10 +20,10 @@
 mod connections;
 mod serve;
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use domain::{Evidence, SessionId, SessionState, Stage, Surface};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use refresh::{RefreshError, Refresher};
 use serde::Serialize;
 use service::{
@@ -32,7 +32,7 @@ use service::{
 };
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
 use telemetry::{Metric, add, carried, counted, ended, most, step};
-use tokio::task::{JoinError, JoinSet};
+use tokio::task::{self, JoinSet};
 
 use crate::connections::REFRESH_AGAIN;
 pub use crate::serve::serve;
@@ -45,6 +45,12 @@ const AT_ONCE: usize = 16;
 
 /// What the last of them may take: a refresh, and the reads before it. With less time left nothing is taken up.
 const LAST: Duration = refresh::REFRESH.saturating_add(Duration::from_secs(2));
+
+/// How long until an item is looked at again whose handling panicked.
+const AFTER_PANIC: SignedDuration = SignedDuration::from_hours(1);
+
+/// How long until an item is looked at again that could not be read.
+const UNREADABLE_AGAIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// The function. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -73,6 +79,8 @@ pub struct Swept {
     pub restored: u32,
     /// What could not be dealt with; it is due again in a while.
     pub put_off: u32,
+    /// Items that cannot be read; each is looked at again in six hours.
+    pub unreadable: u32,
     /// Shards of the due index that could not be read.
     pub unread: u32,
     /// Whether time ran out: the next run goes on.
@@ -90,6 +98,14 @@ enum Outcome {
     Refreshed,
     Stopped,
     PutOff,
+    Unreadable,
+}
+
+/// What is being dealt with: by its task, so that one that panics is put off like any other.
+#[derive(Default)]
+struct Running {
+    tasks: JoinSet<Outcome>,
+    due: HashMap<task::Id, (Timestamp, Due)>,
 }
 
 /// Something that is due could not be dealt with.
@@ -111,7 +127,10 @@ impl Sweep {
     pub async fn run(&self, time: Invocation) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         match self.refresher.empty_fallback(&time).await {
-            Ok((restored, put_off)) => (swept.restored, swept.put_off) = (restored, put_off),
+            Ok(emptied) => {
+                (swept.restored, swept.put_off) = (emptied.stored, emptied.put_off);
+                swept.unreadable = emptied.unreadable;
+            }
             Err(error) => {
                 internal(&error);
                 swept.put_off += 1;
@@ -119,7 +138,7 @@ impl Sweep {
         }
         // From another shard each time: a run that is cut short must not always leave the same ones.
         let first = domain::secret::random::<1>()[0] % DUE_SHARDS;
-        let mut running = JoinSet::new();
+        let mut running = Running::default();
         for shard in (first..DUE_SHARDS).chain(0..first) {
             if let Err(error) = self.run_shard(shard, &mut running, &mut swept, time).await {
                 swept.unread += 1;
@@ -132,8 +151,8 @@ impl Sweep {
                 break;
             }
         }
-        while let Some(done) = running.join_next().await {
-            swept.count(done);
+        while !running.tasks.is_empty() {
+            self.finish_one(&mut running, &mut swept, time).await;
         }
         swept.tell();
         Ok(swept)
@@ -144,7 +163,7 @@ impl Sweep {
     async fn run_shard(
         &self,
         shard: u8,
-        running: &mut JoinSet<Outcome>,
+        running: &mut Running,
         swept: &mut Swept,
         time: Invocation,
     ) -> Result<(), StoreError> {
@@ -154,17 +173,17 @@ impl Sweep {
             if let Some((since, _)) = page.items.first() {
                 most(Metric::SweepOverdue, time.now().duration_since(*since).as_secs_f64());
             }
-            for (_, due) in page.items {
-                if running.len() == AT_ONCE
-                    && let Some(done) = running.join_next().await
-                {
-                    swept.count(done);
+            for (seen, due) in page.items {
+                if running.tasks.len() == AT_ONCE {
+                    self.finish_one(running, swept, time).await;
                 }
                 if !time.has(LAST) {
                     swept.cut_short = true;
                     return Ok(());
                 }
-                running.spawn(carried(step!("due", self.clone().deal_with(due, time))));
+                let work = carried(step!("due", self.clone().deal_with(due.clone(), seen, time)));
+                let id = running.tasks.spawn(work).id();
+                running.due.insert(id, (seen, due));
             }
             if page.next.is_none() {
                 return Ok(());
@@ -173,9 +192,29 @@ impl Sweep {
         }
     }
 
-    async fn deal_with(self, due: Due, time: Invocation) -> Outcome {
+    /// Waits for one of those under way. A panic is a bug in the handling of one item: it is logged where it happens,
+    /// and the item is put off, so that the next run does not begin with it.
+    async fn finish_one(&self, running: &mut Running, swept: &mut Swept, time: Invocation) {
+        let Some(done) = running.tasks.join_next_with_id().await else { return };
+        let outcome = match done {
+            Ok((id, outcome)) => {
+                running.due.remove(&id);
+                outcome
+            }
+            Err(panicked) => {
+                internal(&panicked);
+                if let Some((seen, due)) = running.due.remove(&panicked.id()) {
+                    self.put_off(&due, seen, time.now() + AFTER_PANIC).await;
+                }
+                Outcome::PutOff
+            }
+        };
+        swept.count(outcome);
+    }
+
+    async fn deal_with(self, due: Due, seen: Timestamp, time: Invocation) -> Outcome {
         let done = match &due {
-            Due::Connection(id) => self.take_up(id, &time).await,
+            Due::Connection(id) => self.take_up(id, seen, &time).await,
             Due::Session(id) => self.lose(id, time.now()).await.map_err(Failed::from),
         };
         let error = match done {
@@ -184,10 +223,21 @@ impl Sweep {
         };
         internal(&error);
         // Else each run would begin with it, and spend its time on it.
-        if let Err(error) = self.platform.store.put_off(&due, time.now() + REFRESH_AGAIN).await {
+        let (again, outcome) = match &error {
+            Failed::Store(StoreError::Corrupt { .. })
+            | Failed::Refresh(RefreshError::Store(StoreError::Corrupt { .. })) => {
+                (UNREADABLE_AGAIN, Outcome::Unreadable)
+            }
+            _ => (REFRESH_AGAIN, Outcome::PutOff),
+        };
+        self.put_off(&due, seen, time.now() + again).await;
+        outcome
+    }
+
+    async fn put_off(&self, due: &Due, seen: Timestamp, until: Timestamp) {
+        if let Err(error) = self.platform.store.put_off(due, seen, until).await {
             internal(&error);
         }
-        Outcome::PutOff
     }
 
     /// A session whose browser is still out when its attempt has run out.
@@ -216,6 +266,7 @@ impl Swept {
         ended(telemetry::Outcome::Swept);
         most(Metric::SweepOverdue, 0.0);
         add(Metric::SweepPutOff, self.put_off.into());
+        add(Metric::UnreadableItems, self.unreadable.into());
         add(Metric::SweepCutShort, u8::from(self.cut_short).into());
         for (name, number) in [
             ("lost", self.lost),
@@ -226,14 +277,16 @@ impl Swept {
             ("stopped", self.stopped),
             ("restored", self.restored),
             ("put_off", self.put_off),
+            ("unreadable", self.unreadable),
             ("unread", self.unread),
         ] {
             counted(name, number.into());
         }
     }
 
-    fn count(&mut self, done: Result<Outcome, JoinError>) {
-        match done.unwrap_or(Outcome::PutOff) {
+    fn count(&mut self, done: Outcome) {
+        match done {
+            Outcome::Unreadable => self.unreadable += 1,
             Outcome::Nothing => {}
             Outcome::Lost => self.lost += 1,
             Outcome::Unredeemed => {

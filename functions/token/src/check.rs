@@ -202,7 +202,9 @@ impl Token {
             let need = Need::of_product(rejected.clone(), SignedDuration::ZERO);
             let usable = match self.usable(held, app, &need, time).await? {
                 Renewal::Fresh(record) | Renewal::StillWorks(record, _) => record,
-                Renewal::NotYet(seconds) => return Err(not_yet(seconds).into()),
+                Renewal::NotYet(later) => {
+                    return Err(not_yet(&later, &self.platform.settings.public_url).into());
+                }
                 Renewal::Gone => return Err(Problem::not_found("connection").into()),
                 Renewal::Stopped(stopped) => return Ok(Proof::Stopped(stopped.cause, stopped.failure)),
             };

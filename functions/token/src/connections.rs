@@ -1,11 +1,11 @@
 //! A product's connections: list, show, revoke.
 
-use domain::ConnectionId;
+use domain::{ConnectionId, FailureId};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
 use service::{
-    Problem, Query, Request, Response,
+    Platform, Problem, Query, Request, Response,
     caller::Caller,
     failures::internal,
     observe::of_connection,
@@ -13,7 +13,7 @@ use service::{
     views::{self, ConnectionView},
 };
 use store::{
-    ConnectionRecord, Sought,
+    Backoff, ConnectionRecord, Sought,
     connections::{ListQuery, Listed},
 };
 
@@ -54,6 +54,49 @@ impl<'a> From<&'a Listed> for ListedView<'a> {
             username: listed.identity.username.as_deref(),
             environment: listed.environment,
             created_at: views::time(listed.created_at),
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug, Serialize)]
+struct ShownView<'a> {
+    #[serde(flatten)]
+    connection: ConnectionView<'a>,
+    /// Present while refreshes are refused and retried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retrying: Option<RetryingView<'a>>,
+}
+
+/// What is wrong with the refreshes of a connection that may recover.
+#[derive(Debug, Serialize)]
+struct RetryingView<'a> {
+    /// Nothing is sent to Salesforce before this.
+    not_before: String,
+    /// How many refusals came in a row.
+    refusals: u32,
+    /// Since when Salesforce refuses the grant itself without a reason that is known to be final; after a day the user
+    /// has to connect again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    help_url: Option<String>,
+}
+
+impl<'a> RetryingView<'a> {
+    fn new(backoff: &'a Backoff, platform: &Platform) -> Self {
+        let page = |failure| platform.settings.public_url.at(&format!("/help/{failure}"));
+        Self {
+            not_before: views::time(backoff.not_before),
+            refusals: backoff.refusals,
+            refused_since: backoff.unexplained_since.map(views::time),
+            cause: backoff.cause.as_deref(),
+            reference: backoff.failure.as_ref().map(FailureId::reference),
+            help_url: backoff.failure.as_ref().map(page),
         }
     }
 }
@@ -115,7 +158,9 @@ impl Token {
 
     pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
         let (_, record) = self.own(request, id, now).await?;
-        Ok(respond::json(StatusCode::OK, &ConnectionView::from(&record.connection)))
+        let connection = ConnectionView::from(&record.connection);
+        let retrying = record.backoff.as_ref().map(|backoff| RetryingView::new(backoff, &self.platform));
+        Ok(respond::json(StatusCode::OK, &ShownView { connection, retrying }))
     }
 
     /// Revokes at Salesforce and deletes. From the first write on the connection hands out nothing; if

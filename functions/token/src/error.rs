@@ -2,7 +2,7 @@
 
 use domain::ConnectionId;
 use http::StatusCode;
-use refresh::{RefreshError, Stop, Stopped};
+use refresh::{RefreshError, RetryLater, Stop, Stopped};
 use serde_json::json;
 use service::{Problem, settings::PublicUrl};
 use store::{SecretError, StoreError};
@@ -39,15 +39,25 @@ impl From<service::Refused> for Failed {
     }
 }
 
-/// Somebody refreshes, and has not finished within our patience; or Salesforce passes through something.
-pub(crate) fn not_yet(seconds: u32) -> Problem {
-    Problem::new(
+/// No token can be had now: another call's refresh is not done, or Salesforce does not give one. With the last
+/// refusal's cause and page, where there was one.
+pub(crate) fn not_yet(later: &RetryLater, public_url: &PublicUrl) -> Problem {
+    let mut problem = Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "token-not-ready",
         "No token is ready yet",
-        "A refresh is under way, or Salesforce is not answering just now. The connection is intact: ask again.",
+        "A refresh is under way, or Salesforce did not give a token just now. Ask again after Retry-After seconds.",
     )
-    .retry_after(seconds)
+    .retry_after(later.seconds);
+    if let Some(cause) = later.cause {
+        problem = problem.with("cause", cause.id);
+    }
+    if let Some(failure) = &later.failure {
+        problem = problem
+            .with("reference", failure.reference())
+            .with("help_url", public_url.at(&format!("/help/{failure}")));
+    }
+    problem
 }
 
 /// Salesforce says nothing that can be used. That is no finding about the customer's connection.
@@ -64,7 +74,7 @@ pub(crate) fn salesforce_is_away(what: &str) -> Problem {
 /// Only a person helps: the cause, who acts, and the page that tells them how.
 pub(crate) fn stopped(
     connection: &ConnectionId,
-    Stopped { stop, cause, failure, incident }: &Stopped,
+    Stopped { stop, cause, failure, incident, retry_after }: &Stopped,
     public_url: &PublicUrl,
 ) -> Problem {
     let (slug, title, detail) = match stop {
@@ -93,6 +103,9 @@ pub(crate) fn stopped(
         .with("cause", cause.id)
         .with("reference", failure.reference())
         .with("help_url", public_url.at(&format!("/help/{failure}")));
+    if let Some(seconds) = retry_after {
+        problem = problem.retry_after(*seconds);
+    }
     if let Some(incident) = incident {
         problem = problem.with("incident", json!(incident));
     }

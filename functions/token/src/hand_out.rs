@@ -1,15 +1,17 @@
 //! `GET|POST /v1/connections/{id}/token`: what a caller gets.
 
+use std::time::Duration;
+
 use domain::{
     App, Connection, ConnectionState,
     secret::{AccessToken, Fingerprint},
 };
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use refresh::{Need, Renewal};
+use refresh::{MAX_WAIT, Need, REPORTED, Renewal};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use service::{Invocation, Problem, Request, Response, failures::internal, request, respond, views};
+use service::{Invocation, Problem, Query, Request, Response, failures::internal, request, respond, views};
 use store::{ConnectionRecord, Field, Owner};
 use telemetry::{Fact, Outcome, about, ended};
 
@@ -51,7 +53,7 @@ struct TokenView<'a> {
     warning: Option<&'static str>,
 }
 
-fn need(request: &Request) -> Result<Need, Failed> {
+fn need(request: &Request, query: &Query) -> Result<Need, Failed> {
     let call: Call = if request.method() == Method::POST { request::json(request)? } else { Call::default() };
     let rejected = match call.rejected.as_deref() {
         None => None,
@@ -59,24 +61,35 @@ fn need(request: &Request) -> Result<Need, Failed> {
             Problem::bad_request("rejected must be the fingerprint that came with the token, not the token")
         })?),
     };
+    let wait = query.get("wait").map(str::parse::<u64>).transpose();
+    let longest = MAX_WAIT.as_secs();
+    let wait = match wait {
+        Ok(wait) if wait.unwrap_or_default() <= longest => wait.map(Duration::from_secs),
+        _ => return Err(Problem::bad_request(format!("wait must be 0 to {longest} seconds")).into()),
+    };
     let seconds = call.minimum_lifetime.unwrap_or_default();
     if seconds > LONGEST_LIFETIME {
         let what = format!("minimum_lifetime is at most {LONGEST_LIFETIME} s");
         return Err(Problem::bad_request(what).into());
     }
-    Ok(Need::of_product(rejected, SignedDuration::from_secs(i64::from(seconds))))
+    let need = Need::of_product(rejected, SignedDuration::from_secs(i64::from(seconds)));
+    Ok(match wait {
+        Some(wait) => need.waiting(wait),
+        None => need,
+    })
 }
 
 impl Token {
     pub(crate) async fn hand_out(
         &self,
         request: &Request,
+        query: &Query,
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Failed> {
         let time = Invocation::of(request, now);
         let (caller, record) = self.own(request, id, now).await?;
-        let need = need(request)?;
+        let need = need(request, query)?;
         let app = caller
             .product
             .app(&record.connection.app)
@@ -85,9 +98,12 @@ impl Token {
         match self.usable(record, app, &need, &time).await? {
             Renewal::Fresh(record) => self.view(app, &record, None).await,
             Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
-            Renewal::NotYet(seconds) => {
+            Renewal::NotYet(later) => {
                 ended(Outcome::NotReady);
-                Err(not_yet(seconds).into())
+                if let Some(cause) = later.cause {
+                    about(Fact::Cause, cause.id);
+                }
+                Err(not_yet(&later, &self.platform.settings.public_url).into())
             }
             Renewal::Stopped(why) => {
                 ended(Outcome::Stopped);
@@ -118,8 +134,12 @@ impl Token {
             self.ask_on(&record).await;
         }
         let paused = record.paused.as_ref().is_some_and(|paused| now < paused.until);
+        // Reported, and tested since: else it would not be returned at all.
+        let reported = record.rejected.is_some();
         let record = Box::new(record);
-        Ok(if paused {
+        Ok(if reported {
+            Renewal::StillWorks(record, REPORTED)
+        } else if paused {
             Renewal::StillWorks(record, "Salesforce rejects fresh tokens")
         } else {
             Renewal::Fresh(record)

@@ -59,7 +59,9 @@ impl Token {
             ("POST", ["v1", "connections", id, "check"]) => self.check(&request, id, now).await,
             ("GET", ["v1", "connections", id]) => self.show(&request, id, now).await,
             ("DELETE", ["v1", "connections", id]) => self.revoke(&request, id, now).await,
-            ("GET" | "POST", ["v1", "connections", id, "token"]) => self.hand_out(&request, id, now).await,
+            ("GET" | "POST", ["v1", "connections", id, "token"]) => {
+                self.hand_out(&request, route.query(), id, now).await
+            }
             _ => Err(Problem::not_found("resource").into()),
         };
         answer.unwrap_or_else(|failed| match failed {

@@ -69,7 +69,7 @@ impl Fate {
 const BROUGHT: [&str; 4] = ["CONNECTION", "FAILURE", "HISTORY", "IMPORT"];
 
 /// The kinds that do not, with the reason in `docs/deploy.md`.
-const LEFT: [&str; 14] = [
+const LEFT: [&str; 15] = [
     "ATTEMPT",
     "NEEDY",
     "OPEN",
@@ -77,6 +77,7 @@ const LEFT: [&str; 14] = [
     "OPSSESSION",
     "PRODUCT",
     "PRODUCTS",
+    "HEALTH",
     "REPORT",
     "RETIRED",
     "SESSION",
@@ -218,6 +219,8 @@ impl Unanswered {
         ]);
         set.extend(item.get("epoch").map(|epoch| ("began_epoch", epoch.clone())));
         let mut gone = vec!["lease_until", "lease_holder", "paused_until", "paused_for", "failure"];
+        // What refused a refresh before the backup, or since, need not refuse it now.
+        gone.extend(["not_before", "refusals", "unexplained_since", "retry_cause", "retry_failure"]);
         if answer.is_some() {
             // A recovery that was under way was one of the token before. Without an answer its mark stays: there is no
             // second.

@@ -101,8 +101,8 @@ async fn answer_waits(story: &Story, connection: &str) -> Item {
             access_token: new.access_token,
             access_fingerprint: new.access_fingerprint,
             refresh_token: new.refresh_token.zip(new.refresh_fingerprint),
-            instance_url: new.connection.instance_url,
             login_host: None,
+            instance_url: new.connection.instance_url,
             scopes: None,
             issued_at: new.issued_at,
             expires_at: new.expires_at,
@@ -112,6 +112,7 @@ async fn answer_waits(story: &Story, connection: &str) -> Item {
             unasked: false,
             due: new.expires_at,
         },
+        not_before: None,
         superseded: false,
     };
     let mut answer: Item = serde_dynamo::to_item(&waiting).expect("an item");
@@ -123,6 +124,12 @@ async fn answer_waits(story: &Story, connection: &str) -> Item {
     before.extend(["since", "began_at"].map(|name| (name.to_owned(), began.clone())));
     put(&client, TABLE, before).await;
     answer
+}
+
+/// Time passes until the one recovery may be sent: the host has answered a harmless request ten minutes ago.
+async fn until_the_host_answers(story: &Story, connection: &str) {
+    assert_eq!(story.token(connection).await.status, 503, "the host is asked something harmless first");
+    story.pass(SignedDuration::from_mins(10) + SignedDuration::from_secs(10));
 }
 
 #[tokio::test]
@@ -140,6 +147,7 @@ async fn a_connection_that_was_not_refreshed_since_is_served_and_then_recovered(
     assert_eq!(story.stack.salesforce.token_calls().len(), 0, "nothing is sent in the ordinary way");
 
     story.pass(STALE);
+    until_the_host_answers(&story, &connection).await;
     let recovered = story.token(&connection).await;
     assert_eq!(recovered.status, 200, "{}", recovered.body);
     assert_eq!(story.stack.salesforce.token_calls().len(), 1, "one recovery send");
@@ -159,6 +167,7 @@ async fn a_connection_whose_token_was_spent_since_asks_to_be_authorized_anew_aft
 
     story.pass(STALE);
     story.stack.sweep().await;
+    until_the_host_answers(&story, &connection).await;
     let over = story.token(&connection).await;
 
     assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
@@ -198,6 +207,7 @@ async fn refreshing_is_off_until_whoever_sent_before_the_loss_cannot_be_alive() 
     }
 
     story.pass(SignedDuration::from_secs(11));
+    until_the_host_answers(&story, &connection).await;
     assert_eq!(story.token(&connection).await.status, 200);
     assert_eq!(story.stack.salesforce.token_calls().len(), 1, "then one recovery");
 }
@@ -230,6 +240,7 @@ async fn an_answer_that_waited_when_the_backup_was_made_comes_back_with_its_conn
     assert_eq!(restored["state"].as_s().expect("text"), "refresh_unknown", "it may be spent by now too");
     assert!(items(&client, FALLBACK).await.is_empty(), "the live fallback has nothing to give out as good");
     story.pass(STALE);
+    until_the_host_answers(&story, &connection).await;
     assert_eq!(story.token(&connection).await.status, 200);
     assert_eq!(story.stack.salesforce.token_calls().len(), 1, "the newest token, once");
     assert_eq!(story.stack.salesforce.live_grants().len(), 1, "and nothing was revoked");
@@ -292,6 +303,7 @@ async fn where_the_fallback_alone_was_lost_its_answer_goes_to_the_connection_tha
     assert!(done.text.contains("1  brought          FALLBACK"), "{}", done.text);
     assert!(done.text.contains("1  kept             CONNECTION"), "{}", done.text);
     story.pass(STALE);
+    until_the_host_answers(&story, &connection).await;
     assert_eq!(story.token(&connection).await.status, 200);
 }
 

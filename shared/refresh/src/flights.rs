@@ -12,11 +12,37 @@ use domain::ConnectionId;
 use store::ConnectionRecord;
 use tokio::{sync::watch, time::timeout};
 
+use crate::{RetryLater, need::USUAL_WAIT};
+
 type Landing = watch::Receiver<Option<Ended>>;
+
+/// Maximum callers of one connection, in one process, that wait longer than usual.
+const MAX_WAITERS: usize = 20;
 
 /// What is under way. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Flights(Arc<Mutex<HashMap<ConnectionId, Landing>>>);
+pub(crate) struct Flights {
+    landings: Arc<Mutex<HashMap<ConnectionId, Landing>>>,
+    waiters: Arc<Mutex<HashMap<ConnectionId, usize>>>,
+}
+
+/// One of the places of callers that wait longer than usual.
+pub(crate) struct Place {
+    flights: Flights,
+    connection: ConnectionId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiters = self.flights.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(number) = waiters.get_mut(&self.connection) {
+            *number -= 1;
+            if *number == 0 {
+                waiters.remove(&self.connection);
+            }
+        }
+    }
+}
 
 /// A caller's place.
 pub(crate) enum Turn {
@@ -41,9 +67,8 @@ pub(crate) struct Waiting(Landing);
 pub(crate) enum Ended {
     /// With a record, which is in the table.
     Landed(Box<ConnectionRecord>),
-    /// With nothing yet, for nobody; or it has not ended, and the caller's patience has. Ask again after so many
-    /// seconds.
-    NotYet(u32),
+    /// With nothing yet, for nobody; or it has not ended, and the caller's patience has.
+    NotYet(RetryLater),
     /// With nothing that could be shared.
     Cut,
 }
@@ -59,9 +84,23 @@ impl Flights {
         Turn::First(Flight { flights: self.clone(), connection: connection.clone(), landing: sender })
     }
 
+    /// How long a caller may wait, of the `wait` that it asks for: the usual time where too many wait longer already.
+    pub(crate) fn patience(&self, connection: &ConnectionId, wait: Duration) -> (Duration, Option<Place>) {
+        if wait <= USUAL_WAIT {
+            return (wait, None);
+        }
+        let mut waiters = self.waiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = waiters.entry(connection.clone()).or_default();
+        if *number >= MAX_WAITERS {
+            return (USUAL_WAIT, None);
+        }
+        *number += 1;
+        (wait, Some(Place { flights: self.clone(), connection: connection.clone() }))
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, Landing>> {
         // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.landings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,7 +122,7 @@ impl Waiting {
         match timeout(patience, self.0.wait_for(Option::is_some)).await {
             Ok(Ok(ended)) => ended.clone().unwrap_or(Ended::Cut),
             Ok(Err(_)) => Ended::Cut,
-            Err(_) => Ended::NotYet(2),
+            Err(_) => Ended::NotYet(2.into()),
         }
     }
 }

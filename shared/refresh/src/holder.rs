@@ -3,23 +3,39 @@
 use std::time::Duration;
 
 use domain::{
-    App, ConnectionState, ExpiryBasis, LearntLife,
-    diagnosis::Actor,
+    App, ConnectionState, ExpiryBasis, LearntLife, SaturatingTime as _,
+    diagnosis::{Actor, Cause, Confidence, Diagnosis},
     secret::{ConsumerSecret, RefreshToken},
 };
+use jiff::{SignedDuration, Timestamp};
 use salesforce::{Distrust, Grant, LoginHost, Registration, Rotation, SalesforceError};
-use service::failures::{diagnose, internal};
-use store::{ConnectionRecord, Field, Lease, Renewed, Saved};
+use service::failures::{Met, diagnose, internal};
+use store::{Backoff, ConnectionRecord, Field, Health, Lease, Renewed, Saved, StoreError};
 use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::{Ask, RefreshError, Refresher, Renewal, SEND, Stop, life, met, quarantine::is_same_identity};
+use crate::{
+    Ask, RefreshError, Refresher, Renewal, SEND, Stop, health::Told, life, met, quarantine::is_same_identity,
+};
 
-/// How long a refusal that passes is met by trying again, where the caller has nothing else.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long *refresh started* may take to be written. After a longer wait the lease no longer covers an answer.
+const SLOW_START: Duration = Duration::from_secs(3);
 
-/// What the write into the fallback may take. So much of an invocation is kept for it.
+/// How long after *refresh started* an answer is in the table or the fallback at the latest, as long as either takes
+/// it: a lease's length less a reserve.
+const KEEP_WITHIN: Duration = Duration::from_secs(20);
+
+/// How much of that is kept for the write into the fallback.
 const FALLBACK: Duration = Duration::from_secs(3);
+
+/// How long one try to write an answer may take.
+const ONE_WRITE: Duration = Duration::from_secs(4);
+
+/// How long nothing is sent for a connection after Salesforce refused its app. The app's own stop is in its health item.
+const APP_REFUSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a refusal that nobody knows to be final is retried before the user is needed.
+const UNEXPLAINED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long Salesforce may take to say how long a token lives. The token itself is safe by then.
 const INTROSPECTION: Duration = Duration::from_secs(2);
@@ -38,34 +54,46 @@ enum Kept {
 }
 
 impl Refresher {
-    pub(crate) async fn refresh(&self, lease: &Lease, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
+    pub(crate) async fn refresh(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        health: &Health,
+    ) -> Result<Renewal, RefreshError> {
         // Everything that can fail without spending anything comes before *began*.
         let prepared = match self.prepare(lease.record(), ask).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.platform.store.release(lease).await?;
+                self.platform.store.release(lease, None).await?;
                 return Err(error);
             }
         };
+        let started = Instant::now();
         let began = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now());
         let Some(token) = step!("begin", began).await? else {
-            return Ok(Renewal::NotYet(1));
+            return Ok(Renewal::NotYet(1.into()));
         };
-        if !ask.time.has(SEND) {
-            self.platform.store.release(lease).await?;
+        if !ask.time.has(SEND) || SLOW_START < started.elapsed() {
+            self.platform.store.release(lease, None).await?;
             return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
         }
-        match step!("send", self.send(&prepared, lease, ask, &token)).await {
-            Ok(grant) => step!("keep", self.keep(lease, ask, &prepared, grant)).await,
+        match step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await {
+            Ok(grant) => {
+                let rotated = grant.refresh.as_ref().map(RefreshToken::fingerprint);
+                let kept = step!("keep", self.keep(lease, ask, &prepared, grant, started)).await;
+                self.learn(lease.record(), ask, health, Told::Granted(rotated.as_ref())).await;
+                kept
+            }
             Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(lease, ask, &doubtful).await,
-            Err(error) if error.may_have_spent(Rotation::Possible) => {
+            Err(error) if may_have_spent(&error, health) => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
                 self.platform.store.abandon(lease).await?;
+                self.learn(lease.record(), ask, health, told_by_silence(&error)).await;
                 let record = Box::new(lease.record().clone());
                 Ok(Self::meanwhile(record, ask, "the last refresh was not answered"))
             }
-            Err(error) => self.refused(lease, ask, &error).await,
+            Err(error) => self.refused(lease, ask, &error, health).await,
         }
     }
 
@@ -82,33 +110,6 @@ impl Refresher {
             .readmit(&connection.login_host)
             .map_err(|_| RefreshError::Unconfigured(connection.id.to_string()))?;
         Ok(Prepared { host, secret: self.platform.secrets.consumer(&ask.app.secret).await?.current })
-    }
-
-    /// Sends the refresh token. Again only after an answer that spent nothing: while Salesforce says that it
-    /// passes and the caller has no other token.
-    pub(crate) async fn send(
-        &self,
-        prepared: &Prepared,
-        lease: &Lease,
-        ask: Ask<'_>,
-        token: &RefreshToken,
-    ) -> Result<Grant, SalesforceError> {
-        let mut wait = Duration::from_millis(300);
-        let began = Instant::now();
-        loop {
-            let error = match self.exchange(&prepared.host, ask.app, &prepared.secret, token).await {
-                Err(error) if error.passes() => error,
-                answer => return answer,
-            };
-            let patient = began.elapsed() + wait < PATIENCE && ask.time.has(wait + SEND);
-            if !patient || ask.need.can_use(lease.record(), ask.time.now()) {
-                return Err(error);
-            }
-            internal(&error);
-            add(Metric::Retries, 1.0);
-            sleep(wait).await;
-            wait *= 2;
-        }
     }
 
     /// Sends a refresh token once; once more if, and only if, Salesforce refused the consumer secret and there is
@@ -145,12 +146,13 @@ impl Refresher {
         ask: Ask<'_>,
         prepared: &Prepared,
         grant: Grant,
+        started: Instant,
     ) -> Result<Renewal, RefreshError> {
         if !is_same_identity(&lease.record().connection, &grant) {
             return self.quarantine(lease, ask, &grant.as_doubtful(Distrust::Identity)).await;
         }
         let renewed = self.seal(lease, ask, &grant).await?;
-        match self.save(lease, &renewed, ask).await? {
+        match self.save(lease, &renewed, ask, started).await? {
             Kept::Stored(record) => {
                 self.report_instance(&record, ask, &grant).await;
                 if ask.need.rejects(&record.access_fingerprint) {
@@ -191,31 +193,54 @@ impl Refresher {
     async fn as_it_is(&self, before: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
         Ok(match self.platform.store.connection(&before.connection.id).await? {
             Some(record) if ask.need.can_use(&record, ask.time.now()) => Renewal::Fresh(Box::new(record)),
-            Some(_) => Renewal::NotYet(1),
+            Some(_) => Renewal::NotYet(1.into()),
             None => Renewal::Gone,
         })
     }
 
-    /// Writes an answer until the table takes it, or there is just time left to put it into the fallback.
-    async fn save(&self, lease: &Lease, renewed: &Renewed, ask: Ask<'_>) -> Result<Kept, RefreshError> {
+    /// Writes an answer until the table takes it or, once the lease nears its end, the fallback does; then either, until
+    /// the invocation ends. What Salesforce returned exists nowhere else.
+    async fn save(
+        &self,
+        lease: &Lease,
+        renewed: &Renewed,
+        ask: Ask<'_>,
+        started: Instant,
+    ) -> Result<Kept, RefreshError> {
         let mut wait = Duration::from_millis(100);
-        while ask.time.has(wait + FALLBACK) {
+        let keep_by = started + KEEP_WITHIN;
+        loop {
+            // An answer that came late still has one try at the table.
+            let until_fallback = keep_by.saturating_duration_since(Instant::now()).saturating_sub(FALLBACK);
+            let left = ask.time.left().saturating_sub(FALLBACK);
+            let one = until_fallback.clamp(Duration::from_secs(1), ONE_WRITE).min(left);
             // A write that is given up may still be carried out: its condition lets it do no harm.
-            let write = self.platform.store.save_renewed(lease, renewed);
-            match timeout(ask.time.left().saturating_sub(FALLBACK), write).await {
+            match timeout(one, self.platform.store.save_renewed(lease, renewed)).await {
                 Ok(Ok(Saved::Yes(record))) => return Ok(Kept::Stored(record)),
                 Ok(Ok(Saved::Superseded | Saved::Gone)) => return Ok(Kept::Superseded),
-                Ok(Err(error)) => {
-                    internal(&error);
-                    sleep(wait).await;
-                    wait = (wait * 2).min(Duration::from_secs(1));
-                }
-                Err(_) => break,
+                Ok(Err(error)) => drop(internal(&error)),
+                Err(_) => {}
             }
+            let now = Instant::now();
+            if keep_by < now + wait + ONE_WRITE.min(FALLBACK) + FALLBACK || !ask.time.has(wait + 2 * FALLBACK)
+            {
+                let one = ONE_WRITE.max(FALLBACK).min(ask.time.left());
+                match timeout(one, self.fallback.keep(lease, renewed)).await {
+                    Ok(Ok(())) => {
+                        add(Metric::FallbackAnswers, 1.0);
+                        return Ok(Kept::Waiting);
+                    }
+                    Ok(Err(error)) if !ask.time.has(wait + FALLBACK) => return Err(error.into()),
+                    Ok(Err(error)) => drop(internal(&error)),
+                    Err(_) if !ask.time.has(wait + FALLBACK) => {
+                        return Err(StoreError::timed_out("PutItem").into());
+                    }
+                    Err(_) => {}
+                }
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
         }
-        add(Metric::FallbackAnswers, 1.0);
-        self.fallback.keep(lease, renewed).await?;
-        Ok(Kept::Waiting)
     }
 
     async fn seal(&self, lease: &Lease, ask: Ask<'_>, grant: &Grant) -> Result<Renewed, RefreshError> {
@@ -292,57 +317,168 @@ impl Refresher {
         record
     }
 
-    /// What a refusal means: it passes, it is ours, or only a person helps. It spent nothing, and its meaning
+    /// What a refusal means: it is transient, it is ours, or only a person helps. It spent nothing, and its meaning
     /// decides whether the customer's connection changes.
     async fn refused(
         &self,
         lease: &Lease,
         ask: Ask<'_>,
         error: &SalesforceError,
+        health: &Health,
     ) -> Result<Renewal, RefreshError> {
         let (record, now) = (lease.record(), ask.time.now());
         let met = met(record, ask.app, error.evidence()).because(error);
-        let cause = met.diagnosis().cause();
-        match cause.actor {
-            Actor::EndUser | Actor::Admin => {
-                if let Some(before) = self.still_blocked(record, cause, now).await? {
-                    met.again(&before.id);
-                    return if self.platform.store.refused_again(record, now).await? {
-                        Ok(Renewal::stopped(Stop::Blocked, cause, before))
-                    } else {
-                        self.as_it_is(record, ask).await
-                    };
-                }
-                let (failure, _) = diagnose(met, now);
-                let id = failure.id.clone();
-                let (stop, state) = if cause.actor == Actor::EndUser {
-                    (Stop::Reauthorize, ConnectionState::NeedsReauth { since: now, failure: id })
-                } else {
-                    (Stop::Blocked, ConnectionState::Blocked { since: now, failure: id })
-                };
-                let (stopped, failure) = self.stop(record, &state, failure).await?;
-                if stopped {
-                    Ok(Renewal::stopped(stop, cause, failure))
-                } else {
-                    // A reconnect came between, and may have revoked what was sent.
-                    self.as_it_is(record, ask).await
-                }
+        let diagnosis = met.diagnosis();
+        let cause = diagnosis.cause();
+        let renewal = match verdict(record, error, &diagnosis, now) {
+            Verdict::Blocked => self.stopped_by(record, ask, Stop::Blocked, met).await,
+            Verdict::Ended => self.stopped_by(record, ask, Stop::Reauthorize, met).await,
+            Verdict::Retry { unexplained } => {
+                let backoff = Self::backoff(record, ask, error, cause, unexplained);
+                // The release comes first: what is recorded beside it may fail, and decides nothing.
+                self.platform.store.release(lease, Some(&backoff)).await?;
+                let failure = self.record(met, now).await.or_else(|| backoff.failure.clone());
+                self.explain(lease, Backoff { failure, ..backoff }, ask).await
             }
-            Actor::Wait => {
-                self.platform.store.release(lease).await?;
-                self.platform.record_once(met, now).await?;
-                let record = Box::new(record.clone());
-                Ok(Self::meanwhile(record, ask, "Salesforce could not refresh it just now"))
-            }
-            Actor::Vendor => {
-                self.platform.store.release(lease).await?;
-                let recorded = self.platform.record_once(met, now).await?;
-                Ok(if ask.need.can_use(record, now) {
-                    Renewal::StillWorks(Box::new(record.clone()), "Salesforce refuses the app's refreshes")
-                } else {
-                    Renewal::refused(Stop::Incident, cause, recorded)
-                })
-            }
+        };
+        self.learn(record, ask, health, told(error)).await;
+        renewal
+    }
+
+    /// Until when nothing is sent after a refusal.
+    pub(crate) fn backoff(
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        error: &SalesforceError,
+        cause: &'static Cause,
+        unexplained: bool,
+    ) -> Backoff {
+        let (before, now) = (record.backoff.as_ref(), ask.time.now());
+        let backoff = if error.is_invalid_client() {
+            Backoff::fixed(before, now, APP_REFUSED_WAIT)
+        } else {
+            let asked = error
+                .retry_after()
+                .map(|asked| SignedDuration::try_from(asked).unwrap_or(SignedDuration::MAX));
+            Backoff::after(before, now, asked, fastrand::f64())
+        };
+        let unexplained_since = backoff.unexplained_since.or_else(|| unexplained.then_some(now));
+        // The page of a failure is that of its cause.
+        let same = before.filter(|before| before.cause.as_deref() == Some(cause.id));
+        let failure = same.and_then(|before| before.failure.clone());
+        Backoff { unexplained_since, cause: Some(cause.id.to_owned()), failure, ..backoff }
+    }
+
+    /// Adds the failure's page to a backoff that stands, and answers with it. That page is for people: where it cannot
+    /// be stored, the connection waits all the same.
+    pub(crate) async fn explain(
+        &self,
+        lease: &Lease,
+        backoff: Backoff,
+        ask: Ask<'_>,
+    ) -> Result<Renewal, RefreshError> {
+        let record = lease.record();
+        let known = record.backoff.as_ref().and_then(|before| before.failure.as_ref());
+        if backoff.failure.is_some()
+            && backoff.failure.as_ref() != known
+            && let Err(error) = self.platform.store.explain_backoff(lease, &backoff).await
+        {
+            internal(&error);
+        }
+        Ok(Self::held_back(Box::new(record.clone()), ask, &backoff))
+    }
+
+    /// Only a person helps: the connection stops.
+    async fn stopped_by(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        stop: Stop,
+        met: Met<'_>,
+    ) -> Result<Renewal, RefreshError> {
+        let (cause, now) = (met.diagnosis().cause(), ask.time.now());
+        if let Some(before) = self.still_blocked(record, cause, now).await? {
+            met.again(&before.id);
+            return if self.platform.store.refused_again(record, now).await? {
+                Ok(Renewal::stopped(Stop::Blocked, cause, before))
+            } else {
+                self.as_it_is(record, ask).await
+            };
+        }
+        let (failure, _) = diagnose(met, now);
+        let id = failure.id.clone();
+        let state = match stop {
+            Stop::Blocked => ConnectionState::Blocked { since: now, failure: id },
+            _ => ConnectionState::NeedsReauth { since: now, failure: id },
+        };
+        let (stopped, failure) = self.stop(record, &state, failure).await?;
+        if stopped {
+            Ok(Renewal::stopped(stop, cause, failure))
+        } else {
+            // A reconnect came between, and may have revoked what was sent.
+            self.as_it_is(record, ask).await
         }
     }
+}
+
+/// What a refusal does to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The grant is over: only connecting again helps.
+    Ended,
+    /// An admin has to act. It is tried again: they may have.
+    Blocked,
+    /// It is tried again later.
+    Retry {
+        /// Whether Salesforce refuses the grant itself, for a reason that is not known to be final.
+        unexplained: bool,
+    },
+}
+
+/// A refusal ends a grant only if its text is known to be final, or if nobody understood it for a whole day.
+pub(crate) fn verdict(
+    record: &ConnectionRecord,
+    error: &SalesforceError,
+    diagnosis: &Diagnosis,
+    now: Timestamp,
+) -> Verdict {
+    let sure = diagnosis.ranked.first().is_some_and(|first| first.confidence == Confidence::Sure);
+    let since = record.backoff.as_ref().and_then(|backoff| backoff.unexplained_since);
+    match diagnosis.cause().actor {
+        Actor::Wait | Actor::Vendor => Verdict::Retry { unexplained: false },
+        Actor::Admin if sure || error.is_final_refusal() => Verdict::Blocked,
+        Actor::EndUser if error.is_final_refusal() => Verdict::Ended,
+        _ if since.is_some_and(|since| since.later_by(UNEXPLAINED_FOR) <= now) => Verdict::Ended,
+        Actor::EndUser | Actor::Admin => Verdict::Retry { unexplained: true },
+    }
+}
+
+/// What a refusal tells of the app and the host.
+pub(crate) fn told(error: &SalesforceError) -> Told<'static> {
+    match error {
+        SalesforceError::Refused { status, .. } if *status < 500 && error.is_invalid_client() => {
+            Told::AppRefused
+        }
+        SalesforceError::Refused { status: 500.., .. }
+        | SalesforceError::Unreadable { status: 500.., .. }
+        | SalesforceError::Unreachable(_) => Told::Down,
+        SalesforceError::Moved(_) => Told::Nothing,
+        _ => Told::Refused,
+    }
+}
+
+/// The same where the refresh token may be spent: whether the host is silent, or answers what cannot be used.
+pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
+    match error {
+        SalesforceError::Unreachable(_) | SalesforceError::Unreadable { status: 500.., .. } => {
+            Told::Unanswered
+        }
+        _ => Told::Nothing,
+    }
+}
+
+/// Whether a refresh token that was sent may be spent, though no usable answer came.
+pub(crate) fn may_have_spent(error: &SalesforceError, health: &Health) -> bool {
+    let rotation = if health.app.rotates == Some(false) { Rotation::Never } else { Rotation::Possible };
+    error.may_have_spent(rotation)
 }

@@ -6,12 +6,16 @@
 //! 3. Save the answer on condition that the stored refresh token is still the one that was sent; what the table
 //!    does not take waits in the fallback. Only then hand anything out.
 //! 4. An answer that never came leaves *began* standing: the connection becomes `refresh_unknown`, nobody
-//!    sends in the ordinary way, and the old token is served while it works. Then one journalled recovery.
+//!    sends in the ordinary way, and the old token is served while it works. Then, once the host is known to answer,
+//!    one journaled recovery. Where the app does not rotate refresh tokens it is simply sent again.
+//! 5. A refusal that is not known to be final sets a time before which nobody sends, growing from 5 s to 5 min.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | `lib` | what a caller goes through: its turn, its patience, its answer |
 //! | `flights` | several requests at once in one process: one goes to the lease, the others wait for it |
+//! | `health` | whether anything may be sent for an app and to a host, and what an answer tells of both |
+//! | `held` | what a caller gets while nothing may be sent |
 //! | `holder` | the lease holder's part: send, save, hand out; what a refusal means |
 //! | `quarantine` | answers that fail a check: kept, released, discarded |
 //! | `recovery` | after an answer was lost: the fallback, then the one recovery |
@@ -21,6 +25,8 @@
 #![warn(missing_docs)]
 
 mod flights;
+mod health;
+mod held;
 mod holder;
 pub mod life;
 pub mod need;
@@ -37,16 +43,19 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use service::{
     Invocation, Platform, SettingError,
-    failures::{Met, Of, Recorded, diagnose},
+    failures::{Met, Of, diagnose, internal},
 };
 use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
 use telemetry::{Metric, emf::MILLISECOND, refreshed, sample, step};
 use tokio::time::{Instant, sleep};
 
 use flights::{Ended, Flights, Turn};
+use need::USUAL_WAIT;
 
-pub use need::Need;
+pub use held::{REPORTED, RetryLater};
+pub use need::{MAX_WAIT, Need};
 pub use quarantine::ImportAnswer;
+pub use recovery::Emptied;
 
 /// Refreshes connections. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -64,8 +73,8 @@ pub enum Renewal {
     Fresh(Box<ConnectionRecord>),
     /// There is none, but the old one works for all we know.
     StillWorks(Box<ConnectionRecord>, &'static str),
-    /// There is none yet; ask again after so many seconds.
-    NotYet(u32),
+    /// There is none now.
+    NotYet(RetryLater),
     /// Only a person helps.
     Stopped(Stopped),
     /// The connection is gone, or on its way out.
@@ -100,6 +109,8 @@ pub struct Stopped {
     pub failure: FailureId,
     /// The wave that it is part of: then it is not this customer's alone.
     pub incident: Option<Incident>,
+    /// After how many seconds it is tried again, where it is.
+    pub retry_after: Option<u32>,
 }
 
 /// Who has to act before there is a token again.
@@ -138,18 +149,9 @@ pub enum RefreshError {
 }
 
 impl Renewal {
-    /// Refused, for what may be met again and again: with the page that it made, if it has not made too many.
-    fn refused(stop: Stop, cause: &'static Cause, recorded: Recorded) -> Self {
-        match recorded {
-            Recorded::Now(failure) | Recorded::Before(failure) => {
-                Self::Stopped(Stopped { stop, cause, failure, incident: None })
-            }
-            Recorded::TooMany => Self::NotYet(60),
-        }
-    }
-
     fn stopped(stop: Stop, cause: &'static Cause, failure: Failure) -> Self {
-        Self::Stopped(Stopped { stop, cause, failure: failure.id, incident: failure.incident })
+        let Failure { id, incident, .. } = failure;
+        Self::Stopped(Stopped { stop, cause, failure: id, incident, retry_after: None })
     }
 }
 
@@ -182,20 +184,36 @@ impl Ask<'_> {
     }
 }
 
-/// How long a caller waits for another's refresh: in the same process, in any other, or in both by turns.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// How often it looks meanwhile: with the read before, four reads at most. The first look comes after a usual
+/// How often a caller looks while it waits for another's refresh: with the read before, four reads at most. The first look comes after a usual
 /// exchange's few hundred milliseconds; who looks too soon pays with the whole second wait.
 const WAITS: [Duration; 3] =
     [Duration::from_millis(500), Duration::from_millis(600), Duration::from_millis(1800)];
 
-/// What a send may take: an answer that comes at the last moment (8 s), and its way into table or fallback. With
+/// How often it looks after that, where the caller waits longer.
+const NEXT_WAIT: Duration = Duration::from_millis(2400);
+
+/// The waits of a caller that waits so long.
+fn waits(patience: Duration) -> Vec<Duration> {
+    let usual: Duration = WAITS.iter().sum();
+    if patience < usual {
+        let share = patience.as_secs_f64() / usual.as_secs_f64();
+        return WAITS.iter().map(|wait| wait.mul_f64(share)).collect();
+    }
+    let mut waits = WAITS.to_vec();
+    let mut left = patience.saturating_sub(usual);
+    while NEXT_WAIT <= left {
+        waits.push(NEXT_WAIT);
+        left = left.saturating_sub(NEXT_WAIT);
+    }
+    waits
+}
+
+/// What a send may take: an answer that comes at the last moment (15 s), and its way into table or fallback. With
 /// less time left nothing is sent: Lambda would end the only process that has the answer.
-pub const SEND: Duration = Duration::from_secs(14);
+pub const SEND: Duration = Duration::from_secs(22);
 
 /// What a refresh may take, with the writes that come before its send. With less time left none is begun.
-pub const REFRESH: Duration = Duration::from_secs(16);
+pub const REFRESH: Duration = Duration::from_secs(23);
 
 /// After this long a refused connection is tried again: the admin may have acted.
 const RETRY_BLOCKED: SignedDuration = SignedDuration::from_mins(1);
@@ -225,9 +243,39 @@ impl Refresher {
         need: &Need,
         time: &Invocation,
     ) -> Result<Renewal, RefreshError> {
-        let renewed = Box::pin(step!("refresh", self.turn(record, app, need, time))).await;
+        let read = record.clone();
+        let mut renewed = Box::pin(step!("refresh", self.turn(record, app, need, time))).await;
+        if !matches!(&renewed, Ok(Renewal::Fresh(_) | Renewal::Gone)) {
+            let ask = Ask { app, need, time };
+            match Box::pin(self.heed_reports(&read, ask, &renewed)).await {
+                Ok(Some(tested)) => renewed = Ok(tested),
+                Ok(None) => {}
+                // Whether a token was reported is no reason to answer worse than without.
+                Err(error) => drop(internal(&error)),
+            }
+        }
         refreshed(renewed.as_ref().map_or(telemetry::Refresh::Error, Renewal::word));
         renewed
+    }
+
+    /// After a call that brought no new token: keeps what its caller reported, or, where another caller's report keeps
+    /// the stored token from this one, tests that token.
+    async fn heed_reports(
+        &self,
+        read: &ConnectionRecord,
+        ask: Ask<'_>,
+        renewed: &Result<Renewal, RefreshError>,
+    ) -> Result<Option<Renewal>, RefreshError> {
+        if ask.need.rejects(&read.access_fingerprint) {
+            if read.rejected.is_none_or(|rejected| rejected.works) {
+                self.keep_report(read, ask.time.now()).await?;
+            }
+            return Ok(None);
+        }
+        if matches!(renewed, Ok(Renewal::StillWorks(..))) {
+            return Ok(None);
+        }
+        self.test_rejected(read, ask).await
     }
 
     async fn turn(
@@ -240,33 +288,38 @@ impl Refresher {
         let ask = Ask { app, need, time };
         let record = Box::new(record);
         let began = Instant::now();
+        let (patience, _place) = self.flights.patience(&record.connection.id, need.wait());
+        let waits = waits(patience);
         match self.flights.join(&record.connection.id) {
             Turn::First(flight) => {
-                let renewal = Box::pin(self.renew_alone(record, ask, &WAITS)).await;
+                let renewal = Box::pin(self.renew_alone(record, ask, &waits)).await;
                 match &renewal {
                     Ok(Renewal::Fresh(record)) => flight.land(Ended::Landed(record.clone())),
                     // It has looked for all of them. Who had no time to refresh speaks for itself alone.
-                    Ok(Renewal::NotYet(seconds)) if time.has(REFRESH) => flight.land(Ended::NotYet(*seconds)),
+                    Ok(Renewal::NotYet(later)) if time.has(REFRESH) => {
+                        flight.land(Ended::NotYet(later.clone()));
+                    }
                     _ => drop(flight),
                 }
                 renewal
             }
             // Who has a token that works does not wait for another's.
             Turn::After(_) if need.can_use(&record, time.now()) => {
-                Box::pin(self.renew_alone(record, ask, &WAITS)).await
+                Box::pin(self.renew_alone(record, ask, &waits)).await
             }
-            Turn::After(waiting) => match waiting.wait(PATIENCE).await {
+            Turn::After(waiting) => match waiting.wait(patience).await {
                 Ended::Landed(record) if need.is_met_by(&record, time.now()) => Ok(Renewal::Fresh(record)),
-                Ended::NotYet(seconds) => Ok(Renewal::NotYet(seconds)),
+                Ended::NotYet(later) => Ok(Renewal::NotYet(later)),
                 Ended::Landed(_) | Ended::Cut => {
                     match self.platform.store.connection(&record.connection.id).await? {
                         Some(current) if need.is_met_by(&current, time.now()) => {
                             Ok(Renewal::Fresh(Box::new(current)))
                         }
                         Some(current) => {
+                            let left = patience.saturating_sub(began.elapsed());
                             // This read was one of the four, and the time is gone.
-                            let left = PATIENCE.saturating_sub(began.elapsed());
-                            let waits = [left / 4, left * 3 / 4];
+                            let usual = [left / 4, left * 3 / 4];
+                            let waits = if left <= USUAL_WAIT { usual.to_vec() } else { self::waits(left) };
                             Box::pin(self.renew_alone(Box::new(current), ask, &waits)).await
                         }
                         None => Ok(Renewal::Gone),
@@ -322,29 +375,53 @@ impl Refresher {
             if need.rejections(&record, now) >= REJECTIONS {
                 return self.pause(&record, ask).await;
             }
-            if !time.has(REFRESH) {
-                return Ok(Self::meanwhile(record, ask, "there is no time for a refresh"));
+            if let Some(backoff) = record.backoff.clone().filter(|backoff| backoff.holds(now)) {
+                return Ok(Self::held_back(record, ask, &backoff));
             }
             if !record.is_leased(now) {
-                match step!("lease", self.platform.store.lease(&record, now)).await? {
-                    Leased::Yes(lease) => return self.refresh(&lease, ask).await,
-                    Leased::Gone => return Ok(Renewal::Gone),
-                    Leased::No(current) => record = current,
+                if !time.has(REFRESH) {
+                    return Ok(Self::meanwhile(record, ask, "there is no time for a refresh"));
+                }
+                let health = self.health(&record, ask).await;
+                // Where a refresh token cannot be spent, one that was not answered is sent again at once.
+                let again = record.began_at.is_some() && health.app.rotates == Some(false);
+                if record.began_at.is_none() || again {
+                    if let Err(held) = self.may_send(&record, ask, &health).await {
+                        return self.held(record, ask, held).await;
+                    }
+                    let rejected = need.rejects(&record.access_fingerprint);
+                    let store = &self.platform.store;
+                    let leased = if again {
+                        step!("lease", store.lease_again(&record, now)).await?
+                    } else {
+                        step!("lease", store.lease(&record, rejected, now)).await?
+                    };
+                    match leased {
+                        Leased::Yes(lease) => return self.refresh(&lease, ask, &health).await,
+                        Leased::Gone => return Ok(Renewal::Gone),
+                        Leased::No(current) => record = current,
+                    }
+                    let now = time.now();
+                    if let Some(backoff) = record.backoff.clone().filter(|backoff| backoff.holds(now)) {
+                        return Ok(Self::held_back(record, ask, &backoff));
+                    }
                 }
             }
             if need.is_met_by(&record, now) {
                 return Ok(Renewal::Fresh(record));
             }
             if need.can_use(&record, now) {
-                return Ok(Renewal::StillWorks(record, "a refresh is under way; this token still works"));
+                return Ok(Renewal::StillWorks(record, "a refresh is under way"));
             }
             if record.may_still_answer(time.now()) {
-                // Spread out: a thousand callers of one token must not read in step.
-                let wait = wait.mul_f64(1.0 - fastrand::f64() / 5.0);
+                // Spread out: a thousand callers of one token must not read in step. The few that wait longer wait it out.
+                let spread = if need.wait() <= USUAL_WAIT { fastrand::f64() / 5.0 } else { 0.0 };
+                let wait = wait.mul_f64(1.0 - spread);
                 sample(Metric::LeaseWaits, wait.as_secs_f64() / MILLISECOND);
                 sleep(wait).await;
             } else {
                 self.platform.store.mark_refresh_unknown(&record, time.now()).await?;
+                self.note_unanswered(&record, time.now()).await;
             }
             match self.platform.store.connection(&record.connection.id).await? {
                 Some(current) => record = Box::new(current),
@@ -354,7 +431,7 @@ impl Refresher {
                 return Ok(Renewal::Fresh(record));
             }
         }
-        Ok(Renewal::NotYet(2))
+        Ok(Renewal::NotYet(2.into()))
     }
 
     /// Refused as before: where that is why the connection is blocked, its failure stands, with the page that it made.
@@ -447,6 +524,7 @@ impl Refresher {
             cause: cause.unwrap_or_else(unknown_cause),
             failure: failure.clone(),
             incident: found.and_then(|failure| failure.incident),
+            retry_after: None,
         }))
     }
 
@@ -455,7 +533,7 @@ impl Refresher {
         if ask.need.can_use(&record, ask.time.now()) {
             Renewal::StillWorks(record, why)
         } else {
-            Renewal::NotYet(5)
+            Renewal::NotYet(5.into())
         }
     }
 }

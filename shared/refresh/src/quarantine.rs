@@ -20,10 +20,13 @@ use store::{
 use telemetry::{Metric, add};
 use tokio::time::sleep;
 
-use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, Stop, life, met};
+use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, life, met};
 
 /// Maximum number of tries to write an answer into quarantine. It exists nowhere else.
 const MAX_TRIES: u32 = 5;
+
+/// How many seconds a caller waits before asking again about an answer that an operator has to review.
+const REVIEW: u32 = 60;
 
 /// What an import's answer belongs to.
 #[derive(Debug, Clone, Copy)]
@@ -130,17 +133,11 @@ impl Refresher {
         );
         let met = met(&record, ask.app, evidence);
         let cause = met.diagnosis().cause();
-        let recorded = self.platform.record_once(met, now).await;
+        let failure = self.record(met, now).await;
         if ask.need.can_use(&record, now) {
-            if let Err(error) = recorded {
-                internal(&error);
-            }
-            return Ok(Renewal::StillWorks(
-                record,
-                "the last refresh's answer is in quarantine; this token still works",
-            ));
+            return Ok(Renewal::StillWorks(record, "the answer to the last refresh is in quarantine"));
         }
-        Ok(Renewal::refused(Stop::Incident, cause, recorded?))
+        Ok(Self::refused_until(RetryLater { seconds: REVIEW, cause: Some(cause), failure }))
     }
 
     /// Counts an answer that is in quarantine, and carries out what an operator has decided about it. What fails is

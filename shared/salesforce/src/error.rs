@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use domain::{Evidence, Surface, secret::RawTokenAnswer};
 
-use crate::{LoginHost, http::NoAnswer, spent::Rotation};
+use crate::{LoginHost, http::NoAnswer};
 
 /// A call to Salesforce that gave nothing usable.
 #[derive(Debug, thiserror::Error)]
@@ -145,33 +145,6 @@ impl SalesforceError {
             Self::Unreachable(_) | Self::Unreadable { .. } | Self::Moved(_) => true,
             Self::Refused { status, .. } => *status >= 500,
             Self::Untrusted(_) | Self::Doubtful(_) => false,
-        }
-    }
-
-    /// Whether the same request may succeed in a moment, and may be sent again: Salesforce was busy with it or with
-    /// itself, or was not reached (fact base 1.4: `invalid_grant` has two texts that pass, and `unknown_error` is a
-    /// 400).
-    pub fn passes(&self) -> bool {
-        if self.may_have_spent(Rotation::Possible) {
-            return false;
-        }
-        match self {
-            Self::Refused { status, code, description, .. } => {
-                let says = |text: &str| description.to_ascii_lowercase().contains(text);
-                let refresh_under_way = says("already being processed") || says("expired authorization code");
-                match code.as_str() {
-                    "invalid_grant" => refresh_under_way,
-                    "unknown_error"
-                    | "server_error"
-                    | "service_unavailable"
-                    | "system_down"
-                    | "temporarily_unavailable" => true,
-                    _ => *status == 429 || *status >= 500,
-                }
-            }
-            Self::Unreachable(_) => true,
-            Self::Unreadable { status, .. } => *status == 429 || *status >= 500,
-            Self::Moved(_) | Self::Untrusted(_) | Self::Doubtful(_) => false,
         }
     }
 

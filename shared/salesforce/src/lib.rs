@@ -24,6 +24,7 @@ pub mod authorize;
 pub mod egress;
 mod endpoint;
 pub mod error;
+mod finality;
 pub mod hosts;
 pub mod http;
 pub mod id_token;

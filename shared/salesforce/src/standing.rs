@@ -26,6 +26,13 @@ impl Salesforce {
         }
     }
 
+    /// Whether a login host answers a request that changes nothing: the keys that it signs with.
+    pub async fn is_reachable(&self, host: &LoginHost) -> bool {
+        let request = Request::get(host.at("/id/keys")).header(header::ACCEPT, "application/json");
+        let Ok(request) = request.body(Vec::new()) else { return false };
+        self.http.send(request).await.is_ok_and(|answer| answer.status() == StatusCode::OK)
+    }
+
     /// Whether Salesforce knows a refresh token of this app's (RFC 7662; fact base 3.5). It is not used up by
     /// the question.
     pub async fn knows(

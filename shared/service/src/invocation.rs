@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::Request;
 
 /// What a request has where nobody says otherwise (the local stack): the token function's own time-out.
-const USUAL: Duration = Duration::from_secs(20);
+const USUAL: Duration = Duration::from_secs(28);
 
 /// When an invocation began, and when it will be stopped.
 #[derive(Debug, Clone, Copy)]

@@ -92,13 +92,13 @@ impl Platform {
             return Ok(());
         };
         // Without a refresh token, or while somebody refreshes: whoever uses the connection next finds out.
-        let Leased::Yes(lease) = self.store.lease(&record, now).await? else { return Ok(()) };
+        let Leased::Yes(lease) = self.store.lease(&record, false, now).await? else { return Ok(()) };
         match self.has_ended(vault, &lease, &app).await {
             Ok(true) => self.end(lease.record(), &app, now).await,
-            Ok(false) => Ok(self.store.release(&lease).await?),
+            Ok(false) => Ok(self.store.release(&lease, None).await?),
             Err(error) => {
                 internal(&error);
-                Ok(self.store.release(&lease).await?)
+                Ok(self.store.release(&lease, None).await?)
             }
         }
     }

@@ -10,9 +10,12 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Field, Item, N, Next, Owner, Page, S, Sealed, SecretError, Sought, Store, StoreError, Vault, conditional,
+    Backoff, Field, Item, N, Next, Owner, Page, Rejected, S, Sealed, SecretError, Sought, Store, StoreError,
+    Vault, conditional,
     expression::Expression,
-    keys, millis,
+    keys,
+    leases::MAX_LEASE_AHEAD,
+    millis,
     reconnects::Reconnect,
     rows::{ConnectionRow, ListedRow, VERSION, from_item, to_item},
     sessions::built,
@@ -60,6 +63,10 @@ pub struct ConnectionRecord {
     pub reconnect: Option<Reconnect>,
     /// The partition of index `grants` that counts it; items of before that index have none, and are not counted.
     pub grants_key: Option<String>,
+    /// Until when nothing is sent after a refusal, and why. It may be over.
+    pub backoff: Option<Backoff>,
+    /// Set where a caller reported the access token as rejected.
+    pub rejected: Option<Rejected>,
 }
 
 /// Refreshing is paused: fresh tokens are rejected too.
@@ -119,7 +126,8 @@ pub struct Listed {
 
 /// What [`Store::stop_connection`] changes, and what it ends.
 const STOP: &str = "SET #state = :to, since = :at, failure = :failure, refused_at = :at";
-const NO_REFRESH: &str = "REMOVE lease_until, began_at, began_epoch, recovered_at, paused_until, paused_for";
+const NO_REFRESH: &str = "REMOVE lease_until, began_at, began_epoch, recovered_at, paused_until, paused_for, \
+                          not_before, refusals, unexplained_since, retry_cause, retry_failure";
 
 const LOOK_AGAIN: &str = "due_shard = :shard, due_at = :due";
 
@@ -171,6 +179,14 @@ pub struct ListQuery {
     pub limit: u8,
 }
 
+/// How far from now a time that Salesforce names may be. No clock is a day off; a time that is cannot be reckoned with.
+const MAX_CLOCK_ERROR: SignedDuration = SignedDuration::from_hours(24);
+
+/// When a token was issued, as Salesforce says; where that is far from now, now.
+pub fn credible(issued_at: Timestamp, now: Timestamp) -> Timestamp {
+    if issued_at.duration_since(now).abs() <= MAX_CLOCK_ERROR { issued_at } else { now }
+}
+
 impl Sought<ConnectionRecord> {
     /// The connection of that id.
     pub fn connection(id: &ConnectionId) -> Self {
@@ -179,9 +195,10 @@ impl Sought<ConnectionRecord> {
 }
 
 impl ConnectionRecord {
-    /// Whether somebody holds the lease.
+    /// Whether somebody holds the lease. A lease that ends later than a lease can last was taken by a process whose
+    /// clock is wrong: it is over.
     pub fn is_leased(&self, now: Timestamp) -> bool {
-        self.lease_until.is_some_and(|until| now < until)
+        self.lease_until.is_some_and(|until| now < until && until <= now + MAX_LEASE_AHEAD)
     }
 
     /// Whether somebody who holds the lease may still save an answer. If not, and *began* stands, nobody
@@ -199,6 +216,8 @@ impl ConnectionRecord {
         app: &App,
     ) -> Result<Self, SecretError> {
         let owner = Owner { product: &connection.product, connection: &connection.id };
+        let now = connection.created_at;
+        let issued_at = credible(tokens.issued_at, now);
         let access_token = vault.seal(owner, Field::AccessToken, tokens.access.expose()).await?;
         let refresh_token = match tokens.refresh {
             Some(refresh) => Some(vault.seal(owner, Field::RefreshToken, refresh.expose()).await?),
@@ -209,8 +228,9 @@ impl ConnectionRecord {
             access_fingerprint: tokens.access.fingerprint(),
             refresh_token,
             refresh_fingerprint: tokens.refresh.map(RefreshToken::fingerprint),
-            issued_at: tokens.issued_at,
-            expires_at: tokens.issued_at.later_by(app.access_token_life()),
+            issued_at,
+            // The earlier of both clocks counts: a token must not be taken to outlive itself.
+            expires_at: issued_at.min(now).later_by(app.access_token_life()),
             epoch: 0,
             lease_until: None,
             began_at: None,
@@ -223,6 +243,8 @@ impl ConnectionRecord {
             unasked: false,
             reconnect: None,
             grants_key: Some(keys::grants(&app.consumer_key, &connection.identity.user)),
+            backoff: None,
+            rejected: None,
             connection,
         })
     }
@@ -406,16 +428,17 @@ impl Store {
         Ok(conditional("UpdateItem", marked)?.is_ok())
     }
 
-    /// Puts off what is due: the next look at it is at `until`.
-    pub async fn put_off(&self, due: &Due, until: Timestamp) -> Result<(), StoreError> {
+    /// Puts off what was due at `seen`: the next look at it is at `until`. What has changed since is left alone.
+    pub async fn put_off(&self, due: &Due, seen: Timestamp, until: Timestamp) -> Result<(), StoreError> {
         let put_off = self
             .update(&match due {
                 Due::Connection(id) => keys::connection(id),
                 Due::Session(id) => keys::session(id),
             })
             .update_expression("SET due_at = :until")
-            .condition_expression("attribute_exists(due_shard)")
+            .condition_expression("attribute_exists(due_shard) AND due_at = :seen")
             .expression_attribute_values(":until", millis(until))
+            .expression_attribute_values(":seen", millis(seen))
             .send()
             .await;
         conditional("UpdateItem", put_off).map(drop)

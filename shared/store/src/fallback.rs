@@ -12,9 +12,12 @@ use aws_sdk_dynamodb::{
     },
 };
 use domain::{ConnectionId, ProductId, secret::Fingerprint};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::{Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, keys, quarantine::Kept, table};
+use crate::{
+    Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, conditional, keys, quarantine::Kept, table,
+};
 
 /// The fallback's table.
 #[derive(Debug, Clone)]
@@ -40,7 +43,21 @@ pub struct Waiting {
     // Since v1 was first written, so absent from older items.
     #[serde(default)]
     pub superseded: bool,
+    /// The sweep leaves it alone before this, in milliseconds: it could not be dealt with a moment ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
 }
+
+impl Waiting {
+    /// Whether the sweep may try it now. A time that is far ahead was written by a process whose clock is wrong.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let until = self.not_before.and_then(|until| Timestamp::from_millisecond(until).ok());
+        until.is_none_or(|until| until <= now || now + MAX_WAIT < until)
+    }
+}
+
+/// Maximum time for which the sweep leaves an answer alone.
+const MAX_WAIT: SignedDuration = SignedDuration::from_hours(1);
 
 impl Fallback {
     /// The fallback in the table of that name.
@@ -95,15 +112,25 @@ impl Fallback {
             sent: lease.sent().clone(),
             renewed: renewed.clone(),
             superseded,
+            not_before: None,
         };
-        let [pk, sk] = key(&waiting.connection, &waiting.sent);
-        let mut item: Item = serde_dynamo::to_item(&waiting).map_err(|error| StoreError::Corrupt {
-            pk: waiting.connection.to_string(),
-            what: error.to_string(),
-        })?;
-        item.extend([pk, sk]);
+        let item = item_of(&waiting)?;
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
         put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
+    }
+
+    /// The sweep leaves an answer alone until then. One that was dealt with meanwhile stays deleted.
+    pub async fn put_off(&self, waiting: &Waiting, until: Timestamp) -> Result<(), StoreError> {
+        let later = Waiting { not_before: Some(until.as_millisecond()), ..waiting.clone() };
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item_of(&later)?))
+            .condition_expression("attribute_exists(pk)")
+            .send()
+            .await;
+        conditional("PutItem", put).map(drop)
     }
 
     /// The answer that is kept for a connection whose stored refresh token is this one. Strongly consistent: an
@@ -125,8 +152,13 @@ impl Fallback {
         answer.item.map(|item| Kept::read(connection.as_str(), item)).transpose()
     }
 
-    /// All that is kept, a page at a time. In good times there is none.
-    pub async fn all(&self, limit: i32, after: Option<Next>) -> Result<Page<Kept>, StoreError> {
+    /// All that is kept, a page at a time. In good times there is none. An item that cannot be read is an
+    /// error in its own place and hides no other.
+    pub async fn all(
+        &self,
+        limit: i32,
+        after: Option<Next>,
+    ) -> Result<Page<Result<Kept, StoreError>>, StoreError> {
         let answer = self
             .client
             .scan()
@@ -137,11 +169,11 @@ impl Fallback {
             .send()
             .await
             .map_err(|error| StoreError::unavailable("Scan", &error))?;
-        let items = answer.items.unwrap_or_default().into_iter();
-        Ok(Page {
-            items: items.map(|item| Kept::read("fallback", item)).collect::<Result<_, _>>()?,
-            next: answer.last_evaluated_key.map(Next),
-        })
+        let items = answer.items.unwrap_or_default().into_iter().map(|item| {
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+            Kept::read(&format!("{pk} in the fallback"), item)
+        });
+        Ok(Page { items: items.collect(), next: answer.last_evaluated_key.map(Next) })
     }
 
     /// Forgets an answer that is stored, or was superseded.
@@ -162,6 +194,16 @@ impl Store {
     pub async fn restore(&self, waiting: &Waiting) -> Result<Saved, StoreError> {
         self.renew(&waiting.connection, &waiting.sent, &waiting.renewed).await
     }
+}
+
+fn item_of(waiting: &Waiting) -> Result<Item, StoreError> {
+    let corrupt = |error: serde_dynamo::Error| StoreError::Corrupt {
+        pk: waiting.connection.to_string(),
+        what: error.to_string(),
+    };
+    let mut item: Item = serde_dynamo::to_item(waiting).map_err(corrupt)?;
+    item.extend(key(&waiting.connection, &waiting.sent));
+    Ok(item)
 }
 
 pub(crate) fn key(connection: &ConnectionId, sent: &Fingerprint) -> [(String, AttributeValue); 2] {

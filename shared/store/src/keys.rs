@@ -8,6 +8,8 @@ use domain::{
 };
 use jiff::{Timestamp, civil::Date};
 
+use crate::health::AppAt;
+
 /// An item's partition key and sort key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
@@ -161,6 +163,17 @@ pub fn days(product: &ProductId, day: Date) -> String {
 /// The partition that holds how many connections a product has in which state.
 pub fn gauges(product: &ProductId) -> String {
     format!("TALLY#{product}#NOW")
+}
+
+/// What refreshes have seen of an app.
+pub fn app_health(AppAt { product, app, consumer_key }: AppAt<'_>) -> Key {
+    let consumer_key = Hash::of(consumer_key);
+    Key { pk: format!("HEALTH#APP#{product}#{app}#{}", consumer_key.as_str()), sk: "HEALTH".into() }
+}
+
+/// What refreshes have seen of a login host, by its origin.
+pub fn host_health(origin: &str) -> Key {
+    Key { pk: format!("HEALTH#HOST#{origin}"), sk: "HEALTH".into() }
 }
 
 /// How far one shard of the table's stream is tallied.

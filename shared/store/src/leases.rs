@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
 };
 use domain::{
-    ConnectionId, ExpiryBasis, Failure, LearntLife, Scopes,
+    ConnectionId, ConnectionState, ExpiryBasis, Failure, LearntLife, Scopes,
     secret::{Fingerprint, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -18,16 +18,30 @@ use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionRecord, Field, N, Owner, S, Sealed, SecretError, Store, StoreError, Vault, conditional,
+    Backoff, ConnectionRecord, Field, N, Owner, S, Sealed, SecretError, Store, StoreError, Vault,
+    backoff::BACKOFF,
+    conditional,
     expression::Expression,
     keys, millis,
+    rejected::REJECTED,
     rows::{ConnectionRow, duration, from_item},
     sessions::built,
 };
 
-/// How long a lease lasts: longer than the HTTP client's 8 s and the writes around it, so that
-/// a holder that is alive still has it when its answer comes.
-pub const LEASE: SignedDuration = SignedDuration::from_secs(20);
+/// How long a lease lasts: longer than the token endpoint may take (15 s) and the writes around it, so that a holder
+/// that is alive still has it when its answer comes.
+pub const LEASE: SignedDuration = SignedDuration::from_secs(25);
+
+/// Maximum difference between the clocks of two processes that both work.
+const MAX_SKEW: SignedDuration = SignedDuration::from_mins(1);
+
+/// A lease that ends later than this was taken by a process whose clock is wrong.
+pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
+    SignedDuration::from_secs(LEASE.as_secs() + MAX_SKEW.as_secs());
+
+/// The condition that nobody holds the lease; [`LeaseOver::lease_over`] gives its values.
+const LEASE_OVER: &str =
+    "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :too_late)";
 
 /// How long after a refresh was begun its recovery may start: function and HTTP time-outs are over by then,
 /// so the first sender cannot be alive.
@@ -100,18 +114,60 @@ pub enum Saved {
 
 impl Store {
     /// Asks for the lease of a connection that was read before. It is given only while nobody holds it and
-    /// no refresh stands begun.
-    pub async fn lease(&self, record: &ConnectionRecord, now: Timestamp) -> Result<Leased, StoreError> {
+    /// no refresh stands begun. `rejected`: the stored access token was reported as rejected, which is written with it.
+    pub async fn lease(
+        &self,
+        record: &ConnectionRecord,
+        rejected: bool,
+        now: Timestamp,
+    ) -> Result<Leased, StoreError> {
         let wanted = |update: UpdateItemFluentBuilder| {
-            update
-                .update_expression("SET lease_until = :until, lease_holder = :holder ADD epoch :one")
-                .condition_expression(
+            let update = update
+                .condition_expression(format!(
                     "#state IN (:active, :blocked) AND refresh_fingerprint = :sent AND epoch = :epoch \
-                     AND (attribute_not_exists(lease_until) OR lease_until <= :now) \
-                     AND attribute_not_exists(began_at)",
-                )
+                     AND {LEASE_OVER} AND attribute_not_exists(began_at)",
+                ))
+                .lease_over(now)
                 .value(":active", S("active"))
-                .value(":blocked", S("blocked"))
+                .value(":blocked", S("blocked"));
+            if rejected {
+                update
+                    .update_expression(
+                        "SET lease_until = :until, lease_holder = :holder, rejected_token = :access ADD epoch :one",
+                    )
+                    .value(":access", S(record.access_fingerprint.as_str()))
+            } else {
+                update.update_expression("SET lease_until = :until, lease_holder = :holder ADD epoch :one")
+            }
+        };
+        self.take(record, now, wanted).await
+    }
+
+    /// Takes the lease of a connection whose last refresh was not answered, once the lease of that is over: for an
+    /// app that does not rotate refresh tokens, where sending one again ends nothing.
+    pub async fn lease_again(&self, record: &ConnectionRecord, now: Timestamp) -> Result<Leased, StoreError> {
+        let blocked = matches!(record.connection.state, ConnectionState::Blocked { .. });
+        let wanted = |update: UpdateItemFluentBuilder| {
+            let update = update
+                .condition_expression(format!(
+                    "#state = :before AND refresh_fingerprint = :sent AND epoch = :epoch AND {LEASE_OVER} \
+                     AND attribute_exists(began_at)",
+                ))
+                .lease_over(now)
+                .value(":before", S(record.connection.state.word()));
+            // Since when a connection is blocked, and why, stays.
+            if blocked {
+                update.update_expression(
+                    "SET lease_until = :until, lease_holder = :holder REMOVE began_at, began_epoch ADD epoch :one",
+                )
+            } else {
+                update
+                    .update_expression(
+                        "SET lease_until = :until, lease_holder = :holder, #state = :active \
+                         REMOVE began_at, began_epoch, recovered_at, since ADD epoch :one",
+                    )
+                    .value(":active", S("active"))
+            }
         };
         self.take(record, now, wanted).await
     }
@@ -132,6 +188,7 @@ impl Store {
                     "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
                      AND attribute_not_exists(recovered_at)",
                 )
+                .value(":now", millis(now))
                 .value(":unknown", S("refresh_unknown"))
         };
         self.take(record, now, wanted).await
@@ -156,7 +213,6 @@ impl Store {
             .value(":holder", holder.clone())
             .value(":sent", S(sent.as_str()))
             .value(":epoch", N(record.epoch))
-            .value(":now", millis(now))
             .value(":until", millis(now + LEASE))
             .value(":one", N(1))
             .return_values(ReturnValue::AllNew)
@@ -203,8 +259,9 @@ impl Store {
     }
 
     /// Saves a refresh's answer, whoever has taken the lease since, as long as the stored refresh token is
-    /// still the one that was sent. An answer that stands already was saved by a try whose own answer was
-    /// lost: it is not superseded, and revoking it would end the grant.
+    /// still the one that was sent; a connection that was taken to have lost this very answer works again. An answer
+    /// that stands already was saved by a try whose own answer was lost: it is not superseded, and revoking it would
+    /// end the grant.
     pub async fn save_renewed(&self, lease: &Lease, renewed: &Renewed) -> Result<Saved, StoreError> {
         self.renew(&lease.record.connection.id, &lease.sent, renewed).await
     }
@@ -225,11 +282,15 @@ impl Store {
         }
         let update = update
             .update_expression(format!(
-                "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, paused_for",
+                "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, \
+                 paused_for, {BACKOFF}, {REJECTED}",
                 set.join(", ")
             ))
-            .condition_expression("#state IN (:active, :blocked, :unknown) AND refresh_fingerprint = :sent")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown, :reauth) AND refresh_fingerprint = :sent",
+            )
             .living_states()
+            .value(":reauth", S("needs_reauth"))
             .value(":sent", S(sent.as_str()))
             .value(":shard", S(keys::due_shard(id.as_str())))
             .return_values(ReturnValue::AllNew)
@@ -306,11 +367,12 @@ impl Store {
         Ok(self.transact(vec![built(pause.build())?, self.failure_write(failure)?]).await?.is_ok())
     }
 
-    /// Gives the right to the one recovery back after an answer that spent nothing.
-    pub async fn release_recovery(&self, lease: &Lease) -> Result<(), StoreError> {
+    /// Gives the right to the one recovery back after an answer that spent nothing. Nothing is sent before the
+    /// backoff is over, if there is one.
+    pub async fn release_recovery(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
         let released = self
             .holder_update(lease)
-            .update_expression("REMOVE lease_until, recovered_at")
+            .releasing("lease_until, recovered_at", backoff)
             .condition_expression("epoch = :epoch AND #state = :unknown")
             .name("#state", "state")
             .value(":unknown", S("refresh_unknown"))
@@ -319,22 +381,37 @@ impl Store {
         conditional("UpdateItem", released).map(drop)
     }
 
-    /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached.
-    pub async fn release(&self, lease: &Lease) -> Result<(), StoreError> {
+    /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is
+    /// sent before the backoff is over, if there is one.
+    pub async fn release(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
         let released = self
             .holder_update(lease)
-            .update_expression("REMOVE lease_until, began_at, began_epoch")
+            .releasing("lease_until, began_at, began_epoch", backoff)
             .condition_expression("epoch = :epoch")
             .send()
             .await;
         conditional("UpdateItem", released).map(drop)
     }
 
+    /// Adds to a backoff which failure says why.
+    pub async fn explain_backoff(&self, lease: &Lease, backoff: &Backoff) -> Result<(), StoreError> {
+        let Some(failure) = &backoff.failure else { return Ok(()) };
+        let explained = self
+            .holder_update(lease)
+            .update_expression("SET retry_failure = :failure")
+            .condition_expression("epoch = :epoch AND not_before = :not_before")
+            .value(":failure", S(failure.as_str()))
+            .value(":not_before", millis(backoff.not_before))
+            .send()
+            .await;
+        conditional("UpdateItem", explained).map(drop)
+    }
+
     /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays.
     pub async fn abandon(&self, lease: &Lease) -> Result<(), StoreError> {
         let abandoned = self
             .holder_update(lease)
-            .unanswered(&lease.record)
+            .unanswered(&lease.record, "began_at")
             .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
             .send()
             .await;
@@ -348,17 +425,19 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = keys::connection(&record.connection.id);
+        // A time that is still to come was written by a process whose clock is wrong.
+        let since = record.began_at.map_or(now, |began| began.min(now));
         let marked = self
             .update(&key)
-            .unanswered(record)
-            .condition_expression(
-                "#state IN (:active, :blocked) AND attribute_exists(began_at) AND epoch = :epoch \
-                 AND (attribute_not_exists(lease_until) OR lease_until <= :now)",
-            )
+            .unanswered(record, ":since")
+            .condition_expression(format!(
+                "#state IN (:active, :blocked) AND attribute_exists(began_at) AND epoch = :epoch AND {LEASE_OVER}",
+            ))
+            .lease_over(now)
             .value(":active", S("active"))
             .value(":blocked", S("blocked"))
             .value(":epoch", N(record.epoch))
-            .value(":now", millis(now))
+            .value(":since", millis(since))
             .send()
             .await;
         conditional("UpdateItem", marked).map(drop)
@@ -376,17 +455,45 @@ impl Store {
     }
 }
 
-/// What an update says of a connection whose refresh was not answered.
-trait Unanswered {
-    fn unanswered(self, record: &ConnectionRecord) -> Self;
+/// What updates of a lease have in common.
+trait LeaseUpdate {
+    fn lease_over(self, now: Timestamp) -> Self;
+    fn releasing(self, gone: &str, backoff: Option<&Backoff>) -> Self;
+    fn unanswered(self, record: &ConnectionRecord, since: &str) -> Self;
 }
 
-impl Unanswered for UpdateItemFluentBuilder {
+impl LeaseUpdate for UpdateItemFluentBuilder {
+    /// The values of [`LEASE_OVER`].
+    fn lease_over(self, now: Timestamp) -> Self {
+        self.value(":now", millis(now)).value(":too_late", millis(now + MAX_LEASE_AHEAD))
+    }
+
+    /// Removes what a lease wrote, and sets the backoff.
+    fn releasing(mut self, gone: &str, backoff: Option<&Backoff>) -> Self {
+        let attributes = backoff.map(Backoff::attributes).unwrap_or_default();
+        let mut set = Vec::new();
+        for (name, value) in attributes {
+            set.push(format!("{name} = :{name}"));
+            self = self.value(&format!(":{name}"), value);
+        }
+        let mut gone = vec![gone];
+        if backoff.is_some() {
+            gone.extend(
+                BACKOFF
+                    .split(", ")
+                    .filter(|name| !set.iter().any(|one| one.starts_with(&format!("{name} ")))),
+            );
+        }
+        let gone = gone.join(", ");
+        let set = if set.is_empty() { String::new() } else { format!("SET {} ", set.join(", ")) };
+        self.update_expression(format!("{set}REMOVE {gone}"))
+    }
+
     /// *Began* stays. The sweep recovers it if nobody asks: not while the old token works.
-    fn unanswered(self, record: &ConnectionRecord) -> Self {
-        self.update_expression(
-            "SET #state = :unknown, since = began_at, due_shard = :shard, due_at = :due REMOVE lease_until",
-        )
+    fn unanswered(self, record: &ConnectionRecord, since: &str) -> Self {
+        self.update_expression(format!(
+            "SET #state = :unknown, since = {since}, due_shard = :shard, due_at = :due REMOVE lease_until",
+        ))
         .name("#state", "state")
         .value(":unknown", S("refresh_unknown"))
         .value(":shard", S(keys::due_shard(record.connection.id.as_str())))
@@ -441,7 +548,8 @@ impl Renewed {
         if let Some(scopes) = &self.scopes {
             record.connection.scopes = scopes.clone();
         }
-        record.connection.state = domain::ConnectionState::Active;
+        record.connection.state = ConnectionState::Active;
+        (record.backoff, record.rejected) = (None, None);
         (record.issued_at, record.expires_at) = (self.issued_at, self.expires_at);
         (record.expiry_basis, record.learnt) = (self.expiry_basis, self.learnt.or(record.learnt));
         record

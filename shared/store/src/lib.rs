@@ -3,9 +3,11 @@
 
 mod expression;
 
+pub mod backoff;
 pub mod connections;
 pub mod failures;
 pub mod fallback;
+pub mod health;
 pub mod imports;
 pub mod keys;
 pub mod leases;
@@ -15,6 +17,7 @@ pub mod ops;
 pub mod products;
 pub mod quarantine;
 pub mod reconnects;
+pub mod rejected;
 pub mod seal;
 pub mod secrets;
 pub mod sessions;
@@ -33,12 +36,15 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use keys::Key;
 
+pub use backoff::Backoff;
 pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
 pub use failures::Noted;
 pub use fallback::{Fallback, Waiting};
+pub use health::{AppAt, Health};
 pub use leases::{Lease, Leased, Renewed, Saved};
 pub use quarantine::{Decision, ImportedAs, Kept, Origin, Quarantined};
 pub use reconnects::{Reconnect, TakenOver, Takeover};
+pub use rejected::Rejected;
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
 pub use sessions::{Begun, Claim, Created, Redeemed, Repeat};
@@ -151,6 +157,11 @@ impl Store {
 }
 
 impl StoreError {
+    /// A call that was given up.
+    pub fn timed_out(operation: &'static str) -> Self {
+        Self::Unavailable { operation, code: "NoAnswer".into(), message: "timed out".into() }
+    }
+
     fn unavailable<E>(operation: &'static str, error: &SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata,
@@ -161,9 +172,7 @@ impl StoreError {
                 code: refusal.err().code().unwrap_or("Unknown").to_owned(),
                 message: refusal.err().message().unwrap_or_default().to_owned(),
             },
-            SdkError::TimeoutError(_) => {
-                Self::Unavailable { operation, code: "NoAnswer".into(), message: "timed out".into() }
-            }
+            SdkError::TimeoutError(_) => Self::timed_out(operation),
             _ => Self::Unavailable { operation, code: "NoAnswer".into(), message: "the call failed".into() },
         }
     }

@@ -29,6 +29,14 @@ pub enum Kept {
 }
 
 impl Kept {
+    /// Whether the sweep may look at it now.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        match self {
+            Self::Waiting(waiting) => waiting.is_due(now),
+            Self::Quarantined(_) => true,
+        }
+    }
+
     pub(crate) fn read(of: &str, item: Item) -> Result<Self, StoreError> {
         Ok(if item.contains_key("quarantined_at") {
             Self::Quarantined(Box::new(from_item(of, item)?))

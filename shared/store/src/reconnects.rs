@@ -96,6 +96,8 @@ impl ConnectionRecord {
             unasked: false,
             reconnect: None,
             grants_key: self.grants_key.clone(),
+            backoff: None,
+            rejected: self.rejected,
             connection,
         })
     }

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use url::Url;
 
 use crate::{
-    Item, N, S, StoreError,
+    Backoff, Item, N, S, StoreError,
     connections::{ConnectionRecord, Paused},
     keys::Key,
     reconnects::Reconnect,
+    rejected,
     seal::Sealed,
 };
 
@@ -284,6 +285,17 @@ pub(crate) struct ConnectionRow {
     unasked: bool,
     reconnect: Option<Reconnect>,
     grants_pk: Option<String>,
+    // Present only while a refresh waits after a refusal.
+    not_before: Option<i64>,
+    refusals: Option<u32>,
+    unexplained_since: Option<i64>,
+    retry_cause: Option<String>,
+    retry_failure: Option<FailureId>,
+    // Present only where the access token was reported as rejected.
+    rejected_token: Option<Fingerprint>,
+    rejected_tested_at: Option<i64>,
+    #[serde(default)]
+    rejected_works: bool,
 }
 
 impl ConnectionRow {
@@ -346,6 +358,21 @@ impl ConnectionRow {
             unasked: record.unasked,
             reconnect: record.reconnect.clone(),
             grants_pk: record.grants_key.clone(),
+            not_before: record.backoff.as_ref().map(|backoff| backoff.not_before.as_millisecond()),
+            refusals: record.backoff.as_ref().map(|backoff| backoff.refusals),
+            unexplained_since: record
+                .backoff
+                .as_ref()
+                .and_then(|backoff| backoff.unexplained_since)
+                .map(Timestamp::as_millisecond),
+            retry_cause: record.backoff.as_ref().and_then(|backoff| backoff.cause.clone()),
+            retry_failure: record.backoff.as_ref().and_then(|backoff| backoff.failure.clone()),
+            rejected_token: record.rejected.map(|_| record.access_fingerprint.clone()),
+            rejected_tested_at: record
+                .rejected
+                .and_then(|rejected| rejected.tested_at)
+                .map(Timestamp::as_millisecond),
+            rejected_works: record.rejected.is_some_and(|rejected| rejected.works),
         }
     }
 
@@ -387,6 +414,19 @@ impl ConnectionRow {
                 state,
                 created_at: time(Some(self.listed.created_at)).ok_or_else(|| corrupt("created_at"))?,
             },
+            rejected: rejected::read(
+                &self.access_fingerprint,
+                self.rejected_token.as_ref(),
+                time(self.rejected_tested_at),
+                self.rejected_works,
+            ),
+            backoff: time(self.not_before).map(|not_before| Backoff {
+                not_before,
+                refusals: self.refusals.unwrap_or(1),
+                unexplained_since: time(self.unexplained_since),
+                cause: self.retry_cause,
+                failure: self.retry_failure,
+            }),
             access_token: self.access_token,
             access_fingerprint: self.access_fingerprint,
             refresh_token: self.refresh_token,

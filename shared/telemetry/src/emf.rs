@@ -17,12 +17,13 @@ use crate::{
 pub const NAMESPACE: &str = "Latchkey";
 
 /// Metrics of a deployment as a whole; every other of [`Metric::ALL`] is a function's.
-pub const OF_DEPLOYMENT: [Metric; 6] = [
+pub const OF_DEPLOYMENT: [Metric; 7] = [
     Metric::SweepOverdue,
     Metric::SweepPutOff,
     Metric::SweepCutShort,
     Metric::FallbackAnswers,
     Metric::QuarantinedAnswers,
+    Metric::UnreadableItems,
     Metric::Incidents,
 ];
 

@@ -29,13 +29,15 @@ pub enum Metric {
     FallbackAnswers,
     /// Answers that fail a check: put into quarantine, or found there.
     QuarantinedAnswers,
+    /// Items that the sweep found due and could not read.
+    UnreadableItems,
     /// Waves that began: many connections that stop for one cause.
     Incidents,
 }
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Duration,
         Self::ColdStarts,
         Self::SalesforceTime,
@@ -49,6 +51,7 @@ impl Metric {
         Self::SweepCutShort,
         Self::FallbackAnswers,
         Self::QuarantinedAnswers,
+        Self::UnreadableItems,
         Self::Incidents,
     ];
 
@@ -68,6 +71,7 @@ impl Metric {
             Self::SweepCutShort => "SweepCutShort",
             Self::FallbackAnswers => "FallbackAnswers",
             Self::QuarantinedAnswers => "QuarantinedAnswers",
+            Self::UnreadableItems => "UnreadableItems",
             Self::Incidents => "Incidents",
         }
     }

@@ -213,8 +213,9 @@ async fn a_grant_that_will_idle_out_because_nothing_refreshes_it_is_foreseen() {
     assert_eq!((&soon["soon"], &checked.body["state"]), (&json!(true), &json!("active")));
     assert_eq!(checked.body["refresh"]["idle_ends_at"], "2026-12-22T09:00:00Z", "in five days");
 
-    // The vendor has put the secret right.
+    // The vendor has put the secret right; a minute after the refusal it is tried again.
     story.stack.salesforce.change(|state| state.token_faults.clear());
+    story.pass(SignedDuration::from_secs(70));
     let checked = check(&story, &connection).await;
     assert_eq!(causes(&checked), Vec::<&str>::new(), "{}", checked.body);
 }

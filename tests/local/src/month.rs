@@ -453,7 +453,7 @@ impl Replay<'_> {
         let store = self.platform.store.clone();
         let Some(record) = store.connection(id).await? else { return Ok(()) };
         let app = self.stack.products[product].app(&record.connection.app).ok_or("an app")?.clone();
-        let Leased::Yes(lease) = store.lease(&record, at).await? else { return Ok(()) };
+        let Leased::Yes(lease) = store.lease(&record, false, at).await? else { return Ok(()) };
         store.begin_refresh(&lease, &self.vault, at).await?;
         let again = at + self.minutes(300, 4 * 1440);
         let day = self.day(at);
@@ -483,7 +483,7 @@ impl Replay<'_> {
                     self.at(again, Event::Refresh(product, id.clone()));
                 }
                 _ => {
-                    store.release(&lease).await?;
+                    store.release(&lease, None).await?;
                     store.record_failure(&failure).await?;
                     self.at(at + SignedDuration::from_mins(45), Event::Refresh(product, id.clone()));
                 }

@@ -58,10 +58,29 @@ pub enum Effect {
     Refused,
     /// It is carried out, and the answer is lost.
     AnswerLost,
+    /// It is neither carried out nor answered: its sender waits until it gives up.
+    Silent,
+    /// Salesforce answers this, whether or not it carries the request out.
+    Scripted(Script),
+    /// DynamoDB refuses a write, because another transaction holds the item.
+    Conflict,
     /// Its sender dies before it arrives.
     DiesBefore,
     /// Its sender dies; it is carried out all the same.
     DiesAfter,
+}
+
+/// An answer of Salesforce's that a test wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Script {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: &'static [(&'static str, &'static str)],
+    /// The body.
+    pub body: &'static str,
+    /// Whether the request is carried out before it is answered so.
+    pub processed: bool,
 }
 
 /// A request's way.
@@ -79,6 +98,12 @@ pub struct Fate {
 pub trait Fates: Send {
     /// The fate of the `number`th request since the start, counted from 0, of this kind.
     fn fate(&mut self, number: usize, kind: Kind) -> Fate;
+
+    /// The same of a refresh, by the refresh token that is sent.
+    fn refresh(&mut self, number: usize, token: &Fingerprint) -> Fate {
+        let _ = token;
+        self.fate(number, Kind::Refresh)
+    }
 }
 
 /// One sending of a refresh token, as it was seen from outside.
@@ -258,12 +283,15 @@ impl Ether {
         self.state.lock().expect("no panic while holding the ether")
     }
 
-    fn fate(&self, kind: Kind, what: &str, process: usize) -> Fate {
+    fn fate(&self, kind: Kind, token: Option<&Fingerprint>, what: &str, process: usize) -> Fate {
         let at = self.clock.now();
         let mut state = self.state();
         let number = state.number;
         state.number += 1;
-        let fate = state.fates.fate(number, kind);
+        let fate = match token {
+            Some(token) => state.fates.refresh(number, token),
+            None => state.fates.fate(number, kind),
+        };
         state.trace.push(format!(
             "{at} #{number} process {process}: {what}: {:?} there {:?} back {:?}",
             fate.effect, fate.there, fate.back
@@ -286,6 +314,7 @@ enum Back<A> {
     Lost,
     Unreachable,
     Refused,
+    Conflict,
 }
 
 impl Wire {
@@ -305,7 +334,12 @@ impl Wire {
                 sleep(fate.there + fate.back).await;
                 return Back::Refused;
             }
-            Effect::None | Effect::AnswerLost | Effect::DiesAfter => {}
+            Effect::Conflict => {
+                sleep(fate.there + fate.back).await;
+                return Back::Conflict;
+            }
+            Effect::Silent => return std::future::pending().await,
+            Effect::None | Effect::AnswerLost | Effect::DiesAfter | Effect::Scripted(_) => {}
         }
         let (answered, answer) = oneshot::channel();
         tokio::spawn(async move {
@@ -351,8 +385,9 @@ impl HttpConnector for Wire {
             "GetItem" | "BatchGetItem" | "Query" | "Scan" => Kind::Read,
             _ => Kind::Write,
         };
-        let fate = self.ether.fate(kind, &format!("{operation} {table}"), self.process);
+        let fate = self.ether.fate(kind, None, &format!("{operation} {table}"), self.process);
         let ether = self.ether.clone();
+        let transacts = (operation == "TransactWriteItems").then(|| items_of(&body));
         let carried = self.clone().carry(fate, async move {
             let answer = ether.table.answer(&operation, &body);
             ether.note_stored(kind);
@@ -368,6 +403,7 @@ impl HttpConnector for Wire {
                     });
                     Ok(answer_of(400, body.to_string()))
                 }
+                Back::Conflict => Ok(answer_of(400, conflict(transacts))),
                 Back::Lost | Back::Unreachable => Err(ConnectorError::io("the connection broke".into())),
             }
         })
@@ -380,15 +416,30 @@ impl Transport for Wire {
         Box::pin(async move {
             let token = refresh_token(request.body());
             let kind = if token.is_some() { Kind::Refresh } else { Kind::Other };
-            let fate = ether.fate(kind, request.uri().path(), wire.process);
+            let fate = ether.fate(kind, token.as_ref(), request.uri().path(), wire.process);
             let sent = token.map(|token| ether.note_sent(token, wire.process));
             let answering = ether.clone();
-            let carried = wire.carry(fate, async move { answering.ask(request, sent).await });
+            let script = match fate.effect {
+                Effect::Scripted(script) => Some(script),
+                _ => None,
+            };
+            let carried = async move {
+                match script {
+                    Some(Script { processed: false, .. }) => {
+                        sleep(fate.there + fate.back).await;
+                        Back::Lost
+                    }
+                    _ => wire.carry(fate, async move { answering.ask(request, sent).await }).await,
+                }
+            };
             let back = timeout(within, carried).await;
             let no_answer = |what: &str, sent| NoAnswer { what: what.into(), sent, oversized: false };
             let answer = match back {
+                Ok(_) if script.is_some() => Ok(script.expect("one").answer()),
                 Ok(Back::Answer(Some(answer))) => Ok(answer),
-                Ok(Back::Answer(None) | Back::Lost) => Err(no_answer("the connection broke", true)),
+                Ok(Back::Answer(None) | Back::Lost | Back::Conflict) => {
+                    Err(no_answer("the connection broke", true))
+                }
                 Ok(Back::Unreachable) => Err(no_answer("no connection", false)),
                 Ok(Back::Refused) => {
                     // With `Retry-After` a 503 spends nothing (docs/architecture.md); without, it may have.
@@ -401,8 +452,12 @@ impl Transport for Wire {
                 Err(_) => Err(no_answer("no whole answer in time", true)),
             };
             if let Some(sent) = sent {
-                let unprocessed = matches!(fate.effect, Effect::Refused | Effect::Unreachable);
-                ether.note_end(sent, answer.is_ok() && !unprocessed, unprocessed);
+                let unprocessed = match fate.effect {
+                    Effect::Refused | Effect::Unreachable | Effect::Silent => true,
+                    Effect::Scripted(script) => !script.processed,
+                    _ => false,
+                };
+                ether.note_end(sent, answer.is_ok() && !unprocessed && script.is_none(), unprocessed);
             }
             answer
         })
@@ -519,6 +574,39 @@ impl Ether {
         let at = self.clock.now();
         self.state().trace.push(format!("{at} {line}"));
     }
+}
+
+impl Script {
+    fn answer(self) -> http::Response<Vec<u8>> {
+        let mut answer = http::Response::builder().status(self.status);
+        for (name, value) in self.headers {
+            answer = answer.header(*name, *value);
+        }
+        answer.body(self.body.as_bytes().to_vec()).expect("a response")
+    }
+}
+
+/// What DynamoDB answers a write that meets another transaction; a transaction is canceled, with a reason for each of
+/// its writes.
+fn conflict(writes: Option<usize>) -> String {
+    let answer = match writes {
+        None => json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionConflictException",
+            "message": "Transaction is ongoing for the item",
+        }),
+        Some(writes) => json!({
+            "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+            "Message": "Transaction cancelled, please refer cancellation reasons for specific reasons [TransactionConflict]",
+            "CancellationReasons": vec![json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing" }); writes],
+        }),
+    };
+    answer.to_string()
+}
+
+/// How many writes a transaction has.
+fn items_of(body: &[u8]) -> usize {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    body["TransactItems"].as_array().map_or(0, Vec::len)
 }
 
 fn refresh_token(body: &[u8]) -> Option<Fingerprint> {

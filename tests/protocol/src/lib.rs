@@ -18,7 +18,7 @@ pub mod ether;
 pub mod laws;
 pub mod rig;
 
-pub use ether::{Effect, Ether, Fate, Kind};
+pub use ether::{Effect, Ether, Fate, Kind, Script};
 pub use rig::{Answer, Process, Rig};
 
 use std::time::Duration;

@@ -42,8 +42,11 @@ const APP_SECRET: &str = "apps/sync";
 pub const CONSUMER_KEY: &str = "3MVG9protocol";
 const CONSUMER_SECRET: &str = "consumer-secret";
 
-/// When Lambda ends the token function.
-pub const TIME_OUT: Duration = Duration::from_secs(20);
+/// When Lambda ends the token and callback functions (infra/template.yaml).
+pub const TIME_OUT: Duration = Duration::from_secs(28);
+
+/// When Lambda ends the sweep.
+pub const SWEEP_TIME_OUT: Duration = Duration::from_mins(4);
 
 /// One connection, its Salesforce, and the way between.
 #[derive(Debug)]
@@ -81,6 +84,8 @@ pub struct Answer {
     pub status: u16,
     /// The body.
     pub body: Value,
+    /// After how many seconds to ask again.
+    pub retry_after: Option<u32>,
 }
 
 impl Answer {
@@ -178,6 +183,13 @@ impl Rig {
             item["due_at"] = json!({ "N": due.as_millisecond().to_string() });
             item["due_shard"] = json!({ "S": store::keys::due_shard(id.as_str()) });
         });
+    }
+
+    /// The sweep has to look at the connection now.
+    pub fn make_due(&self) {
+        let mut item = self.item();
+        item["due_at"] = json!({ "N": self.clock.now().as_millisecond().to_string() });
+        self.ether.table.seed(TABLE, std::iter::once(item));
     }
 
     /// So many copies of the connection, due where and when it is, with a login host that is none of Salesforce's.
@@ -332,6 +344,21 @@ impl Rig {
         self.request(method, &format!("/v1/connections/{connection}/token"), body)
     }
 
+    /// The call that shows the connection.
+    pub fn shown(&self) -> http::Request<Body> {
+        self.request("GET", &format!("/v1/connections/{}", self.connection), None)
+    }
+
+    /// The same call for the token, for a caller that waits so many seconds for another's refresh.
+    pub fn call_waiting(&self, seconds: u32) -> http::Request<Body> {
+        self.request("GET", &format!("/v1/connections/{}/token?wait={seconds}", self.connection), None)
+    }
+
+    /// The table, by a way that nothing befalls.
+    pub fn store(&self) -> store::Store {
+        self.platform(usize::MAX, &watch::channel(false).0).store
+    }
+
     /// The call that deletes the connection.
     pub fn deletion(&self) -> http::Request<Body> {
         self.request("DELETE", &format!("/v1/connections/{}", self.connection), None)
@@ -390,7 +417,7 @@ impl Rig {
 impl Process {
     /// Answers a call; ends without an answer if the process dies, or Lambda ends it.
     pub async fn answer(&self, request: http::Request<Body>) -> Answer {
-        let dead = Answer { status: 0, body: Value::Null };
+        let dead = Answer { status: 0, body: Value::Null, retry_after: None };
         let mut death = self.death.subscribe();
         let call = fastrand::u64(..);
         let now = self.clock.now();
@@ -415,7 +442,9 @@ impl Process {
         };
         self.ether.note_done(self.number, Some(call));
         let body = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
-        let answer = Answer { status: answer.status().as_u16(), body };
+        let retry_after =
+            answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
+        let answer = Answer { status: answer.status().as_u16(), body, retry_after };
         self.ether.note(&format!(
             "process {} answers {} {} {}",
             self.number, answer.status, answer.body["fingerprint"], answer.body["type"]
@@ -425,11 +454,20 @@ impl Process {
 
     /// One run of the sweep: what it did, if it lived.
     pub async fn sweep(&self) -> Option<Swept> {
+        self.sweep_within(SWEEP_TIME_OUT).await
+    }
+
+    /// The same of a sweep that is ended after so long.
+    pub async fn sweep_within(&self, time: Duration) -> Option<Swept> {
         let mut death = self.death.subscribe();
+        let now = self.clock.now();
+        let deadline = now + SignedDuration::try_from(time).expect("minutes");
+        let deadline = u64::try_from(deadline.as_millisecond()).expect("after 1970");
+        let running = timeout(time, self.sweep.run(Invocation::until(deadline, now)));
         let swept = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,
-            swept = self.sweep.run(Invocation::until(0, self.clock.now())) => Some(swept),
+            swept = running => swept.inspect_err(|_| self.ether.note("Lambda's time-out")).ok(),
         };
         match &swept {
             Some(swept) => {

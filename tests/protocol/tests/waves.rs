@@ -120,7 +120,7 @@ fn counting_a_stop_costs_two_writes_and_two_more_for_the_first_of_the_hour() {
             assert_eq!(ask(&rig, &process, connection).await.status, 409);
             requests.push(rig.ether.requests());
         }
-        // Read, lease, *began*, Salesforce, the two counts, the stop.
-        assert_eq!(requests, [7 + 2, 7]);
+        // Read, what is known of app and host, lease, *began*, Salesforce, the two counts, the stop.
+        assert_eq!(requests, [8 + 2, 8]);
     });
 }

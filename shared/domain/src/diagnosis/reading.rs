@@ -1,7 +1,7 @@
 //! Evidence → ranked causes.
 
 use super::catalogue::{CAUSES, RULES, telling};
-use super::rule::{Fit, Seen};
+use super::rule::{Basis, Fit, Seen};
 use super::words::{normal, words};
 use super::{Candidate, Confidence, Context, Diagnosis};
 use crate::Evidence;
@@ -19,6 +19,21 @@ pub(super) fn diagnose(evidence: &Evidence, context: Context) -> Diagnosis {
             && fits[rule.cause].is_none_or(|(best, _)| fit > best)
         {
             fits[rule.cause] = Some((fit, rule.because));
+        }
+    }
+
+    // A rule on the text outranks a rule on a code alone, unless that can mean nothing else.
+    let said = fits
+        .iter()
+        .flatten()
+        .filter(|(fit, _)| fit.basis == Basis::Text)
+        .map(|(fit, _)| fit.confidence)
+        .max();
+    if let Some(said) = said {
+        for (fit, _) in fits.iter_mut().flatten().filter(|(fit, _)| fit.basis == Basis::Code) {
+            if fit.confidence < Confidence::Sure {
+                fit.confidence = fit.confidence.min(said);
+            }
         }
     }
 

@@ -62,13 +62,43 @@ pub(crate) struct Seen<'a> {
 }
 
 /// How well a rule fits; the greater is the better.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fit {
     pub(crate) confidence: Confidence,
+    pub(crate) basis: Basis,
     /// How much the rule asked for: a rule that asks for more knows more.
     weight: usize,
     /// How many words of the description it knew.
     words: usize,
+}
+
+impl Fit {
+    fn key(&self) -> (Confidence, bool, usize, usize) {
+        (self.confidence, self.basis != Basis::Code, self.weight, self.words)
+    }
+}
+
+impl Ord for Fit {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Fit {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// What a rule rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// A code alone: `invalid_grant` and its like are given for anything.
+    Code,
+    /// The circumstances, or the status.
+    Other,
+    /// What was said.
+    Text,
 }
 
 impl Rule {
@@ -105,7 +135,23 @@ impl Rule {
         // What a second code says was so at another time, or is said in passing.
         let aside = code.is_some_and(|place| place > 0);
         let confidence = if aside { self.confidence.min(Confidence::Likely) } else { self.confidence };
-        Some(Fit { confidence, weight: self.weight() - usize::from(aside), words })
+        let basis = if !self.says.is_empty() {
+            Basis::Text
+        } else if !self.codes.is_empty() && !self.knows_circumstances() {
+            Basis::Code
+        } else {
+            Basis::Other
+        };
+        Some(Fit { confidence, basis, weight: self.weight() - usize::from(aside), words })
+    }
+
+    /// Whether it asks for more than a code, a text and a stage.
+    fn knows_circumstances(&self) -> bool {
+        !self.statuses.is_empty()
+            || !self.surfaces.is_empty()
+            || self.app.is_some()
+            || self.environment.is_some()
+            || self.connected_before.is_some()
     }
 
     fn weight(&self) -> usize {

@@ -1,0 +1,380 @@
+//! What refreshes have seen of an app and of a login host: two small items, read together before each refresh and
+//! written only when something changes.
+//!
+//! An item of an app says whether its answers carry new refresh tokens, and until when nothing is sent because
+//! Salesforce refuses the app itself. An item of a host says when the token endpoint last failed to answer and when it
+//! answered again, and until when nothing is sent because the host is down.
+
+use std::collections::BTreeSet;
+
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, ReturnValue},
+};
+use domain::{AppId, ProductId, SaturatingTime as _};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    Item, N, Store, StoreError, conditional,
+    expression::Expression,
+    keys::{self, Key},
+    millis,
+    rows::is_readable,
+    ttl,
+};
+
+/// How long nothing is sent for an app after Salesforce refused it once, and after each further refusal. Both secrets
+/// of an app may be tried, so an hour has at most 60 calls.
+const APP_WAITS: [SignedDuration; 2] = [SignedDuration::from_secs(65), SignedDuration::from_secs(130)];
+
+/// How many orgs must see an app refused before it is stopped in all of them.
+const ORGS_THAT_STOP_AN_APP: usize = 2;
+
+/// How often a host that is down is tried.
+const HOST_WAIT: SignedDuration = SignedDuration::from_secs(10);
+
+/// Within this time so many orgs of so many products must see a host down.
+const OUTAGE_WINDOW: SignedDuration = SignedDuration::from_mins(1);
+const ORGS_IN_AN_OUTAGE: usize = 5;
+const PRODUCTS_IN_AN_OUTAGE: usize = 2;
+
+/// Maximum entries of [`HostHealth::seen_down_by`].
+const MAX_SEEN_DOWN_BY: u32 = 50;
+
+/// Minimum time between two harmless requests to a host that does not answer.
+const MIN_QUESTION_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+
+/// A stop that ends later than this was set by a clock that is wrong.
+const LONGEST_STOP: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a host's item is kept after its last change.
+const HOST_KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
+
+/// Which app, as Salesforce knows it. An app that a customer owns has a consumer key of its own.
+#[derive(Debug, Clone, Copy)]
+pub struct AppAt<'a> {
+    /// The product.
+    pub product: &'a ProductId,
+    /// The app.
+    pub app: &'a AppId,
+    /// Its consumer key.
+    pub consumer_key: &'a str,
+}
+
+/// What is known before a refresh.
+#[derive(Debug, Clone, Default)]
+pub struct Health {
+    /// Of the app.
+    pub app: AppHealth,
+    /// Of the login host.
+    pub host: HostHealth,
+}
+
+/// What refreshes have seen of an app.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AppHealth {
+    /// Whether an answer ever carried a new refresh token; `None`: no answer has come yet.
+    pub rotates: Option<bool>,
+    /// Until when nothing is sent.
+    pub not_before: Option<Timestamp>,
+    /// The orgs that saw the app refused.
+    pub orgs: BTreeSet<String>,
+}
+
+/// What refreshes have seen of a login host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HostHealth {
+    /// When a refresh last got no answer.
+    pub unanswered_at: Option<Timestamp>,
+    /// When the token endpoint first answered after that.
+    pub answered_at: Option<Timestamp>,
+    /// When a harmless request was first answered after that.
+    pub reachable_at: Option<Timestamp>,
+    /// When a harmless request was last sent.
+    pub asked_at: Option<Timestamp>,
+    /// Until when nothing is sent, because the host is down.
+    pub not_before: Option<Timestamp>,
+    /// Which orgs saw it down within a minute, as `product org`.
+    pub seen_down_by: BTreeSet<String>,
+}
+
+/// Whether a stop lets a refresh through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Nothing is sent until then.
+    Until(Timestamp),
+    /// One refresh may try whether it is over; the time must still be this one.
+    Probe(Timestamp),
+}
+
+impl AppHealth {
+    /// Whether the app is stopped for an org.
+    pub fn stop(&self, org: &str, now: Timestamp) -> Option<Stop> {
+        let applies = self.orgs.len() >= ORGS_THAT_STOP_AN_APP || self.orgs.contains(org);
+        self.not_before.filter(|_| applies).map(|until| stop(until, now))
+    }
+}
+
+impl HostHealth {
+    /// Whether nothing is sent to the host.
+    pub fn stop(&self, now: Timestamp) -> Option<Stop> {
+        self.not_before.map(|until| stop(until, now))
+    }
+
+    /// Whether the last refresh of the host that is known of was not answered.
+    pub fn is_silent(&self) -> bool {
+        self.unanswered_at
+            .is_some_and(|unanswered| self.answered_at.is_none_or(|answered| answered <= unanswered))
+    }
+
+    /// When the token endpoint answered again after a refresh that got no answer at `since`.
+    pub fn answered_after(&self, since: Timestamp) -> Option<Timestamp> {
+        self.answered_at.filter(|at| since < *at && !self.is_silent())
+    }
+
+    /// Whether a harmless request may be sent now.
+    pub fn may_be_asked(&self, now: Timestamp) -> bool {
+        self.asked_at
+            .is_none_or(|at| at.later_by(MIN_QUESTION_INTERVAL) <= now || now + MIN_QUESTION_INTERVAL < at)
+    }
+}
+
+fn stop(until: Timestamp, now: Timestamp) -> Stop {
+    if now < until && until <= now + LONGEST_STOP { Stop::Until(until) } else { Stop::Probe(until) }
+}
+
+impl Store {
+    /// What is known of an app and a host. Both items in one request, and not consistently: a refresh too many is no
+    /// harm, and it costs one read unit.
+    pub async fn health(&self, app: AppAt<'_>, host: &str) -> Result<Health, StoreError> {
+        let (app, host) = (keys::app_health(app), keys::host_health(host));
+        let mut health = Health::default();
+        for item in self.batch(vec![app.clone(), host.clone()], false).await?.items {
+            let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
+            is_readable(&pk, &item)?;
+            if pk == app.pk {
+                health.app = AppHealth {
+                    rotates: item.get("rotates").and_then(|value| value.as_bool().ok()).copied(),
+                    not_before: time(&item, "not_before"),
+                    orgs: texts(&item, "orgs"),
+                };
+            } else {
+                health.host = HostHealth {
+                    unanswered_at: time(&item, "unanswered_at"),
+                    answered_at: time(&item, "answered_at"),
+                    reachable_at: time(&item, "reachable_at"),
+                    asked_at: time(&item, "asked_at"),
+                    not_before: time(&item, "not_before"),
+                    seen_down_by: texts(&item, "seen_down_by"),
+                };
+            }
+        }
+        Ok(health)
+    }
+
+    /// Records whether an app's answers carry new refresh tokens. Once one did, this stays.
+    pub async fn note_rotation(&self, app: AppAt<'_>, rotates: bool) -> Result<(), StoreError> {
+        let noted = self
+            .update(&keys::app_health(app))
+            .update_expression("SET rotates = :rotates")
+            .condition_expression("attribute_not_exists(rotates) OR rotates <> :yes")
+            .value(":rotates", AttributeValue::Bool(rotates))
+            .value(":yes", AttributeValue::Bool(true))
+            .send()
+            .await;
+        conditional("UpdateItem", noted).map(drop)
+    }
+
+    /// Records that Salesforce refused an app in an org: nothing is sent for it until the returned time.
+    pub async fn note_app_refused(
+        &self,
+        app: AppAt<'_>,
+        org: &str,
+        before: &AppHealth,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        let until = now + APP_WAITS[usize::from(before.not_before.is_some())];
+        let update = self.update(&keys::app_health(app)).value(":until", millis(until));
+        // Two orgs are enough to stop it everywhere; the set need not grow.
+        let update = if before.orgs.len() < ORGS_THAT_STOP_AN_APP && !before.orgs.contains(org) {
+            update
+                .update_expression("SET not_before = :until ADD orgs :org")
+                .value(":org", AttributeValue::Ss(vec![org.to_owned()]))
+        } else {
+            update.update_expression("SET not_before = :until")
+        };
+        write(update).await?;
+        Ok(until)
+    }
+
+    /// Records that Salesforce accepted an app again.
+    pub async fn note_app_works(&self, app: AppAt<'_>) -> Result<(), StoreError> {
+        write(self.update(&keys::app_health(app)).update_expression("REMOVE not_before, orgs")).await
+    }
+
+    /// Reserves the one refresh that tries whether an app works again. `false`: another has it.
+    pub async fn probe_app(
+        &self,
+        app: AppAt<'_>,
+        seen: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.probe(&keys::app_health(app), seen, now + APP_WAITS[1]).await
+    }
+
+    /// Reserves the one refresh that tries whether a host answers again. `false`: another has it.
+    pub async fn probe_host(&self, host: &str, seen: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        self.probe(&keys::host_health(host), seen, now + HOST_WAIT).await
+    }
+
+    async fn probe(&self, key: &Key, seen: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+        let reserved = self
+            .update(key)
+            .update_expression("SET not_before = :until")
+            .condition_expression("not_before = :seen")
+            .value(":until", millis(until))
+            .value(":seen", millis(seen))
+            .send()
+            .await;
+        conditional("UpdateItem", reserved).map(|written| written.is_ok())
+    }
+
+    /// Records that a refresh at a host got no answer.
+    pub async fn note_unanswered(&self, host: &str, now: Timestamp) -> Result<(), StoreError> {
+        let update = self
+            .host_update(host, now)
+            .update_expression("SET unanswered_at = :now, #ttl = :ttl REMOVE reachable_at");
+        write(update.value(":now", millis(now))).await
+    }
+
+    /// Records that a host's token endpoint answers again.
+    pub async fn note_answered(&self, host: &str, now: Timestamp) -> Result<(), StoreError> {
+        let update = self.host_update(host, now).update_expression(
+            "SET answered_at = :now, #ttl = :ttl REMOVE not_before, down_since, seen_down_by",
+        );
+        write(update.value(":now", millis(now))).await
+    }
+
+    /// Reserves the one harmless request of a minute. `false`: another has it.
+    pub async fn begin_question(&self, host: &str, now: Timestamp) -> Result<bool, StoreError> {
+        let begun = self
+            .host_update(host, now)
+            .update_expression("SET asked_at = :now, #ttl = :ttl")
+            .condition_expression(
+                "attribute_not_exists(asked_at) OR asked_at <= :minute_ago OR asked_at > :minute_ahead",
+            )
+            .value(":now", millis(now))
+            .value(":minute_ago", millis(now - MIN_QUESTION_INTERVAL))
+            .value(":minute_ahead", millis(now + MIN_QUESTION_INTERVAL))
+            .send()
+            .await;
+        conditional("UpdateItem", begun).map(|written| written.is_ok())
+    }
+
+    /// Records that a host answered a harmless request. The first time since it fell silent counts.
+    pub async fn note_reachable(&self, host: &str, now: Timestamp) -> Result<(), StoreError> {
+        let update = self
+            .host_update(host, now)
+            .update_expression("SET reachable_at = if_not_exists(reachable_at, :now), #ttl = :ttl");
+        write(update.value(":now", millis(now))).await
+    }
+
+    /// Records that an org of a product saw a host down. Once enough orgs of enough products did within a minute, the
+    /// host waits.
+    pub async fn note_down(
+        &self,
+        host: &str,
+        product: &ProductId,
+        org: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let who = AttributeValue::Ss(vec![format!("{product} {org}")]);
+        let minute_ago = millis(now - OUTAGE_WINDOW);
+        let added = self
+            .host_update(host, now)
+            .update_expression("SET #ttl = :ttl ADD seen_down_by :who")
+            .condition_expression("down_since > :minute_ago AND size(seen_down_by) < :most")
+            .value(":who", who.clone())
+            .value(":minute_ago", minute_ago.clone())
+            .value(":most", N(MAX_SEEN_DOWN_BY))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        let Ok(added) = conditional("UpdateItem", added)? else {
+            let begun = self
+                .host_update(host, now)
+                .update_expression("SET down_since = :now, seen_down_by = :who, #ttl = :ttl")
+                .condition_expression("attribute_not_exists(down_since) OR down_since <= :minute_ago")
+                .value(":who", who)
+                .value(":minute_ago", minute_ago)
+                .value(":now", millis(now))
+                .send()
+                .await;
+            return conditional("UpdateItem", begun).map(drop);
+        };
+        let item = added.attributes.unwrap_or_default();
+        let seen = texts(&item, "seen_down_by");
+        let products: BTreeSet<_> = seen.iter().filter_map(|who| who.split(' ').next()).collect();
+        let orgs: BTreeSet<_> = seen.iter().filter_map(|who| who.split(' ').next_back()).collect();
+        if orgs.len() < ORGS_IN_AN_OUTAGE || products.len() < PRODUCTS_IN_AN_OUTAGE {
+            return Ok(());
+        }
+        let update = self.host_update(host, now).update_expression("SET not_before = :until, #ttl = :ttl");
+        write(update.value(":until", millis(now + HOST_WAIT))).await
+    }
+
+    fn host_update(&self, host: &str, now: Timestamp) -> UpdateItemFluentBuilder {
+        self.update(&keys::host_health(host)).name("#ttl", "ttl").value(":ttl", ttl(now + HOST_KEPT))
+    }
+}
+
+async fn write(update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
+    update.send().await.map(drop).map_err(|error| StoreError::unavailable("UpdateItem", &error))
+}
+
+fn time(item: &Item, name: &str) -> Option<Timestamp> {
+    let millis = item.get(name)?.as_n().ok()?.parse().ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+fn texts(item: &Item, name: &str) -> BTreeSet<String> {
+    item.get(name).and_then(|texts| texts.as_ss().ok()).into_iter().flatten().cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    #[test]
+    fn one_org_stops_an_app_for_itself_alone_and_two_for_all() {
+        let refused = |orgs: &[&str]| AppHealth {
+            not_before: Some(at(60)),
+            orgs: orgs.iter().map(ToString::to_string).collect(),
+            ..AppHealth::default()
+        };
+        assert_eq!(refused(&["one"]).stop("one", at(1)), Some(Stop::Until(at(60))));
+        assert_eq!(refused(&["one"]).stop("other", at(1)), None);
+        assert_eq!(refused(&["one", "two"]).stop("other", at(1)), Some(Stop::Until(at(60))));
+        assert_eq!(refused(&["one"]).stop("one", at(60)), Some(Stop::Probe(at(60))));
+        assert_eq!(refused(&["one"]).stop("one", at(-7200)), Some(Stop::Probe(at(60))), "a wrong clock's");
+        assert_eq!(AppHealth::default().stop("one", at(1)), None);
+    }
+
+    #[test]
+    fn a_host_answered_only_if_nothing_was_unanswered_since() {
+        let host = |unanswered, answered| HostHealth {
+            unanswered_at: Some(at(unanswered)),
+            answered_at: Some(at(answered)),
+            ..HostHealth::default()
+        };
+        assert_eq!(host(10, 20).answered_after(at(5)), Some(at(20)));
+        assert_eq!(host(10, 20).answered_after(at(20)), None, "before this refresh");
+        assert_eq!(host(30, 20).answered_after(at(5)), None, "silent again");
+        assert!(host(30, 20).is_silent() && !host(10, 20).is_silent());
+        assert!(!HostHealth::default().is_silent());
+    }
+}

@@ -1,0 +1,113 @@
+//! A token that a caller reported as rejected is returned to nobody, until it is replaced or tested.
+
+use std::time::Duration;
+
+use protocol::{
+    Answer, Effect, Fate, Kind, Process, Rig, Script,
+    ether::{Calm, Fates},
+    run,
+};
+use serde_json::json;
+use tokio::time::sleep;
+
+/// Salesforce refuses every refresh; anything else is answered.
+struct Busy;
+
+impl Fates for Busy {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let body = r#"{"error":"unknown_error","error_description":"retry your request"}"#;
+        let script = Script { status: 400, headers: &[], body, processed: false };
+        let effect = if kind == Kind::Refresh { Effect::Scripted(script) } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
+
+async fn get(rig: &Rig, process: &Process) -> Answer {
+    process.answer(rig.call(None)).await
+}
+
+async fn report(rig: &Rig, process: &Process, answer: &Answer) -> Answer {
+    process.answer(rig.call(Some(&json!({ "rejected": answer.body["fingerprint"] })))).await
+}
+
+fn tests(rig: &Rig) -> usize {
+    rig.ether.trace().lines().filter(|line| line.contains("/services/oauth2/userinfo")).count()
+}
+
+#[test]
+fn a_reported_token_that_is_dead_is_returned_to_nobody() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let (one, other) = (rig.process(), rig.process());
+        let token = get(&rig, &one).await;
+        rig.world.expire_access_tokens();
+        rig.ether.set(Busy);
+        assert_eq!(report(&rig, &one, &token).await.status, 503);
+        for _ in 0..60 {
+            let answer = get(&rig, &other).await;
+            assert_eq!((answer.status, answer.token()), (503, None), "{}", answer.body);
+            sleep(Duration::from_secs(10)).await;
+        }
+        assert!((1..=11).contains(&tests(&rig)), "one a minute: {}", tests(&rig));
+        rig.ether.set(Calm);
+        sleep(Duration::from_mins(5)).await;
+        let newer = get(&rig, &other).await;
+        assert_eq!(newer.status, 200, "{}", newer.body);
+        assert!(newer.token() != token.token() && newer.body["warning"].is_null(), "{}", newer.body);
+    });
+}
+
+#[test]
+fn a_reported_token_that_works_is_returned_with_a_warning() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let (one, other) = (rig.process(), rig.process());
+        let token = get(&rig, &one).await;
+        rig.ether.set(Busy);
+        assert_eq!(report(&rig, &one, &token).await.status, 503, "not to the one that reported it");
+        for _ in 0..20 {
+            let answer = get(&rig, &other).await;
+            assert_eq!((answer.status, answer.token()), (200, token.token()), "{}", answer.body);
+            assert!(
+                answer.body["warning"].as_str().is_some_and(|why| why.contains("reported")),
+                "{}",
+                answer.body
+            );
+            sleep(Duration::from_secs(10)).await;
+        }
+        assert_eq!(tests(&rig), 1, "what it showed is stored");
+    });
+}
+
+#[test]
+fn a_holder_that_died_after_a_report_leaves_no_rejected_token_behind() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let (one, other) = (rig.process(), rig.process());
+        let token = get(&rig, &one).await;
+        rig.world.expire_access_tokens();
+        rig.ether.set(Dies);
+        assert!(report(&rig, &one, &token).await.died());
+        rig.ether.set(Calm);
+        let mut answer = get(&rig, &other).await;
+        for _ in 0..50 {
+            assert!(answer.status == 503 || answer.token() != token.token(), "{}", answer.body);
+            if answer.status == 200 {
+                break;
+            }
+            sleep(Duration::from_secs(20)).await;
+            answer = get(&rig, &other).await;
+        }
+        assert_eq!(answer.status, 200, "callers that only read recover it: {}", answer.body);
+    });
+}
+
+/// Whoever sends a refresh dies before it arrives.
+struct Dies;
+
+impl Fates for Dies {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let effect = if kind == Kind::Refresh { Effect::DiesBefore } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
