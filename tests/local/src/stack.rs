@@ -22,9 +22,9 @@ use tally::{Tallied, Tally};
 pub use token::Token;
 use tokio::{net::TcpListener, task::JoinHandle};
 use url::Url;
-use world::{
-    Clock, browser::Browser, dynamodb::DynamoDb, salesforce as world_salesforce, secrets::SecretsManager,
-};
+#[cfg(feature = "browser")]
+use world::browser::Browser;
+use world::{Clock, dynamodb::DynamoDb, salesforce as world_salesforce, secrets::SecretsManager};
 
 use crate::{
     functions::{Functions, Observers},
@@ -374,6 +374,7 @@ impl Stack {
     }
 
     /// A new browser, with nothing in it.
+    #[cfg(feature = "browser")]
     pub fn browser(&self) -> Browser {
         Browser::new(&self.clock)
     }

@@ -6,6 +6,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
 
+#[cfg(feature = "browser")]
 pub mod browser;
 pub mod clock;
 pub mod dynamodb;
