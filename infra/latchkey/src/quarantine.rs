@@ -74,9 +74,10 @@ async fn read(fallback: &Fallback) -> Result<Vec<Quarantined>, CommandError> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let page = fallback.all(BATCH, after).await?;
+        // The sweep raises an alarm for an item that cannot be read; it hides no other.
         all.extend(page.items.into_iter().filter_map(|kept| match kept {
-            Kept::Quarantined(quarantined) => Some(*quarantined),
-            Kept::Waiting(_) => None,
+            Ok(Kept::Quarantined(quarantined)) => Some(*quarantined),
+            Ok(Kept::Waiting(_)) | Err(_) => None,
         }));
         after = page.next;
         if after.is_none() {
