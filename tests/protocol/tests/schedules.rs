@@ -1,4 +1,4 @@
-//! Ten thousand schedules, each drawn from its seed: callers, processes, crashes, sweeps, reconnects, a faulty table and
+//! A thousand schedules (`SCHEDULES=10000` by hand, docs/contributing.md), each drawn from its seed: callers, processes, crashes, sweeps, reconnects, a faulty table and
 //! a faulty Salesforce, with and without rotation. `SEED=<n>` replays one and tells it, request by request.
 #![expect(clippy::print_stdout, reason = "the figures are what the test is for")]
 
@@ -14,7 +14,10 @@ use protocol::{
 use serde_json::json;
 use tokio::time::sleep;
 
-const SCHEDULES: u64 = 10_000;
+/// How many schedules are run; `SCHEDULES` in the environment overrides it.
+fn schedules() -> u64 {
+    std::env::var("SCHEDULES").map_or(1000, |count| count.parse().expect("SCHEDULES is a number"))
+}
 
 /// What goes wrong, how often.
 struct Weather {
@@ -142,7 +145,7 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
     let broken: Vec<_> = std::thread::scope(|scope| {
         let halves = [0, 1].map(|half| {
             scope.spawn(move || {
-                let seeds = (0..SCHEDULES).filter(|seed| seed % 2 == half);
+                let seeds = (0..schedules()).filter(|seed| seed % 2 == half);
                 seeds.map(|seed| (seed, run(schedule(seed, false)))).collect::<Vec<_>>()
             })
         });
@@ -162,11 +165,12 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
     })
     .collect();
     println!(
-        "{SCHEDULES} schedules: {tokens} ended with a token, {lost} with an answer that was lost, {presumed} with one \
-         that was presumed so, {revoked} with a reconnect that Salesforce ended with the old grant\n{sum:#?}"
+        "{} schedules: {tokens} ended with a token, {lost} with an answer that was lost, {presumed} with one \
+         that was presumed so, {revoked} with a reconnect that Salesforce ended with the old grant\n{sum:#?}",
+        schedules()
     );
     assert!(broken.is_empty(), "{} schedules broke a law:\n{}", broken.len(), broken.join("\n"));
     assert_eq!(sum.lost, 0);
     // Two processes have to die, each between a write and the call that follows it.
-    assert!(presumed < 20, "{presumed} presumed lost");
+    assert!(u64::from(presumed) <= schedules() / 500, "{presumed} presumed lost");
 }
