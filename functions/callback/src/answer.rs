@@ -17,6 +17,8 @@ const MAX_CODE: usize = 4 * 1024;
 pub(crate) struct Answer {
     /// Which attempt.
     pub(crate) state: State,
+    /// Who says so (RFC 9207), if the answer tells.
+    pub(crate) issuer: Option<String>,
     /// What Salesforce decided.
     pub(crate) outcome: Outcome,
 }
@@ -42,13 +44,14 @@ impl Answer {
     pub(crate) fn read(request: &Request) -> Option<Self> {
         let form = Form::of_query(request, MAX_QUERY).ok()?;
         let state = form.only("state").filter(|state| !state.is_empty() && state.len() <= MAX_STATE)?;
-        Some(Self { state: State::new(state), outcome: Outcome::of(&form) })
+        let issuer = form.only("iss").filter(|issuer| !issuer.is_empty()).map(str::to_owned);
+        Some(Self { state: State::new(state), issuer, outcome: Outcome::of(&form) })
     }
 }
 
 impl Outcome {
     fn of(form: &Form) -> Self {
-        if ["code", "error", "error_description"].iter().any(|name| form.doubled(name)) {
+        if ["code", "error", "error_description", "iss"].iter().any(|name| form.doubled(name)) {
             return Self::Unclear("a parameter was given twice");
         }
         match (form.only("code"), form.only("error")) {
@@ -91,7 +94,13 @@ mod tests {
             Outcome::Declined { code, description: Some(text) }
                 if code == "access_denied" && text == "end-user denied authorization"
         ));
-        for unclear in ["state=s", "state=s&code=c&error=e", "state=s&code=c&code=d", "state=s&code="] {
+        for unclear in [
+            "state=s",
+            "state=s&code=c&error=e",
+            "state=s&code=c&code=d",
+            "state=s&code=",
+            "state=s&code=c&iss=a&iss=a",
+        ] {
             assert!(matches!(read(unclear).unwrap().outcome, Outcome::Unclear(_)), "{unclear}");
         }
     }
