@@ -18,6 +18,8 @@ const MAX_CODE: usize = 4 * 1024;
 pub(crate) struct Answer {
     /// Which attempt.
     pub(crate) state: State,
+    /// Who says so (RFC 9207), if the answer tells.
+    pub(crate) issuer: Option<String>,
     /// What Salesforce decided.
     pub(crate) outcome: Outcome,
 }
@@ -51,7 +53,9 @@ impl Answer {
             // Whose attempt it is, the browser's cookie decides.
             several => several.iter().find(is_bound).or_else(|| several.first())?,
         };
-        Some(Self { state: State::new(state.as_str()), outcome: given.outcome() })
+        let state = State::new(state.as_str());
+        let issuer = given.issuers.first().cloned();
+        Some(Self { state, issuer, outcome: given.outcome() })
     }
 }
 
@@ -67,6 +71,8 @@ struct Given {
     spoiled: bool,
     errors: Vec<String>,
     descriptions: Vec<String>,
+    /// The issuers (RFC 9207).
+    issuers: Vec<String>,
 }
 
 impl Given {
@@ -84,10 +90,11 @@ impl Given {
                 }
                 "error" => &mut given.errors,
                 "error_description" => &mut given.descriptions,
+                "iss" => &mut given.issuers,
                 _ => continue,
             };
             // The second value already makes the answer unclear; a flood of them is not kept.
-            let is_new = name == "code" || !values.iter().any(|known| *known == *value);
+            let is_new = matches!(&*name, "code" | "iss") || !values.iter().any(|known| *known == *value);
             if !value.is_empty() && values.len() < MAX_VALUES && is_new {
                 values.push(value.into_owned());
             }
@@ -99,6 +106,9 @@ impl Given {
         if !self.errors.is_empty() {
             let description = (!self.descriptions.is_empty()).then(|| self.descriptions.swap_remove(0));
             return Outcome::Declined { code: self.errors.swap_remove(0), description };
+        }
+        if self.issuers.len() > 1 {
+            return Outcome::Unclear("the issuer was given twice");
         }
         if self.spoiled {
             return Outcome::Unclear("the state or the code cannot be one");
@@ -148,6 +158,7 @@ mod tests {
             "state=s&state=t&code=c",
             "state=s&state=%ff&code=c",
             "state=s&code=",
+            "state=s&code=c&iss=a&iss=a",
             "state=s&code=c&code=%ff",
             &format!("state=s&code={code}"),
         ] {

@@ -38,6 +38,11 @@ impl Callback {
         let (attempt, cookie) = step!("claim", self.claim(request, &answer, now)).await?;
         let browser = &cookie.secret;
         let code = match answer.outcome {
+            Outcome::Approved(_) if !self.is_issuer(answer.issuer.as_deref(), &attempt.login_host) => {
+                let why = Some("the answer names another issuer");
+                let evidence = Evidence::our_own(Surface::Callback, "identity_mismatch", why);
+                return Err(failed(attempt, Stage::Callback, evidence));
+            }
             Outcome::Approved(code) => code,
             Outcome::Declined { code, description } => {
                 let evidence = Evidence::callback(&code, description.as_deref());
@@ -78,6 +83,17 @@ impl Callback {
         }
         let back = Back { session: &attempt.session, attempt: &attempt.id, return_to: &attempt.return_to };
         Ok(back.to_product(&record.connection.id, &receipt, &cookie, REDEEM))
+    }
+
+    /// Whether an answer's `iss`, where it has one, is the login host that the browser was sent to (RFC 9207 §2.4). A
+    /// generic login host may hand over to the org's own My Domain, which is not known yet.
+    fn is_issuer(&self, issuer: Option<&str>, login_host: &str) -> bool {
+        let hosts = self.platform.salesforce.hosts();
+        let is_my_domain = |origin: &str| {
+            hosts.readmit(origin).is_ok_and(|host| host.environment() == domain::Environment::MyDomain)
+        };
+        issuer
+            .is_none_or(|issuer| issuer == login_host || (is_my_domain(issuer) && !is_my_domain(login_host)))
     }
 
     /// Claims the attempt that the answer names, in the browser that began it.

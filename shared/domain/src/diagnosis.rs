@@ -195,3 +195,9 @@ pub fn read_paste(pasted: &str) -> Option<Evidence> {
 pub fn scrub(pasted: &str) -> String {
     paste::scrub(pasted)
 }
+
+/// A text that was observed, without what is named as a secret or looks like one: for logs and records. Unlike a paste
+/// it is not decoded, unless a secret hides in it that way.
+pub fn redact(text: &str) -> String {
+    paste::redact(text)
+}

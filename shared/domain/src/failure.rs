@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     AppId, ConnectionId, Customer, Environment, FailureId, Incident, OrgId, ProductId, SessionId,
-    diagnosis::Confidence,
+    diagnosis::{Confidence, redact},
 };
 
 /// Where on the way it went wrong.
@@ -170,7 +170,7 @@ impl Evidence {
         Self::observed(Surface::TokenEndpoint, code, description, status)
     }
 
-    /// What we saw ourselves. Texts are cut at [`MAX_EVIDENCE`] characters and cleared of control characters and of whom
+    /// What we saw ourselves. Texts lose their secrets as pasted ones do ([`redact`]). They are cut at [`MAX_EVIDENCE`] characters and cleared of control characters and of whom
     /// they name ([`nameless`]).
     pub fn observed(
         surface: Surface,
@@ -180,7 +180,7 @@ impl Evidence {
     ) -> Self {
         let keep = |text: &str| -> String {
             let text: String =
-                nameless(text).chars().filter(|c| !c.is_control()).take(MAX_EVIDENCE).collect();
+                nameless(&redact(text)).chars().filter(|c| !c.is_control()).take(MAX_EVIDENCE).collect();
             text.trim().to_owned()
         };
         Self {

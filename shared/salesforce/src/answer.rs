@@ -10,6 +10,7 @@ use std::fmt;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::{
     Environment, Identity, Scopes,
+    diagnosis::redact,
     secret::{AccessToken, ConsumerSecret, RawIdToken, RawTokenAnswer, RefreshToken},
 };
 use hmac::{Hmac, KeyInit, Mac};
@@ -253,7 +254,8 @@ impl Answered {
 
 /// The error that a body tells: `{"error": …, "error_description": …}`, or `[{"errorCode": …, "message": …}]`.
 fn error_of(body: &[u8]) -> Option<(ErrorFormat, String, String)> {
-    let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+    // What is observed is logged and recorded: a secret in it goes, as it does from a paste.
+    let text = |value: Option<&Value>| redact(value.and_then(Value::as_str).unwrap_or_default());
     if let Some(members) = Members::read(body) {
         let code = text(members.last("error"));
         return is_error_code(&code)

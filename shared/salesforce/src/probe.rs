@@ -1,7 +1,7 @@
 //! What an access token can do, asked of Salesforce itself (fact base 1.6, 3.5, P7). Nothing is changed there, and
 //! every answer is bounded by [`Http`](crate::Http).
 
-use domain::{Identity, secret::AccessToken};
+use domain::{Identity, diagnosis::redact, secret::AccessToken};
 use http::{StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 
@@ -173,15 +173,16 @@ fn refusal(status: u16, body: &[u8]) -> SalesforceError {
     }
     if let Some(said) = serde_json::from_slice::<Vec<Said>>(body).ok().and_then(|all| all.into_iter().next())
     {
-        return api_error(status, said.code, said.message);
+        return api_error(status, &said.code, &said.message);
     }
     match std::str::from_utf8(body).map(str::trim) {
-        Ok(word) if is_code(word) => api_error(status, word.to_owned(), String::new()),
+        Ok(word) if is_code(word) => api_error(status, word, ""),
         _ => SalesforceError::Unreadable { status, what: shape(body), retry_after: None },
     }
 }
 
-fn api_error(status: u16, code: String, description: String) -> SalesforceError {
+fn api_error(status: u16, code: &str, description: &str) -> SalesforceError {
+    let (code, description) = (redact(code), redact(description));
     SalesforceError::Refused { status, code, description, format: ErrorFormat::Api, retry_after: None }
 }
 

@@ -173,3 +173,44 @@ async fn answer_after_nine_seconds_is_used() {
     let token = story.token(&connection).await;
     assert_eq!((token.status, story.salesforce_says(&token).await), (200, 200), "{}", token.body);
 }
+
+#[tokio::test]
+async fn answer_of_another_issuer_is_rejected() {
+    let again = Returning::begin().await;
+    for (iss, is_taken) in [
+        ("https://evil.example".to_owned(), false),
+        (again.story.stack.salesforce.test_origin(), false),
+        (format!("{}///", again.story.stack.salesforce.login_origin()), false),
+        (again.story.stack.salesforce.login_origin(), true),
+        (again.story.stack.salesforce.my_domain("acme"), true),
+    ] {
+        let mut answer = again.answer().await;
+        answer.query_pairs_mut().append_pair("iss", &iss);
+        let page = again.alice.get(answer.as_str()).await;
+        assert_eq!(page.has("Your Salesforce accounts"), is_taken, "{iss}: {page:?}");
+    }
+}
+
+#[tokio::test]
+async fn secret_in_an_observed_error_is_not_kept() {
+    let again = Returning::begin().await;
+    let session = "00D5g0000008abcE!AQEAQNb0tAsessionThatMustNotStay.x_y";
+    again.story.secrets.keep("session id", session);
+    let error = |error: &str| Fault::Answer {
+        status: 400,
+        error: error.into(),
+        description: format!("refused for session {session}, my password is hunter"),
+    };
+    again.story.pass(STALE);
+    again.story.stack.salesforce.queue_token_fault(error("invalid_request"));
+    again.story.token(&again.earlier).await;
+
+    let back = again.about_to_return().await;
+    again.story.stack.salesforce.queue_token_fault(error("never_seen_before"));
+    let page = back.follow().await;
+
+    assert!(page.has("[removed]") && !page.has("AQEAQNb0tA") && !page.has("hunter"), "{page:?}");
+    let logs = again.story.logs.text();
+    assert!(!logs.contains("AQEAQNb0tA") && !logs.contains("hunter"), "nor in the log");
+    again.story.nothing_leaked().await;
+}

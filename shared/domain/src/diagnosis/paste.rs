@@ -14,6 +14,7 @@ mod address;
 mod codes;
 mod decode;
 mod fields;
+mod passwords;
 mod secrets;
 
 use std::collections::HashSet;
@@ -31,6 +32,18 @@ const KEPT: usize = 8 * 1024;
 /// The most bytes that are looked at once secrets are out: the beginning and the end of it.
 const READ: usize = 64 * 1024;
 
+/// See [`super::redact`].
+pub(super) fn redact(text: &str) -> String {
+    let decoded = decode::decode(text);
+    let clean = without_secrets(&decoded);
+    // Encoding must not hide a secret; a text that hides none is kept as it is written.
+    if clean == decoded { without_secrets(text) } else { clean }
+}
+
+fn without_secrets(text: &str) -> String {
+    secrets::remove(&passwords::remove(text))
+}
+
 /// See [`super::scrub`].
 pub(super) fn scrub(pasted: &str) -> String {
     let cut = |mut text: String| {
@@ -38,7 +51,7 @@ pub(super) fn scrub(pasted: &str) -> String {
         text
     };
     // An error code that was cut in two is none any more, and goes as a secret goes.
-    cut(secrets::remove(&cut(secrets::remove(&decode::decode(pasted)))))
+    cut(without_secrets(&cut(without_secrets(&decode::decode(pasted)))))
 }
 
 /// See [`super::read_paste`].
