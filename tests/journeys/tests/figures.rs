@@ -62,7 +62,7 @@ an operator signs in and sees the page: 3 GetItem, 1 PutItem, 16 Query, 1 Transa
 the operators' page: 1 GetItem, 16 Query; 9 read, 0 write; 0 secrets, 0 Salesforce
 a sweep that keeps one connection alive: 1 BatchGetItem, 2 GetItem, 16 Query, 1 Scan, 3 UpdateItem; 11.5 read, 8 write; 0 secrets, 1 Salesforce
 the first hand-out of the token that it fetched: 1 GetItem, 1 UpdateItem; 1 read, 4 write; 0 secrets, 0 Salesforce
-a reconnect is back: 2 GetItem, 1 TransactWriteItems, 1 UpdateItem; 1.5 read, 14 write; 0 secrets, 2 Salesforce
+a reconnect is back: 2 GetItem, 1 TransactWriteItems, 1 UpdateItem; 1.5 read, 14 write; 0 secrets, 3 Salesforce
 it is redeemed, and the old grant revoked: 1 DeleteItem, 5 GetItem, 1 Query, 1 TransactWriteItems; 5.5 read, 23 write; 0 secrets, 1 Salesforce
 a connection is revoked and deleted: 1 DeleteItem, 2 GetItem, 1 UpdateItem; 2 read, 13 write; 0 secrets, 1 Salesforce
 an import: 1 GetItem, 1 PutItem, 1 Query, 1 TransactWriteItems, 1 UpdateItem; 1.5 read, 17 write; 0 secrets, 2 Salesforce

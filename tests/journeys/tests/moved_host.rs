@@ -92,7 +92,7 @@ async fn connection_waits_while_no_known_host_serves_it() {
 
         let waits = story.token(&connection).await;
 
-        assert_eq!((waits.status, waits.problem()), (409, "vendor-incident"), "{hours} {}", waits.body);
+        assert_eq!((waits.status, waits.problem()), (503, "token-not-ready"), "{hours} {}", waits.body);
         assert_eq!(waits.text("cause"), "host_moved");
         assert_eq!(asked(&story).len(), 2, "the org's host and the generic one");
         let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
@@ -121,6 +121,7 @@ async fn refusal_by_the_generic_host_does_not_end_the_connection() {
     let waits = story.token(&connection).await;
 
     assert_eq!(waits.text("cause"), "host_moved", "{}", waits.body);
+    story.pass(SignedDuration::from_mins(6));
     let token = story.token(&connection).await;
     assert_eq!((token.status, story.salesforce_says(&token).await), (200, 200), "{}", token.body);
 }
