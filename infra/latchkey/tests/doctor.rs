@@ -172,7 +172,7 @@ async fn the_doctor_names_each_setting_that_is_wrong_and_no_other() {
     deployment.secrets.put(&fernway.apps[0].secret, r#"{"current":"secret"}"#);
 
     let mut changed = fernway.clone();
-    changed.redeem = !changed.redeem;
+    changed.brand.customer_word = "team".into();
     deployment.store.put_product(&changed).await.expect("the table can be written");
     names("product fernway", "latchkey apply").await;
     deployment.store.put_product(&fernway).await.expect("the table can be written");

@@ -251,7 +251,7 @@ async fn while_the_table_is_down_every_visit_ends_on_a_page_or_a_document() {
         is_told(&again.story, &page.text(), "AccessDeniedException");
     }
     let stray = format!("{}/oauth/callback?state=nobodys&code=nobodys", again.story.stack.latchkey);
-    says(&again.alice.get(&stray).await, 400, "We cannot finish this sign-in");
+    says(&again.alice.get(&stray).await, 503, OUR_FAULT);
     let earlier = format!("/v1/connections/{}", again.earlier);
     for (method, path) in [
         ("GET", earlier.clone()),

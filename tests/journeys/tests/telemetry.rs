@@ -184,10 +184,11 @@ async fn a_salesforce_that_is_slow_or_down_is_counted_in_calls_and_tries() {
 
     let token = story.token(&connection).await;
 
-    assert_eq!(token.status, 200);
+    assert_eq!((token.status, token.problem()), (503, "token-not-ready"), "it waits for its backoff");
     let of_token = [("Function", "token")];
     assert_eq!(times(&story, Metric::SalesforceErrors.name(), &of_token), 1);
-    assert_eq!(times(&story, Metric::Retries.name(), &of_token), 1);
+    story.pass(SignedDuration::from_mins(6));
+    assert_eq!(story.token(&connection).await.status, 200);
 }
 
 /// Names of members, of those within members too.
