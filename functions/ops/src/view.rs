@@ -330,7 +330,7 @@ impl Asked {
         self.app.as_ref()?.parse().ok()
     }
 
-    /// Reads what the page shall show. An error names the parameter whose value is none: a filter that is ignored shows
+    /// Reads what to show on the page. An error names the parameter whose value is invalid: a filter that is ignored shows
     /// figures under the wrong name.
     fn of(
         query: &Query,

@@ -152,7 +152,7 @@ pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
         check.errors.push(FieldError { line: 0, field: "apps".to_owned(), what });
     }
     if !wrong_types.is_empty() {
-        // What stands in place of a wrong value is no finding.
+        // A placeholder for a wrong value is not reported again.
         check.errors.retain(|error| !wrong_types.iter().any(|wrong| wrong.field.starts_with(&error.field)));
         check.errors.extend(wrong_types);
     }
