@@ -248,8 +248,8 @@ def check(functions):
 def callable_actions(binary):
     """The actions that a binary can call. The SDK has a serializer for each operation, and what no code reaches is not
     linked: the serializers' names that stand in the binary are those of the calls that it can make. The longest name
-    counts: BatchGetItem's holds GetItem's."""
-    found = set(re.findall(rb"([A-Za-z]+)RequestSerializer", binary))
+    counts: BatchGetItem's holds GetItem's. Nothing separates the strings of a binary: two names may stand side by side."""
+    found = set(re.findall(rb"([A-Za-z]+?)RequestSerializer", binary))
     for service in SERVICES:
         names = sorted(get_session().get_service_model(service).operation_names, key=len, reverse=True)
         for text in found:

@@ -66,6 +66,11 @@ def test_action_only_inside_a_longer_name_is_not_called():
     assert called == {"dynamodb:BatchGetItem", "dynamodb:GetItem"}
 
 
+def test_names_that_stand_side_by_side_are_both_called():
+    called = set(rights.callable_actions(b"GetItemRequestSerializerBatchGetItemRequestSerializer"))
+    assert called == {"dynamodb:BatchGetItem", "dynamodb:GetItem"}
+
+
 def test_second_statement_of_the_same_keys_is_not_hidden():
     """The later statement of the same keys must not replace the earlier in the checks."""
     statement = """              - Sid: WriteProducts
