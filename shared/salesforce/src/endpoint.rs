@@ -45,7 +45,7 @@ impl Salesforce {
         &self,
         host: &LoginHost,
         path: &str,
-        form: &str,
+        form: &[u8],
         timeout: Duration,
     ) -> Result<Answered, SalesforceError> {
         let began = Instant::now();
@@ -78,13 +78,13 @@ impl Salesforce {
         &self,
         host: &LoginHost,
         path: &str,
-        form: &str,
+        form: &[u8],
         timeout: Duration,
     ) -> Result<Reply, NoAnswer> {
         let request = http::Request::post(host.at(path))
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(header::ACCEPT, "application/json")
-            .body(form.as_bytes().to_vec())
+            .body(form.to_vec())
             .map_err(|_| NoAnswer::unsent("the request's address is not valid"))?;
         let timeout = (timeout != ANSWER).then_some(timeout);
         let (head, body) = self.http.send_within(request, timeout).await?.into_parts();

@@ -29,6 +29,7 @@ pub mod hosts;
 pub mod http;
 pub mod id_token;
 pub mod probe;
+mod request;
 mod spent;
 pub mod standing;
 pub mod token;

@@ -1,5 +1,5 @@
 //! The token endpoint and its neighbors: exchange, refresh, introspection, revocation (fact base 3.4 to 3.9). Requests
-//! go out through `endpoint.rs`; `answer.rs` reads what comes back.
+//! are written in `request.rs` and go out through `endpoint.rs`; `answer.rs` reads what comes back.
 
 use domain::secret::{AccessToken, AuthorizationCode, ConsumerSecret, RawTokenAnswer, RefreshToken};
 use jiff::SignedDuration;
@@ -10,12 +10,10 @@ use crate::{
     Distrust, DoubtfulAnswer, Grant, LoginHost, Salesforce, SalesforceError,
     answer::{self, shape},
     endpoint::Answered,
-    http::{ANSWER, NoAnswer, TOKEN_ENDPOINT_TIMEOUT},
+    http::{ANSWER, NoAnswer},
     probe::for_people,
 };
 
-const TOKEN: &str = "/services/oauth2/token";
-const INTROSPECT: &str = "/services/oauth2/introspect";
 const REVOKE: &str = "/services/oauth2/revoke";
 
 /// An app's credentials.
@@ -25,18 +23,6 @@ pub struct Registration<'a> {
     pub consumer_key: &'a str,
     /// The consumer secret.
     pub secret: &'a ConsumerSecret,
-}
-
-impl Registration<'_> {
-    /// A form with the credentials and these fields. In the body: some of Salesforce's stacks refuse HTTP Basic (fact
-    /// base 1.3, `invalid_client_id`).
-    fn form(self, fields: &[(&str, &str)]) -> String {
-        Serializer::new(String::new())
-            .extend_pairs(fields)
-            .append_pair("client_id", self.consumer_key)
-            .append_pair("client_secret", self.secret.expose())
-            .finish()
-    }
 }
 
 impl Salesforce {
@@ -51,13 +37,7 @@ impl Salesforce {
         verifier: &str,
         redirect_uri: &str,
     ) -> Result<Grant, SalesforceError> {
-        let form = app.form(&[
-            ("grant_type", "authorization_code"),
-            ("code", code.expose()),
-            ("code_verifier", verifier),
-            ("redirect_uri", redirect_uri),
-        ]);
-        let answered = self.post(host, TOKEN, &form, TOKEN_ENDPOINT_TIMEOUT).await?;
+        let answered = self.send_code(host, app, code, verifier, redirect_uri).await?;
         answer::read(&self.hosts, app.secret, answered)
     }
 
@@ -72,8 +52,7 @@ impl Salesforce {
         app: Registration<'_>,
         token: &RefreshToken,
     ) -> Result<Grant, SalesforceError> {
-        let form = app.form(&[("grant_type", "refresh_token"), ("refresh_token", token.expose())]);
-        let answered = self.post(host, TOKEN, &form, TOKEN_ENDPOINT_TIMEOUT).await?;
+        let answered = self.send_refresh_token(host, app, token).await?;
         answer::read(&self.hosts, app.secret, answered)
     }
 
@@ -109,8 +88,7 @@ impl Salesforce {
         token: &str,
         hint: &str,
     ) -> Result<Introspection, SalesforceError> {
-        let form = app.form(&[("token", token), ("token_type_hint", hint)]);
-        let answered = self.post(host, INTROSPECT, &form, ANSWER).await?;
+        let answered = self.ask_about(host, app, token, hint).await?;
         let told = serde_json::from_slice(&answered.body).ok();
         told.filter(|_| answered.status == http::StatusCode::OK).ok_or_else(|| answer::refusal(&answered))
     }
@@ -119,7 +97,7 @@ impl Salesforce {
     /// does not know any more is revoked, whoever did it.
     pub async fn revoke(&self, host: &LoginHost, token: &str) -> Result<(), SalesforceError> {
         let form = Serializer::new(String::new()).append_pair("token", token).finish();
-        let answered = self.post(host, REVOKE, &form, ANSWER).await?;
+        let answered = self.post(host, REVOKE, form.as_bytes(), ANSWER).await?;
         match answer::refusal(&answered) {
             SalesforceError::Refused { ref code, .. } if code == "invalid_token" => Ok(()),
             SalesforceError::Unreadable { .. } if is_revoked(&answered) => Ok(()),
