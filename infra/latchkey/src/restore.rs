@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use store::{Renewed, Waiting};
+use store::{Renewed, SendWrite as _, Waiting};
 
 use crate::{
     report::{CommandError, Report},
@@ -310,7 +310,7 @@ impl Live<'_> {
     /// Whether it was written.
     async fn put_if_absent(&self, item: Item) -> Result<bool, CommandError> {
         let put = self.client.put_item().table_name(self.table).set_item(Some(item));
-        self.written(put.condition_expression("attribute_not_exists(pk)").send().await)
+        self.written(put.condition_expression("attribute_not_exists(pk)").send_write().await)
     }
 
     /// Whether a write's condition held.
@@ -346,7 +346,7 @@ impl Live<'_> {
                 .expression_attribute_names(format!("#{name}"), *name)
                 .expression_attribute_values(format!(":{name}"), value.clone());
         }
-        self.written(update.send().await)
+        self.written(update.send_write().await)
     }
 }
 

@@ -1,4 +1,5 @@
 //! The operator's command as an operator runs it, against an embedded DynamoDB.
+#![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
 
 use std::{
     io::Write,

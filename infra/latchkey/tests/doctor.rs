@@ -1,5 +1,6 @@
 //! The doctor: each setting that is wrong is named, and no other; from which address Salesforce is called, by what the
 //! function sees of an echo and what the command makes of what Lambda answers.
+#![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
 
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use domain::{product::ApiKeyDigest, secret::Hash};

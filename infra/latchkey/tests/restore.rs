@@ -1,4 +1,5 @@
 //! A backup brought back with `latchkey restore`, told as stories: what it holds may have been spent or withdrawn since.
+#![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
 
 use std::collections::HashMap;
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How long *refresh started* may take to be written. After a longer wait the lease no longer covers an answer.
-const SLOW_START: Duration = Duration::from_secs(3);
+pub(crate) const SLOW_START: Duration = Duration::from_secs(3);
 
 /// How long after *refresh started* an answer is in the table or the fallback at the latest, as long as either takes
 /// it: a lease's length less a reserve.
@@ -64,17 +64,23 @@ impl Refresher {
         let prepared = match self.prepare(lease.record(), ask).await {
             Ok(prepared) => prepared,
             Err(error) => {
-                self.platform.store.release(lease, None).await?;
+                self.give_back(lease, None).await;
                 return Err(error);
             }
         };
         let started = Instant::now();
         let began = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now());
-        let Some(token) = step!("begin", began).await? else {
-            return Ok(Renewal::NotYet(1.into()));
+        let token = match step!("begin", began).await {
+            Ok(Some(token)) => token,
+            Ok(None) => return Ok(Renewal::NotYet(1.into())),
+            Err(error) => {
+                // Nothing was sent. A *began* that arrives after this finds no lease and is refused.
+                self.give_back(lease, None).await;
+                return Err(error.into());
+            }
         };
         if !ask.time.has(SEND) || SLOW_START < started.elapsed() {
-            self.platform.store.release(lease, None).await?;
+            self.give_back(lease, None).await;
             return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
         }
         match step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await {
@@ -88,12 +94,27 @@ impl Refresher {
             Err(error) if may_have_spent(&error, health) => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
-                self.platform.store.abandon(lease).await?;
+                self.abandon(lease).await;
                 self.learn(lease.record(), ask, health, told_by_silence(&error)).await;
                 let record = Box::new(lease.record().clone());
                 Ok(Self::meanwhile(record, ask, "the last refresh was not answered"))
             }
             Err(error) => self.refused(lease, ask, &error, health).await,
+        }
+    }
+
+    /// Gives the lease back after nothing was spent. If that fails, the lease ends by itself: whoever has a token that
+    /// works, or an answer for the caller, does not depend on it.
+    pub(crate) async fn give_back(&self, lease: &Lease, backoff: Option<&Backoff>) {
+        if let Err(error) = self.platform.store.release(lease, backoff).await {
+            internal(&error);
+        }
+    }
+
+    /// Says that a refresh was not answered. If that fails, the next caller finds it out once the lease has ended.
+    pub(crate) async fn abandon(&self, lease: &Lease) {
+        if let Err(error) = self.platform.store.abandon(lease).await {
+            internal(&error);
         }
     }
 
@@ -330,13 +351,24 @@ impl Refresher {
         let met = met(record, ask.app, error.evidence()).because(error);
         let diagnosis = met.diagnosis();
         let cause = diagnosis.cause();
-        let renewal = match verdict(record, error, &diagnosis, now) {
-            Verdict::Blocked => self.stopped_by(record, ask, Stop::Blocked, met).await,
-            Verdict::Ended => self.stopped_by(record, ask, Stop::Reauthorize, met).await,
-            Verdict::Retry { unexplained } => {
+        let stop = match verdict(record, error, &diagnosis, now) {
+            Verdict::Blocked => Ok(Stop::Blocked),
+            Verdict::Ended => Ok(Stop::Reauthorize),
+            Verdict::Retry { unexplained } => Err(unexplained),
+        };
+        let renewal = match stop {
+            Ok(stop) => {
+                let stopped = self.stopped_by(record, ask, stop, met).await;
+                if stopped.is_err() {
+                    // The refusal spent nothing: the next caller may ask again, and is refused again.
+                    self.give_back(lease, Some(&Self::backoff(record, ask, error, cause, false))).await;
+                }
+                stopped
+            }
+            Err(unexplained) => {
                 let backoff = Self::backoff(record, ask, error, cause, unexplained);
                 // The release comes first: what is recorded beside it may fail, and decides nothing.
-                self.platform.store.release(lease, Some(&backoff)).await?;
+                self.give_back(lease, Some(&backoff)).await;
                 let failure = self.record(met, now).await.or_else(|| backoff.failure.clone());
                 self.explain(lease, Backoff { failure, ..backoff }, ask).await
             }

@@ -148,6 +148,17 @@ pub enum RefreshError {
     Gone(ConnectionId),
 }
 
+impl RefreshError {
+    /// Whether it says nothing of the connection: a table or a secret could not be used.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => !matches!(error, StoreError::Corrupt { .. }),
+            Self::Secret(_) => true,
+            Self::Salesforce(_) | Self::Unconfigured(_) | Self::Gone(_) => false,
+        }
+    }
+}
+
 impl Renewal {
     fn stopped(stop: Stop, cause: &'static Cause, failure: Failure) -> Self {
         let Failure { id, incident, .. } = failure;
@@ -255,7 +266,14 @@ impl Refresher {
             }
         }
         refreshed(renewed.as_ref().map_or(telemetry::Refresh::Error, Renewal::word));
-        renewed
+        match renewed {
+            // A table or a secret that cannot be used takes no token away that works.
+            Err(error) if error.is_transient() && need.can_use(&read, time.now()) => {
+                internal(&error);
+                Ok(Renewal::StillWorks(Box::new(read), "the refresh could not be finished"))
+            }
+            renewed => renewed,
+        }
     }
 
     /// After a call that brought no new token: keeps what its caller reported, or, where another caller's report keeps
@@ -489,8 +507,21 @@ impl Refresher {
         let now = ask.time.now();
         let (failure, diagnosis) = diagnose(met(record, ask.app, evidence), now);
         let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
-        let (_, failure) = self.stop(record, &state, failure).await?;
-        Ok(Renewal::stopped(Stop::Reauthorize, diagnosis.cause(), failure))
+        let (stopped, failure) = self.stop(record, &state, failure).await?;
+        if stopped {
+            return Ok(Renewal::stopped(Stop::Reauthorize, diagnosis.cause(), failure));
+        }
+        // Another process was first, and this failure was not recorded: its help page does not exist.
+        match self.platform.store.connection(&record.connection.id).await? {
+            Some(current) => match &current.connection.state {
+                ConnectionState::NeedsReauth { failure, .. } => {
+                    self.still_stopped(Stop::Reauthorize, failure, now).await
+                }
+                _ if ask.need.can_use(&current, now) => Ok(Renewal::Fresh(Box::new(current))),
+                _ => Ok(Renewal::NotYet(1.into())),
+            },
+            None => Ok(Renewal::Gone),
+        }
     }
 
     /// Moves a connection to the state that a permanent refusal means, and records the failure with the wave that it

@@ -68,7 +68,7 @@ impl Refresher {
         };
         let kept = self.write_quarantine(&quarantined).await;
         // *Began* stays, so nobody sends the token again: it may be spent.
-        self.platform.store.abandon(lease).await?;
+        self.abandon(lease).await;
         kept?;
         self.still_quarantined(Box::new(record.clone()), ask, &quarantined).await
     }

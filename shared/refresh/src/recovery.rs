@@ -15,13 +15,13 @@ use store::{
 use telemetry::{Metric, add, carried, step};
 use tokio::{
     task::{JoinError, JoinSet},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
     Ask, REFRESH, RefreshError, Refresher, Renewal, SEND, Stop, Stopped,
     health::Told,
-    holder::{Verdict, may_have_spent, told, told_by_silence, verdict},
+    holder::{SLOW_START, Verdict, may_have_spent, told, told_by_silence, verdict},
     met,
 };
 
@@ -39,6 +39,9 @@ const EMPTY_FALLBACK: Duration = Duration::from_mins(1);
 
 /// How long an answer that could not be dealt with is left alone.
 const PUT_OFF: SignedDuration = SignedDuration::from_mins(15);
+
+/// How long the right to the recovery is tried to be given back.
+const GIVE_BACK: Duration = Duration::from_secs(5);
 
 /// Maximum difference between the clocks of two processes that both work.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
@@ -111,9 +114,15 @@ impl Refresher {
         let Leased::Yes(lease) = self.platform.store.lease_recovery(&record, ask.time.now()).await? else {
             return Ok(Renewal::NotYet(2.into()));
         };
-        let token = self.platform.store.open_for_recovery(&lease, &self.vault).await?;
-        if !ask.time.has(SEND) {
-            self.platform.store.release_recovery(&lease, None).await?;
+        let token = match self.platform.store.open_for_recovery(&lease, &self.vault).await {
+            Ok(token) => token,
+            Err(error) => {
+                self.give_recovery_back(&lease, None).await;
+                return Err(error.into());
+            }
+        };
+        if !ask.time.has(SEND) || SLOW_START < started.elapsed() {
+            self.give_recovery_back(&lease, None).await;
             return Ok(Renewal::NotYet(2.into()));
         }
         match step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await {
@@ -174,7 +183,7 @@ impl Refresher {
         } else {
             let unexplained = verdict == Verdict::Retry { unexplained: true };
             let backoff = Self::backoff(record, ask, error, cause, unexplained);
-            self.platform.store.release_recovery(lease, Some(&backoff)).await?;
+            self.give_recovery_back(lease, Some(&backoff)).await;
             let failure = self.record(met, now).await;
             match &failure {
                 Some(failure) if verdict == Verdict::Blocked => Ok(Renewal::Stopped(Stopped {
@@ -189,6 +198,19 @@ impl Refresher {
         };
         self.learn(record, ask, health, told(error)).await;
         renewal
+    }
+
+    /// Gives the right to the one recovery back after nothing was spent. If that fails the grant is taken to be lost, so
+    /// it is tried for as long as the lease lasts.
+    async fn give_recovery_back(&self, lease: &Lease, backoff: Option<&Backoff>) {
+        let until = Instant::now() + GIVE_BACK;
+        while let Err(error) = self.platform.store.release_recovery(lease, backoff).await {
+            internal(&error);
+            if until <= Instant::now() {
+                return;
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
     }
 
     async fn lost(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {

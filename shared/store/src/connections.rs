@@ -20,6 +20,7 @@ use crate::{
     rows::{ConnectionRow, ListedRow, VERSION, from_item, to_item},
     sessions::built,
     table::{CUSTOMER, DUE, LISTING},
+    write::SendWrite as _,
 };
 
 /// A connection with its sealed tokens and the state of its refreshes.
@@ -360,7 +361,7 @@ impl Store {
             .update_expression("SET username = :username")
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":username", S(username))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", named).map(drop)
     }
@@ -411,7 +412,7 @@ impl Store {
             .revoking(id, now)
             .condition_expression("attribute_exists(pk) AND product = :product")
             .expression_attribute_values(":product", S(product.as_str()))
-            .send()
+            .send_write()
             .await;
         Ok(conditional("UpdateItem", marked)?.is_ok())
     }
@@ -423,7 +424,7 @@ impl Store {
             .revoking(id, now)
             .condition_expression("#state = :pending AND redeem_by <= :now")
             .expression_attribute_values(":pending", S("pending"))
-            .send()
+            .send_write()
             .await;
         Ok(conditional("UpdateItem", marked)?.is_ok())
     }
@@ -439,7 +440,7 @@ impl Store {
             .condition_expression("attribute_exists(due_shard) AND due_at = :seen")
             .expression_attribute_values(":until", millis(until))
             .expression_attribute_values(":seen", millis(seen))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", put_off).map(drop)
     }
@@ -452,7 +453,7 @@ impl Store {
             .condition_expression("#state = :needs_reauth OR attribute_not_exists(refresh_token)")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":needs_reauth", S("needs_reauth"))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", removed).map(drop)
     }
@@ -470,7 +471,7 @@ impl Store {
             .condition_expression("#state = :revoking")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":revoking", S("revoking"))
-            .send()
+            .send_write()
             .await;
         conditional("DeleteItem", deleted).map(drop)
     }
@@ -484,7 +485,7 @@ impl Store {
             .update_expression(format!("SET refused_at = :at, {LOOK_AGAIN} {NO_REFRESH}"))
             .expression_attribute_values(":at", millis(now))
             .looked_at_again(&record.connection.id, now)
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", again).map(|written| written.is_ok())
     }

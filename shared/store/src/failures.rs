@@ -18,6 +18,7 @@ use crate::{
     sessions::built,
     table::{CUSTOMER, FAILURES, LISTING},
     ttl,
+    write::SendWrite as _,
 };
 
 /// How long a failure and its help page are kept.
@@ -81,7 +82,7 @@ impl Store {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(failure_item(failure)?))
-            .send()
+            .send_write()
             .await
             .map(drop)
             .map_err(|error| StoreError::unavailable("PutItem", &error))
@@ -155,7 +156,7 @@ impl Store {
             .expression_attribute_values(":ttl", ttl(now + FAILURE_KEPT))
             .expression_attribute_values(":one", N(1))
             .expression_attribute_values(":most", N(MAX_STRAYS))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", counted).map(drop)
     }

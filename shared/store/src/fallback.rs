@@ -16,7 +16,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, conditional, keys, quarantine::Kept, table,
+    Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, conditional, keys, quarantine::Kept,
+    table, write::SendWrite as _,
 };
 
 /// The fallback's table.
@@ -115,7 +116,7 @@ impl Fallback {
             not_before: None,
         };
         let item = item_of(&waiting)?;
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send_write().await;
         put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
     }
 
@@ -128,7 +129,7 @@ impl Fallback {
             .table_name(&self.table)
             .set_item(Some(item_of(&later)?))
             .condition_expression("attribute_exists(pk)")
-            .send()
+            .send_write()
             .await;
         conditional("PutItem", put).map(drop)
     }
@@ -183,7 +184,7 @@ impl Fallback {
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(key(&waiting.connection, &waiting.sent).into()))
-            .send()
+            .send_write()
             .await;
         deleted.map(drop).map_err(|error| StoreError::unavailable("DeleteItem", &error))
     }

@@ -21,6 +21,7 @@ use crate::{
     millis,
     rows::is_readable,
     ttl,
+    write::SendWrite as _,
 };
 
 /// How long nothing is sent for an app after Salesforce refused it once, and after each further refusal. Both secrets
@@ -180,7 +181,7 @@ impl Store {
             .condition_expression("attribute_not_exists(rotates) OR rotates <> :yes")
             .value(":rotates", AttributeValue::Bool(rotates))
             .value(":yes", AttributeValue::Bool(true))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", noted).map(drop)
     }
@@ -234,7 +235,7 @@ impl Store {
             .condition_expression("not_before = :seen")
             .value(":until", millis(until))
             .value(":seen", millis(seen))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", reserved).map(|written| written.is_ok())
     }
@@ -266,7 +267,7 @@ impl Store {
             .value(":now", millis(now))
             .value(":minute_ago", millis(now - MIN_QUESTION_INTERVAL))
             .value(":minute_ahead", millis(now + MIN_QUESTION_INTERVAL))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", begun).map(|written| written.is_ok())
     }
@@ -298,7 +299,7 @@ impl Store {
             .value(":minute_ago", minute_ago.clone())
             .value(":most", N(MAX_SEEN_DOWN_BY))
             .return_values(ReturnValue::AllNew)
-            .send()
+            .send_write()
             .await;
         let Ok(added) = conditional("UpdateItem", added)? else {
             let begun = self
@@ -308,7 +309,7 @@ impl Store {
                 .value(":who", who)
                 .value(":minute_ago", minute_ago)
                 .value(":now", millis(now))
-                .send()
+                .send_write()
                 .await;
             return conditional("UpdateItem", begun).map(drop);
         };
@@ -329,7 +330,7 @@ impl Store {
 }
 
 async fn write(update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
-    update.send().await.map(drop).map_err(|error| StoreError::unavailable("UpdateItem", &error))
+    update.send_write().await.map(drop).map_err(|error| StoreError::unavailable("UpdateItem", &error))
 }
 
 fn time(item: &Item, name: &str) -> Option<Timestamp> {

@@ -15,6 +15,7 @@ use crate::{
     millis,
     rows::{from_item, to_item},
     sessions::built,
+    write::SendWrite as _,
 };
 
 /// What a product wants imported, but for the token.
@@ -189,7 +190,7 @@ impl Store {
             .set_item(Some(to_item(&key, &row)?))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         match conditional("PutItem", put)? {
             Ok(_) => Ok(MaySend::Yes(Sender(row.read(&key.pk)?))),
@@ -236,7 +237,7 @@ impl Store {
             .expression_attribute_values(":host", S(wanted.login_host))
             .return_values(aws_sdk_dynamodb::types::ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         let (item, granted) = match conditional("UpdateItem", again)? {
             Ok(output) => (output.attributes.unwrap_or_default(), true),
@@ -297,7 +298,7 @@ impl Store {
             .expression_attribute_values(":unsent", S(ImportState::Unsent.word()))
             .expression_attribute_values(":begun", S(ImportState::Begun.word()))
             .expression_attribute_values(":sender", S(&import.sender))
-            .send()
+            .send_write()
             .await;
         Ok(conditional("UpdateItem", put_off)?.is_ok())
     }

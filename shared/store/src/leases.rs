@@ -26,6 +26,7 @@ use crate::{
     rejected::REJECTED,
     rows::{ConnectionRow, duration, from_item},
     sessions::built,
+    write::SendWrite as _,
 };
 
 /// How long a lease lasts: longer than the token endpoint may take (15 s) and the writes around it, so that a holder
@@ -217,7 +218,7 @@ impl Store {
             .value(":one", N(1))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         let read = |item| from_item::<ConnectionRow>(&key.pk, item)?.read(&key.pk);
         let ours = match conditional("UpdateItem", taken)? {
@@ -250,7 +251,7 @@ impl Store {
             )
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":sent", S(lease.sent.as_str()))
-            .send()
+            .send_write()
             .await;
         match conditional("UpdateItem", began)? {
             Ok(_) => Ok(Some(RefreshToken::new(token.expose_secret()))),
@@ -296,7 +297,7 @@ impl Store {
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld);
         let stands = S(renewed.access_fingerprint.as_str());
-        let stored = match conditional("UpdateItem", update.send().await)? {
+        let stored = match conditional("UpdateItem", update.send_write().await)? {
             Ok(output) => output.attributes.unwrap_or_default(),
             Err(Some(item)) if item.get("access_fingerprint") == Some(&stands) => item,
             Err(Some(_)) => return Ok(Saved::Superseded),
@@ -325,7 +326,7 @@ impl Store {
             .value(":expires", millis(expires_at))
             .value(":due", millis(due))
             .value(":access", S(record.access_fingerprint.as_str()))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", updated).map(drop)
     }
@@ -340,7 +341,7 @@ impl Store {
             .value(":yes", AttributeValue::Bool(true))
             .value(":due", millis(due))
             .value(":access", S(record.access_fingerprint.as_str()))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", marked).map(drop)
     }
@@ -376,7 +377,7 @@ impl Store {
             .condition_expression("epoch = :epoch AND #state = :unknown")
             .name("#state", "state")
             .value(":unknown", S("refresh_unknown"))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", released).map(drop)
     }
@@ -388,7 +389,7 @@ impl Store {
             .holder_update(lease)
             .releasing("lease_until, began_at, began_epoch", backoff)
             .condition_expression("epoch = :epoch")
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", released).map(drop)
     }
@@ -402,7 +403,7 @@ impl Store {
             .condition_expression("epoch = :epoch AND not_before = :not_before")
             .value(":failure", S(failure.as_str()))
             .value(":not_before", millis(backoff.not_before))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", explained).map(drop)
     }
@@ -413,7 +414,7 @@ impl Store {
             .holder_update(lease)
             .unanswered(&lease.record, "began_at")
             .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", abandoned).map(drop)
     }
@@ -438,7 +439,7 @@ impl Store {
             .value(":blocked", S("blocked"))
             .value(":epoch", N(record.epoch))
             .value(":since", millis(since))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", marked).map(drop)
     }

@@ -24,6 +24,7 @@ pub mod sessions;
 pub mod table;
 pub mod tallies;
 pub mod waves;
+pub mod write;
 
 mod rows;
 
@@ -48,6 +49,7 @@ pub use rejected::Rejected;
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
 pub use sessions::{Begun, Claim, Created, Redeemed, Repeat};
+pub use write::SendWrite;
 
 /// The table. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -12,6 +12,7 @@ use crate::{
     S, Store, StoreError, conditional, keys, millis,
     rows::{from_item, time_in, to_item},
     ttl,
+    write::SendWrite as _,
 };
 
 /// Longer than a stream keeps its records.
@@ -52,7 +53,7 @@ impl Store {
         let since = since.as_millisecond();
         let row = NeedyRow { connection, app, environment, customer, since, failure };
         let put = self.client.put_item().table_name(&self.table).set_item(Some(to_item(&key, &row)?));
-        let put = put.condition_expression("attribute_not_exists(pk)").send().await;
+        let put = put.condition_expression("attribute_not_exists(pk)").send_write().await;
         conditional("PutItem", put).map(drop)
     }
 
@@ -69,7 +70,7 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":ttl", ttl(now + ENDED_KEPT))
-            .send()
+            .send_write()
             .await
             .map(drop)
             .map_err(|error| StoreError::unavailable("UpdateItem", &error))

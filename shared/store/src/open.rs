@@ -19,6 +19,7 @@ use crate::{
     millis,
     rows::{from_item, time_in, to_item},
     ttl,
+    write::SendWrite as _,
 };
 
 /// Whose failure or success it is.
@@ -132,7 +133,7 @@ impl Store {
         };
         let mut item = to_item(&key, &row)?;
         item.insert("ttl".into(), ttl(open.at + FAILURE_KEPT));
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send_write().await;
         put.map_err(|error| StoreError::unavailable("PutItem", &error))?;
         for success in [self.last_connected(&pk).await?, self.last_refreshed(&pk, open).await?] {
             if let Some(success) = success.filter(|success| success.ends(open)) {
@@ -178,7 +179,7 @@ impl Store {
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":at", millis(at))
             .expression_attribute_values(":ttl", ttl(at + SHARD_LAG))
-            .send()
+            .send_write()
             .await;
         // Refused: a change that comes again.
         conditional("UpdateItem", noted).map(drop)
@@ -213,7 +214,7 @@ impl Store {
                     .expression_attribute_values(":connection", S(connection.as_str()));
             }
             // Refused: a later success is noted already.
-            let _ = conditional("UpdateItem", update.update_expression(set).send().await)?;
+            let _ = conditional("UpdateItem", update.update_expression(set).send_write().await)?;
         }
         let (mut all, unrefreshed) = self.all_open(&pk).await?;
         if let Success::Refreshed { at, connection } = success
@@ -222,7 +223,7 @@ impl Store {
             self.update(&refresh_note(&pk, connection))
                 .update_expression("SET refreshed_at = :at")
                 .expression_attribute_values(":at", millis(*at))
-                .send()
+                .send_write()
                 .await
                 .map_err(|error| StoreError::unavailable("UpdateItem", &error))?;
             (all, _) = self.all_open(&pk).await?;
@@ -297,7 +298,7 @@ impl Store {
             .update_expression("SET resolved = :resolved")
             .condition_expression("attribute_exists(pk) AND attribute_not_exists(resolved)")
             .expression_attribute_values(":resolved", AttributeValue::M(value))
-            .send()
+            .send_write()
             .await;
         // Refused: it was resolved before, or is no longer kept. The note goes last: while it stands, this is done again.
         let _ = conditional("UpdateItem", resolved)?;
@@ -306,7 +307,7 @@ impl Store {
             .table_name(&self.table)
             .key("pk", S(pk))
             .key("sk", S(id.as_str()))
-            .send()
+            .send_write()
             .await
             .map(drop)
             .map_err(|error| StoreError::unavailable("DeleteItem", &error))

@@ -13,6 +13,7 @@ use crate::{
     sessions::built,
     table::LISTING,
     ttl,
+    write::SendWrite as _,
 };
 
 /// How long a session may be unused before it ends.
@@ -68,7 +69,7 @@ impl Store {
         until: Timestamp,
     ) -> Result<(), StoreError> {
         let item = ops_item(&keys::ops_link(link), scope, until)?;
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send_write().await;
         put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
     }
 
@@ -120,7 +121,7 @@ impl Store {
         if seen_at.is_none_or(|at| at + millis_of(TOUCH_INTERVAL) <= now.as_millisecond()) {
             let touch = self.update(&key).update_expression("SET seen_at = :now");
             let touch = touch.condition_expression("attribute_exists(pk)");
-            let touched = touch.expression_attribute_values(":now", millis(now)).send().await;
+            let touched = touch.expression_attribute_values(":now", millis(now)).send_write().await;
             // It was ended a moment ago: it must not come back as an item without a scope.
             if conditional("UpdateItem", touched)?.is_err() {
                 return Ok(None);
@@ -172,7 +173,7 @@ impl Store {
             .table_name(&self.table)
             .key("pk", S(key.pk))
             .key("sk", S(key.sk))
-            .send()
+            .send_write()
             .await;
         conditional("DeleteItem", deleted).map(drop)
     }
@@ -201,7 +202,7 @@ impl Store {
         }
         let update = self.update(&keys::retired_key_ids(product)).update_expression("ADD ids :ids");
         let ids = aws_sdk_dynamodb::types::AttributeValue::Ss(ids);
-        let retired = update.expression_attribute_values(":ids", ids).send().await;
+        let retired = update.expression_attribute_values(":ids", ids).send_write().await;
         conditional("UpdateItem", retired).map(drop)
     }
 
@@ -209,7 +210,7 @@ impl Store {
     pub async fn note_product(&self, id: &ProductId) -> Result<(), StoreError> {
         let ids = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![id.to_string()]);
         let update = self.update(&keys::products()).update_expression("ADD ids :id");
-        let noted = update.expression_attribute_values(":id", ids).send().await;
+        let noted = update.expression_attribute_values(":id", ids).send_write().await;
         conditional("UpdateItem", noted).map(drop)
     }
 }

@@ -6,6 +6,7 @@ use domain::{Product, ProductId};
 use crate::{
     Item, N, S, Sought, Store, StoreError, keys,
     rows::{VERSION, is_readable},
+    write::SendWrite as _,
 };
 
 impl Store {
@@ -43,7 +44,7 @@ impl Store {
             .put_item()
             .table_name(&self.table)
             .set_item(Some(item))
-            .send()
+            .send_write()
             .await
             .map_err(|error| StoreError::unavailable("PutItem", &error))?;
         self.note_product(&product.id).await

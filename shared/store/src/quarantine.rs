@@ -17,6 +17,7 @@ use crate::{
     Fallback, Item, N, Sealed, StoreError, conditional,
     fallback::{Waiting, key},
     rows::from_item,
+    write::SendWrite as _,
 };
 
 /// What the fallback keeps for a refresh token that was sent.
@@ -147,7 +148,7 @@ impl Fallback {
     /// Puts an answer into quarantine. From then on it is durable.
     pub async fn quarantine(&self, quarantined: &Quarantined) -> Result<(), StoreError> {
         let item = quarantined.item()?;
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send().await;
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send_write().await;
         put.map(drop).map_err(|error| StoreError::unavailable("PutItem", &error))
     }
 
@@ -167,7 +168,7 @@ impl Fallback {
             .set_item(Some(decided.item()?))
             .condition_expression("quarantined_at = :at")
             .expression_attribute_values(":at", N(quarantined.quarantined_at.as_millisecond()))
-            .send()
+            .send_write()
             .await;
         Ok(conditional("PutItem", put)?.is_ok())
     }
@@ -181,7 +182,7 @@ impl Fallback {
             .set_key(Some(quarantined.key()))
             .condition_expression("quarantined_at = :at")
             .expression_attribute_values(":at", N(quarantined.quarantined_at.as_millisecond()))
-            .send()
+            .send_write()
             .await;
         conditional("DeleteItem", deleted).map(drop)
     }

@@ -5,7 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{SaturatingTime as _, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{ConnectionRecord, S, Store, StoreError, conditional, expression::Expression, keys, millis};
+use crate::{
+    ConnectionRecord, S, Store, StoreError, conditional, expression::Expression, keys, millis,
+    write::SendWrite as _,
+};
 
 /// Minimum time between two requests that test one reported token.
 const MIN_TEST_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
@@ -44,7 +47,7 @@ impl Store {
             .value(":access", S(record.access_fingerprint.as_str()))
             .value(":yes", AttributeValue::Bool(true))
             .value(":minute_ago", millis(now - MIN_TEST_INTERVAL))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", marked).map(drop)
     }
@@ -63,7 +66,7 @@ impl Store {
             .value(":now", millis(now))
             .value(":minute_ago", millis(now - MIN_TEST_INTERVAL))
             .value(":minute_ahead", millis(now + MIN_TEST_INTERVAL))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", begun).map(|written| written.is_ok())
     }
@@ -76,7 +79,7 @@ impl Store {
             .condition_expression("access_fingerprint = :access AND rejected_token = :access")
             .value(":access", S(record.access_fingerprint.as_str()))
             .value(":works", AttributeValue::Bool(works))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", ended).map(drop)
     }

@@ -22,6 +22,7 @@ use crate::{
     reconnects::to_value,
     rows::{AttemptRow, SessionRow, from_item, to_item},
     ttl,
+    write::{SendWrite as _, WriteError as _},
 };
 
 /// How many trips to Salesforce one session may begin: a link that is passed around cannot fill the table.
@@ -117,7 +118,7 @@ impl Store {
             .set_item(Some(item))
             .condition_expression("attribute_not_exists(pk)")
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         match conditional("PutItem", put)? {
             Ok(_) => Ok(Created::New),
@@ -147,7 +148,7 @@ impl Store {
             .condition_expression("attribute_exists(pk)")
             .expression_attribute_values(":now", millis(now))
             .return_values(ReturnValue::AllNew)
-            .send()
+            .send_write()
             .await;
         match conditional("UpdateItem", opened)? {
             Ok(output) => {
@@ -208,7 +209,7 @@ impl Store {
             .expression_attribute_values(":claimant", claimant.clone())
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         let read = |item: Item| from_item::<AttemptRow>(&key.pk, item)?.read(&key.pk).map(Box::new);
         match conditional("UpdateItem", claimed)? {
@@ -410,9 +411,13 @@ impl Store {
         &self,
         writes: Vec<TransactWriteItem>,
     ) -> Result<Result<(), Vec<CancellationReason>>, StoreError> {
-        let written = self.client.transact_write_items().set_transact_items(Some(writes)).send().await;
+        let written = self.client.transact_write_items().set_transact_items(Some(writes)).send_write().await;
         let Err(error) = written else { return Ok(Ok(())) };
         match error.as_service_error() {
+            // A transaction that met another one as well has no verdict: which condition refused is not known.
+            Some(refused) if refused.met_transaction() => {
+                Err(StoreError::unavailable("TransactWriteItems", &error))
+            }
             Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
                 if cancelled
                     .cancellation_reasons()

@@ -14,6 +14,7 @@ use crate::{
     millis,
     rows::{from_item, time_in, to_item},
     ttl,
+    write::SendWrite as _,
 };
 
 /// How long an hour's stops are kept after its last: what comes later finds nothing usual.
@@ -118,7 +119,7 @@ impl Store {
             .expression_attribute_values(":most", N(MOST as i128))
             .return_values(ReturnValue::AllNew)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         let read = |item: Item| from_item::<WaveRow>(&key.pk, item)?.read(&key.pk);
         Ok(match conditional("UpdateItem", added)? {
@@ -152,7 +153,7 @@ impl Store {
                 .expression_attribute_values(":before", millis(before.since)),
             None => put.condition_expression("attribute_not_exists(pk)"),
         };
-        Ok(conditional("PutItem", put.send().await)?.is_ok())
+        Ok(conditional("PutItem", put.send_write().await)?.is_ok())
     }
 
     /// The hour's stops are a wave: the first to see it names it.
@@ -166,7 +167,7 @@ impl Store {
             .condition_expression("attribute_not_exists(incident)")
             .expression_attribute_values(":incident", value)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .send()
+            .send_write()
             .await;
         match conditional("UpdateItem", named)? {
             Ok(_) => Ok(Part { incident, begins: true }),

@@ -1,4 +1,5 @@
 //! Failures are records: a product asks for its own, filtered and page by page.
+#![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
 
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use jiff::SignedDuration;

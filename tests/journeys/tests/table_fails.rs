@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use journeys::{Answer, Returning, Story, approve, says};
 use local::stack::KEYRING;
 use serde_json::json;
+use store::write::MAX_SENDS;
 use world::{
     browser::Page,
     dynamodb::{Fault, Which},
@@ -150,6 +151,13 @@ async fn an_answer_lost_once_at_any_step_nobody_notices() {
 }
 
 #[tokio::test]
+async fn conflict_of_two_transactions_at_any_step_is_not_noticed() {
+    let conflict = || Fault::conflict().times(2);
+    let (connected, steps) = at_every_step(3, conflict, "none").await;
+    assert_eq!(connected, steps, "a write that meets another transaction is sent again");
+}
+
+#[tokio::test]
 async fn answers_lost_for_good_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
     let lose = || Fault::lose_answer().times(3);
     let (connected, steps) = at_every_step(3, lose, "NoAnswer").await;
@@ -172,7 +180,7 @@ async fn a_new_connection_whose_answers_are_lost_is_the_users_all_the_same() {
 }
 
 /// Alice's token is stale, and refreshing it meets a fault at each step in turn: nobody notices.
-async fn refresh_at_every_step(fault: fn() -> Fault) {
+async fn refresh_at_every_step(fault: fn() -> Fault, least: usize) {
     let again = Returning::begin().await;
     let dynamodb = &again.story.stack.dynamodb;
     let mut step = 0;
@@ -188,18 +196,25 @@ async fn refresh_at_every_step(fault: fn() -> Fault) {
         }
         step += 1;
     }
-    assert!(step >= 4, "product and connection, lease, began, saved: {step}");
+    assert!(step >= least, "{step} steps");
     again.ends_well().await;
 }
 
 #[tokio::test]
 async fn a_refresh_that_is_throttled_once_at_any_step_gives_a_token() {
-    refresh_at_every_step(|| Fault::refuse("ThrottlingException")).await;
+    // Product and connection, lease, began, saved.
+    refresh_at_every_step(|| Fault::refuse("ThrottlingException"), 4).await;
 }
 
 #[tokio::test]
 async fn a_refresh_that_loses_an_answer_once_at_any_step_gives_a_token_and_ends_no_grant() {
-    refresh_at_every_step(Fault::lose_answer).await;
+    refresh_at_every_step(Fault::lose_answer, 4).await;
+}
+
+#[tokio::test]
+async fn refresh_that_meets_a_transaction_at_any_step_gives_a_token() {
+    // Lease, began, saved.
+    refresh_at_every_step(|| Fault::conflict().times(MAX_SENDS as usize - 1), 3).await;
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ use ops::Ops;
 use salesforce::{Hosts, Http, Salesforce};
 use serde::{Deserialize, Serialize};
 use service::{Invocation, Platform, Settings, collector::Collector, platform::Aws, settings::PublicUrl};
+use store::SendWrite as _;
 use sweep::{Sweep, Swept};
 use tally::{Tallied, Tally};
 pub use token::Token;
@@ -353,7 +354,7 @@ impl Stack {
             .update_expression("SET #name = :value")
             .expression_attribute_names("#name", attribute)
             .expression_attribute_values(":value", item.remove(attribute).expect("the attribute"))
-            .send()
+            .send_write()
             .await
             .expect("the table can be written");
     }
@@ -368,7 +369,7 @@ impl Stack {
             .key("sk", AttributeValue::S("CONNECTION".to_owned()))
             .update_expression("REMOVE #name")
             .expression_attribute_names("#name", attribute)
-            .send()
+            .send_write()
             .await
             .expect("the table can be written");
     }

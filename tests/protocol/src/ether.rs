@@ -258,6 +258,11 @@ impl Ether {
         self.state().sent.clone()
     }
 
+    /// An item of the table.
+    pub fn item(&self, pk: &str, sk: &str) -> Option<Value> {
+        self.table.item(crate::rig::TABLE, pk, sk)
+    }
+
     /// What refresh token stood in the table, after each write of it.
     pub fn stored(&self) -> Vec<Stored> {
         self.state().stored.clone()

@@ -336,6 +336,10 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Body) -> 
             metered.error = Some(code.into());
             fault::refusal(code, operation)
         }
+        Some(Effect::Conflict) => {
+            metered.error = Some("conflict".into());
+            fault::conflict(operation, &asked)
+        }
         Some(Effect::LeaveUnprocessed) => fault::unprocessed(&asked),
         Some(Effect::LoseAnswer) => {
             proxy.carry_out(&headers, &mut asked, body, &mut metered).await;

@@ -25,6 +25,8 @@ pub enum Effect {
     Unreachable,
     /// It is carried out, and the connection breaks before the answer.
     LoseAnswer,
+    /// A write meets another transaction; nothing is carried out.
+    Conflict,
     /// A batch is answered with nothing found and all of it unprocessed, as where capacity is short.
     LeaveUnprocessed,
 }
@@ -47,6 +49,11 @@ impl Fault {
     /// Carries the next request out and loses the answer.
     pub fn lose_answer() -> Self {
         Self::once(Effect::LoseAnswer)
+    }
+
+    /// Refuses the next write because another transaction holds one of its items.
+    pub fn conflict() -> Self {
+        Self::once(Effect::Conflict).on(Which::Writes)
     }
 
     /// Answers the next BatchGetItem without having processed any of it.
@@ -129,6 +136,30 @@ pub(super) fn refusal(code: &str, operation: &str) -> Response {
     let status = StatusCode::from_u16(status).expect("one of the statuses above");
     let body = json!({ "__type": format!("{space}#{code}"), "message": message }).to_string();
     (status, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body).into_response()
+}
+
+/// What a write is answered that meets another transaction. A transaction is canceled, with a reason for each of its
+/// writes (API reference, `TransactWriteItems`): here the last one met it.
+pub(super) fn conflict(operation: &str, asked: &Value) -> Response {
+    let Some(writes) = asked["TransactItems"].as_array() else {
+        return refusal("TransactionConflictException", operation);
+    };
+    let mut reasons = vec![json!({ "Code": "None" }); writes.len()];
+    if let Some(last) = reasons.last_mut() {
+        *last = json!({ "Code": "TransactionConflict", "Message": "Transaction is ongoing for the item" });
+    }
+    let codes: Vec<_> = reasons.iter().filter_map(|reason| reason["Code"].as_str()).collect();
+    let message = format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    );
+    let body = json!({
+        "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        "Message": message,
+        "CancellationReasons": reasons,
+    });
+    (StatusCode::BAD_REQUEST, [(header::CONTENT_TYPE, "application/x-amz-json-1.0")], body.to_string())
+        .into_response()
 }
 
 /// An answer that leaves the whole batch to be asked for again.

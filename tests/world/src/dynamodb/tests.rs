@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
+
 use std::error::Error;
 
 use aws_credential_types::Credentials;
