@@ -2,8 +2,10 @@
 
     rights.py --check    the template keeps the rules below, infra/README.md and infra/events agree with it
     rights.py --write    puts the table into infra/README.md
-    rights.py --built    the calls to AWS that each built function can make, read from its binary, are the ones that
-                         its role allows: none is refused, and no right is there that nothing uses
+    rights.py --built    by action: every call to AWS that a built function can make, read from its binary, stands in its
+                         role, and no action stands there that the binary cannot call. Keys are not compared: an action
+                         that is used on one kind of item may be allowed on another for nothing, and a transaction's
+                         writes may be any write of the role. tests/deployed runs the functions under these roles
 """
 
 import json
