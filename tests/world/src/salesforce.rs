@@ -9,6 +9,7 @@
 mod app;
 mod authorize;
 mod fault;
+pub mod forge;
 mod grant;
 mod host;
 mod http;

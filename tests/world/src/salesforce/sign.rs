@@ -17,12 +17,18 @@ use sha2::{Digest, Sha256};
 const KEY_ID: &str = "simulator";
 
 /// The simulator's own key, in the open: it vouches for nothing outside this world.
-static SIGNING_KEY: LazyLock<RsaKeyPair> = LazyLock::new(|| {
-    let pem: String =
-        include_str!("simulator_signing_key.pem").lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = STANDARD.decode(pem).expect("the simulator's key is PEM");
-    RsaKeyPair::from_der(&der).expect("the simulator's key is an RSA key")
-});
+pub(super) static SIGNING_KEY: LazyLock<RsaKeyPair> =
+    LazyLock::new(|| key_pair(include_str!("simulator_signing_key.pem")));
+
+/// A key that is in nobody's key set.
+pub(super) static STRANGERS_KEY: LazyLock<RsaKeyPair> =
+    LazyLock::new(|| key_pair(include_str!("stranger_signing_key.pem")));
+
+fn key_pair(pem: &str) -> RsaKeyPair {
+    let base64: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
+    let der = STANDARD.decode(base64).expect("a key is PEM");
+    RsaKeyPair::from_der(&der).expect("a key is an RSA key")
+}
 
 /// Base64 of HMAC-SHA256 over identity URL and `issued_at`, under the consumer secret.
 pub(super) fn signature(consumer_secret: &str, id: &str, issued_at: &str) -> String {
@@ -34,12 +40,15 @@ pub(super) fn signature(consumer_secret: &str, id: &str, issued_at: &str) -> Str
 
 /// A JWT of these claims, RS256.
 pub(super) fn id_token(claims: &Value) -> String {
-    let header = json!({ "alg": "RS256", "typ": "JWT", "kid": KEY_ID });
+    jwt(&json!({ "alg": "RS256", "typ": "JWT", "kid": KEY_ID }), claims, &SIGNING_KEY)
+}
+
+/// A JWT of this header and these claims, signed as RS256 whatever the header says.
+pub(super) fn jwt(header: &Value, claims: &Value, key: &RsaKeyPair) -> String {
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let signed = format!("{}.{}", encode(&header), encode(claims));
-    let mut signature = vec![0; SIGNING_KEY.public().modulus_len()];
-    SIGNING_KEY
-        .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
+    let signed = format!("{}.{}", encode(header), encode(claims));
+    let mut signature = vec![0; key.public().modulus_len()];
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature)
         .expect("the signature has the modulus's length");
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
@@ -65,13 +74,18 @@ pub(super) fn code_challenge(verifier: &str) -> String {
 
 /// The key set at `/id/keys`.
 pub(super) fn jwks() -> Value {
-    let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(SIGNING_KEY.public());
-    json!({ "keys": [{
+    json!({ "keys": [jwk(&SIGNING_KEY)] })
+}
+
+/// The public half of a key, under the one key id.
+pub(super) fn jwk(key: &RsaKeyPair) -> Value {
+    let public = ring::rsa::PublicKeyComponents::<Vec<u8>>::from(key.public());
+    json!({
         "kty": "RSA",
         "use": "sig",
         "alg": "RS256",
         "kid": KEY_ID,
         "n": URL_SAFE_NO_PAD.encode(public.n),
         "e": URL_SAFE_NO_PAD.encode(public.e),
-    }] })
+    })
 }
