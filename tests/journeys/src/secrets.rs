@@ -179,7 +179,8 @@ impl Story {
         kinds
     }
 
-    pub(crate) fn every_secret(&self) -> Vec<Secret> {
+    /// Every secret that the story has met so far, each with the word for what it is.
+    pub fn every_secret(&self) -> Vec<Secret> {
         let secrets = &self.secrets;
         self.stack.functions.tape.all().iter().for_each(|answered| secrets.keep_answered(answered));
         let browsers = std::mem::take(&mut secrets.kept().browsers);

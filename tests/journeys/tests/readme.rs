@@ -15,6 +15,8 @@ fn every_test_that_the_readme_names_is_there() {
             format!("tests/{file}.rs"),
             format!("tests/bad_input/{file}.rs"),
             format!("tests/reconnect/{file}.rs"),
+            format!("tests/{file}/main.rs"),
+            format!("tests/attacker/{file}.rs"),
             // Cargo gives a command's path to the tests of its own crate alone.
             format!("../../infra/latchkey/tests/{file}.rs"),
         ];

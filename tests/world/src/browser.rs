@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+pub mod attacker;
 mod cookies;
 mod form;
 mod page;

@@ -1,0 +1,194 @@
+//! Somebody holds every link, every session's id, every cookie's name, every public page, another product's key, and a
+//! login of their own. [`table`] lists what they send to each route; none of it may show an identity, give a receipt,
+//! tell a secret, or change an item that is not theirs.
+
+mod scene;
+mod send;
+mod table;
+
+use service::routes::ROUTES;
+use world::browser::RawAnswer;
+
+use scene::{Scene, part};
+use send::{Aim, Sender, Shot};
+use table::{Attack, Gives, Row};
+
+/// What the attacker does not hold, and must not find in any answer.
+struct Forbidden(Vec<(String, &'static str)>);
+
+impl Forbidden {
+    fn of(scene: &Scene) -> Self {
+        let holds = &scene.attacker.holds;
+        let own = scene.attacker.browser.cookies().into_iter().map(|cookie| cookie.value);
+        let held: Vec<String> = own
+            .chain(holds.links.iter().map(|link| link.key.clone()))
+            .chain(holds.ops_links.iter().cloned())
+            .chain(holds.answers.iter().cloned())
+            .chain([holds.receipt.clone(), holds.api_key.clone()])
+            .chain([scene.own_answer.to_string(), scene.own_link.clone()])
+            .collect();
+        let secrets = scene.story().every_secret();
+        assert!(secrets.len() > 40, "the story's secrets are known: {}", secrets.len());
+        let mut forbidden: Vec<(String, &'static str)> = secrets
+            .into_iter()
+            .filter(|(secret, _)| !held.iter().any(|text| text.contains(secret)))
+            .collect();
+        forbidden.extend(scene.identities.iter().map(|text| (text.clone(), "identity at Salesforce")));
+        Self(forbidden)
+    }
+
+    fn found(&self, answer: &RawAnswer) -> Option<&'static str> {
+        let stands = |text: &str| answer.body.contains(text) || answer.head.contains(text);
+        self.0.iter().find(|(text, _)| stands(text)).map(|(_, what)| *what)
+    }
+}
+
+/// The keys of the items that differ.
+fn changes(before: &Items, after: &Items) -> Vec<String> {
+    let changed = after.iter().filter(|(key, item)| before.get(*key) != Some(item)).map(|(key, _)| key);
+    let gone = before.keys().filter(|key| !after.contains_key(*key));
+    changed.chain(gone).cloned().collect()
+}
+
+type Items = std::collections::BTreeMap<String, serde_json::Value>;
+
+/// What is wrong with an answer; empty: nothing.
+fn judge(
+    row: &Row,
+    shot: &Shot,
+    answer: &RawAnswer,
+    changed: &[String],
+    forbidden: &Forbidden,
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let is_refused = (400..500).contains(&answer.status);
+    let may_be_answered = match shot.sender {
+        Sender::Attacker => !matches!(row.gives, Gives::Nothing | Gives::Counted),
+        Sender::VictimsBrowser => true,
+        Sender::Refused | Sender::CarelessProduct => false,
+    };
+    if answer.status == 0 || answer.status >= 500 {
+        wrong.push(format!("answered {}", answer.status));
+    } else if !may_be_answered && !is_refused {
+        wrong.push(format!("answered {}, not refused", answer.status));
+    }
+    let allowed: &[&str] = match (shot.sender, row.gives) {
+        (Sender::Attacker, Gives::Writes(kinds)) => kinds,
+        (Sender::Attacker | Sender::Refused, Gives::Counted) => &["STRAY#"],
+        _ => &[],
+    };
+    for key in changed.iter().filter(|key| !allowed.iter().any(|kind| key.contains(kind))) {
+        wrong.push(format!("wrote {key}"));
+    }
+    let location = answer.header("location").unwrap_or_default();
+    if location.contains("receipt=") {
+        wrong.push("gave a receipt".into());
+    }
+    if location.contains("evil.example") || answer.body.contains("https://evil.example") {
+        wrong.push("leads to another site".into());
+    }
+    if shot.sender != Sender::VictimsBrowser
+        && let Some(what) = forbidden.found(answer)
+    {
+        wrong.push(format!("tells a {what}"));
+    }
+    wrong
+}
+
+/// What a key that is not Fernway's saw or changed of Fernway's.
+fn of_another_product(scene: &Scene, answer: &RawAnswer, changed: &[String], after: &Items) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for text in ["Acme Corporation", "acme.my.salesforce", "Fernway", "LK-"] {
+        if answer.body.contains(text) {
+            wrong.push(format!("tells {text}"));
+        }
+    }
+    if scene.attacker.holds.connections.iter().any(|id| answer.body.contains(&format!("\"{id}\""))) {
+        wrong.push("tells a connection".into());
+    }
+    for key in changed {
+        let product = after.get(key).and_then(|item| item["product"]["S"].as_str());
+        if product != Some("tidewater") {
+            wrong.push(format!("wrote {key} of {product:?}"));
+        }
+    }
+    wrong
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attacker_who_holds_everything_public_gets_nothing() {
+    let scene = Scene::set().await;
+    let forbidden = Forbidden::of(&scene);
+    let (mut wrong, mut sent) = (Vec::new(), 0);
+    let mut before = scene.items();
+    for route in ROUTES {
+        let row = table::of(route).unwrap_or_else(|| panic!("{} {} has no row", route.method, route.path));
+        for attack in row.attacks {
+            let shots = Aim { scene: &scene, route, attack: *attack }.shots();
+            let is_told_later = matches!(attack, Attack::M1RedeemAtOnce | Attack::M3SessionOutlivesKey);
+            assert_eq!(shots.is_empty(), is_told_later, "{attack:?} on {} {}", route.method, route.path);
+            for mut shot in shots {
+                let request =
+                    std::mem::replace(&mut shot.request, world::browser::RawRequest::new("GET", "/"));
+                scene.story().stack.dynamodb.reset_counts();
+                let answer = request.send(scene.origin()).await;
+                let after = if scene.only_read() { before.clone() } else { scene.items() };
+                let changed = changes(&before, &after);
+                let mut found = judge(row, &shot, &answer, &changed, &forbidden);
+                if matches!(attack, Attack::OtherProductsKey | Attack::ForgedKey) {
+                    found.extend(of_another_product(&scene, &answer, &changed, &after));
+                }
+                wrong.extend(found.into_iter().map(|what| format!("{} -> {what}", shot.what)));
+                before = after;
+                sent += 1;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {sent}: {:#?}", wrong.len(), &wrong[..wrong.len().min(40)]);
+    assert!(sent > 1000, "only {sent} requests");
+
+    // C1: after all of it the victim's session still waits for the victim.
+    let parked = scene.status(&scene.link("parked").session).await;
+    assert_eq!(parked.text("status"), "parked", "{}", parked.body);
+    let shown = scene.story().call("GET", &format!("/v1/connections/{}", scene.again.earlier), None).await;
+    assert_eq!(shown.text("username"), scene::UMA);
+    scene.victims_go_on().await;
+    m1_redeem_at_once(&scene).await;
+    m3_session_outlives_its_key(&scene).await;
+    scene.story().nothing_leaked().await;
+}
+
+/// M1: whoever gets 200 keeps a grant that lives, however many wrong users redeem at the same moment.
+async fn m1_redeem_at_once(scene: &Scene) {
+    let (session, receipt) = (part(&scene.returned, "connect_session"), part(&scene.returned, "receipt"));
+    let by = |user: &'static str| scene.redeem(&session, &receipt, user);
+    let (one, other, two, another, three, third) = tokio::join!(
+        by("u-mallory"),
+        by("u-alice"),
+        by("u-mallory"),
+        by("u-alice"),
+        by("u-mallory"),
+        by("u-alice")
+    );
+    for wrong in [&one, &two, &three] {
+        assert_eq!(wrong.status, 409, "{}", wrong.body);
+    }
+    for right in [&other, &another, &third].into_iter().filter(|answer| answer.status == 200) {
+        scene.again.works(right.text("id")).await;
+    }
+}
+
+/// M3: an operator's session is the key's that made it, not the key's id's.
+async fn m3_session_outlives_its_key(scene: &Scene) {
+    let story = scene.story();
+    let product = story.stack.products.iter().find(|product| product.id.as_str() == "fernway");
+    let mut product = product.expect("Fernway").clone();
+    let id = product.api_keys[0].id.clone();
+    let new = domain::secret::ApiKey::mint(&product.id, &id);
+    product.api_keys = vec![domain::product::ApiKeyDigest { id, hash: new.hash() }];
+    story.stack.store.put_product(&product).await.expect("the table takes it");
+    story.pass(jiff::SignedDuration::from_secs(61));
+    let page = scene.operator.get(&story.ops()).await;
+    assert_eq!(page.status, 401, "the session was the revoked key's");
+    assert!(!page.has("Acme") && !page.has("Fernway"), "{}", page.text());
+}
