@@ -1,26 +1,26 @@
-//! How a call can end early.
+//! Errors of the API calls.
 
 use service::{Problem, Refused};
 use store::StoreError;
 
-/// Why a call ended early.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
-    /// The answer says why.
-    #[error("refused")]
+pub(crate) enum OpsError {
+    /// The response says why.
+    #[error("rejected")]
     Problem(Box<Problem>),
-    /// The table.
+    /// A read or write of the table failed.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-impl From<Problem> for Failed {
+impl From<Problem> for OpsError {
     fn from(problem: Problem) -> Self {
         Self::Problem(Box::new(problem))
     }
 }
 
-impl From<Refused> for Failed {
+impl From<Refused> for OpsError {
     fn from(refused: Refused) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use service::{Problem, Query, Request, Response, respond, views::FailureView};
 use store::failures::{FAILURE_KEPT, FailureFilter, FailureQuery, Place};
 
-use crate::{Ops, error::Failed};
+use crate::{Ops, error::OpsError};
 
-const PAGE: u8 = 50;
+/// Default page size.
+const PAGE_SIZE: u8 = 50;
 
 #[derive(Debug, Serialize)]
 struct ListView<'a> {
@@ -21,11 +22,11 @@ struct ListView<'a> {
     next: Option<String>,
 }
 
-/// Where a list goes on, and of what list that is.
+/// Where a list continues, and which list it is.
 #[derive(Debug, Serialize, Deserialize)]
 struct Cursor {
     /// The digest of the product and the filters.
-    of: Hash,
+    list: Hash,
     place: Place,
 }
 
@@ -35,14 +36,14 @@ impl Ops {
         request: &Request,
         given: &Query,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, OpsError> {
         let caller = self.caller(request, now).await?;
-        let of = list_of(&caller.product.id, given);
-        let query = query(given, &of, now)?;
+        let list = list_digest(&caller.product.id, given);
+        let query = query(given, &list, now)?;
         let (failures, place) = self.platform.store.list_failures(&caller.product.id, &query).await?;
         let view = ListView {
             failures: failures.iter().map(|failure| self.view(failure, &caller.product)).collect(),
-            next: place.map(|place| Cursor { of, place }.text()),
+            next: place.map(|place| Cursor { list, place }.text()),
         };
         Ok(respond::json(StatusCode::OK, &view))
     }
@@ -62,17 +63,17 @@ impl Cursor {
     }
 }
 
-/// What tells one list from another: a cursor holds for the product and the filters that it was made with.
-fn list_of(product: &ProductId, given: &Query) -> Hash {
-    let filters = NAMES.map(|name| format!("{name}={}", given.get(name).unwrap_or_default()));
+/// Identifies a list: a cursor is valid only for the product and the filters that it was made with.
+fn list_digest(product: &ProductId, given: &Query) -> Hash {
+    let filters = FILTERS.map(|name| format!("{name}={}", given.get(name).unwrap_or_default()));
     Hash::of(&format!("{product}\n{}", filters.join("\n")))
 }
 
-const NAMES: [&str; 9] =
+const FILTERS: [&str; 9] =
     ["cause", "app", "stage", "environment", "provenance", "resolved", "customer", "from", "to"];
 
-fn query(given: &Query, of: &Hash, now: Timestamp) -> Result<FailureQuery, Problem> {
-    let after = given.get("after").map(|text| Cursor::parse(text).filter(|cursor| cursor.of.matches(of)));
+fn query(given: &Query, list: &Hash, now: Timestamp) -> Result<FailureQuery, Problem> {
+    let after = given.get("after").map(|text| Cursor::parse(text).filter(|cursor| cursor.list.matches(list)));
     let after = match after {
         Some(None) => {
             let detail = "after must be the next of an earlier answer of this product, with the same filters";
@@ -81,7 +82,7 @@ fn query(given: &Query, of: &Hash, now: Timestamp) -> Result<FailureQuery, Probl
         Some(Some(cursor)) => Some(cursor.place),
         None => None,
     };
-    let limit = given.get("limit").map_or(Ok(PAGE), str::parse);
+    let limit = given.get("limit").map_or(Ok(PAGE_SIZE), str::parse);
     let limit = limit.ok().filter(|limit| (1..=100).contains(limit));
     let resolved = match given.get("resolved") {
         Some("true") => Some(true),
@@ -96,9 +97,9 @@ fn query(given: &Query, of: &Hash, now: Timestamp) -> Result<FailureQuery, Probl
             .map(str::parse)
             .transpose()
             .map_err(|_| Problem::bad_request("app is an app's id"))?,
-        stage: word::<Stage>(given, "stage", "authorize, lost, callback, exchange, refresh or api")?,
-        environment: word::<Environment>(given, "environment", "production, sandbox or my_domain")?,
-        provenance: word::<Provenance>(given, "provenance", "observed or reported")?,
+        stage: enum_value::<Stage>(given, "stage", "authorize, lost, callback, exchange, refresh or api")?,
+        environment: enum_value::<Environment>(given, "environment", "production, sandbox or my_domain")?,
+        provenance: enum_value::<Provenance>(given, "provenance", "observed or reported")?,
         resolved,
     };
     let (from, to) = span(given, now)?;
@@ -112,8 +113,8 @@ fn query(given: &Query, of: &Hash, now: Timestamp) -> Result<FailureQuery, Probl
     })
 }
 
-/// One of the words of an enum of ours.
-pub(crate) fn word<T: DeserializeOwned>(
+/// Parses a parameter whose values are those of an enum. `words` lists them for the error.
+pub(crate) fn enum_value<T: DeserializeOwned>(
     given: &Query,
     name: &str,
     words: &str,
@@ -123,13 +124,13 @@ pub(crate) fn word<T: DeserializeOwned>(
     read.map(Some).map_err(|_| Problem::bad_request(format!("{name} is {words}")))
 }
 
-/// Clocks differ: what another function has just recorded may lie so far ahead.
-pub(crate) const SKEW: SignedDuration = SignedDuration::from_mins(1);
+/// Maximum difference of two functions' clocks: a failure of another function may be this far in the future.
+pub(crate) const MAX_CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(1);
 
-/// From when to when: failures are kept for 90 days.
+/// The time range. Failures are stored for 90 days.
 fn span(given: &Query, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem> {
     let from = time(given, "from")?.unwrap_or(now - FAILURE_KEPT).max(now - FAILURE_KEPT);
-    let to = time(given, "to")?.unwrap_or(now + SKEW).min(now + SKEW);
+    let to = time(given, "to")?.unwrap_or(now + MAX_CLOCK_SKEW).min(now + MAX_CLOCK_SKEW);
     if from < to {
         Ok((from, to))
     } else {
@@ -137,13 +138,13 @@ fn span(given: &Query, now: Timestamp) -> Result<(Timestamp, Timestamp), Problem
     }
 }
 
-/// Seconds of the epoch that a time in a query may have: the years 1970 to 8999. Nearer to the calendar's ends, adding or
+/// Valid times in a query, in seconds of the epoch: the years 1970 to 8999. Nearer to the calendar's ends, adding or
 /// subtracting a range would panic.
-const TIMES: std::ops::Range<i64> = 0..221_845_392_000;
+const VALID_SECONDS: std::ops::Range<i64> = 0..221_845_392_000;
 
 pub(crate) fn time(given: &Query, name: &str) -> Result<Option<Timestamp>, Problem> {
     let Some(text) = given.get(name) else { return Ok(None) };
-    let read = text.parse().ok().filter(|at: &Timestamp| TIMES.contains(&at.as_second()));
+    let read = text.parse().ok().filter(|at: &Timestamp| VALID_SECONDS.contains(&at.as_second()));
     read.map(Some)
         .ok_or_else(|| Problem::bad_request(format!("{name} is a time such as 2026-11-22T09:00:00Z")))
 }

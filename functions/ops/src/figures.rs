@@ -1,4 +1,4 @@
-//! What the counters say, over a range of time and against the time before.
+//! Figures from the counters: over the selected range, compared with the time before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,33 +11,37 @@ use pages::ops::{Bars, CauseRow, Fix, LostRow, Place, Reached, Series, Tile, WOR
 use store::tallies::Tally;
 
 use crate::{
-    view::Asked,
-    words::{app_name, environment_name, minutes, percent, step_name, title, trend, whose},
+    format::{actor_name, app_name, environment_name, minutes, percent, step_name, title, trend},
+    query::DashboardQuery,
 };
 
-/// What the counters say.
+/// The counters, and which of them are selected.
 #[derive(Clone, Copy)]
 pub(crate) struct Figures<'a> {
     pub(crate) product: &'a Product,
-    pub(crate) asked: &'a Asked,
+    pub(crate) selected: &'a DashboardQuery,
     pub(crate) tallies: &'a [Tally],
 }
 
 impl Figures<'_> {
-    /// The counters of the range: the bucket, the app, the counter, how many.
+    /// The counters of the range: bucket, app, measure, count.
     fn counts(&self) -> impl Iterator<Item = (usize, &str, &Measure, i64)> {
         self.counters()
             .map(|(bucket, tally, counter, count)| (bucket, tally.app.as_str(), &counter.measure, count))
     }
 
     fn counters(&self) -> impl Iterator<Item = (usize, &Tally, &Counter, i64)> {
-        self.wanted(self.tallies)
-            .filter_map(|(tally, counter, count)| Some((self.asked.bucket(tally.at)?, tally, counter, count)))
+        self.selected_counters(self.tallies).filter_map(|(tally, counter, count)| {
+            Some((self.selected.bucket(tally.at)?, tally, counter, count))
+        })
     }
 
-    /// What is counted of the app and the environment that are looked at.
-    fn wanted<'t>(&self, tallies: &'t [Tally]) -> impl Iterator<Item = (&'t Tally, &'t Counter, i64)> {
-        let Asked { app, environment, .. } = self.asked;
+    /// The counters of the selected app and environment.
+    fn selected_counters<'t>(
+        &self,
+        tallies: &'t [Tally],
+    ) -> impl Iterator<Item = (&'t Tally, &'t Counter, i64)> {
+        let DashboardQuery { app, environment, .. } = self.selected;
         tallies
             .iter()
             .filter(move |tally| app.as_deref().is_none_or(|app| tally.app.as_str() == app))
@@ -45,9 +49,9 @@ impl Figures<'_> {
             .filter(move |(_, counter, _)| environment.is_none() || *environment == counter.environment)
     }
 
-    /// How many a bucket holds of what is wanted.
+    /// The count of the wanted measures in each bucket.
     fn over_time(&self, wanted: impl Fn(&Measure) -> bool) -> Vec<i64> {
-        let mut counts = vec![0; self.asked.buckets.len() - 1];
+        let mut counts = vec![0; self.selected.buckets.len() - 1];
         for (bucket, _, measure, count) in self.counts() {
             if wanted(measure) {
                 counts[bucket] += count;
@@ -60,19 +64,19 @@ impl Figures<'_> {
         self.counts().filter(|(_, _, measure, _)| wanted(measure)).map(|(.., count)| count).sum()
     }
 
-    /// The same in the time before.
+    /// The sum over the time before the range.
     fn sum_before(&self, wanted: impl Fn(&Measure) -> bool) -> i64 {
-        let (from, _) = self.asked.span();
+        let (from, _) = self.selected.span();
         self.sum_within((Timestamp::MIN, from), |_, measure| wanted(measure))
     }
 
-    /// How many of what is wanted, of which app, the buckets hold that begin in a time.
+    /// The sum over the buckets that begin within a time. `wanted` gets the app and the measure.
     pub(crate) fn sum_within(
         &self,
         (from, to): (Timestamp, Timestamp),
         wanted: impl Fn(&str, &Measure) -> bool,
     ) -> i64 {
-        self.wanted(self.tallies)
+        self.selected_counters(self.tallies)
             .filter(|(tally, counter, _)| {
                 (from..to).contains(&tally.at) && wanted(tally.app.as_str(), &counter.measure)
             })
@@ -160,14 +164,14 @@ impl Figures<'_> {
             alt: say(
                 WORDS.ended_alt,
                 &[
-                    ("range", &self.asked.range.words),
+                    ("range", &self.selected.range.words),
                     ("created", &all(&created)),
                     ("connected", &all(&connected)),
                     ("failed", &all(&failed)),
                     ("lost", &all(&lost)),
                 ],
             ),
-            labels: self.asked.labels(),
+            labels: self.selected.labels(),
             beside: Step::ALL[..4].iter().map(|step| (step_name(*step), of(*step))).collect(),
             series: vec![
                 Series { name: WORDS.connected, look: "part-good", counts: connected },
@@ -202,7 +206,7 @@ impl Figures<'_> {
                 CauseRow {
                     title: title(cause, app, self.product, None),
                     cause: cause.to_owned(),
-                    actor: diagnosis::cause(cause).map_or(WORDS.whose_unknown, |cause| whose(cause.actor)),
+                    actor: diagnosis::cause(cause).map_or(WORDS.whose_unknown, |cause| actor_name(cause.actor)),
                     count,
                     reported,
                     share: percent(count, all),
@@ -217,7 +221,7 @@ impl Figures<'_> {
         rows
     }
 
-    /// Sessions by app and environment, the most first.
+    /// Sessions by app and environment, largest first.
     pub(crate) fn places(&self) -> Vec<Place> {
         type Steps = BTreeMap<Step, i64>;
         let mut places: BTreeMap<(&str, Option<Environment>), Steps> = BTreeMap::new();
@@ -260,10 +264,10 @@ impl Figures<'_> {
         rows
     }
 
-    /// By state, and how many of them need somebody.
+    /// Connections by state, and the number of those that need somebody.
     pub(crate) fn connections(&self, gauges: &[Tally]) -> (Vec<(String, i64)>, i64) {
         let mut states: BTreeMap<&str, i64> = BTreeMap::new();
-        for (_, counter, count) in self.wanted(gauges) {
+        for (_, counter, count) in self.selected_counters(gauges) {
             if let Measure::Connections(state) = &counter.measure {
                 *states.entry(state).or_default() += count;
             }
@@ -288,13 +292,13 @@ impl Figures<'_> {
             alt: say(
                 WORDS.refreshes_alt,
                 &[
-                    ("range", &self.asked.range.words),
+                    ("range", &self.selected.range.words),
                     ("good", &all(&good)),
                     ("passing", &all(&passing)),
                     ("ended", &all(&ended)),
                 ],
             ),
-            labels: self.asked.labels(),
+            labels: self.selected.labels(),
             beside: Vec::new(),
             series: vec![
                 Series { name: WORDS.refreshes_good, look: "part-good", counts: good },
@@ -321,7 +325,7 @@ impl Figures<'_> {
             .collect()
     }
 
-    /// By cause; what was only reported apart from what we saw: when it began, we know from somebody's word.
+    /// Time to fix by cause. Reported causes are separate from observed ones: their beginning is somebody's word.
     pub(crate) fn fixes(&self) -> Vec<Fix> {
         let mut causes: BTreeMap<(&str, Provenance), [u64; BANDS.len() + 1]> = BTreeMap::new();
         for (_, _, measure, count) in self.counts() {

@@ -1,28 +1,27 @@
-//! **ops**: what fails, where, why, and whether it gets better.
+//! **ops**: failures and figures, for the product and on the operators' page.
 //!
 //! | call | what it does |
 //! | --- | --- |
 //! | `GET /v1/failures` | a product's failures, filtered, page by page |
 //! | `GET /v1/failures/summary` | how many, by cause, app, environment, stage and time; sessions, refreshes, time to fix |
 //! | `POST /v1/ops-links` | a one-time link to the page, for this product |
-//! | `GET\|POST /ops/sign-in/{key}`, `POST /ops/sign-out` | in and out |
+//! | `GET\|POST /ops/sign-in/{key}`, `POST /ops/sign-out` | sign in and out |
 //! | `GET /ops` | the operators' page |
 //!
-//! This function reads figures and failures. It cannot read sessions, connections or tokens, and has neither keyring nor
-//! consumer secrets; of the connections it could read what an index carries, and does not.
+//! This function reads counters and failures. Its role cannot read sessions, connections or tokens, and has neither the
+//! keyring nor consumer secrets. It could read what an index carries of connections, and does not.
 
-#![warn(missing_docs)]
-
+mod dashboard;
 mod error;
 mod failures;
 mod figures;
-mod rows;
-mod sign_in;
-mod spread;
+mod format;
+mod lists;
+mod outages;
+mod query;
+mod session;
 mod summary;
 mod timeline;
-mod view;
-mod words;
 
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -30,21 +29,20 @@ use service::{
     Function, Platform, Problem, Query, Request, Response, Route, caller::Caller, failures::internal, notices,
 };
 
-use error::Failed;
+use error::OpsError;
 
-/// The function.
+/// The handler of all routes.
 #[derive(Debug, Clone)]
 pub struct Ops {
     platform: Platform,
 }
 
 impl Ops {
-    /// The function on this platform.
     pub fn new(platform: Platform) -> Self {
         Self { platform }
     }
 
-    /// Every visit ends in a page or a document, so this cannot fail.
+    /// Answers a request. An error becomes a problem document or a page.
     pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = match Route::of(&request, Function::Ops) {
             Ok(route) => route,
@@ -57,13 +55,13 @@ impl Ops {
             ("POST", ["v1", "ops-links"]) => self.make_link(&request, now).await,
             (method, path) => return self.visit(method, path, &request, query, now).await,
         };
-        answer.unwrap_or_else(|failed| match failed {
-            Failed::Problem(problem) => (*problem).into(),
-            failed @ Failed::Store(_) => Problem::internal(&internal(&failed)).into(),
+        answer.unwrap_or_else(|error| match error {
+            OpsError::Problem(problem) => (*problem).into(),
+            error @ OpsError::Store(_) => Problem::internal(&internal(&error)).into(),
         })
     }
 
-    /// A browser's visit ends in a page.
+    /// Answers a browser with a page.
     async fn visit(
         &self,
         method: &str,
@@ -74,9 +72,9 @@ impl Ops {
     ) -> Response {
         let answer = match (method, path) {
             ("GET", ["ops"]) => self.page(request, query, now).await,
-            ("GET", ["ops", "sign-in", key]) => self.door(key, now).await,
-            ("POST", ["ops", "sign-in", key]) => self.enter(request, key, now).await,
-            ("POST", ["ops", "sign-out"]) => self.leave(request).await,
+            ("GET", ["ops", "sign-in", key]) => self.sign_in_page(key, now).await,
+            ("POST", ["ops", "sign-in", key]) => self.sign_in(request, key, now).await,
+            ("POST", ["ops", "sign-out"]) => self.sign_out(request).await,
             _ => Ok(notices::not_found()),
         };
         let mut answer = answer.unwrap_or_else(|error| notices::unavailable(&error));
@@ -86,7 +84,7 @@ impl Ops {
         answer
     }
 
-    async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, Failed> {
+    async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, OpsError> {
         Ok(self
             .platform
             .products

@@ -1,11 +1,11 @@
-//! One failure, from beginning to end: what a reference leads to.
+//! The history of one failure, looked up by its reference.
 
 use domain::{Failure, Product, Provenance, Stage, diagnosis};
 use pages::ops::{Timeline, WORDS, say};
 
-use crate::words::{app_name, clock_time, customer, environment_name, minutes, title, whose_move};
+use crate::format::{app_name, clock_time, customer, environment_name, minutes, next_action, title};
 
-/// One failure, from beginning to end.
+/// What happened: sent, answered, classified, advised, resolved.
 pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     let cause = diagnosis::cause(&failure.cause);
     let mut steps = Vec::new();
@@ -31,7 +31,7 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
         diagnosis::Confidence::Possible => WORDS.is_guess,
     });
     steps.push((at.clone(), WORDS.step_classified, say(sure, &[("cause", &failure.cause)])));
-    let advised = cause.map_or(WORDS.advised_little, |cause| whose_move(cause.actor));
+    let advised = cause.map_or(WORDS.advised_little, |cause| next_action(cause.actor));
     steps.push((at, WORDS.step_advised, say(WORDS.advised, &[("move", &advised)])));
     match &failure.resolved {
         Some(resolved) => {

@@ -1,4 +1,4 @@
-//! Names, times and shares, in the words of the page.
+//! Formats names, times, counts and shares for the operators' page.
 
 use domain::{
     Environment, Failure, Product,
@@ -11,9 +11,7 @@ use pages::{
     ops::{WORDS, say},
 };
 
-use crate::view::MOST_READ;
-
-/// What a cause is, in the words of this product and app.
+/// The cause's title with the names of this product and app.
 pub(crate) fn title(cause: &str, app: &str, product: &Product, failure: Option<&Failure>) -> String {
     let Some(found) = diagnosis::cause(cause) else { return cause.to_owned() };
     let names = Names::of(&product.brand);
@@ -48,7 +46,7 @@ pub(crate) fn step_name(step: Step) -> &'static str {
     }
 }
 
-/// `None`: it is not known, or not chosen yet.
+/// `None`: the environment is unknown or not chosen yet.
 pub(crate) fn environment_name(environment: Option<Environment>) -> &'static str {
     match environment {
         Some(Environment::Production) => WORDS.production,
@@ -58,9 +56,9 @@ pub(crate) fn environment_name(environment: Option<Environment>) -> &'static str
     }
 }
 
-/// The two halves of a reference, whatever dashes, blanks and capitals it is typed with, and with O, I and L for the
-/// digits that they were read for; `None`: it is no reference.
-pub(crate) fn read_out(text: &str) -> Option<[String; 2]> {
+/// Parses a failure's reference into its two halves. Dashes, blanks and case do not matter, and O, I and L stand for the
+/// digits that look like them. `None`: the text is not a reference.
+pub(crate) fn parse_reference(text: &str) -> Option<[String; 2]> {
     let bare: String = text.chars().filter(char::is_ascii_alphanumeric).collect();
     let bare = bare.to_ascii_uppercase();
     let digits = if bare.len() == 10 { bare.strip_prefix("LK")? } else { &bare };
@@ -68,7 +66,7 @@ pub(crate) fn read_out(text: &str) -> Option<[String; 2]> {
     (digits.len() == 8).then(|| [digits[..4].to_owned(), digits[4..].to_owned()])
 }
 
-pub(crate) fn whose(actor: Actor) -> &'static str {
+pub(crate) fn actor_name(actor: Actor) -> &'static str {
     match actor {
         Actor::EndUser => WORDS.whose_user,
         Actor::Admin => WORDS.whose_admin,
@@ -77,7 +75,7 @@ pub(crate) fn whose(actor: Actor) -> &'static str {
     }
 }
 
-pub(crate) fn whose_move(actor: Actor) -> &'static str {
+pub(crate) fn next_action(actor: Actor) -> &'static str {
     match actor {
         Actor::EndUser => WORDS.user_acts,
         Actor::Admin => WORDS.admin_acts,
@@ -109,12 +107,12 @@ pub(crate) fn minutes(minutes: i64) -> String {
     say(text, &[("count", &count)])
 }
 
-/// So many failures; where no more were read, so many or more.
-pub(crate) fn failures(count: usize) -> String {
+/// Formats a count; as "100 or more" if the list was cut.
+pub(crate) fn failures(count: usize, is_capped: bool) -> String {
     match count {
         1 => WORDS.one_failure.to_owned(),
-        count if count < usize::from(MOST_READ) => say(WORDS.many_failures, &[("count", &count)]),
-        count => say(WORDS.most_failures, &[("count", &count)]),
+        count if is_capped => say(WORDS.most_failures, &[("count", &count)]),
+        count => say(WORDS.many_failures, &[("count", &count)]),
     }
 }
 
@@ -132,18 +130,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_is_read_however_it_is_typed() {
+    fn reference_is_parsed_in_any_spelling() {
         for text in ["LK-7H3K-90ZM", " lk 7h3k 90zm ", "7H3K-9OZM", "LK7H3K90ZM", "lk-7h3k-9ozm"] {
-            assert_eq!(read_out(text), Some(["7H3K".into(), "90ZM".into()]), "{text}");
+            assert_eq!(parse_reference(text), Some(["7H3K".into(), "90ZM".into()]), "{text}");
         }
-        assert_eq!(read_out("LK-L1I0-0000"), Some(["1110".into(), "0000".into()]));
+        assert_eq!(parse_reference("LK-L1I0-0000"), Some(["1110".into(), "0000".into()]));
         for text in ["", "LK-7H3K", "XX-7H3K-9QZM", "LK-7H3K-9QZM-1", "ü"] {
-            assert_eq!(read_out(text), None, "{text}");
+            assert_eq!(parse_reference(text), None, "{text}");
         }
     }
 
     #[test]
-    fn shares_and_trends_are_told_in_words_that_hold() {
+    fn shares_trends_and_times_are_rounded() {
         assert_eq!(
             [(0, 0), (1, 3), (2, 3), (1, 200), (5, 5)].map(|(part, all)| percent(part, all)),
             [0, 33, 67, 1, 100]

@@ -1,4 +1,4 @@
-//! What the latest failures say: whose they are, who has to act, what is the product's own to mend.
+//! The lists on the operators' page: incidents, connections that wait for somebody, the latest failures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,18 +16,19 @@ use pages::{
 use store::{needy::Needy, waves::Wave};
 
 use crate::{
-    spread::whole_day_or_since,
-    view::Asked,
-    words::{self, clock_time, customer, environment_name, title, whose_move},
+    format::{clock_time, customer, customers, environment_name, failures, next_action, title},
+    outages::{is_capped, partial_day_since},
+    query::DashboardQuery,
 };
 
-/// What is wrong on the product's own side: of these failures, what no customer can mend.
+/// Incidents that the product must fix, one for each cause and app of these failures.
 pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incident> {
-    let mut met: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
+    let mut by_cause: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
     for failure in unresolved {
-        met.entry((&failure.cause, failure.app.as_str())).or_default().push(failure);
+        by_cause.entry((&failure.cause, failure.app.as_str())).or_default().push(failure);
     }
-    met.into_iter()
+    by_cause
+        .into_iter()
         .filter_map(|((cause, app), failures)| {
             let app = product.apps.iter().find(|known| known.id.as_str() == app)?;
             Some(incident(diagnosis::cause(cause)?, app, &failures, product))
@@ -35,10 +36,11 @@ pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incide
         .collect()
 }
 
-fn incident(cause: &Cause, app: &App, failures: &[&Failure], product: &Product) -> Incident {
+fn incident(cause: &Cause, app: &App, of_cause: &[&Failure], product: &Product) -> Incident {
     let names = Names::of(&product.brand).app(app, None);
-    let customers: BTreeSet<&str> = failures.iter().map(|failure| failure.customer.id.as_str()).collect();
-    let first = failures.iter().map(|failure| failure.at).min();
+    let their_customers: BTreeSet<&str> =
+        of_cause.iter().map(|failure| failure.customer.id.as_str()).collect();
+    let first = of_cause.iter().map(|failure| failure.at).min();
     let fix = cause.vendor.as_ref().map(|playbook| {
         let steps = playbook.steps.iter().filter(|step| step.only.is_none_or(|kind| kind == app.kind));
         std::iter::once(playbook.goal)
@@ -51,8 +53,8 @@ fn incident(cause: &Cause, app: &App, failures: &[&Failure], product: &Product) 
         facts: say(
             WORDS.incident_facts,
             &[
-                ("failures", &words::failures(failures.len())),
-                ("customers", &words::customers(customers.len())),
+                ("failures", &failures(of_cause.len(), is_capped(of_cause.len()))),
+                ("customers", &customers(their_customers.len())),
                 ("app", &app.label()),
                 ("at", &first.map(clock_time).unwrap_or_default()),
             ],
@@ -62,8 +64,9 @@ fn incident(cause: &Cause, app: &App, failures: &[&Failure], product: &Product) 
     }
 }
 
-/// Many connections that stopped alike: one incident, whoever has to act.
-pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
+/// The incident of a wave: many connections that stopped for the same cause. `None`: the cause is no longer in the
+/// catalogue.
+pub(crate) fn wave_incident(wave: &Wave, product: &Product) -> Option<Incident> {
     let cause = diagnosis::cause(&wave.cause)?;
     let app = product.apps.iter().find(|app| app.id.as_str() == wave.over);
     let names = Names::of(&product.brand);
@@ -87,41 +90,46 @@ pub(crate) fn wave_of(wave: &Wave, product: &Product) -> Option<Incident> {
         title: say(WORDS.wave_title, &[("title", &fill(cause.title, &names))]),
         facts: say(
             WORDS.wave_facts,
-            &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &whose_move(cause.actor))],
+            &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &next_action(cause.actor))],
         ),
         fix: fix.unwrap_or_default(),
         guide: app.map(|app| pages::guide::path(&product.id, &app.id, Audience::Vendor)),
     })
 }
 
-/// How far back what was observed goes: a day, or where there is too much of it, less.
-pub(crate) fn lately(observed: &[Failure], now: Timestamp) -> String {
-    match whole_day_or_since(observed, now) {
+/// The time that the observed failures cover: a day, or less if there were too many to read.
+pub(crate) fn observed_period(observed: &[Failure], now: Timestamp) -> String {
+    match partial_day_since(observed, now) {
         Some(first) => say(WORDS.spread_latest, &[("count", &observed.len()), ("at", &clock_time(first))]),
         None => WORDS.spread.to_owned(),
     }
 }
 
-/// A connection that waits for somebody, and why, if that is still known.
-pub(crate) fn in_need_of(needy: &Needy, why: Option<&Failure>, product: &Product, asked: &Asked) -> InNeed {
-    let actor = why.and_then(|why| diagnosis::cause(&why.cause)).map(|cause| cause.actor);
-    let title = |why: &Failure| title(&why.cause, why.app.as_str(), product, Some(why));
+/// A connection that waits for somebody. `failure` is `None` if it is no longer stored.
+pub(crate) fn action_required_row(
+    needy: &Needy,
+    failure: Option<&Failure>,
+    product: &Product,
+    selected: &DashboardQuery,
+) -> InNeed {
+    let actor = failure.and_then(|failure| diagnosis::cause(&failure.cause)).map(|cause| cause.actor);
+    let title = |failure: &Failure| title(&failure.cause, failure.app.as_str(), product, Some(failure));
     InNeed {
         customer: needy.customer.name.clone().unwrap_or_else(|| needy.customer.id.clone()),
-        title: why.map(title).unwrap_or_default(),
-        actor: actor.map_or("", whose_move),
+        title: failure.map(title).unwrap_or_default(),
+        actor: actor.map_or("", next_action),
         since: say(WORDS.since, &[("at", &clock_time(needy.since))]),
         reference: needy.failure.reference(),
-        href: asked.reference(&needy.failure),
+        href: selected.reference(&needy.failure),
     }
 }
 
-pub(crate) fn latest_row(failure: &Failure, product: &Product, asked: &Asked) -> Latest {
+pub(crate) fn failure_row(failure: &Failure, product: &Product, selected: &DashboardQuery) -> Latest {
     let (stage, reported) = (failure.stage.word(), failure.evidence.provenance == Provenance::Reported);
     Latest {
         at: clock_time(failure.at),
         reference: failure.id.reference(),
-        href: asked.reference(&failure.id),
+        href: selected.reference(&failure.id),
         title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
         customer: customer(failure),
         place: match &failure.org {

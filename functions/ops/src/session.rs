@@ -1,7 +1,7 @@
-//! Who may look: a one-time link, then a session in this browser, for one product or for all.
+//! Sign-in to the operators' page: a one-time link, then a session in this browser, for one product or for all.
 //!
 //! `POST /v1/ops-links` makes a link for the product whose API key asks; the operator's command makes one for all. Opening it
-//! shows a button and uses nothing up: previews open links too. The button (POST, from our own page) uses the link, once, and
+//! shows a button and does not use the link: previews open links too. The button (POST, from our own page) uses the link, once, and
 //! gives the browser a `__Host-` cookie, which is all that `/ops` asks for. A session ends after eight hours, after 30 minutes
 //! without use, with a click, with `latchkey ops sessions end`, or with the API key that its link was made with.
 
@@ -27,13 +27,13 @@ use service::{
 };
 use store::{StoreError, ops::OpsScope};
 
-use crate::{Ops, error::Failed};
+use crate::{Ops, error::OpsError};
 
-/// How long a link waits for its one use.
-const LINK_LIVES: SignedDuration = SignedDuration::from_mins(10);
+/// How long a link is valid. It works once.
+const LINK_LIFETIME: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long a browser may look.
-const SESSION_LIVES: SignedDuration = SignedDuration::from_hours(8);
+/// How long a session lasts.
+const SESSION_LIFETIME: SignedDuration = SignedDuration::from_hours(8);
 
 const COOKIE: &str = "__Host-lk-ops";
 
@@ -43,41 +43,41 @@ struct LinkView {
     expires_at: String,
 }
 
-/// Who looks.
+/// The operator who is signed in.
 #[derive(Debug)]
 pub(crate) struct Viewer {
-    /// Their product; `None`: they may look at all.
+    /// The only product that they may see; `None`: all products.
     pub(crate) product: Option<Arc<Product>>,
     pub(crate) until: Timestamp,
 }
 
 impl Ops {
     /// `POST /v1/ops-links`.
-    pub(crate) async fn make_link(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn make_link(&self, request: &Request, now: Timestamp) -> Result<Response, OpsError> {
         let caller = self.caller(request, now).await?;
         let digest = caller.key.hash();
         let key = caller.product.api_keys.iter().find(|key| key.hash.matches(&digest));
         let key = key.cloned().ok_or_else(|| Problem::unauthorized(request))?;
         let owner = format!("API key {}", key.id);
         let scope = OpsScope { product: Some(caller.product.id.clone()), made_with: Some(key), owner };
-        let (link, until) = (OpsKey::mint(), now + LINK_LIVES);
+        let (link, until) = (OpsKey::mint(), now + LINK_LIFETIME);
         self.platform.store.create_ops_link(&link.hash(), &scope, until).await?;
         let url = self.platform.settings.public_url.at(&format!("/ops/sign-in/{}", link.expose()));
         Ok(respond::json(StatusCode::CREATED, &LinkView { url, expires_at: views::time(until) }))
     }
 
-    /// `GET /ops/sign-in/{key}`: whether the link opens, and a button.
-    pub(crate) async fn door(&self, key: &str, now: Timestamp) -> Result<Response, StoreError> {
+    /// `GET /ops/sign-in/{key}`: a button, if the link is valid.
+    pub(crate) async fn sign_in_page(&self, key: &str, now: Timestamp) -> Result<Response, StoreError> {
         match self.platform.store.ops_link(&OpsKey::new(key).hash(), now).await? {
             Some(_) => Ok(page(StatusCode::OK, Forms::Ours, |nonce| {
                 DoorPage { nonce, action: Some(&format!("/ops/sign-in/{key}")), why: SignedOut::Not }.html()
             })),
-            None => Ok(Self::shut(SignedOut::LinkUsed, StatusCode::GONE)),
+            None => Ok(Self::signed_out_page(SignedOut::LinkUsed, StatusCode::GONE)),
         }
     }
 
     /// `POST /ops/sign-in/{key}`: uses the link.
-    pub(crate) async fn enter(
+    pub(crate) async fn sign_in(
         &self,
         request: &Request,
         key: &str,
@@ -85,34 +85,34 @@ impl Ops {
     ) -> Result<Response, StoreError> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
             refused("a sign-in that is not from our page");
-            return Ok(Self::shut(SignedOut::NoSession, StatusCode::BAD_REQUEST));
+            return Ok(Self::signed_out_page(SignedOut::NoSession, StatusCode::BAD_REQUEST));
         }
         let (link, session) = (OpsKey::new(key).hash(), BrowserSecret::mint());
-        let until = now + SESSION_LIVES;
+        let until = now + SESSION_LIFETIME;
         let claimed = self.platform.store.claim_ops_link(&link, &session.hash(), until, now).await?;
         if claimed.is_none() {
-            return Ok(Self::shut(SignedOut::LinkUsed, StatusCode::GONE));
+            return Ok(Self::signed_out_page(SignedOut::LinkUsed, StatusCode::GONE));
         }
         let mut response = redirect("/ops");
-        set_cookie(&mut response, COOKIE, session.expose(), SESSION_LIVES.as_secs());
+        set_cookie(&mut response, COOKIE, session.expose(), SESSION_LIFETIME.as_secs());
         Ok(response)
     }
 
     /// `POST /ops/sign-out`.
-    pub(crate) async fn leave(&self, request: &Request) -> Result<Response, StoreError> {
+    pub(crate) async fn sign_out(&self, request: &Request) -> Result<Response, StoreError> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
             refused("a sign-out that is not from our page");
-            return Ok(Self::shut(SignedOut::NoSession, StatusCode::BAD_REQUEST));
+            return Ok(Self::signed_out_page(SignedOut::NoSession, StatusCode::BAD_REQUEST));
         }
         if let Some(session) = cookie(request, COOKIE) {
             self.platform.store.end_ops_session(session.hash().as_str()).await?;
         }
-        let mut response = Self::shut(SignedOut::Left, StatusCode::OK);
+        let mut response = Self::signed_out_page(SignedOut::Left, StatusCode::OK);
         set_cookie(&mut response, COOKIE, "", 0);
         Ok(response)
     }
 
-    /// Who looks; `None`: nobody who may.
+    /// The operator who is signed in; `None`: nobody is.
     pub(crate) async fn viewer(
         &self,
         request: &Request,
@@ -134,8 +134,8 @@ impl Ops {
         Ok(product.filter(admitted).map(|product| Viewer { product: Some(product), until }))
     }
 
-    /// A page that says why there is nothing to see.
-    pub(crate) fn shut(why: SignedOut, status: StatusCode) -> Response {
+    /// A page that says why nobody is signed in.
+    pub(crate) fn signed_out_page(why: SignedOut, status: StatusCode) -> Response {
         page(status, Forms::Ours, |nonce| DoorPage { nonce, action: None, why }.html())
     }
 }

@@ -1,0 +1,205 @@
+//! Tells an outage from the usual failures of single customers.
+//!
+//! Many customers in a day prove nothing: a large product always has users who press *Deny*. So a cause is an outage only
+//! if many customers have it, and clearly more often than on the days before. Reported failures do not count: somebody
+//! who pastes a text has not necessarily failed.
+
+use std::{cmp::Reverse, collections::BTreeMap, fmt::Display};
+
+use domain::{
+    Failure, Product, Provenance,
+    diagnosis::{self, Actor},
+    tally::Measure,
+};
+use jiff::{SignedDuration, Timestamp};
+use pages::ops::{Spread, WORDS, say};
+
+use crate::{
+    figures::Figures,
+    format::{app_name, customer, customers, failures, next_action, title},
+    query::{DAY, start_of},
+};
+
+/// Maximum failures that the page reads for one list, the latest first.
+pub(crate) const MAX_FAILURES_READ: u8 = 100;
+
+/// Minimum customers with the same cause for an outage.
+const MIN_CUSTOMERS: usize = 3;
+
+/// Minimum ratio to the baseline for an outage; it must be exceeded.
+const MIN_RATIO: i64 = 3;
+
+/// Days of the baseline.
+const BASELINE_DAYS: i32 = 7;
+
+/// Maximum causes that are listed: those with the most customers.
+const MAX_CAUSES: usize = 8;
+
+/// Whether a list of this length was cut at [`MAX_FAILURES_READ`].
+pub(crate) fn is_capped(count: usize) -> bool {
+    count >= usize::from(MAX_FAILURES_READ)
+}
+
+/// The days (UTC) of the baseline: the last whole days before the last 24 hours.
+pub(crate) fn baseline_days(now: Timestamp) -> (Timestamp, Timestamp) {
+    let end = start_of(now - DAY, DAY);
+    (end - DAY * BASELINE_DAYS, end)
+}
+
+/// The time since which the failures are complete, if they do not cover the last 24 hours.
+pub(crate) fn partial_day_since(observed: &[Failure], now: Timestamp) -> Option<Timestamp> {
+    let first = observed.last()?.at;
+    (is_capped(observed.len()) && first > now - DAY).then_some(first)
+}
+
+/// How often a cause was observed, and the last failure of each customer.
+#[derive(Default)]
+struct CauseCount<'a> {
+    failures: usize,
+    customers: BTreeMap<&'a str, &'a Failure>,
+}
+
+impl CauseCount<'_> {
+    /// Whether this is an outage. `in_baseline` is the count over the baseline days, `within` the time that was read.
+    fn is_outage(&self, in_baseline: i64, within: SignedDuration) -> bool {
+        let failures = i64::try_from(self.failures).unwrap_or(i64::MAX);
+        // failures / within > MIN_RATIO × in_baseline / BASELINE_DAYS, without a fraction.
+        let baseline = (DAY * BASELINE_DAYS).as_secs();
+        self.customers.len() >= MIN_CUSTOMERS
+            && failures * baseline > MIN_RATIO * in_baseline * within.as_secs()
+    }
+}
+
+/// The causes of the last day, outages first. `observed` is sorted by time, the latest first; `days` has at least the
+/// counters of the baseline days.
+pub(crate) fn outages(
+    observed: &[Failure],
+    days: &Figures<'_>,
+    product: &Product,
+    now: Timestamp,
+) -> Vec<Spread> {
+    let within = partial_day_since(observed, now).map_or(DAY, |first| now.duration_since(first));
+    let mut counts: BTreeMap<(&str, &str), CauseCount<'_>> = BTreeMap::new();
+    for failure in observed {
+        let count = counts.entry((&failure.cause, failure.app.as_str())).or_default();
+        count.failures += 1;
+        count.customers.entry(&failure.customer.id).or_insert(failure);
+    }
+    let mut rows: Vec<_> = counts
+        .into_iter()
+        .map(|((cause, app), count)| {
+            let in_baseline = in_baseline(days, cause, app, now);
+            let is_outage = count.is_outage(in_baseline, within);
+            let row = row((cause, app), &count, in_baseline, is_outage, product);
+            ((is_outage, count.customers.len(), count.failures), row)
+        })
+        .collect();
+    rows.sort_by_key(|(size, _)| Reverse(*size));
+    rows.truncate(MAX_CAUSES);
+    rows.into_iter().map(|(_, row)| row).collect()
+}
+
+/// How often a cause was observed with an app in the baseline days.
+fn in_baseline(days: &Figures<'_>, cause: &str, app: &str, now: Timestamp) -> i64 {
+    days.sum_within(baseline_days(now), |its_app, measure| {
+        let is_of_cause = matches!(
+            measure,
+            Measure::Failures { provenance: Provenance::Observed, cause: its, .. } if its == cause
+        );
+        its_app == app && is_of_cause
+    })
+}
+
+fn row(
+    (cause, app): (&str, &str),
+    count: &CauseCount<'_>,
+    in_baseline: i64,
+    is_outage: bool,
+    product: &Product,
+) -> Spread {
+    let acts = diagnosis::cause(cause).map(|cause| cause.actor);
+    let names: Vec<String> = count.customers.values().map(|failure| customer(failure)).collect();
+    let (are_few, names) = (count.customers.len() < MIN_CUSTOMERS, names.join(", "));
+    let reading = match (is_outage, acts) {
+        (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
+        (true, _) => WORDS.spread_wide.to_owned(),
+        (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
+        (false, Some(actor)) if are_few => {
+            say(WORDS.spread_own, &[("customers", &names), ("move", &next_action(actor))])
+        }
+        (false, Some(actor)) => say(WORDS.spread_usual, &[("move", &next_action(actor))]),
+        (false, None) => names,
+    };
+    let facts = [
+        ("app", &app_name(app, product) as &dyn Display),
+        ("failures", &failures(count.failures, is_capped(count.failures))),
+        ("customers", &customers(count.customers.len())),
+        ("usual", &baseline_text(in_baseline)),
+        ("reading", &reading),
+    ];
+    Spread {
+        title: title(cause, app, product, None),
+        facts: say(WORDS.spread_facts, &facts),
+        is_wide: is_outage,
+    }
+}
+
+/// The baseline in words: how many failures a day are usual.
+fn baseline_text(in_baseline: i64) -> String {
+    let days = i64::from(BASELINE_DAYS);
+    match (in_baseline, (in_baseline + days / 2) / days) {
+        (0, _) => WORDS.usual_none.to_owned(),
+        (few, _) if few < days => WORDS.usual_few.to_owned(),
+        (_, 1) => WORDS.usual_one.to_owned(),
+        (_, count) => say(WORDS.usual_many, &[("count", &count)]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_outage(failures: usize, customers: usize, in_baseline: i64, hours: i64) -> bool {
+        let failure = serde_json::from_value::<Failure>(serde_json::json!({
+            "id": domain::FailureId::mint(Timestamp::UNIX_EPOCH), "at": "2026-11-22T09:00:00Z", "product": "fernway", "app": "sync",
+            "customer": { "id": "c-1" }, "stage": "callback", "cause": "user_denied",
+            "evidence": { "surface": "callback", "provenance": "observed" },
+        }));
+        let failure = failure.expect("a failure");
+        let names: Vec<String> = (0..customers).map(|number| format!("c-{number}")).collect();
+        let customers = names.iter().map(|name| (name.as_str(), &failure)).collect();
+        CauseCount { failures, customers }.is_outage(in_baseline, SignedDuration::from_hours(hours))
+    }
+
+    #[test]
+    fn outage_needs_three_customers_and_three_times_the_baseline() {
+        assert!(!is_outage(50, 2, 0, 24), "two customers are too few");
+        assert!(is_outage(3, 3, 0, 24), "three are enough without a baseline");
+        assert!(!is_outage(12, 9, 28, 24), "four a day are usual: twelve are exactly three times as many");
+        assert!(is_outage(13, 9, 28, 24), "thirteen are more");
+        assert!(is_outage(100, 60, 700, 6), "a hundred in six hours are more than a hundred a day");
+        assert!(!is_outage(100, 60, 700, 9));
+    }
+
+    #[test]
+    fn baseline_days_end_before_the_last_24_hours() {
+        for now in ["2026-11-22T00:00:00Z", "2026-11-22T23:59:59Z"] {
+            let now: Timestamp = now.parse().expect("a time");
+            let (first, end) = baseline_days(now);
+            assert_eq!(
+                (first.to_string(), end.to_string()),
+                ("2026-11-14T00:00:00Z".into(), "2026-11-21T00:00:00Z".into())
+            );
+            assert!(end <= now - DAY);
+        }
+        assert_eq!(
+            [0, 6, 7, 25].map(baseline_text),
+            [
+                "none is usual",
+                "less than one a day is usual",
+                "about one a day is usual",
+                "about 4 a day are usual"
+            ]
+        );
+    }
+}
