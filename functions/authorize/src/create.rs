@@ -143,6 +143,7 @@ impl Authorize {
             last_failure: None,
             change: None,
             browser: None,
+            open_attempts: Vec::new(),
         })
     }
 }

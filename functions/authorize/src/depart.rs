@@ -174,6 +174,7 @@ fn attempt(
         browser: browser.hash(),
         began_at: now,
         expires_at: now + TRIP,
+        claimed_at: None,
     }
 }
 

@@ -7,7 +7,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use salesforce::Grant;
 use service::{
-    Request, Response,
+    Invocation, Request, Response,
     browser::{AttemptCookie, is_prefetch},
     failures::internal,
     respond::redirect,
@@ -30,7 +30,8 @@ pub(crate) const REDEEM: SignedDuration = SignedDuration::from_mins(10);
 pub(crate) const SAVES: u32 = 3;
 
 impl Callback {
-    pub(crate) async fn arrive(&self, request: &Request, now: Timestamp) -> Result<Response, Ended> {
+    pub(crate) async fn arrive(&self, request: &Request, time: &Invocation) -> Result<Response, Ended> {
+        let now = time.now();
         if is_prefetch(request) {
             return Err(Ended::Prefetch);
         }

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use domain::{App, Attempt, Evidence, Product, SessionState, Stage, Surface, secret::Receipt};
+use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface, secret::Receipt};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
 use salesforce::SalesforceError;
 use service::{
-    Response,
+    Invocation, Response,
     browser::{AttemptCookie, clear},
     failures::{Met, Of, diagnose, internal, refused},
     notices::{finish_in_product, other_browser, unavailable, unknown_link, used_link},
@@ -26,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(500);
 
 /// Maximum number of such looks: the token endpoint usually answers within a second.
 const LOOKS: usize = 16;
+
+/// Minimum time left for one more look, and for what follows it.
+const TIME_TO_LOOK: Duration = Duration::from_secs(5);
 
 /// Why a callback ended without a connection.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +114,8 @@ impl ExchangeError {
 impl Callback {
     /// Ends a callback: every failure of a known attempt is recorded and has a help page; a stranger's gets
     /// an unbranded page and a bounded counter.
-    pub(crate) async fn end(&self, ended: Ended, now: Timestamp) -> Response {
+    pub(crate) async fn end(&self, ended: Ended, time: &Invocation) -> Response {
+        let now = time.now();
         match ended {
             Ended::Stray(why) => {
                 refused(why);
@@ -131,9 +135,9 @@ impl Callback {
                     Err(error) => unavailable(&error),
                 }
             }
-            Ended::Used(ref attempt, ref cookie) => match self.again(attempt, cookie, now).await {
+            Ended::Used(ref attempt, ref cookie) => match self.again(attempt, cookie, time).await {
                 Ok(Some(response)) => response,
-                Ok(None) => self.already(&ended, attempt, now).await,
+                Ok(None) => self.already(&ended, attempt, time.now()).await,
                 Err(error) => unavailable(&error),
             },
             Ended::Connected(ref attempt) => self.already(&ended, attempt, now).await,
@@ -155,19 +159,31 @@ impl Callback {
     }
 
     /// A second visit of one callback in the same browser: it ends where the first one ended, with the same receipt.
-    /// While the first is still exchanging the code, the second waits. `None`: there is nothing to go on to.
+    /// While the first is still exchanging the code, the second waits; if the first was interrupted, the user can try
+    /// again at once. `None`: there is nothing to go on to.
     async fn again(
         &self,
         attempt: &Attempt,
         cookie: &AttemptCookie,
-        now: Timestamp,
-    ) -> Result<Option<Response>, StoreError> {
+        time: &Invocation,
+    ) -> Result<Option<Response>, Ended> {
         for pause in std::iter::once(Duration::ZERO).chain([LOOK; LOOKS]) {
+            if !time.has(pause + TIME_TO_LOOK) {
+                break;
+            }
             sleep(pause).await;
+            let now = time.now();
             let Some(session) = self.platform.store.session(&attempt.session).await? else { return Ok(None) };
             let is_this_attempt = session.browser.as_ref().is_some_and(|bound| bound.attempt == attempt.id);
+            let has_no_end = session.attempts_without_end().contains(&attempt.id);
             match &session.state {
-                SessionState::Redirected { .. } if is_this_attempt => {}
+                _ if session.is_open(now)
+                    && has_no_end
+                    && attempt.at_work_until().is_some_and(|until| until <= now) =>
+                {
+                    return self.interrupted(attempt, now).await;
+                }
+                _ if session.is_open(now) && has_no_end => {}
                 SessionState::Returned { connection, receipt, redeem_by } => {
                     let again = Receipt::of(connection, &cookie.secret, &attempt.id);
                     let back =
@@ -182,7 +198,17 @@ impl Callback {
                 _ => return Ok(None),
             }
         }
-        Ok(None)
+        // Whether the first visit is still at work is not known. The connect page starts another attempt.
+        Ok(Some(redirect(&format!("/connect/{}", cookie.key.expose()))))
+    }
+
+    /// The first visit of this callback was interrupted: that is on record now, with a page that leads on. `None`:
+    /// another visit or the sweep has recorded it.
+    async fn interrupted(&self, attempt: &Attempt, now: Timestamp) -> Result<Option<Response>, Ended> {
+        let evidence = Evidence::our_own(Surface::Callback, "callback_interrupted", None);
+        let failure = self.failure(attempt, Stage::Callback, evidence, None, now).await?;
+        let recorded = self.platform.store.end_attempt(attempt, &failure).await?;
+        Ok(recorded.then(|| redirect(&format!("/help/{}", failure.id))))
     }
 
     /// A visit that came to nothing: the session's result counts, and the way on is in the product.
@@ -226,6 +252,19 @@ impl Callback {
         error: Option<&ExchangeError>,
         now: Timestamp,
     ) -> Result<Response, Ended> {
+        let failure = self.failure(attempt, stage, evidence, error, now).await?;
+        self.platform.store.fail_session(attempt, &failure).await?;
+        Ok(redirect(&format!("/help/{}", failure.id)))
+    }
+
+    async fn failure(
+        &self,
+        attempt: &Attempt,
+        stage: Stage,
+        evidence: Evidence,
+        error: Option<&ExchangeError>,
+        now: Timestamp,
+    ) -> Result<Failure, Ended> {
         let (_, app) = self.parties(attempt, now).await?;
         let (product, host) = (&attempt.product, attempt.login_host.as_str());
         let connected_before = self.platform.connected_before(product, &app.id, Some(host)).await;
@@ -235,8 +274,7 @@ impl Callback {
         }
         let (failure, _) = diagnose(met, now);
         telemetry::ended(Outcome::Failed);
-        self.platform.store.fail_session(&attempt.session, &failure).await?;
-        Ok(redirect(&format!("/help/{}", failure.id)))
+        Ok(failure)
     }
 
     /// The product and the app that an attempt names.

@@ -21,7 +21,7 @@ mod reconnect;
 mod redeem;
 
 use jiff::Timestamp;
-use service::{Function, Platform, Request, Response, Route, SettingError};
+use service::{Function, Invocation, Platform, Request, Response, Route, SettingError};
 use store::Vault;
 
 /// The function.
@@ -44,10 +44,13 @@ impl Callback {
             Err(answer) => return *answer,
         };
         match route.parts() {
-            ("GET", ["oauth", "callback"]) => match self.arrive(&request, now).await {
-                Ok(response) => response,
-                Err(ended) => self.end(ended, now).await,
-            },
+            ("GET", ["oauth", "callback"]) => {
+                let time = Invocation::of(&request, now);
+                match self.arrive(&request, &time).await {
+                    Ok(response) => response,
+                    Err(ended) => self.end(ended, &time).await,
+                }
+            }
             ("GET", ["connect", key, "confirm"]) => {
                 self.ask_which(&request, key, now).await.unwrap_or_else(Response::from)
             }

@@ -2,6 +2,7 @@
 //!
 //! * A session whose browser went to Salesforce and did not come back is *lost*: its likely cause is guessed
 //!   from the app's kind and its history in that org, and it has a help page.
+//! * An attempt whose browser came back, and whose callback was interrupted, is recorded as that: it is our fault.
 //! * A pending connection whose receipt was never redeemed is revoked at Salesforce, then deleted.
 //! * A parked grant that nobody confirmed goes the same way, and its session has failed.
 //! * A connection that is being revoked, and could not be, is tried again.
@@ -19,16 +20,16 @@
 
 mod connections;
 mod serve;
+mod sessions;
 
 use std::{collections::HashMap, time::Duration};
 
-use domain::{Evidence, SessionId, SessionState, Stage, Surface};
 use jiff::{SignedDuration, Timestamp};
 use refresh::{RefreshError, Refresher};
 use serde::Serialize;
 use service::{
     Invocation, Platform, SettingError,
-    failures::{Met, Of, diagnose, internal},
+    failures::internal,
 };
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
 use telemetry::{Metric, add, carried, counted, ended, most, step};
@@ -65,6 +66,8 @@ pub struct Sweep {
 pub struct Swept {
     /// Sessions whose browser went to Salesforce and never came back.
     pub lost: u32,
+    /// Attempts whose browser came back and whose callback was interrupted.
+    pub interrupted: u32,
     /// Pending connections whose receipt was never redeemed.
     pub unredeemed: u32,
     /// Parked grants of another org or user that nobody confirmed.
@@ -92,6 +95,8 @@ pub struct Swept {
 enum Outcome {
     Nothing,
     Lost,
+    /// So many attempts of one session.
+    Interrupted(u32),
     Unredeemed,
     Unconfirmed,
     Revoked,
@@ -215,7 +220,7 @@ impl Sweep {
     async fn deal_with(self, due: Due, seen: Timestamp, time: Invocation) -> Outcome {
         let done = match &due {
             Due::Connection(id) => self.take_up(id, seen, &time).await,
-            Due::Session(id) => self.lose(id, time.now()).await.map_err(Failed::from),
+            Due::Session(id) => self.settle(id, time.now()).await.map_err(Failed::from),
         };
         let error = match done {
             Ok(outcome) => return outcome,
@@ -239,25 +244,6 @@ impl Sweep {
             internal(&error);
         }
     }
-
-    /// A session whose browser is still out when its attempt has run out.
-    async fn lose(&self, id: &SessionId, now: Timestamp) -> Result<Outcome, StoreError> {
-        let store = &self.platform.store;
-        let Some(session) = store.session(id).await? else { return Ok(Outcome::Nothing) };
-        let SessionState::Redirected { .. } = session.state else { return Ok(Outcome::Nothing) };
-        let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
-        let Some((_, app)) = found else {
-            let lost = store.lose_session(id, None, now).await?;
-            return Ok(if lost { Outcome::Lost } else { Outcome::Nothing });
-        };
-        let connected_before =
-            self.platform.connected_before(&session.product, &session.app, session.host.my_domain()).await;
-        let nothing = Evidence::observed(Surface::Unknown, None, None, None);
-        let met = Met::new(Of::Session(&session), &app, Stage::Lost, nothing).in_an_org(connected_before);
-        let (failure, _) = diagnose(met, now);
-        let lost = store.lose_session(id, Some(&failure), now).await?;
-        Ok(if lost { Outcome::Lost } else { Outcome::Nothing })
-    }
 }
 
 impl Swept {
@@ -270,6 +256,7 @@ impl Swept {
         add(Metric::SweepCutShort, u8::from(self.cut_short).into());
         for (name, number) in [
             ("lost", self.lost),
+            ("interrupted", self.interrupted),
             ("unredeemed", self.unredeemed),
             ("unconfirmed", self.unconfirmed),
             ("revoked", self.revoked),
@@ -289,6 +276,7 @@ impl Swept {
             Outcome::Unreadable => self.unreadable += 1,
             Outcome::Nothing => {}
             Outcome::Lost => self.lost += 1,
+            Outcome::Interrupted(attempts) => self.interrupted += attempts,
             Outcome::Unredeemed => {
                 self.unredeemed += 1;
                 self.revoked += 1;

@@ -124,11 +124,12 @@ pub struct Evidence {
 pub const MAX_EVIDENCE: usize = 500;
 
 /// Codes that Salesforce never sends: what we find ourselves. The catalogue has a cause for each.
-pub const OUR_OWN: [&str; 19] = [
+pub const OUR_OWN: [&str; 20] = [
     "answer_lost",
     "answer_malformed",
     "attempt_expired",
     "attempt_used",
+    "callback_interrupted",
     "ended_by_revoke",
     "host_moved",
     "id_token_invalid",

@@ -1,12 +1,12 @@
 //! The connect session (a product's wish that one of its users connects an org) and its attempts (trips to
 //! Salesforce, each with a state, nonce, verifier and cookie of its own).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    AppId, AttemptId, ConnectionId, FailureId, HostChoice, Identity, ProductId, SessionId,
+    AppId, AttemptId, ConnectionId, FailureId, HostChoice, Identity, ProductId, SaturatingTime as _, SessionId,
     secret::{Hash, Receipt},
 };
 
@@ -67,6 +67,9 @@ pub struct ConnectSession {
     /// The browser of the attempt that began last or, once one has returned, of that one. Only this browser is shown
     /// an identity, a receipt or the way back to the connect page.
     pub browser: Option<BoundBrowser>,
+    /// The attempts that began and whose end is not on record: the browser is still out, is back just now, or the
+    /// callback was interrupted.
+    pub open_attempts: Vec<AttemptId>,
 }
 
 /// The browser that went to Salesforce in an attempt.
@@ -215,6 +218,11 @@ impl Attempt {
     pub fn bound_browser(&self) -> BoundBrowser {
         BoundBrowser { attempt: self.id.clone(), secret: self.browser.clone() }
     }
+
+    /// Until when its callback can be at work; `None`: it has not come.
+    pub fn at_work_until(&self) -> Option<Timestamp> {
+        self.claimed_at.map(|claimed_at| claimed_at.later_by(MAX_CALLBACK))
+    }
 }
 
 impl ConnectSession {
@@ -225,6 +233,17 @@ impl ConnectSession {
                 self.state,
                 SessionState::Connected { .. } | SessionState::Returned { .. } | SessionState::Parked { .. }
             )
+    }
+
+    /// The attempts whose end is not on record. A session of an earlier version lists none: there the attempt that
+    /// began last counts, as long as the session waits for it.
+    pub fn attempts_without_end(&self) -> Vec<AttemptId> {
+        match (&self.state, &self.browser) {
+            (SessionState::Redirected { .. }, Some(bound)) if self.open_attempts.is_empty() => {
+                vec![bound.attempt.clone()]
+            }
+            _ => self.open_attempts.clone(),
+        }
     }
 }
 
@@ -258,7 +277,12 @@ pub struct Attempt {
     pub began_at: Timestamp,
     /// After this its callback is refused.
     pub expires_at: Timestamp,
+    /// When its callback came; `None`: not yet.
+    pub claimed_at: Option<Timestamp>,
 }
+
+/// How long after its claim an attempt's callback can still be at work: its timeout (28 s), and the two clocks.
+const MAX_CALLBACK: SignedDuration = SignedDuration::from_secs(30);
 
 /// What redeeming a receipt needs to say.
 #[derive(Debug, Clone)]

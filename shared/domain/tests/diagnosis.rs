@@ -270,6 +270,7 @@ fn our_own_causes_are_named_by_their_ids() {
     for id in [
         "attempt_expired",
         "attempt_used",
+        "callback_interrupted",
         "other_browser",
         "signature_mismatch",
         "answer_malformed",

@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ConnectionRecord, Field, N, Owner, Redeemed, S, SecretError, Store, StoreError, Vault,
-    expression::{Expression, OPEN},
+    attempts::OpenAttempts,
+    expression::Expression,
     keys, millis,
     sessions::{built, last_failure, why_unredeemed},
     table::GRANTS,
@@ -122,26 +123,30 @@ impl Store {
         until: Timestamp,
     ) -> Result<bool, StoreError> {
         let connection = &parked.connection;
-        let item = parked.item(until)?;
-        let put = self.put_together(item).condition_expression("attribute_not_exists(pk)");
-        let session = self
-            .session_update(session_of(connection)?)
-            .update_expression(
-                "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change, \
-                 returned_at = :at, browser = :browser, browser_attempt = :attempt \
-                 REMOVE last_failure, due_shard, due_at",
-            )
-            .condition_expression(OPEN)
-            .open_states()
-            .bound_to(browser)
-            .name("#connection", "connection")
-            .value(":parked", S("parked"))
-            .value(":id", S(connection.id.as_str()))
-            .value(":until", millis(until))
-            .value(":at", millis(connection.created_at))
-            .value(":change", to_value(change)?);
-        let writes = vec![built(put.build())?, built(session.build())?, self.history_write(connection)?];
-        Ok(self.transact(writes).await?.is_ok())
+        for open in OpenAttempts::ALL {
+            let item = parked.item(until)?;
+            let put = self.put_together(item).condition_expression("attribute_not_exists(pk)");
+            let session = self
+                .session_update(session_of(connection)?)
+                .update_expression(format!(
+                    "SET #state = :parked, #connection = :id, parked_until = :until, identity_change = :change, \
+                     returned_at = :at, browser = :browser, browser_attempt = :attempt {}",
+                    open.without(&["last_failure"])
+                ))
+                .bound_to(browser)
+                .name("#connection", "connection")
+                .value(":parked", S("parked"))
+                .value(":id", S(connection.id.as_str()))
+                .value(":until", millis(until))
+                .value(":at", millis(connection.created_at))
+                .value(":change", to_value(change)?);
+            let session = open.on_open_session(session, &browser.attempt).build();
+            let writes = vec![built(put.build())?, built(session)?, self.history_write(connection)?];
+            if self.transact(writes).await?.is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The user confirms a parked grant: it is pending, for this receipt. `false`: it is too late, or was decided before.

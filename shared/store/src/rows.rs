@@ -81,6 +81,8 @@ pub(crate) struct SessionRow {
     identity_change: Option<Change>,
     browser: Option<Hash>,
     browser_attempt: Option<AttemptId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    open_attempts: Vec<AttemptId>,
 }
 
 impl SessionRow {
@@ -109,6 +111,7 @@ impl SessionRow {
             identity_change: None,
             browser: None,
             browser_attempt: None,
+            open_attempts: Vec::new(),
         }
     }
 
@@ -156,6 +159,7 @@ impl SessionRow {
                 .browser_attempt
                 .zip(self.browser)
                 .map(|(attempt, secret)| BoundBrowser { attempt, secret }),
+            open_attempts: self.open_attempts,
         })
     }
 }
@@ -174,6 +178,7 @@ pub(crate) struct AttemptRow {
     browser: Hash,
     began_at: i64,
     expires_at: i64,
+    claimed_at: Option<i64>,
     reconnects: Option<ConnectionId>,
 }
 
@@ -192,6 +197,7 @@ impl AttemptRow {
             browser: attempt.browser.clone(),
             began_at: attempt.began_at.as_millisecond(),
             expires_at: attempt.expires_at.as_millisecond(),
+            claimed_at: attempt.claimed_at.map(Timestamp::as_millisecond),
             reconnects: attempt.reconnects.clone(),
         }
     }
@@ -212,6 +218,7 @@ impl AttemptRow {
             reconnects: self.reconnects,
             began_at: time(Some(self.began_at)).ok_or_else(|| corrupt("began_at"))?,
             expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
+            claimed_at: time(self.claimed_at),
         })
     }
 }

@@ -16,7 +16,9 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Item, N, NewConnection, S, Sought, Store, StoreError, conditional,
+    Item, N, NewConnection, S, Sought, Store, StoreError,
+    attempts::{OpenAttempts, set_of},
+    conditional,
     expression::{Expression, OPEN},
     keys, millis,
     reconnects::to_value,
@@ -173,7 +175,8 @@ impl Store {
             .session_update(&attempt.session)
             .update_expression(
                 "SET #state = :redirected, redirected_at = :now, environment = :environment, due_shard = :shard, \
-                 due_at = :due, browser = :browser, browser_attempt = :attempt ADD attempts :one",
+                 due_at = :due, browser = :browser, browser_attempt = :attempt \
+                 ADD attempts :one, open_attempts :this",
             )
             .condition_expression(format!("{OPEN} AND expires_at > :now AND attempts < :most"))
             .expression_attribute_values(":shard", S(keys::due_shard(attempt.session.as_str())))
@@ -181,6 +184,7 @@ impl Store {
             .expression_attribute_values(":environment", S(attempt.environment.word()))
             .bound_to(&attempt.bound_browser())
             .open_states()
+            .expression_attribute_values(":this", set_of(&attempt.id))
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":one", N(1))
             .expression_attribute_values(":most", N(MAX_ATTEMPTS));
@@ -228,30 +232,34 @@ impl Store {
     /// before.
     pub async fn save_connection(&self, new: &NewConnection<'_>) -> Result<bool, StoreError> {
         let connection = &new.record.connection;
-        let put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(new.record.item(new.due)?))
-            .condition_expression("attribute_not_exists(pk)")
-            .build();
         let (receipt, redeem_by) = &new.receipt;
-        let update = self
-            .session_update(new.session)
-            .update_expression(
-                "SET #state = :returned, #connection = :id, receipt = :receipt, redeem_by = :by, returned_at = :at, \
-                 browser = :browser, browser_attempt = :attempt \
-                 REMOVE last_failure, identity_change, due_shard, due_at",
-            )
-            .condition_expression(OPEN)
-            .open_states()
-            .bound_to(new.browser)
-            .expression_attribute_names("#connection", "connection")
-            .expression_attribute_values(":returned", S("returned"))
-            .expression_attribute_values(":at", millis(connection.created_at))
-            .expression_attribute_values(":id", S(connection.id.as_str()))
-            .expression_attribute_values(":receipt", S(receipt.as_str()))
-            .expression_attribute_values(":by", millis(*redeem_by));
-        let writes = vec![built(put)?, built(update.build())?, self.history_write(connection)?];
-        Ok(self.transact(writes).await?.is_ok())
+        for open in OpenAttempts::ALL {
+            let put = Put::builder()
+                .table_name(&self.table)
+                .set_item(Some(new.record.item(new.due)?))
+                .condition_expression("attribute_not_exists(pk)")
+                .build();
+            let update = self
+                .session_update(new.session)
+                .update_expression(format!(
+                    "SET #state = :returned, #connection = :id, receipt = :receipt, redeem_by = :by, \
+                     returned_at = :at, browser = :browser, browser_attempt = :attempt {}",
+                    open.without(&["last_failure", "identity_change"])
+                ))
+                .bound_to(new.browser)
+                .expression_attribute_names("#connection", "connection")
+                .expression_attribute_values(":returned", S("returned"))
+                .expression_attribute_values(":at", millis(connection.created_at))
+                .expression_attribute_values(":id", S(connection.id.as_str()))
+                .expression_attribute_values(":receipt", S(receipt.as_str()))
+                .expression_attribute_values(":by", millis(*redeem_by));
+            let update = open.on_open_session(update, &new.browser.attempt).build();
+            let writes = vec![built(put)?, built(update)?, self.history_write(connection)?];
+            if self.transact(writes).await?.is_ok() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Redeems a receipt: session and connection become active in one write, if receipt, product, user and
@@ -312,31 +320,13 @@ impl Store {
         built(session.build())
     }
 
-    /// Records a failure of a session's attempt, and leaves the session open for another. A session that
-    /// has succeeded meanwhile (in another tab) stays as it is; the failure is kept all the same.
-    pub async fn fail_session(&self, session: &SessionId, failure: &Failure) -> Result<(), StoreError> {
-        let put = self.failure_write(failure)?;
-        let update = self
-            .session_update(session)
-            .update_expression("SET #state = :failed, last_failure = :failure REMOVE due_shard, due_at")
-            .condition_expression(OPEN)
-            .open_states()
-            .expression_attribute_values(":failure", last_failure(failure)?);
-        match self.transact(vec![put, built(update.build())?]).await? {
-            Ok(()) => Ok(()),
-            Err(_) => self.record_failure(failure).await,
-        }
-    }
-
     /// Records what the person in a session told us, and leaves the session open. `false`: it has been told
-    /// too often, or the session is over; whoever holds a link cannot fill the table.
+    /// too often, or the session is over; whoever holds a link cannot fill the table. A report ends no attempt.
     pub async fn report_failure(&self, session: &SessionId, failure: &Failure) -> Result<bool, StoreError> {
         let put = self.failure_write(failure)?;
         let update = self
             .session_update(session)
-            .update_expression(
-                "SET #state = :failed, last_failure = :failure REMOVE due_shard, due_at ADD reports :one",
-            )
+            .update_expression("SET #state = :failed, last_failure = :failure ADD reports :one")
             .condition_expression(format!("{OPEN} AND (attribute_not_exists(reports) OR reports < :most)"))
             .open_states()
             .expression_attribute_values(":failure", last_failure(failure)?)
@@ -345,8 +335,8 @@ impl Store {
         Ok(self.transact(vec![put, built(update.build())?]).await?.is_ok())
     }
 
-    /// Marks a session whose browser never came back, with its likely cause, unless it came back after all. No
-    /// failure: its product is gone, and with it whoever would read of one.
+    /// Marks a session whose browser never came back, with its likely cause, unless it came back after all. Without a
+    /// failure where the product was deleted: nobody is left to show one to.
     pub async fn lose_session(
         &self,
         session: &SessionId,
@@ -355,7 +345,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut update = self
             .session_update(session)
-            .update_expression("SET #state = :lost REMOVE due_shard, due_at")
+            .update_expression("SET #state = :lost REMOVE due_shard, due_at, open_attempts")
             .condition_expression("#state = :redirected AND due_at <= :now")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":lost", S("lost"))
@@ -364,7 +354,9 @@ impl Store {
         let mut writes = Vec::new();
         if let Some(failure) = failure {
             update = update
-                .update_expression("SET #state = :lost, last_failure = :failure REMOVE due_shard, due_at")
+                .update_expression(
+                    "SET #state = :lost, last_failure = :failure REMOVE due_shard, due_at, open_attempts",
+                )
                 .expression_attribute_values(":failure", last_failure(failure)?);
             writes.push(self.failure_write(failure)?);
         }

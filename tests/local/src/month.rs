@@ -260,6 +260,7 @@ impl Replay<'_> {
             last_failure: None,
             change: None,
             browser: None,
+            open_attempts: Vec::new(),
         };
         self.platform.store.create_session(&session, &Hash::of("a call")).await?;
         if self.chance(95) {
@@ -289,6 +290,7 @@ impl Replay<'_> {
             browser: BrowserSecret::mint().hash(),
             began_at: at,
             expires_at: at + SignedDuration::from_mins(30),
+            claimed_at: None,
         };
         let (is_ours, is_new) = (app.kind == domain::AppKind::ConnectedApp, self.is_new(&trip));
         self.platform.store.begin_attempt(&attempt).await?;
@@ -348,7 +350,7 @@ impl Replay<'_> {
         if let Some((stage, evidence)) = self.refusal(&trip, at) {
             let app = self.parties(&trip).1.clone();
             let (failure, _) = diagnose(Met::new(Of::Attempt(attempt), &app, stage, evidence), at);
-            self.platform.store.fail_session(&trip.key.session(), &failure).await?;
+            self.platform.store.fail_session(attempt, &failure).await?;
             let again = match failure.cause.as_str() {
                 "user_denied" => self.minutes(1, 30),
                 "salesforce_unavailable" => self.minutes(20, 240),

@@ -538,6 +538,7 @@ fn session(product: &Product, now: Timestamp) -> ConnectSession {
         reconnects: None,
         change: None,
         browser: None,
+        open_attempts: Vec::new(),
     }
 }
 
