@@ -27,10 +27,7 @@ use std::{collections::HashMap, time::Duration};
 use jiff::{SignedDuration, Timestamp};
 use refresh::{RefreshError, Refresher};
 use serde::Serialize;
-use service::{
-    Invocation, Platform, SettingError,
-    failures::internal,
-};
+use service::{Invocation, Platform, SettingError, failures::internal};
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
 use telemetry::{Metric, add, carried, counted, ended, most, step};
 use tokio::task::{self, JoinSet};

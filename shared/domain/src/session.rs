@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    AppId, AttemptId, ConnectionId, FailureId, HostChoice, Identity, ProductId, SaturatingTime as _, SessionId,
+    AppId, AttemptId, ConnectionId, FailureId, HostChoice, Identity, ProductId, SaturatingTime as _,
+    SessionId,
     secret::{Hash, Receipt},
 };
 

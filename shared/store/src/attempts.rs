@@ -40,24 +40,35 @@ impl OpenAttempts {
         }
     }
 
-    fn condition(self) -> &'static str {
+    /// On condition that the session is open, and lists this attempt alone or none, or whatever it lists.
+    pub(crate) fn on_open_session(self, update: UpdateBuilder, attempt: &AttemptId) -> UpdateBuilder {
+        let condition = match self {
+            Self::This => {
+                format!("{OPEN} AND (attribute_not_exists(open_attempts) OR open_attempts = :this)")
+            }
+            Self::Several => OPEN.to_owned(),
+        };
+        update.condition_expression(condition).open_states().value(":this", set_of(attempt))
+    }
+
+    /// On condition that the session is open and lists this attempt. A session of an earlier version lists none; it
+    /// waits for the attempt then.
+    fn on_attempt_without_end(self, update: UpdateBuilder, attempt: &AttemptId) -> UpdateBuilder {
+        let update = update.open_states().value(":this", set_of(attempt));
         match self {
-            Self::This => "(attribute_not_exists(open_attempts) OR open_attempts = :this)",
-            Self::Several => "contains(open_attempts, :id)",
+            Self::This => update.condition_expression(format!(
+                "{OPEN} AND (open_attempts = :this \
+                 OR (attribute_not_exists(open_attempts) AND #state = :redirected))"
+            )),
+            Self::Several => {
+                update.condition_expression(format!("{OPEN} AND {LISTED}")).value(":id", S(attempt.as_str()))
+            }
         }
     }
-
-    /// On condition that the session is open and lists exactly these attempts.
-    pub(crate) fn on_open_session(self, update: UpdateBuilder, attempt: &AttemptId) -> UpdateBuilder {
-        let update = update.condition_expression(format!("{OPEN} AND {}", self.condition())).open_states();
-        self.naming(update, attempt)
-    }
-
-    fn naming(self, update: UpdateBuilder, attempt: &AttemptId) -> UpdateBuilder {
-        let update = update.value(":this", set_of(attempt));
-        if self == Self::Several { update.value(":id", S(attempt.as_str())) } else { update }
-    }
 }
+
+/// That a session lists the attempt `:id`.
+const LISTED: &str = "contains(open_attempts, :id)";
 
 /// A list of one attempt.
 pub(crate) fn set_of(attempt: &AttemptId) -> AttributeValue {
@@ -75,10 +86,23 @@ impl Store {
     /// Records a failure of a session's attempt, and leaves the session open for another. A session that has succeeded
     /// meanwhile (in another tab) stays as it is; the failure is kept all the same.
     pub async fn fail_session(&self, attempt: &Attempt, failure: &Failure) -> Result<(), StoreError> {
-        if self.end_attempt(attempt, failure).await? { Ok(()) } else { self.record_failure(failure).await }
+        if self.end_attempt(attempt, failure).await? {
+            return Ok(());
+        }
+        // Another end of the attempt is on record: it came back after the sweep took it to be lost.
+        let update = self
+            .session_update(&attempt.session)
+            .update_expression("SET #state = :failed, last_failure = :failure")
+            .condition_expression(OPEN)
+            .open_states()
+            .value(":failure", last_failure(failure)?);
+        if self.end_with(update.build(), failure).await? {
+            return Ok(());
+        }
+        self.record_failure(failure).await
     }
 
-    /// The same, if the attempt's end is not on record yet. `false`: it is, and nothing was written.
+    /// Records the failure if the attempt's end is not on record yet. `false`: it is, and nothing was written.
     pub async fn end_attempt(&self, attempt: &Attempt, failure: &Failure) -> Result<bool, StoreError> {
         let last = last_failure(failure)?;
         for open in OpenAttempts::ALL {
@@ -89,17 +113,18 @@ impl Store {
                     open.without(&[])
                 ))
                 .value(":failure", last.clone());
-            if self.end_with(open.on_open_session(update, &attempt.id).build(), failure).await? {
+            if self.end_with(open.on_attempt_without_end(update, &attempt.id).build(), failure).await? {
                 return Ok(true);
             }
         }
         // The session has succeeded, or waits to be confirmed: it stays as it is.
-        let open = OpenAttempts::Several;
         let update = self
             .session_update(&attempt.session)
-            .update_expression(open.without(&[]))
-            .condition_expression(open.condition());
-        self.end_with(open.naming(update, &attempt.id).build(), failure).await
+            .update_expression(OpenAttempts::Several.without(&[]))
+            .condition_expression(LISTED)
+            .value(":this", set_of(&attempt.id))
+            .value(":id", S(attempt.id.as_str()));
+        self.end_with(update.build(), failure).await
     }
 
     async fn end_with(

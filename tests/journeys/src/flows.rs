@@ -186,7 +186,7 @@ async fn go_wrong(story: &Story, flows: &mut Vec<Flow>) {
     story.pass(SignedDuration::from_mins(3));
     story.begin_flow();
     assert_eq!(story.stack.sweep().await.lost, 1);
-    flows.push(story.flow("a sweep that finds a session lost"));
+    flows.push(story.flow("a sweep that finds a session lost, and closes a reported one"));
     story.stack.sweep().await;
     flows.push(story.flow("a sweep, nothing due"));
 }

@@ -50,11 +50,11 @@ a refresh, the consumer secret read for the first time: 1 BatchGetItem, 1 GetIte
 a refresh: 1 BatchGetItem, 1 GetItem, 3 UpdateItem; 2 read, 8 write; 0 secrets, 1 Salesforce
 a check: 1 GetItem; 1 read, 0 write; 0 secrets, 3 Salesforce
 the trouble page: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0 Salesforce
-what was seen is told, and diagnosed: 1 GetItem, 1 TransactWriteItems; 1 read, 8 write; 0 secrets, 0 Salesforce
+what was seen is told, and diagnosed: 1 GetItem, 1 TransactWriteItems; 1 read, 7 write; 0 secrets, 0 Salesforce
 its help page: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0 Salesforce
 the page asks whether it is resolved: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0 Salesforce
 a guide: nothing; 0 read, 0 write; 0 secrets, 0 Salesforce
-a sweep that finds a session lost: 3 GetItem, 16 Query, 1 Scan, 1 TransactWriteItems; 11 read, 8 write; 0 secrets, 0 Salesforce
+a sweep that finds a session lost, and closes a reported one: 6 GetItem, 16 Query, 1 Scan, 1 TransactWriteItems, 1 UpdateItem; 14 read, 10 write; 0 secrets, 0 Salesforce
 a sweep, nothing due: 16 Query, 1 Scan; 9 read, 0 write; 0 secrets, 0 Salesforce
 all of this is tallied, in one batch: 3 GetItem, 2 PutItem, 4 Query, 1 TransactWriteItems, 1 UpdateItem; 7 read, 13 write; 0 secrets, 0 Salesforce
 a summary of 30 days, the product read anew: 1 GetItem, 2 Query; 1.5 read, 0 write; 0 secrets, 0 Salesforce
