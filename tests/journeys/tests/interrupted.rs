@@ -79,7 +79,7 @@ async fn killed_after(story: &Story, browser: &Browser, answer: &Url, steps: usi
     let killed = tokio::select! {
         biased;
         () = killer => true,
-        _ = callback.respond(request, story.stack.clock.now()) => false,
+        _ = Box::pin(callback.respond(request, story.stack.clock.now())) => false,
     };
     story.stack.dynamodb.mend();
     story.stack.salesforce.set_token_latency(Duration::ZERO);
