@@ -8,7 +8,7 @@ use domain::{Attempt, AttemptId, Failure, SessionId};
 use jiff::Timestamp;
 
 use crate::{
-    S, Store, StoreError, conditional,
+    S, SendWrite as _, Store, StoreError, conditional,
     expression::{Expression, OPEN},
     keys, millis,
     rows::{AttemptRow, from_item},
@@ -144,7 +144,7 @@ impl Store {
             .update_expression("REMOVE due_shard, due_at, open_attempts")
             .condition_expression("due_at <= :now")
             .expression_attribute_values(":now", millis(now))
-            .send()
+            .send_write()
             .await;
         conditional("UpdateItem", closed).map(drop)
     }
