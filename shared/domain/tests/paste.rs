@@ -335,6 +335,101 @@ fn wherever_a_long_text_is_cut_scrubbing_again_changes_nothing() {
     }
 }
 
+/// The page promises that codes, tokens and passwords are removed: whatever form or client they come from, and in whatever
+/// language somebody names them.
+#[test]
+fn promised_secrets_are_kept_nowhere() {
+    const SECRET: &str = "Zq7-hunter.X";
+    let fields = [
+        "pw",
+        "password",
+        "Password",
+        "newpassword",
+        "confirmpassword",
+        "j_password",
+        "SF_PASSWORD",
+        "sfdc.password",
+        "client_secret",
+        "client-secret",
+        "clientSecret",
+        "refresh_token",
+        "X-Api-Key",
+        "security_token",
+        "sid",
+        "sessionId",
+        "X-SFDC-Session",
+        "JSESSIONID",
+        "SAMLResponse",
+        "RelayState",
+        "code_verifier",
+        "client_assertion",
+        "emc",
+        "smc",
+        "otp",
+        "csrf",
+        "_CONFIRMATIONTOKEN",
+        "private_key",
+        "passphrase",
+        "pwd",
+        "pass",
+    ];
+    for name in fields {
+        for text in [
+            format!("{name}={SECRET}"),
+            format!("https://login.salesforce.com/?un=uma&{name}={SECRET}&Login=x"),
+            format!("{name}: {SECRET}"),
+            format!("{name} = '{SECRET}'"),
+            format!("{{\"{name}\": \"{SECRET}\"}}"),
+            format!(":{name} => \"{SECRET}\""),
+            format!("<{name}>{SECRET}</{name}>").replace(' ', ""),
+            format!("<urn:{name} xsi:type=\"xsd:string\">{SECRET}</urn:{name}>"),
+            format!("<input type=\"text\" name=\"{name}\" value=\"{SECRET}\">"),
+            format!("{{\"name\":\"{name}\",\"value\":\"{SECRET}\"}}"),
+        ] {
+            let pasted = format!("{text}\nerror=OAUTH_APP_BLOCKED&error_description=blocked");
+            let kept = kept(&pasted);
+            assert!(!kept.contains(SECRET), "{pasted}\n→ {kept}");
+            assert!(kept.contains("OAUTH_APP_BLOCKED"), "the error stays: {pasted}\n→ {kept}");
+        }
+    }
+    for sentence in [
+        "My password is {}",
+        "my password: {}",
+        "Mein Passwort ist {}",
+        "Mein Kennwort lautet {}",
+        "Mi contraseña es {}",
+        "mi clave es {}",
+        "Mon mot de passe est {}",
+        "mdp : {}",
+        "Minha senha é {}",
+        "La mia password è {}",
+        "Mijn wachtwoord is {}",
+        "Mitt lösenord är {}",
+        "Moje hasło to {}",
+        "Мой пароль {}",
+        "пароль — {}",
+        "パスワードは{}です",
+        "パスワード：{}",
+        "我的密码是{}",
+        "密碼：{}",
+        "제 비밀번호는 {}",
+        "암호: {}",
+        "the sid cookie is {}",
+        "session id was {}",
+        "cookie sid: {}",
+        "my security token is {}",
+        "PW: {}",
+        "login uma@acme.example password {}",
+        "https://uma:{}@acme.my.salesforce.com",
+        "curl -u uma@acme.example:{} x",
+    ] {
+        let pasted = format!("{}\nOAUTH_APP_BLOCKED", sentence.replace("{}", SECRET));
+        let kept = kept(&pasted);
+        assert!(!kept.contains(SECRET), "{pasted}\n→ {kept}");
+        assert!(kept.contains("OAUTH_APP_BLOCKED"), "the error stays: {pasted}\n→ {kept}");
+    }
+}
+
 /// Everything of the evidence that is kept.
 fn kept(pasted: &str) -> String {
     format!("{}\n{:?}", scrub(pasted), read_paste(pasted))

@@ -231,16 +231,15 @@ async fn are_rejected(forgeries: &[Forgery]) {
     let story = &again.story;
     for (what, forge, check) in forgeries {
         let back = again.about_to_return().await;
-        let (log, failures) = (story.logs.text().len(), failures(&again).await.len());
+        let (log, failures) = (story.logs.length(), failures(&again).await.len());
         story.stack.salesforce.queue_token_fault(Fault::Rewritten(*forge));
 
         let page = back.follow().await;
 
         assert_eq!(page.status, 200, "{what}: {page:?}");
         assert!(page.url.path().starts_with("/help/fl_"), "{what}: {}", page.url);
-        let text = story.logs.text();
         let said = format!("its id_token fails the check of {check}");
-        assert!(text[log..].contains(&said), "{what}: not rejected for its {check}");
+        assert!(story.logs.since(log).contains(&said), "{what}: not rejected for its {check}");
         let with_tokens = story.stack.salesforce.live_grants();
         let with_tokens = with_tokens.iter().filter(|grant| grant.refresh_token.is_some()).count();
         assert_eq!(with_tokens, 1, "{what}: the grant is revoked, the earlier one is not");

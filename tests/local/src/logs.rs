@@ -66,6 +66,17 @@ impl Logs {
         self.kept
     }
 
+    /// How many bytes there are so far.
+    pub fn length(&self) -> usize {
+        self.text.lock().expect("no panic while logging").len()
+    }
+
+    /// What came after so many bytes: a story of a hundred steps need not copy all of it at each.
+    pub fn since(&self, length: usize) -> String {
+        let text = self.text.lock().expect("no panic while logging");
+        String::from_utf8_lossy(text.get(length..).unwrap_or_default()).into_owned()
+    }
+
     /// All of it.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.text.lock().expect("no panic while logging")).into_owned()

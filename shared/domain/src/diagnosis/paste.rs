@@ -3,7 +3,7 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`decode`] | undoes what mail programs, browsers and logs did to the text |
-//! | [`secrets`] | takes out codes, tokens, session ids and secrets, before anything else looks |
+//! | [`forms`], [`passwords`], [`secrets`] | take out codes, tokens, session ids and secrets, before anything else looks |
 //! | [`codes`] | finds Salesforce's error codes |
 //! | [`fields`] | reads `error=…`, `"error": "…"` and their kin |
 //! | [`address`] | finds the My Domain, and which of Salesforce's pages it was |
@@ -14,6 +14,7 @@ mod address;
 mod codes;
 mod decode;
 mod fields;
+mod forms;
 mod passwords;
 mod secrets;
 
@@ -41,7 +42,7 @@ pub(super) fn redact(text: &str) -> String {
 }
 
 fn without_secrets(text: &str) -> String {
-    secrets::remove(&passwords::remove(text))
+    secrets::remove(&passwords::remove(&forms::remove(text)))
 }
 
 /// See [`super::scrub`].
@@ -91,7 +92,7 @@ struct Reading {
 
 impl Reading {
     fn of(decoded: &str) -> Self {
-        let text = window(&secrets::remove(decoded));
+        let text = window(&without_secrets(decoded));
         let text = text.as_str();
         let words = words(text);
         let fields = fields::read(text);

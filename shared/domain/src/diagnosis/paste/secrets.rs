@@ -11,30 +11,68 @@ use super::super::words::normal;
 pub(super) const REMOVED: &str = "[removed]";
 
 /// A name that ends so names a secret, whatever stands before it: `oauth_refresh_token`, `X-Api-Key`.
-const SECRET: [&str; 22] = [
+const SECRET: [&str; 37] = [
     "token",
     "secret",
     "code",
     "sid",
     "sessionid",
+    "sessid",
+    "sfdcsession",
+    "sforcesession",
     "state",
+    "viewstatemac",
     "nonce",
     "verifier",
     "challenge",
     "password",
     "passwd",
+    "passphrase",
+    "passcode",
     "pwd",
+    "pswd",
     "assertion",
+    "samlresponse",
+    "samlrequest",
     "authorization",
     "cookie",
     "apikey",
+    "privatekey",
+    "secretkey",
+    "accesskey",
     "receipt",
     "signature",
     "bearer",
     "source",
     "otp",
+    "csrf",
+    "xsrf",
     "credential",
+    "securityanswer",
 ];
+
+/// Names that name a secret, and that end other names: the fields of Salesforce's forms among them (`pw`; `emc`, `smc`
+/// and `tc` of the page that verifies an identity; `answer`).
+const WHOLE: [&str; 14] = [
+    "pw", "psw", "pass", "newpw", "oldpw", "pin", "emc", "smc", "tc", "answer", "jwt", "totp", "userpass",
+    "mfacode",
+];
+
+/// Whether a field, an element or a header of this name holds a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = plain_name(name);
+    SECRET.iter().any(|secret| name.ends_with(secret)) || WHOLE.contains(&name.as_str())
+}
+
+/// A name as [`SECRET`] has it: `X-Auth_Tokens` is `xauthtoken`.
+fn plain_name(name: &str) -> String {
+    let name: String =
+        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+    match name.strip_suffix('s') {
+        Some(one) if !name.ends_with("ss") => one.to_owned(),
+        _ => name,
+    }
+}
 
 /// The text without secrets. Doing it again changes nothing.
 pub(super) fn remove(text: &str) -> String {
@@ -79,12 +117,20 @@ pub(super) fn remove(text: &str) -> String {
 
 /// Where the value of a named secret begins behind its name, and how long it is.
 fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
-    let name = name.to_ascii_lowercase().replace(['_', '-'], "");
-    if !SECRET.iter().any(|secret| name.ends_with(secret)) || name.ends_with("errorcode") {
-        return None;
-    }
     let closed = after.trim_start_matches(['"', '\'', ']']);
     let spaced = closed.trim_start_matches(' ');
+    // Most words name nothing.
+    let is_bearer =
+        || name.get(name.len().saturating_sub(6)..).is_some_and(|end| end.eq_ignore_ascii_case("bearer"));
+    if !spaced.starts_with(['=', ':']) && !is_bearer() {
+        return None;
+    }
+    let short = WHOLE.contains(&plain_name(name).as_str());
+    let secret = is_secret_name(name);
+    let name = plain_name(name);
+    if !secret || name.ends_with("errorcode") {
+        return None;
+    }
     let separator = match spaced.as_bytes() {
         [b'=' | b':', b'>' | b'=', ..] => 2,
         [b'=' | b':', ..] => 1,
@@ -111,7 +157,7 @@ fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
         || (name.ends_with("code") && (said == "error" || is_short_number(text) || is_capitals(text)));
     let is_prose =
         !assigned && quote.is_none() && !header && text.bytes().all(|byte| byte.is_ascii_lowercase());
-    let password = ["password", "passwd", "pwd"].iter().any(|word| name.ends_with(word));
+    let password = short || ["password", "passwd", "pwd"].iter().any(|word| name.ends_with(word));
     if value.starts_with(REMOVED) {
         return Some((start, REMOVED.len()));
     }
@@ -183,6 +229,11 @@ fn ends_value(c: char) -> bool {
 
 fn is_short_number(text: &str) -> bool {
     text.len() <= 4 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a text that stands where a code is expected is an error's.
+pub(super) fn is_error_code(text: &str) -> bool {
+    telling(&normal(text)).is_some() || is_short_number(text) || is_capitals(text)
 }
 
 /// `API_DISABLED_FOR_ORG`: an error code by its looks.
