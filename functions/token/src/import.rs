@@ -31,7 +31,7 @@ use service::{
     views::{CauseView, ConnectionView},
 };
 use store::{
-    ConnectionRecord, ImportedAs, Tokens,
+    AppAt, ConnectionRecord, ImportedAs, Tokens,
     connections::Listed,
     imports::{Import, ImportState, MaySend, Sender, Wanted},
 };
@@ -114,6 +114,10 @@ impl<'a> Brought<'a> {
         }
     }
 
+    fn app_at(&self) -> AppAt<'_> {
+        AppAt { product: &self.product.id, app: &self.app.id, consumer_key: &self.app.consumer_key }
+    }
+
     fn of(&self) -> Of<'_> {
         Of::Import {
             product: &self.product.id,
@@ -156,6 +160,8 @@ impl Token {
             return Err(no_time().into());
         }
         let now = time.now();
+        let health = self.refresher.may_import(brought.app_at(), &brought.host, now).await;
+        let health = health.map_err(untrusted)?;
         let asked = match &before {
             Some(import) if again => store.begin_import_again(import, brought.wanted(), now).await?,
             _ => store.begin_import(brought.wanted(), now).await?,
@@ -172,17 +178,22 @@ impl Token {
             store.put_off_import(&sender).await?;
             return Err(no_time().into());
         }
-        match self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await {
+        let sent = self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await;
+        let (answer, fails) = match sent {
             Ok(grant) if grant.instance_url(None).is_none() => {
                 let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
-                self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await
+                let kept = self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await;
+                (kept, Some(doubtful.distrust.code()))
             }
-            Ok(grant) => self.keep_import(&brought, &sender, &grant, &others, &time).await,
+            Ok(grant) => (self.keep_import(&brought, &sender, &grant, &others, &time).await, None),
             Err(SalesforceError::Doubtful(doubtful)) => {
-                self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await
+                let kept = self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await;
+                (kept, Some(doubtful.distrust.code()))
             }
-            Err(error) => self.refused_import(&brought, sender.import(), &error, time.now()).await,
-        }
+            Err(error) => return self.refused_import(&brought, sender.import(), &error, time.now()).await,
+        };
+        self.refresher.learn_import(brought.app_at(), &health, fails, time.now()).await;
+        answer
     }
 
     fn read_import<'a>(&self, caller: &'a Caller, call: Call) -> Result<Brought<'a>, Failed> {
@@ -512,6 +523,17 @@ impl Token {
 }
 
 /// A token is not sent by an invocation that may end before the answer is stored.
+/// Nothing is sent for an app whose answers cannot be trusted.
+fn untrusted(seconds: u32) -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not-sent",
+        "Salesforce's answers for this app cannot be used just now",
+        "Nothing was sent, and the token is as it was: bring it again. Latchkey's operators have been told.",
+    )
+    .retry_after(seconds)
+}
+
 fn no_time() -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,

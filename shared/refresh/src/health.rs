@@ -4,11 +4,13 @@
 
 use domain::{Environment, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
+use salesforce::LoginHost;
 use service::failures::internal;
 use store::{
     AppAt, ConnectionRecord, Health, StoreError,
-    health::{HostHealth, Stop},
+    health::{AppHealth, HostHealth, MAX_UNTRUSTED, Stop},
 };
+use telemetry::{Metric, add};
 
 use crate::{Ask, Refresher};
 
@@ -23,6 +25,8 @@ const SILENT_WAIT: u32 = 60;
 pub(crate) enum Held {
     /// Salesforce refuses the app itself. Ask again after so many seconds.
     App(u32),
+    /// Salesforce's answers for the app cannot be trusted. Ask again after so many seconds.
+    Untrusted(u32),
     /// The login host is down. Ask again after so many seconds.
     Host(u32),
 }
@@ -36,12 +40,19 @@ pub(crate) enum Told<'a> {
     Refused,
     /// It refused the app itself.
     AppRefused,
+    /// It gave tokens, or something in their place, that fail this check.
+    Untrusted(&'static str),
     /// The host is down.
     Down,
     /// No answer came that says what became of the request.
     Unanswered,
     /// Nothing that counts.
     Nothing,
+}
+
+/// The stop of an app, of the kind that it is.
+fn held_for(app: &AppHealth, seconds: u32) -> Held {
+    if app.is_untrusted() { Held::Untrusted(seconds) } else { Held::App(seconds) }
 }
 
 pub(crate) fn app_at<'a>(record: &'a ConnectionRecord, ask: Ask<'a>) -> AppAt<'a> {
@@ -87,11 +98,14 @@ impl Refresher {
             return Err(Held::Host(seconds(until, now)));
         }
         match health.app.stop(org(record), now) {
-            Some(Stop::Until(until)) => return Err(Held::App(seconds(until, now))),
-            Some(Stop::Probe(seen)) if !reserved(store.probe_app(app_at(record, ask), seen, now).await) => {
-                return Err(Held::App(SILENT_WAIT));
+            Some(Stop::Until(until)) => return Err(held_for(&health.app, seconds(until, now))),
+            Some(Stop::Probe(seen)) => {
+                let probe = store.probe_app(app_at(record, ask), &health.app, seen, now);
+                if !reserved(probe.await) {
+                    return Err(held_for(&health.app, SILENT_WAIT));
+                }
             }
-            Some(Stop::Probe(_)) | None => {}
+            None => {}
         }
         match host_stop {
             Some(Stop::Probe(seen)) if !reserved(store.probe_host(host, seen, now).await) => {
@@ -132,7 +146,7 @@ impl Refresher {
         let (app, host) = (app_at(record, ask), &record.connection.login_host);
         match told {
             Told::Unanswered => store.note_unanswered(host, now).await?,
-            Told::Down | Told::Nothing => {}
+            Told::Down | Told::Untrusted(_) | Told::Nothing => {}
             Told::Granted(_) | Told::Refused | Told::AppRefused => {
                 if health.host.is_silent() || health.host.not_before.is_some() {
                     store.note_answered(host, now).await?;
@@ -148,8 +162,14 @@ impl Refresher {
                 store.note_app_refused(app, org(record), &health.app, now).await?;
                 Ok(())
             }
+            Told::Untrusted(check) => {
+                if store.note_untrusted(app, check, now).await? {
+                    Self::report_untrusted(app, check);
+                }
+                Ok(())
+            }
             Told::Granted(rotated) => {
-                if health.app.stop(org(record), now).is_some() {
+                if health.app.untrusted > 0 || health.app.stop(org(record), now).is_some() {
                     store.note_app_works(app).await?;
                 }
                 let rotates = rotated.is_some();
@@ -160,6 +180,67 @@ impl Refresher {
                 }
             }
         }
+    }
+
+    /// Whether the token of an import may be sent. `Err`: the app's answers cannot be trusted; ask again after so many
+    /// seconds.
+    pub async fn may_import(
+        &self,
+        app: AppAt<'_>,
+        host: &LoginHost,
+        now: Timestamp,
+    ) -> Result<AppHealth, u32> {
+        let store = &self.platform.store;
+        let health = store.health(app, host.origin()).await.unwrap_or_else(|error| {
+            internal(&error);
+            Health::default()
+        });
+        // No org is named: what counts for all of them counts here.
+        match health.app.stop("", now).filter(|_| health.app.is_untrusted()) {
+            Some(Stop::Until(until)) => Err(seconds(until, now)),
+            Some(Stop::Probe(seen)) if !reserved(store.probe_app(app, &health.app, seen, now).await) => {
+                Err(SILENT_WAIT)
+            }
+            Some(Stop::Probe(_)) | None => Ok(health.app),
+        }
+    }
+
+    /// Keeps what the answer to an import tells of its app: the check that it fails, if it fails one.
+    pub async fn learn_import(
+        &self,
+        app: AppAt<'_>,
+        health: &AppHealth,
+        fails: Option<&'static str>,
+        now: Timestamp,
+    ) {
+        let store = &self.platform.store;
+        let noted = match fails {
+            Some(check) => match store.note_untrusted(app, check, now).await {
+                Ok(true) => {
+                    Self::report_untrusted(app, check);
+                    Ok(())
+                }
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            },
+            None if health.untrusted > 0 => store.note_app_works(app).await,
+            None => Ok(()),
+        };
+        if let Err(error) = noted {
+            internal(&error);
+        }
+    }
+
+    /// Nothing is sent for an app whose answers cannot be trusted: the operators are told, each time that it is tried.
+    fn report_untrusted(app: AppAt<'_>, check: &str) {
+        add(Metric::UntrustedApps, 1.0);
+        tracing::error!(
+            product = %app.product,
+            app = %app.app,
+            check,
+            "stopped: {MAX_UNTRUSTED} answers in a row for app {} cannot be trusted; one refresh tries in 15 minutes",
+            app.app
+        );
     }
 
     /// Whether the host of an unanswered refresh is known to answer again, so that the one recovery may be sent:

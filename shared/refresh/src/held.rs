@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use domain::{
-    FailureId,
+    Evidence, FailureId, Surface,
     diagnosis::{Actor, Cause},
 };
 use jiff::Timestamp;
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
 use service::failures::{Met, Recorded, internal};
-use store::{Backoff, ConnectionRecord, Field, Owner, StoreError};
+use store::{Backoff, ConnectionRecord, Field, Owner, StoreError, health::AppHealth};
 use tokio::time::timeout;
 
 use crate::{Ask, RefreshError, Refresher, Renewal, Stop, Stopped, health::Held, met};
@@ -54,6 +54,14 @@ pub(crate) fn recorded(recorded: Recorded) -> Option<FailureId> {
     }
 }
 
+/// What was seen of an app whose answers cannot be trusted.
+fn untrusted(health: &AppHealth) -> Evidence {
+    let seen = health.untrusted_as.as_deref();
+    let code = domain::failure::OUR_OWN.into_iter().find(|code| Some(*code) == seen);
+    let why = "several answers in a row could not be trusted; nothing is sent for the app";
+    Evidence::our_own(Surface::TokenEndpoint, code.unwrap_or("unexpected_answer"), Some(why))
+}
+
 impl Refresher {
     /// What a caller gets while the connection waits after a refusal.
     pub(crate) fn held_back(record: Box<ConnectionRecord>, ask: Ask<'_>, backoff: &Backoff) -> Renewal {
@@ -89,20 +97,23 @@ impl Refresher {
         &self,
         record: Box<ConnectionRecord>,
         ask: Ask<'_>,
+        health: &AppHealth,
         held: Held,
     ) -> Result<Renewal, RefreshError> {
         let now = ask.time.now();
         let (why, seconds) = match held {
             Held::App(seconds) => ("Salesforce refuses the app's refreshes", seconds),
+            Held::Untrusted(seconds) => ("Salesforce's answers for the app cannot be trusted", seconds),
             Held::Host(seconds) => ("Salesforce's login host is not answering", seconds),
         };
         if ask.need.can_use(&record, now) {
             return Ok(Renewal::StillWorks(record, why));
         }
-        if let Held::Host(_) = held {
-            return Ok(Renewal::NotYet(seconds.into()));
-        }
-        let evidence = domain::Evidence::token_endpoint(Some("invalid_client"), None, None);
+        let evidence = match held {
+            Held::Host(_) => return Ok(Renewal::NotYet(seconds.into())),
+            Held::App(_) => Evidence::token_endpoint(Some("invalid_client"), None, None),
+            Held::Untrusted(_) => untrusted(health),
+        };
         let met = met(&record, ask.app, evidence);
         let cause = met.diagnosis().cause();
         let failure = self.record(met, now).await;

@@ -8,14 +8,14 @@ use domain::{
     secret::{ConsumerSecret, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
-use salesforce::{Distrust, Grant, LoginHost, Registration, Rotation, SalesforceError};
+use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError};
 use service::failures::{Met, diagnose, internal};
 use store::{Backoff, ConnectionRecord, Field, Health, Lease, Renewed, Saved, StoreError};
 use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    Ask, RefreshError, Refresher, Renewal, SEND, Stop, health::Told, life, met, quarantine::is_same_identity,
+    Ask, RefreshError, Refresher, Renewal, SEND, Stop, health::Told, life, met, quarantine::for_same_identity,
 };
 
 /// How long *refresh started* may take to be written. After a longer wait the lease no longer covers an answer.
@@ -83,14 +83,15 @@ impl Refresher {
             self.give_back(lease, None).await;
             return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
         }
-        match step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await {
+        let sent = step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await;
+        match for_same_identity(&lease.record().connection, sent) {
             Ok(grant) => {
                 let rotated = grant.refresh.as_ref().map(RefreshToken::fingerprint);
                 let kept = step!("keep", self.keep(lease, ask, &prepared, grant, started)).await;
                 self.learn(lease.record(), ask, health, Told::Granted(rotated.as_ref())).await;
                 kept
             }
-            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(lease, ask, &doubtful).await,
+            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(lease, ask, health, &doubtful).await,
             Err(error) if may_have_spent(&error, health) => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
@@ -169,9 +170,6 @@ impl Refresher {
         grant: Grant,
         started: Instant,
     ) -> Result<Renewal, RefreshError> {
-        if !is_same_identity(&lease.record().connection, &grant) {
-            return self.quarantine(lease, ask, &grant.as_doubtful(Distrust::Identity)).await;
-        }
         let renewed = self.seal(lease, ask, &grant).await?;
         match self.save(lease, &renewed, ask, started).await? {
             Kept::Stored(record) => {
@@ -504,6 +502,9 @@ pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
     match error {
         SalesforceError::Unreachable(_) | SalesforceError::Unreadable { status: 500.., .. } => {
             Told::Unanswered
+        }
+        SalesforceError::Unreadable { status: 200..=299, .. } | SalesforceError::Untrusted(_) => {
+            Told::Untrusted("unexpected_answer")
         }
         _ => Told::Nothing,
     }

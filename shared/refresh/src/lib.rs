@@ -405,7 +405,7 @@ impl Refresher {
                 let again = record.began_at.is_some() && health.app.rotates == Some(false);
                 if record.began_at.is_none() || again {
                     if let Err(held) = self.may_send(&record, ask, &health).await {
-                        return self.held(record, ask, held).await;
+                        return self.held(record, ask, &health.app, held).await;
                     }
                     let rejected = need.rejects(&record.access_fingerprint);
                     let store = &self.platform.store;

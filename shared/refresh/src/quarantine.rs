@@ -10,17 +10,17 @@ use domain::{
     secret::{RawTokenAnswer, RefreshToken},
 };
 use jiff::Timestamp;
-use salesforce::{Distrust, DoubtfulAnswer, Grant};
+use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use secrecy::ExposeSecret;
 use service::{Invocation, failures::internal};
 use store::{
-    ConnectionRecord, Decision, Field, ImportedAs, Lease, Origin, Owner, Quarantined, Renewed, Saved,
+    ConnectionRecord, Decision, Field, Health, ImportedAs, Lease, Origin, Owner, Quarantined, Renewed, Saved,
     StoreError, Tokens, imports::Import,
 };
 use telemetry::{Metric, add};
 use tokio::time::sleep;
 
-use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, life, met};
+use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, health::Told, life, met};
 
 /// Maximum number of tries to write an answer into quarantine. It exists nowhere else.
 const MAX_TRIES: u32 = 5;
@@ -47,6 +47,7 @@ impl Refresher {
         &self,
         lease: &Lease,
         ask: Ask<'_>,
+        health: &Health,
         doubtful: &DoubtfulAnswer,
     ) -> Result<Renewal, RefreshError> {
         let record = lease.record();
@@ -69,6 +70,7 @@ impl Refresher {
         let kept = self.write_quarantine(&quarantined).await;
         // *Began* stays, so nobody sends the token again: it may be spent.
         self.abandon(lease).await;
+        self.learn(record, ask, health, Told::Untrusted(doubtful.distrust.code())).await;
         kept?;
         self.still_quarantined(Box::new(record.clone()), ask, &quarantined).await
     }
@@ -303,8 +305,21 @@ impl Refresher {
     }
 }
 
+/// An answer, if it is for the org and the user of the connection.
+pub(crate) fn for_same_identity(
+    connection: &Connection,
+    sent: Result<Grant, SalesforceError>,
+) -> Result<Grant, SalesforceError> {
+    match sent {
+        Ok(grant) if !is_same_identity(connection, &grant) => {
+            Err(SalesforceError::Doubtful(Box::new(grant.as_doubtful(Distrust::Identity))))
+        }
+        sent => sent,
+    }
+}
+
 /// Whether an answer is for the org and the user of a connection.
-pub(crate) fn is_same_identity(connection: &Connection, grant: &Grant) -> bool {
+fn is_same_identity(connection: &Connection, grant: &Grant) -> bool {
     let (held, told) = (&connection.identity, &grant.identity);
     told.org.same_as(&held.org) && told.user.same_as(&held.user)
 }

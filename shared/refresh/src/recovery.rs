@@ -23,6 +23,7 @@ use crate::{
     health::Told,
     holder::{SLOW_START, Verdict, may_have_spent, told, told_by_silence, verdict},
     met,
+    quarantine::for_same_identity,
 };
 
 /// How many waiting answers are looked up at once.
@@ -106,7 +107,7 @@ impl Refresher {
             return Ok(Renewal::NotYet(seconds.into()));
         }
         if let Err(held) = self.may_send(&record, ask, &health).await {
-            return self.held(record, ask, held).await;
+            return self.held(record, ask, &health.app, held).await;
         }
         // Everything that can fail without spending anything comes before the mark.
         let prepared = self.prepare(&record, ask).await?;
@@ -125,14 +126,15 @@ impl Refresher {
             self.give_recovery_back(&lease, None).await;
             return Ok(Renewal::NotYet(2.into()));
         }
-        match step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await {
+        let sent = step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await;
+        match for_same_identity(&lease.record().connection, sent) {
             Ok(grant) => {
                 let rotated = grant.refresh.as_ref().map(RefreshToken::fingerprint);
                 let kept = step!("keep", self.keep(&lease, ask, &prepared, grant, started)).await;
                 self.learn(lease.record(), ask, &health, Told::Granted(rotated.as_ref())).await;
                 kept
             }
-            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(&lease, ask, &doubtful).await,
+            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(&lease, ask, &health, &doubtful).await,
             Err(error) if may_have_spent(&error, &health) => {
                 internal(&error);
                 self.learn(lease.record(), ask, &health, told_by_silence(&error)).await;
@@ -154,7 +156,7 @@ impl Refresher {
             return Ok(Renewal::NotYet(2.into()));
         }
         if let Err(held) = self.may_send(&record, ask, health).await {
-            return self.held(record, ask, held).await;
+            return self.held(record, ask, &health.app, held).await;
         }
         let leased = step!("lease", self.platform.store.lease_again(&record, ask.time.now())).await?;
         match leased {

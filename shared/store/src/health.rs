@@ -15,7 +15,7 @@ use domain::{AppId, ProductId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Item, N, Store, StoreError, conditional,
+    Item, N, S, Store, StoreError, conditional,
     expression::Expression,
     keys::{self, Key},
     millis,
@@ -45,8 +45,15 @@ const MAX_SEEN_DOWN_BY: u32 = 50;
 /// Minimum time between two harmless requests to a host that does not answer.
 const MIN_QUESTION_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
+/// How many answers of an app in a row that cannot be trusted stop sending for it.
+pub const MAX_UNTRUSTED: u32 = 5;
+
+/// How long nothing is sent for an app whose answers cannot be trusted. Then one refresh tries: with rotation its answer
+/// goes into quarantine if nothing has changed.
+const UNTRUSTED_WAIT: SignedDuration = SignedDuration::from_mins(15);
+
 /// A stop that ends later than this was set by a clock that is wrong.
-const LONGEST_STOP: SignedDuration = SignedDuration::from_mins(10);
+const LONGEST_STOP: SignedDuration = SignedDuration::from_mins(20);
 
 /// How long a host's item is kept after its last change.
 const HOST_KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
@@ -80,6 +87,10 @@ pub struct AppHealth {
     pub not_before: Option<Timestamp>,
     /// The orgs that saw the app refused.
     pub orgs: BTreeSet<String>,
+    /// How many answers in a row could not be trusted.
+    pub untrusted: u32,
+    /// The check that the last of them failed: one of [`domain::failure::OUR_OWN`].
+    pub untrusted_as: Option<String>,
 }
 
 /// What refreshes have seen of a login host.
@@ -111,8 +122,20 @@ pub enum Stop {
 impl AppHealth {
     /// Whether the app is stopped for an org.
     pub fn stop(&self, org: &str, now: Timestamp) -> Option<Stop> {
-        let applies = self.orgs.len() >= ORGS_THAT_STOP_AN_APP || self.orgs.contains(org);
+        let applies = self.is_untrusted()
+            || self.orgs.len() >= ORGS_THAT_STOP_AN_APP
+            || self.orgs.contains(org);
         self.not_before.filter(|_| applies).map(|until| stop(until, now))
+    }
+
+    /// Whether the app is stopped because its answers cannot be trusted.
+    pub fn is_untrusted(&self) -> bool {
+        self.untrusted >= MAX_UNTRUSTED
+    }
+
+    /// How long the others wait while one refresh tries whether the app works again.
+    fn probe_wait(&self) -> SignedDuration {
+        if self.is_untrusted() { UNTRUSTED_WAIT } else { APP_WAITS[1] }
     }
 }
 
@@ -158,6 +181,8 @@ impl Store {
                     rotates: item.get("rotates").and_then(|value| value.as_bool().ok()).copied(),
                     not_before: time(&item, "not_before"),
                     orgs: texts(&item, "orgs"),
+                    untrusted: number(&item, "untrusted"),
+                    untrusted_as: item.get("untrusted_as").and_then(|text| text.as_s().ok()).cloned(),
                 };
             } else {
                 health.host = HostHealth {
@@ -194,7 +219,11 @@ impl Store {
         before: &AppHealth,
         now: Timestamp,
     ) -> Result<Timestamp, StoreError> {
-        let until = now + APP_WAITS[usize::from(before.not_before.is_some())];
+        let until = now + APP_WAITS[usize::from(before.not_before.is_some())].max(if before.is_untrusted() {
+            UNTRUSTED_WAIT
+        } else {
+            SignedDuration::ZERO
+        });
         let update = self.update(&keys::app_health(app)).value(":until", millis(until));
         // Two orgs are enough to stop it everywhere; the set need not grow.
         let update = if before.orgs.len() < ORGS_THAT_STOP_AN_APP && !before.orgs.contains(org) {
@@ -208,19 +237,47 @@ impl Store {
         Ok(until)
     }
 
-    /// Records that Salesforce accepted an app again.
+    /// Records an answer that cannot be trusted, because it fails that check. After [`MAX_UNTRUSTED`] of them without
+    /// a good one nothing is sent for the app. `true`: that is so from now on, or still.
+    pub async fn note_untrusted(
+        &self,
+        app: AppAt<'_>,
+        check: &'static str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let key = keys::app_health(app);
+        let counted = self
+            .update(&key)
+            .update_expression("SET untrusted_as = :check ADD untrusted :one")
+            .value(":check", S(check))
+            .value(":one", N(1))
+            .return_values(ReturnValue::AllNew)
+            .send_write()
+            .await
+            .map_err(|error| StoreError::unavailable("UpdateItem", &error))?;
+        if number(&counted.attributes.unwrap_or_default(), "untrusted") < MAX_UNTRUSTED {
+            return Ok(false);
+        }
+        let update = self.update(&key).update_expression("SET not_before = :until");
+        write(update.value(":until", millis(now + UNTRUSTED_WAIT))).await?;
+        Ok(true)
+    }
+
+    /// Records that Salesforce accepted an app again, with an answer that can be trusted.
     pub async fn note_app_works(&self, app: AppAt<'_>) -> Result<(), StoreError> {
-        write(self.update(&keys::app_health(app)).update_expression("REMOVE not_before, orgs")).await
+        let update = self.update(&keys::app_health(app));
+        write(update.update_expression("REMOVE not_before, orgs, untrusted, untrusted_as")).await
     }
 
     /// Reserves the one refresh that tries whether an app works again. `false`: another has it.
     pub async fn probe_app(
         &self,
         app: AppAt<'_>,
+        health: &AppHealth,
         seen: Timestamp,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.probe(&keys::app_health(app), seen, now + APP_WAITS[1]).await
+        self.probe(&keys::app_health(app), seen, now + health.probe_wait()).await
     }
 
     /// Reserves the one refresh that tries whether a host answers again. `false`: another has it.
@@ -338,6 +395,10 @@ fn time(item: &Item, name: &str) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis).ok()
 }
 
+fn number(item: &Item, name: &str) -> u32 {
+    item.get(name).and_then(|number| number.as_n().ok()?.parse().ok()).unwrap_or_default()
+}
+
 fn texts(item: &Item, name: &str) -> BTreeSet<String> {
     item.get(name).and_then(|texts| texts.as_ss().ok()).into_iter().flatten().cloned().collect()
 }
@@ -363,6 +424,16 @@ mod tests {
         assert_eq!(refused(&["one"]).stop("one", at(60)), Some(Stop::Probe(at(60))));
         assert_eq!(refused(&["one"]).stop("one", at(-7200)), Some(Stop::Probe(at(60))), "a wrong clock's");
         assert_eq!(AppHealth::default().stop("one", at(1)), None);
+    }
+
+    #[test]
+    fn five_untrusted_answers_stop_an_app_in_every_org() {
+        let app = |untrusted| AppHealth { not_before: Some(at(60)), untrusted, ..AppHealth::default() };
+        assert_eq!(app(4).stop("any", at(1)), None);
+        assert_eq!(app(5).stop("any", at(1)), Some(Stop::Until(at(60))));
+        assert_eq!(app(5).stop("any", at(60)), Some(Stop::Probe(at(60))));
+        assert_eq!(app(9).probe_wait(), UNTRUSTED_WAIT);
+        assert_eq!(app(4).probe_wait(), APP_WAITS[1]);
     }
 
     #[test]

@@ -17,12 +17,13 @@ use crate::{
 pub const NAMESPACE: &str = "Latchkey";
 
 /// Metrics of a deployment as a whole; every other of [`Metric::ALL`] is a function's.
-pub const OF_DEPLOYMENT: [Metric; 7] = [
+pub const OF_DEPLOYMENT: [Metric; 8] = [
     Metric::SweepOverdue,
     Metric::SweepPutOff,
     Metric::SweepCutShort,
     Metric::FallbackAnswers,
     Metric::QuarantinedAnswers,
+    Metric::UntrustedApps,
     Metric::UnreadableItems,
     Metric::Incidents,
 ];

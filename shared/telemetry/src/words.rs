@@ -29,6 +29,8 @@ pub enum Metric {
     FallbackAnswers,
     /// Answers that fail a check: put into quarantine, or found there.
     QuarantinedAnswers,
+    /// Apps for which nothing is sent, because several answers in a row could not be trusted.
+    UntrustedApps,
     /// Items that the sweep found due and could not read.
     UnreadableItems,
     /// Waves that began: many connections that stop for one cause.
@@ -37,7 +39,7 @@ pub enum Metric {
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Duration,
         Self::ColdStarts,
         Self::SalesforceTime,
@@ -51,6 +53,7 @@ impl Metric {
         Self::SweepCutShort,
         Self::FallbackAnswers,
         Self::QuarantinedAnswers,
+        Self::UntrustedApps,
         Self::UnreadableItems,
         Self::Incidents,
     ];
@@ -71,6 +74,7 @@ impl Metric {
             Self::SweepCutShort => "SweepCutShort",
             Self::FallbackAnswers => "FallbackAnswers",
             Self::QuarantinedAnswers => "QuarantinedAnswers",
+            Self::UntrustedApps => "UntrustedApps",
             Self::UnreadableItems => "UnreadableItems",
             Self::Incidents => "Incidents",
         }
