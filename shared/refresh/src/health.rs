@@ -237,8 +237,8 @@ impl Refresher {
         tracing::error!(
             product = %app.product,
             app = %app.app,
-            check,
-            "stopped: {MAX_UNTRUSTED} answers in a row for app {} cannot be trusted; one refresh tries in 15 minutes",
+            "stopped: {MAX_UNTRUSTED} answers in a row for app {} cannot be trusted; one refresh tries in 15 minutes \
+             (the last one: {check})",
             app.app
         );
     }

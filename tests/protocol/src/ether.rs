@@ -64,6 +64,8 @@ pub enum Effect {
     Scripted(Script),
     /// DynamoDB refuses a write, because another transaction holds the item.
     Conflict,
+    /// Whoever sends it panics.
+    Panics,
     /// Its sender dies before it arrives.
     DiesBefore,
     /// Its sender dies; it is carried out all the same.
@@ -126,8 +128,10 @@ pub struct Sent {
     pub delivered: bool,
     /// In which call, where it was one.
     pub call: Option<u64>,
-    /// Whether its sender died before it was done.
+    /// Whether its sender died before it was done: was killed, or ended with another call of its process.
     pub orphaned: bool,
+    /// Whether its own function timed out while it was under way.
+    pub cut_off: bool,
     /// Whether the access token that it brought stood in the table.
     pub kept: bool,
     done: bool,
@@ -171,6 +175,8 @@ struct State {
     trace: Vec<String>,
     secrets: BTreeMap<String, String>,
     watched: Option<(String, &'static str)>,
+    deaths: usize,
+    secrets_are_down: bool,
 }
 
 impl fmt::Debug for Ether {
@@ -237,6 +243,8 @@ impl Ether {
             trace: Vec::new(),
             secrets,
             watched: None,
+            deaths: 0,
+            secrets_are_down: false,
         };
         Self { table, desk, clock, state: Arc::new(Mutex::new(state)) }
     }
@@ -246,6 +254,11 @@ impl Ether {
         let mut state = self.state();
         state.fates = Box::new(fates);
         state.number = 0;
+    }
+
+    /// Whether Secrets Manager refuses every call.
+    pub fn set_secrets_down(&self, down: bool) {
+        self.state().secrets_are_down = down;
     }
 
     /// How many requests there were since the fates were set.
@@ -344,6 +357,7 @@ impl Wire {
                 return Back::Conflict;
             }
             Effect::Silent => return std::future::pending().await,
+            Effect::Panics => panic!("a bug in the handling of one item"),
             Effect::None | Effect::AnswerLost | Effect::DiesAfter | Effect::Scripted(_) => {}
         }
         let (answered, answer) = oneshot::channel();
@@ -376,6 +390,10 @@ impl HttpConnector for Wire {
         let body = request.body().bytes().unwrap_or_default().to_vec();
         let (service, operation) = target.split_once('.').unwrap_or_default();
         if service == "secretsmanager" {
+            if self.ether.state().secrets_are_down {
+                let refusal = json!({ "__type": "InternalServiceError", "message": "down" });
+                return HttpConnectorFuture::ready(Ok(answer_of(400, refusal.to_string())));
+            }
             let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
             let name = asked["SecretId"].as_str().unwrap_or_default().to_owned();
             let value = self.ether.state().secrets.get(&name).cloned();
@@ -385,6 +403,10 @@ impl HttpConnector for Wire {
         }
         let operation = operation.to_owned();
         let table = table_of(&body);
+        if operation == "GetItem" && table == crate::rig::FALLBACK {
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            assert_eq!(asked["ConsistentRead"], true, "an answer that is overlooked is sent for again");
+        }
         let kind = match operation.as_str() {
             _ if table == crate::rig::FALLBACK => Kind::Fallback,
             "GetItem" | "BatchGetItem" | "Query" | "Scan" => Kind::Read,
@@ -458,7 +480,7 @@ impl Transport for Wire {
             };
             if let Some(sent) = sent {
                 let unprocessed = match fate.effect {
-                    Effect::Refused | Effect::Unreachable | Effect::Silent => true,
+                    Effect::Refused | Effect::Unreachable | Effect::Silent | Effect::Panics => true,
                     Effect::Scripted(script) => !script.processed,
                     _ => false,
                 };
@@ -500,6 +522,7 @@ impl Ether {
             delivered: false,
             call: CALL.try_with(|call| *call).ok(),
             orphaned: false,
+            cut_off: false,
             kept: false,
             done: false,
             met_itself: false,
@@ -535,10 +558,30 @@ impl Ether {
         let at = self.clock.now();
         let mut state = self.state();
         state.trace.push(format!("{at} process {process} dies"));
+        state.deaths += 1;
         for sent in state.sent.iter_mut().filter(|sent| sent.process == process && !sent.done) {
             sent.orphaned = true;
             sent.ended.get_or_insert(at);
         }
+    }
+
+    /// Lambda ends a process because a call, or a run of the sweep, took too long. That excuses nothing: whatever this
+    /// call sent had to be answered and kept by then.
+    pub(crate) fn note_timeout(&self, process: usize, call: Option<u64>) {
+        let at = self.clock.now();
+        let mut state = self.state();
+        state.trace.push(format!("{at} process {process}: Lambda's timeout"));
+        let of_call = |sent: &&mut Sent| sent.process == process && sent.call == call && !sent.done;
+        for sent in state.sent.iter_mut().filter(of_call) {
+            sent.cut_off = sent.ended.is_none();
+            sent.ended.get_or_insert(at);
+            sent.done = true;
+        }
+    }
+
+    /// How many processes have died.
+    pub fn deaths(&self) -> usize {
+        self.state().deaths
     }
 
     /// What a call, or a run of the sweep, sent is done with: what it learnt must be kept.

@@ -9,6 +9,9 @@ use crate::{Answer, Rig};
 /// *began*, and what Salesforce refuses in passing is sent again for up to three seconds after that.
 const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60 - 3);
 
+/// How long nothing is sent for a connection after a refusal, at the least.
+const BACKOFF: SignedDuration = SignedDuration::from_secs(5);
+
 /// What a schedule came to, once everything has settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -38,8 +41,6 @@ pub struct Tally {
     pub recovered: usize,
     /// Old grants that live on after a reconnect: their last refresh token died with its process.
     pub left: usize,
-    /// Answers that reached a process that went on living, and were not kept. It must be none.
-    pub lost: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -50,13 +51,15 @@ impl std::ops::AddAssign for Tally {
         self.refused += other.refused;
         self.recovered += other.recovered;
         self.left += other.left;
-        self.lost += other.lost;
     }
 }
 
 /// A caller's answer holds what is durable: never a token whose refresh token could still be lost.
 pub fn answer_is_durable(rig: &Rig, answer: &Answer) -> Result<(), String> {
     let Some(token) = answer.token() else { return Ok(()) };
+    if !rig.world.read(|state| state.access_tokens.keys().any(|access| fingerprint(access) == token)) {
+        return Err(format!("{} was returned and is none of Salesforce's", token.as_str()));
+    }
     let sent = rig.ether.sent();
     let granted =
         sent.iter().find_map(|sent| sent.granted.as_ref().filter(|granted| granted.access == token));
@@ -90,6 +93,9 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
             return Err(format!("sending {number} met another of the same refresh token at Salesforce"));
         }
         let ended = one.ended.ok_or_else(|| format!("sending {number} never ended"))?;
+        if one.cut_off {
+            return Err(format!("sending {number} was still under way when its own function timed out"));
+        }
         match &one.granted {
             Some(_) if one.heard() => tally.answered += 1,
             _ if one.refused => tally.refused += 1,
@@ -103,6 +109,12 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
                 return Err(format!("sendings {number} and {later} of one refresh token overlap"));
             }
             if one.refused {
+                // The clocks of two processes may differ in opposite directions.
+                if other.at + rig.max_skew * 2 < ended + BACKOFF {
+                    return Err(format!(
+                        "sending {later} follows {number}, which was refused, without a backoff"
+                    ));
+                }
                 continue;
             }
             if one.heard() {
@@ -113,7 +125,7 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
                 }
                 continue;
             }
-            if other.at < one.at + RECOVERY_AFTER {
+            if other.at + rig.max_skew * 2 < one.at + RECOVERY_AFTER {
                 return Err(format!("sending {later} recovers {number} too early"));
             }
             tally.recovered += 1;
@@ -139,11 +151,8 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
             continue;
         };
         if place(refresh.as_str()) > newest && !one.orphaned {
-            tally.lost += 1;
+            return Err("an answer that reached a living process was not kept".into());
         }
-    }
-    if tally.lost > 0 {
-        return Err(format!("{} answers that reached a living process were not kept", tally.lost));
     }
     tally.left = rig.world.live_grants().len().saturating_sub(1);
     if tally.left > tally.unheard {
@@ -171,10 +180,21 @@ fn end(rig: &Rig, last: &Answer, tally: &Tally) -> Result<End, String> {
         {
             Ok(End::EndedByRevoke)
         }
-        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => {
-            Ok(if tally.unheard > 0 { End::AnswerLost } else { End::PresumedLost })
-        }
+        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => ended_as_lost(rig, tally),
         _ => Err(format!("the last caller got {} {}", last.status, last.body)),
+    }
+}
+
+/// A connection ends only if Salesforce carried a refresh out whose answer never came; or if nobody can know it: the
+/// refresh and its recovery each were not answered, or ended with their process.
+fn ended_as_lost(rig: &Rig, tally: &Tally) -> Result<End, String> {
+    let carried_out = rig.ether.sent().iter().any(|sent| sent.granted.is_some() && !sent.heard());
+    let unknown = tally.unheard + rig.ether.deaths();
+    match (carried_out, tally.unheard) {
+        (true, _) => Ok(End::AnswerLost),
+        (false, 0) if unknown >= 2 => Ok(End::PresumedLost),
+        (false, 1..) if unknown >= 2 => Ok(End::AnswerLost),
+        _ => Err("the connection ended because of an outage".into()),
     }
 }
 

@@ -14,7 +14,7 @@ use domain::{
     session::{BoundBrowser, Redemption},
 };
 use jiff::{SignedDuration, Timestamp};
-use lambda_http::Body;
+use lambda_http::{Body, Context, RequestExt as _};
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
 use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
@@ -63,6 +63,8 @@ pub struct Rig {
     reconnect: Option<(SessionId, Receipt)>,
     api_key: ApiKey,
     processes: usize,
+    /// How far a process's clock is from the others at most.
+    pub(crate) max_skew: SignedDuration,
 }
 
 /// A process that serves the token and callback functions, and the sweep.
@@ -74,6 +76,7 @@ pub struct Process {
     token: Token,
     callback: Callback,
     sweep: Sweep,
+    skew: SignedDuration,
     death: watch::Sender<bool>,
 }
 
@@ -146,6 +149,7 @@ impl Rig {
             reconnect: None,
             api_key,
             processes: 0,
+            max_skew: SignedDuration::ZERO,
         };
         rig.fill(product).await;
         rig
@@ -195,6 +199,31 @@ impl Rig {
     /// So many copies of the connection, due where and when it is, with a login host that is none of Salesforce's.
     pub fn hopeless(&self, number: usize) {
         self.copies(number, |_, item| item["login_host"] = json!({ "S": "https://login.example.com" }));
+    }
+
+    /// Changes the connection's item, as whoever can write the table could.
+    pub fn change(&self, change: impl FnOnce(&mut Value)) {
+        let mut item = self.item();
+        change(&mut item);
+        self.ether.table.seed(TABLE, std::iter::once(item));
+    }
+
+    /// So many copies of what waits in the fallback, each for a connection that the table does not have.
+    pub fn crowd_fallback(&self, number: usize) {
+        let waiting = self.waiting().expect("an answer waits");
+        let copies = (0..number).map(|_| {
+            let (id, mut item) = (ConnectionId::mint(self.clock.now()), waiting.clone());
+            item["pk"] = json!({ "S": format!("CONNECTION#{id}") });
+            item["connection"] = json!({ "S": id.to_string() });
+            item
+        });
+        self.ether.table.seed(FALLBACK, copies);
+    }
+
+    /// The product's file names no app any more.
+    pub async fn remove_apps(&self) {
+        let product = Product { apps: Vec::new(), ..self.product.clone().expect("filled") };
+        self.store().put_product(&product).await.expect("the product is stored");
     }
 
     fn copies(&self, number: usize, change: impl Fn(&ConnectionId, &mut Value)) {
@@ -329,8 +358,15 @@ impl Rig {
             number,
             ether: self.ether.clone(),
             clock: self.clock.clone(),
+            skew: SignedDuration::ZERO,
             death,
         }
+    }
+
+    /// A new process whose clock is ahead by so much, or behind.
+    pub fn process_ahead(&mut self, skew: SignedDuration) -> Process {
+        self.max_skew = self.max_skew.max(skew.abs());
+        Process { skew, ..self.process() }
     }
 
     /// The call for the connection's token: `None` is GET, a body is POST.
@@ -357,6 +393,18 @@ impl Rig {
     /// The table, by a way that nothing befalls.
     pub fn store(&self) -> store::Store {
         self.platform(usize::MAX, &watch::channel(false).0).store
+    }
+
+    /// The call that imports a refresh token of the product's, for another customer.
+    pub fn import(&self, refresh_token: &str) -> http::Request<Body> {
+        let body = json!({
+            "customer": { "id": "imported" },
+            "user": "user_8",
+            "refresh_token": refresh_token,
+            "environment": "production",
+            "another": true,
+        });
+        self.request("POST", "/v1/connections", Some(&body))
     }
 
     /// The call that deletes the connection.
@@ -417,10 +465,19 @@ impl Rig {
 impl Process {
     /// Answers a call; ends without an answer if the process dies, or Lambda ends it.
     pub async fn answer(&self, request: http::Request<Body>) -> Answer {
+        self.answer_within(request, TIME_OUT).await
+    }
+
+    /// The same in an invocation that Lambda ends after so long.
+    pub async fn answer_within(&self, request: http::Request<Body>, within: Duration) -> Answer {
         let dead = Answer { status: 0, body: Value::Null, retry_after: None };
         let mut death = self.death.subscribe();
         let call = fastrand::u64(..);
-        let now = self.clock.now();
+        let now = self.now();
+        let mut context = Context::default();
+        let deadline = now + SignedDuration::try_from(within).expect("seconds");
+        context.deadline = u64::try_from(deadline.as_millisecond()).expect("after 1970");
+        let request = request.with_lambda_context(context);
         let redeems = request.uri().path().ends_with("/redeem");
         let responding = Box::pin(CALL.scope(call, async {
             if redeems {
@@ -432,8 +489,8 @@ impl Process {
         let answer = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,
-            answer = timeout(TIME_OUT, responding) => {
-                answer.inspect_err(|_| self.ether.note("Lambda's time-out")).ok()
+            answer = timeout(within, responding) => {
+                answer.inspect_err(|_| self.ether.note_timeout(self.number, Some(call))).ok()
             }
         };
         let Some(answer) = answer else {
@@ -452,6 +509,11 @@ impl Process {
         answer
     }
 
+    /// The time by this process's clock.
+    fn now(&self) -> Timestamp {
+        self.clock.now() + self.skew
+    }
+
     /// One run of the sweep: what it did, if it lived.
     pub async fn sweep(&self) -> Option<Swept> {
         self.sweep_within(SWEEP_TIME_OUT).await
@@ -460,14 +522,14 @@ impl Process {
     /// The same of a sweep that is ended after so long.
     pub async fn sweep_within(&self, time: Duration) -> Option<Swept> {
         let mut death = self.death.subscribe();
-        let now = self.clock.now();
+        let now = self.now();
         let deadline = now + SignedDuration::try_from(time).expect("minutes");
         let deadline = u64::try_from(deadline.as_millisecond()).expect("after 1970");
         let running = timeout(time, self.sweep.run(Invocation::until(deadline, now)));
         let swept = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,
-            swept = running => swept.inspect_err(|_| self.ether.note("Lambda's time-out")).ok(),
+            swept = running => swept.inspect_err(|_| self.ether.note_timeout(self.number, None)).ok(),
         };
         match &swept {
             Some(swept) => {
