@@ -134,7 +134,9 @@ impl Refresher {
                 self.learn(lease.record(), ask, &health, Told::Granted(rotated.as_ref())).await;
                 kept
             }
-            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(&lease, ask, &health, &doubtful).await,
+            Err(SalesforceError::Doubtful(doubtful)) => {
+                self.quarantine(&lease, ask, &health, &doubtful).await
+            }
             Err(error) if may_have_spent(&error, &health) => {
                 internal(&error);
                 self.learn(lease.record(), ask, &health, told_by_silence(&error)).await;
@@ -333,7 +335,12 @@ impl Emptied {
     fn count(&mut self, done: Option<&Result<Option<bool>, JoinError>>) {
         match done {
             Some(Ok(Some(stored))) => self.stored += u32::from(*stored),
-            Some(Ok(None) | Err(_)) => self.put_off += 1,
+            Some(Ok(None)) => self.put_off += 1,
+            // A panic is a bug in the handling of one answer. The others are dealt with, and the next run tries it again.
+            Some(Err(panicked)) => {
+                internal(panicked);
+                self.put_off += 1;
+            }
             None => {}
         }
     }
