@@ -122,9 +122,8 @@ pub enum Stop {
 impl AppHealth {
     /// Whether the app is stopped for an org.
     pub fn stop(&self, org: &str, now: Timestamp) -> Option<Stop> {
-        let applies = self.is_untrusted()
-            || self.orgs.len() >= ORGS_THAT_STOP_AN_APP
-            || self.orgs.contains(org);
+        let applies =
+            self.is_untrusted() || self.orgs.len() >= ORGS_THAT_STOP_AN_APP || self.orgs.contains(org);
         self.not_before.filter(|_| applies).map(|until| stop(until, now))
     }
 
@@ -219,11 +218,12 @@ impl Store {
         before: &AppHealth,
         now: Timestamp,
     ) -> Result<Timestamp, StoreError> {
-        let until = now + APP_WAITS[usize::from(before.not_before.is_some())].max(if before.is_untrusted() {
-            UNTRUSTED_WAIT
-        } else {
-            SignedDuration::ZERO
-        });
+        let until = now
+            + APP_WAITS[usize::from(before.not_before.is_some())].max(if before.is_untrusted() {
+                UNTRUSTED_WAIT
+            } else {
+                SignedDuration::ZERO
+            });
         let update = self.update(&keys::app_health(app)).value(":until", millis(until));
         // Two orgs are enough to stop it everywhere; the set need not grow.
         let update = if before.orgs.len() < ORGS_THAT_STOP_AN_APP && !before.orgs.contains(org) {

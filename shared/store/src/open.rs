@@ -3,7 +3,10 @@
 //! What stands open of a customer and an app is in one partition, with the last time they connected. Whoever notes a
 //! failure looks for a later success afterwards, and whoever notes a success looks for earlier failures afterwards; both
 //! read strongly, so whichever comes second finds the other. Refreshes happen all the time and are noted only after one
-//! that brought nothing: the changes of one connection come in order, so that one is known by then, be its failure not.
+//! that brought nothing, or after a failure of one: a success reads that one note, and nothing else where there is none.
+//!
+//! At most [`MAX_OPEN`] failures of a customer and app stand open. What fails beyond that is recorded, and no success
+//! resolves it.
 
 use std::collections::HashMap;
 
@@ -13,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Item, S, Store, StoreError, conditional,
+    Item, N, S, Store, StoreError, conditional,
     failures::FAILURE_KEPT,
     keys::{self, Key},
     millis,
@@ -69,6 +72,11 @@ pub enum Success {
     },
 }
 
+/// Maximum failures of one customer and app that a success resolves: one product's bug must not delay the tallies of all.
+pub const MAX_OPEN: u32 = 200;
+
+/// How many failures stand open. After a crash it may be too high; the next success corrects it.
+const COUNT: &str = "COUNT";
 const SUCCESS: &str = "SUCCESS";
 const REFRESH: &str = "REFRESH#";
 
@@ -133,8 +141,18 @@ impl Store {
         };
         let mut item = to_item(&key, &row)?;
         item.insert("ttl".into(), ttl(open.at + FAILURE_KEPT));
-        let put = self.client.put_item().table_name(&self.table).set_item(Some(item)).send_write().await;
-        put.map_err(|error| StoreError::unavailable("PutItem", &error))?;
+        if !self.count_open(&pk, open).await? && self.get(&key, true).await?.is_none() {
+            return Ok(());
+        }
+        if let Some(connection) = open.connection.as_ref().filter(|_| open.stage == Stage::Refresh) {
+            self.note_refresh_failure(&pk, connection, open.at).await?;
+        }
+        let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
+        let put = put.condition_expression("attribute_not_exists(pk)").send_write().await;
+        if conditional("PutItem", put)?.is_err() {
+            // A record that comes again was counted before.
+            self.uncount_open(&pk).await?;
+        }
         for success in [self.last_connected(&pk).await?, self.last_refreshed(&pk, open).await?] {
             if let Some(success) = success.filter(|success| success.ends(open)) {
                 let (all, _) = self.all_open(&pk).await?;
@@ -142,6 +160,53 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// Counts a failure that stands open. `false`: there are too many already.
+    async fn count_open(&self, pk: &str, open: &Open) -> Result<bool, StoreError> {
+        let counted = self
+            .update(&Key { pk: pk.to_owned(), sk: COUNT.into() })
+            .update_expression("SET #ttl = :ttl ADD failures :one")
+            .condition_expression("attribute_not_exists(failures) OR failures < :most")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":ttl", ttl(open.at + FAILURE_KEPT))
+            .expression_attribute_values(":one", N(1))
+            .expression_attribute_values(":most", N(MAX_OPEN))
+            .send_write()
+            .await;
+        Ok(conditional("UpdateItem", counted)?.is_ok())
+    }
+
+    async fn uncount_open(&self, pk: &str) -> Result<(), StoreError> {
+        let counted = self
+            .update(&Key { pk: pk.to_owned(), sk: COUNT.into() })
+            .update_expression("ADD failures :less")
+            .condition_expression("failures > :none")
+            .expression_attribute_values(":less", N(-1))
+            .expression_attribute_values(":none", N(0))
+            .send_write()
+            .await;
+        conditional("UpdateItem", counted).map(drop)
+    }
+
+    /// Notes that a refresh failed, so that the next success is noted too. A success that came after it stays.
+    async fn note_refresh_failure(
+        &self,
+        pk: &str,
+        connection: &ConnectionId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let noted = self
+            .update(&refresh_note(pk, connection))
+            .update_expression("SET #at = :at, #ttl = :ttl REMOVE refreshed_at")
+            .condition_expression("attribute_not_exists(#at) OR refreshed_at <= :at")
+            .expression_attribute_names("#at", "at")
+            .expression_attribute_names("#ttl", "ttl")
+            .expression_attribute_values(":at", millis(at))
+            .expression_attribute_values(":ttl", ttl(at + FAILURE_KEPT))
+            .send_write()
+            .await;
+        conditional("UpdateItem", noted).map(drop)
     }
 
     async fn last_connected(&self, pk: &str) -> Result<Option<Success>, StoreError> {
@@ -178,7 +243,7 @@ impl Store {
             .expression_attribute_names("#at", "at")
             .expression_attribute_names("#ttl", "ttl")
             .expression_attribute_values(":at", millis(at))
-            .expression_attribute_values(":ttl", ttl(at + SHARD_LAG))
+            .expression_attribute_values(":ttl", ttl(at + FAILURE_KEPT))
             .send_write()
             .await;
         // Refused: a change that comes again.
@@ -216,24 +281,52 @@ impl Store {
             // Refused: a later success is noted already.
             let _ = conditional("UpdateItem", update.update_expression(set).send_write().await)?;
         }
-        let (mut all, unrefreshed) = self.all_open(&pk).await?;
-        if let Success::Refreshed { at, connection } = success
-            && unrefreshed.contains(connection)
-        {
-            self.update(&refresh_note(&pk, connection))
-                .update_expression("SET refreshed_at = :at")
+        if let Success::Refreshed { at, connection } = success {
+            let key = refresh_note(&pk, connection);
+            if self.get(&key, true).await?.is_none() {
+                return Ok(0);
+            }
+            let noted = self
+                .update(&key)
+                .update_expression("SET refreshed_at = :at, #ttl = :ttl")
+                .condition_expression(
+                    "(attribute_not_exists(refreshed_at) OR refreshed_at = :at) AND #at <= :at",
+                )
+                .expression_attribute_names("#at", "at")
+                .expression_attribute_names("#ttl", "ttl")
                 .expression_attribute_values(":at", millis(*at))
+                .expression_attribute_values(":ttl", ttl(*at + SHARD_LAG))
                 .send_write()
-                .await
-                .map_err(|error| StoreError::unavailable("UpdateItem", &error))?;
-            (all, _) = self.all_open(&pk).await?;
+                .await;
+            if conditional("UpdateItem", noted)?.is_err() {
+                // It was refreshed before, and nothing has failed since; or it failed later.
+                return Ok(0);
+            }
         }
-        self.resolve_all(&pk, success, all).await
+        let (all, counted) = self.all_open(&pk).await?;
+        let found = all.len();
+        let resolved = self.resolve_all(&pk, success, all).await?;
+        if found < counted {
+            self.recount_open(&pk, found - resolved).await?;
+        }
+        Ok(resolved)
     }
 
-    /// What stands open in a partition, and the connections whose last refresh brought nothing.
-    async fn all_open(&self, pk: &str) -> Result<(Vec<Open>, Vec<ConnectionId>), StoreError> {
-        let (mut open, mut unrefreshed, mut start) = (Vec::new(), Vec::new(), None);
+    /// Corrects the count, where a crash or an expiry left it too high.
+    async fn recount_open(&self, pk: &str, left: usize) -> Result<(), StoreError> {
+        let counted = self
+            .update(&Key { pk: pk.to_owned(), sk: COUNT.into() })
+            .update_expression("SET failures = :left")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":left", N(i128::try_from(left).unwrap_or_default()))
+            .send_write()
+            .await;
+        conditional("UpdateItem", counted).map(drop)
+    }
+
+    /// What stands open in a partition, and how much is counted of it.
+    async fn all_open(&self, pk: &str) -> Result<(Vec<Open>, usize), StoreError> {
+        let (mut open, mut counted, mut start) = (Vec::new(), 0, None);
         loop {
             let page = self
                 .client
@@ -247,17 +340,15 @@ impl Store {
                 .await
                 .map_err(|error| StoreError::unavailable("Query", &error))?;
             for item in page.items.unwrap_or_default() {
+                let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).map(String::as_str).unwrap_or_default();
+                if sk == COUNT {
+                    counted = item.get("failures").and_then(|n| n.as_n().ok()?.parse().ok()).unwrap_or(0);
+                }
+                if sk == SUCCESS || sk == COUNT || sk.starts_with(REFRESH) {
+                    continue;
+                }
                 let row: OpenRow = from_item(pk, item)?;
                 let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
-                if row.sk == SUCCESS {
-                    continue;
-                }
-                if let Some(connection) = row.sk.strip_prefix(REFRESH) {
-                    if row.refreshed_at.is_none() {
-                        unrefreshed.push(connection.parse().map_err(|_| corrupt("no connection"))?);
-                    }
-                    continue;
-                }
                 open.push(Open {
                     id: row.sk.parse().map_err(|_| corrupt("not a failure"))?,
                     at: time_in(pk, row.at)?,
@@ -268,7 +359,7 @@ impl Store {
             }
             start = page.last_evaluated_key;
             if start.is_none() {
-                return Ok((open, unrefreshed));
+                return Ok((open, counted));
             }
         }
     }
@@ -302,14 +393,18 @@ impl Store {
             .await;
         // Refused: it was resolved before, or is no longer kept. The note goes last: while it stands, this is done again.
         let _ = conditional("UpdateItem", resolved)?;
-        self.client
+        let deleted = self
+            .client
             .delete_item()
             .table_name(&self.table)
             .key("pk", S(pk))
             .key("sk", S(id.as_str()))
+            .condition_expression("attribute_exists(pk)")
             .send_write()
-            .await
-            .map(drop)
-            .map_err(|error| StoreError::unavailable("DeleteItem", &error))
+            .await;
+        match conditional("DeleteItem", deleted)? {
+            Ok(_) => self.uncount_open(pk).await,
+            Err(_) => Ok(()),
+        }
     }
 }

@@ -56,7 +56,7 @@ the page asks whether it is resolved: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0
 a guide: nothing; 0 read, 0 write; 0 secrets, 0 Salesforce
 a sweep that finds a session lost, and closes a reported one: 6 GetItem, 16 Query, 1 Scan, 1 TransactWriteItems, 1 UpdateItem; 14 read, 10 write; 0 secrets, 0 Salesforce
 a sweep, nothing due: 16 Query, 1 Scan; 9 read, 0 write; 0 secrets, 0 Salesforce
-all of this is tallied, in one batch: 3 GetItem, 2 PutItem, 4 Query, 1 TransactWriteItems, 1 UpdateItem; 7 read, 13 write; 0 secrets, 0 Salesforce
+all of this is tallied, in one batch: 6 GetItem, 2 PutItem, 1 Query, 1 TransactWriteItems, 3 UpdateItem; 7 read, 15 write; 0 secrets, 0 Salesforce
 a summary of 30 days, the product read anew: 1 GetItem, 2 Query; 1.5 read, 0 write; 0 secrets, 0 Salesforce
 an operator signs in and sees the page: 3 GetItem, 1 PutItem, 16 Query, 1 TransactWriteItems; 11 read, 6 write; 0 secrets, 0 Salesforce
 the operators' page: 1 GetItem, 16 Query; 9 read, 0 write; 0 secrets, 0 Salesforce
@@ -65,7 +65,7 @@ the first hand-out of the token that it fetched: 1 GetItem, 1 UpdateItem; 1 read
 a reconnect is back: 2 GetItem, 1 TransactWriteItems, 1 UpdateItem; 1.5 read, 14 write; 0 secrets, 3 Salesforce
 it is redeemed, and the old grant revoked: 1 DeleteItem, 5 GetItem, 1 Query, 1 TransactWriteItems; 5.5 read, 23 write; 0 secrets, 1 Salesforce
 a connection is revoked and deleted: 1 DeleteItem, 2 GetItem, 1 UpdateItem; 2 read, 13 write; 0 secrets, 1 Salesforce
-an import: 1 GetItem, 1 PutItem, 1 Query, 1 TransactWriteItems, 1 UpdateItem; 1.5 read, 17 write; 0 secrets, 2 Salesforce
+an import: 1 BatchGetItem, 1 GetItem, 1 PutItem, 1 Query, 1 TransactWriteItems, 1 UpdateItem; 2.5 read, 17 write; 0 secrets, 2 Salesforce
 ";
 
 #[tokio::test]

@@ -408,3 +408,88 @@ async fn a_range_costs_a_request_a_month_and_tallying_costs_what_the_docs_say() 
         assert!(requests.iter().all(|request| request.operation == "Query"), "{requests:?}");
     }
 }
+
+#[tokio::test]
+async fn open_failures_are_bounded_and_a_refresh_reads_one_note() {
+    let story = Story::installed().await;
+    story.connected().await;
+    story.stack.tally().await;
+    let connection = story.connections().await[0]["id"].as_str().expect("an id").to_owned();
+    let id: domain::ConnectionId = connection.parse().expect("an id");
+    let (product, app) = ("fernway".parse().expect("an id"), "sync".parse().expect("an id"));
+    let customer = story.connections().await[0]["customer"]["id"].as_str().expect("an id").to_owned();
+    let party = store::open::Party { product: &product, app: &app, customer: &customer };
+    let now = story.stack.clock.now();
+    for number in 0..store::open::MAX_OPEN + 30 {
+        let open = store::open::Open {
+            id: domain::FailureId::mint(now),
+            at: now + SignedDuration::from_secs(number.into()),
+            cause: "api_limit".into(),
+            stage: domain::Stage::Api,
+            connection: Some(id.clone()),
+        };
+        story.stack.store.note_open(party, &open).await.expect("noted");
+        if number % 50 == 0 {
+            // The stream brings a record again.
+            story.stack.store.note_open(party, &open).await.expect("noted");
+        }
+    }
+    let items = story.stack.dynamodb.dump(TABLE);
+    let open = items.iter().filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("OPEN#")));
+    let most = store::open::MAX_OPEN as usize + 2;
+    assert!(open.clone().count() <= most, "{} notes", open.count());
+
+    // A refresh of a connection that never failed one: one read, whatever else stands open.
+    let at = now + SignedDuration::from_hours(1);
+    let refreshed = store::open::Success::Refreshed { at, connection: id.clone() };
+    story.stack.dynamodb.reset_counts();
+    assert_eq!(story.stack.store.note_success(party, &refreshed).await.expect("noted"), 0);
+    let requests = story.stack.dynamodb.requests();
+    assert_eq!(requests.iter().map(|request| request.operation.as_str()).collect::<Vec<_>>(), ["GetItem"]);
+    assert!(requests[0].read_units <= 1.0, "{requests:?}");
+
+    let connected = store::open::Success::Connected { at, session: None, connection: Some(id) };
+    let resolved = story.stack.store.note_success(party, &connected).await.expect("noted");
+    assert_eq!(resolved, store::open::MAX_OPEN as usize);
+    let again = store::open::Open {
+        id: domain::FailureId::mint(now),
+        at: at + SignedDuration::from_secs(1),
+        cause: "api_limit".into(),
+        stage: domain::Stage::Api,
+        connection: None,
+    };
+    story.stack.store.note_open(party, &again).await.expect("noted");
+    let items = story.stack.dynamodb.dump(TABLE);
+    assert!(items.iter().any(|item| item["sk"]["S"] == again.id.as_str()), "there is room again");
+}
+
+#[tokio::test]
+async fn failed_refresh_is_resolved_by_the_next_success_of_its_connection_alone() {
+    let story = Story::installed().await;
+    let (product, app) = ("fernway".parse().expect("an id"), "sync".parse().expect("an id"));
+    let party = store::open::Party { product: &product, app: &app, customer: "any" };
+    let now = story.stack.clock.now();
+    let [failed, other] = [0, 1].map(|_| domain::ConnectionId::mint(now));
+    let later = |seconds: i64| now + SignedDuration::from_secs(seconds);
+    let open = |connection: &domain::ConnectionId, at: i64| store::open::Open {
+        id: domain::FailureId::mint(now),
+        at: later(at),
+        cause: "rate_limited".into(),
+        stage: domain::Stage::Refresh,
+        connection: Some(connection.clone()),
+    };
+    let refreshed = |connection: &domain::ConnectionId, at: i64| store::open::Success::Refreshed {
+        at: later(at),
+        connection: connection.clone(),
+    };
+    let store = &story.stack.store;
+    store.note_open(party, &open(&failed, 1)).await.expect("noted");
+    store.note_open(party, &open(&failed, 2)).await.expect("noted");
+    assert_eq!(store.note_success(party, &refreshed(&other, 3)).await.expect("noted"), 0, "another's");
+    assert_eq!(store.note_success(party, &refreshed(&failed, 4)).await.expect("noted"), 2);
+    assert_eq!(store.note_success(party, &refreshed(&failed, 5)).await.expect("noted"), 0);
+    // A failure that comes late finds the success after it; one that is newer waits for the next.
+    store.note_open(party, &open(&failed, 3)).await.expect("noted");
+    store.note_open(party, &open(&failed, 6)).await.expect("noted");
+    assert_eq!(store.note_success(party, &refreshed(&failed, 7)).await.expect("noted"), 1);
+}
