@@ -200,6 +200,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn identity_is_org_and_user_whichever_form_their_ids_have() {
+        let identity = |org: &str, user: &str| Identity {
+            org: org.parse().unwrap(),
+            user: user.parse().unwrap(),
+            username: None,
+        };
+        let one = identity("00D000000000001", "005000000000001");
+        assert!(one.same_as(&identity("00D000000000001EAA", "005000000000001AAA")));
+        assert!(!one.same_as(&identity("00D000000000002", "005000000000001")), "another org");
+        assert!(!one.same_as(&identity("00D000000000001", "005000000000002")), "another user");
+    }
+
+    #[test]
     fn full_holds_everything_but_the_refresh_token() {
         let granted = Scopes::parse("full openid");
         assert!(granted.grants("api"));

@@ -115,6 +115,33 @@ mod tests {
         assert_eq!(its_own(&AccessToken::new("00D5!AQ.opaque.with_dots")), None);
     }
 
+    fn app(minutes: u32) -> App {
+        serde_json::from_value(serde_json::json!({
+            "id": "sync",
+            "kind": "connected_app",
+            "consumer_key": "3MVG9key",
+            "secret": "apps/sync",
+            "scopes": ["api"],
+            "names": ["Sync"],
+            "packages": {},
+            "login_hosts": ["production"],
+            "access_token_minutes": minutes,
+        }))
+        .expect("an app")
+    }
+
+    #[test]
+    fn rejection_shortens_the_policy_and_never_lengthens_it() {
+        let life = |learnt: i64, basis| {
+            let learnt = LearntLife { life: SignedDuration::from_mins(learnt), basis };
+            let (life, basis) = of_token(&AccessToken::new("00D!opaque"), Some(learnt), &app(60));
+            (life.as_mins(), basis)
+        };
+        assert_eq!(life(30, ExpiryBasis::Rejection), (30, ExpiryBasis::Rejection));
+        assert_eq!(life(120, ExpiryBasis::Rejection), (60, ExpiryBasis::AppPolicy));
+        assert_eq!(life(120, ExpiryBasis::Introspection), (120, ExpiryBasis::Introspection));
+    }
+
     #[test]
     fn a_token_is_replaced_ahead_but_not_in_its_first_half() {
         assert_eq!(ahead(at(0), at(120)), at(110));

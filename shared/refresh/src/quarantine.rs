@@ -217,7 +217,7 @@ impl Refresher {
         let Some(record) = self.platform.store.connection(&quarantined.connection).await? else {
             return Ok(Some("its connection is gone; discard it".to_owned()));
         };
-        if !is_same_identity(&record.connection, grant) {
+        if !record.connection.identity.same_as(&grant.identity) {
             return Ok(Some(Distrust::Identity.to_string()));
         }
         let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
@@ -311,15 +311,9 @@ pub(crate) fn for_same_identity(
     sent: Result<Grant, SalesforceError>,
 ) -> Result<Grant, SalesforceError> {
     match sent {
-        Ok(grant) if !is_same_identity(connection, &grant) => {
+        Ok(grant) if !connection.identity.same_as(&grant.identity) => {
             Err(SalesforceError::Doubtful(Box::new(grant.as_doubtful(Distrust::Identity))))
         }
         sent => sent,
     }
-}
-
-/// Whether an answer is for the org and the user of a connection.
-fn is_same_identity(connection: &Connection, grant: &Grant) -> bool {
-    let (held, told) = (&connection.identity, &grant.identity);
-    told.org.same_as(&held.org) && told.user.same_as(&held.user)
 }

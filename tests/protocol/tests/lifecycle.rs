@@ -121,6 +121,78 @@ fn what_waits_for_a_connection_that_is_deleted_is_revoked_with_it() {
     });
 }
 
+/// An answer is under way for so long; what else is asked of Salesforce is not reached, where that is wanted.
+struct AnswerUnderWay {
+    time: Duration,
+    others_reach_salesforce: bool,
+}
+
+impl Fates for AnswerUnderWay {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let calm = Calm.fate(number, kind);
+        match kind {
+            Kind::Refresh => Fate { back: self.time, ..calm },
+            Kind::Other if !self.others_reach_salesforce => Fate { effect: Effect::Unreachable, ..calm },
+            _ => calm,
+        }
+    }
+}
+
+#[test]
+fn answer_for_a_deleted_connection_is_revoked_by_the_next_sweep() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        let held = rig.item()["refresh_fingerprint"]["S"].as_str().expect("a fingerprint").to_owned();
+        let time = Duration::from_secs(5);
+        rig.ether.set(AnswerUnderWay { time, others_reach_salesforce: true });
+        let asking = {
+            let (process, request) = (process.clone(), rig.call(None));
+            tokio::spawn(async move { process.answer(request).await })
+        };
+        sleep(Duration::from_secs(1)).await;
+        rig.lose_connection();
+        rig.ether.set(AnswerUnderWay { time, others_reach_salesforce: false });
+        assert_eq!(asking.await.expect("it ends").status, 404, "it is nobody's token");
+        assert!(rig.waiting_after(&held).is_some(), "what could not be revoked is kept");
+        assert_eq!(rig.world.live_grants().len(), 1);
+
+        rig.ether.set(Calm);
+        process.sweep().await;
+        assert!(rig.waiting_after(&held).is_none() && rig.world.live_grants().is_empty());
+    });
+}
+
+#[test]
+fn fallback_is_emptied_beyond_its_first_page() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let first = Box::pin(waiting(&mut rig)).await;
+        rig.crowd_fallback(60);
+        let process = rig.process();
+        let swept = process.sweep().await.expect("it ran");
+        assert_eq!((swept.restored, swept.put_off), (1, 60), "{swept:?}");
+        assert_eq!(rig.item()["access_fingerprint"]["S"], first.body["fingerprint"]);
+        let next = process.sweep().await.expect("it ran");
+        assert_eq!(next.put_off, 0, "what could not be dealt with is left alone for a while: {next:?}");
+    });
+}
+
+#[test]
+fn connection_whose_app_was_removed_is_put_off_and_nothing_is_sent() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        rig.remove_apps().await;
+        let process = rig.process();
+        sleep(16 * DAY).await;
+        let swept = process.sweep().await.expect("it ran");
+        assert_eq!((swept.put_off, sent(&rig)), (1, (0, 0)), "{swept:?}");
+        assert_eq!(process.sweep().await.expect("it ran").put_off, 0);
+        assert_eq!(rig.item()["state"]["S"], "active");
+    });
+}
+
 #[test]
 fn what_waits_for_a_connection_that_is_gone_is_kept_for_as_long_as_a_backup_has_it() {
     run(async {

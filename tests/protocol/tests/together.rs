@@ -159,6 +159,41 @@ fn who_waits_for_another_process_waits_for_three_seconds_and_one_of_them_looks()
 }
 
 #[test]
+fn twenty_callers_of_a_connection_wait_longer_and_the_others_do_not() {
+    run(async {
+        let (mut rig, process) = ended().await;
+        let other = rig.process();
+        sees_the_product(&rig, &other).await;
+        rig.ether.set(Slow { exchange: Duration::from_secs(12), reads: Arc::default() });
+        let holder = {
+            let (other, request) = (other.clone(), rig.call(None));
+            tokio::spawn(async move { other.answer(request).await })
+        };
+        sleep(Duration::from_millis(100)).await;
+        let waiting: Vec<_> = (0..30)
+            .map(|_| {
+                let (process, request) = (process.clone(), rig.call_waiting(15));
+                tokio::spawn(async move {
+                    let began = Instant::now();
+                    (process.answer(request).await.status, began.elapsed())
+                })
+            })
+            .collect();
+        let (mut served, mut sent_away) = (0, 0);
+        for caller in waiting {
+            match caller.await.expect("a caller ends") {
+                (200, _) => served += 1,
+                (503, took) if took < Duration::from_secs(4) => sent_away += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((served, sent_away), (20, 10));
+        assert_eq!(holder.await.expect("it ends").status, 200);
+        assert_eq!(rig.ether.sent().len(), 1);
+    });
+}
+
+#[test]
 fn where_the_one_that_looks_is_cut_off_the_others_look_for_what_is_left_of_their_time() {
     // By its shortest waits the one that looks gives up after 2.3 s.
     for milliseconds in [50, 700, 1900, 2200] {

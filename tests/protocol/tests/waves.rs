@@ -88,6 +88,71 @@ fn the_connections_of_one_org_that_stop_together_are_an_incident_of_the_org() {
 }
 
 #[test]
+fn second_hour_is_measured_against_the_calm_hour_before() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let connections = in_orgs(&rig, 8).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        for org in 0..8 {
+            rig.world.uninstall(&format!("customer{org}"), CONSUMER_KEY);
+        }
+        for connection in &connections[..2] {
+            assert!(ask(&rig, &process, connection).await.body["incident"].is_null());
+        }
+        sleep(61 * MINUTE).await;
+        let mut incidents = Vec::new();
+        for connection in &connections[2..] {
+            incidents.push(ask(&rig, &process, connection).await.body["incident"].clone());
+        }
+        assert!(incidents[..5].iter().all(Value::is_null), "two an hour are usual here: {incidents:?}");
+        assert_eq!(incidents[5]["scope"], "app", "three times as many are a wave: {incidents:?}");
+    });
+}
+
+#[test]
+fn wave_goes_on_into_the_next_hour_and_ends_with_a_calm_one() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let connections = in_orgs(&rig, 7).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        for org in 0..7 {
+            rig.world.uninstall(&format!("customer{org}"), CONSUMER_KEY);
+        }
+        let mut incidents = Vec::new();
+        for (number, connection) in connections.iter().enumerate() {
+            if number >= 5 {
+                sleep(61 * MINUTE).await;
+            }
+            incidents.push(ask(&rig, &process, connection).await.body["incident"].clone());
+        }
+        assert!(incidents[4]["id"].is_string(), "{incidents:?}");
+        assert_eq!(incidents[5]["id"], incidents[4]["id"], "the next hour's first stop is part of it");
+        assert!(incidents[6].is_null(), "an hour with one stop was calm: {incidents:?}");
+    });
+}
+
+#[test]
+fn hour_of_a_wave_counts_a_hundred_and_no_more() {
+    run(async {
+        let rig = Rig::new(true).await;
+        let (store, now) = (rig.store(), rig.clock.now());
+        let (product, app) = ("fernway".parse().expect("an id"), "sync".parse().expect("an id"));
+        let over = domain::incident::Over::App(&app);
+        let mut last = None;
+        for number in 0..105 {
+            let org = format!("00D{number:012}AAA").parse().expect("an org");
+            let stopped = (&rig.connection, &org);
+            last = store.count_stop(&product, &over, "answer_lost", stopped, now).await.expect("counted");
+        }
+        assert!(last.is_some(), "what is not counted any more is part of it all the same");
+        let wave = rig.wave("APP", "sync").expect("it is counted");
+        assert_eq!(wave["members"]["SS"].as_array().map(Vec::len), Some(domain::incident::MOST));
+    });
+}
+
+#[test]
 fn one_connection_that_stays_blocked_is_one_stop_however_often_it_is_tried() {
     run(async {
         let mut rig = Rig::new(true).await;
