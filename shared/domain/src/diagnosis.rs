@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{AppKind, Environment, Evidence, Stage};
 
+/// What parts a second error from the first one in a description: what follows ranks after what stands before it.
+const ASIDE: &str = "· also: ";
+
 /// Who can do something about a cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Actor {

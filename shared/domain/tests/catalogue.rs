@@ -127,7 +127,7 @@ fn the_seed_articles_steps_are_in_the_playbooks() {
             "app_not_installed",
             &[
                 "Connected Apps OAuth Usage",
-                "It may fail, and that is expected",
+                "It may fail; that attempt makes the app appear",
                 "click **Install**, and **Install** once more",
                 "**Manage App Policies**",
                 "**Edit Policies**",

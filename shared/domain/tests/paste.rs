@@ -197,7 +197,7 @@ const PASTES: &[(&str, &str)] = &[
     ("{\"error\":\"invalid_grant\",\"error_description\":\"inactive organization\"}", "org_inactive"),
     ("immediate_unsuccessful", "silent_sign_in"),
     ("Non sandbox app cannot be installed in sandbox", "app_of_other_environment"),
-    ("request not supported on this domain", "wrong_host"),
+    ("request not supported on this domain", "request_malformed"),
     ("no client credentials user enabled", "client_credentials_flow"),
     ("Audience validation failed", "assertion_invalid"),
     (

@@ -20,9 +20,10 @@ mod secrets;
 
 use std::collections::HashSet;
 
+use super::ASIDE;
 use super::Confidence;
 use super::catalogue::{RULES, telling};
-use super::rule::{Part, Phrase, find, literal_words};
+use super::rule::{Part, Phrase, Rule, find, literal_words};
 use super::words::{Word, normal, words};
 use crate::{Evidence, Provenance, Surface};
 use codes::Found;
@@ -92,11 +93,12 @@ struct Reading {
 
 impl Reading {
     fn of(decoded: &str) -> Self {
-        let text = window(&without_secrets(decoded));
+        let text = without_apology(&window(&without_secrets(decoded)));
         let text = text.as_str();
         let words = words(text);
         let fields = fields::read(text);
         let found = codes::find(text, &words);
+        let words = codes::prose(text, words);
         let phrase = telling_phrase(&words);
 
         let field = fields.error.as_deref().map(|error| (error, telling(&normal(error))));
@@ -121,6 +123,16 @@ impl Reading {
                 Some([page, description.unwrap_or_default()].join(" ").trim().to_owned())
             }
             _ => description,
+        };
+        // A sure code and a sentence that belongs to another cause are two errors, and the code is the first.
+        let description = description.filter(|said| {
+            code_known < Some(Confidence::Sure) || !is_of_another_cause(code.as_deref(), said)
+        });
+        let description = match second_error(text, &words, code.as_deref(), description.as_deref()) {
+            Some(second) => {
+                Some(format!("{} {ASIDE}{second}", description.unwrap_or_default()).trim_start().to_owned())
+            }
+            None => description,
         };
         Self {
             surface: address::surface(text, code.as_deref(), &fields),
@@ -147,8 +159,108 @@ impl Reading {
     }
 }
 
+/// The sentences that stand on Salesforce's error page whatever went wrong. Beside a code they are no evidence.
+const APOLOGIES: [Phrase; 3] = [
+    &[
+        Part::Word("cant"),
+        Part::Word("authorize"),
+        Part::Word("you"),
+        Part::Word("because"),
+        Part::Word("of"),
+        Part::Word("an"),
+        Part::Word("oauth"),
+        Part::Word("error"),
+    ],
+    &[
+        Part::Word("cannot"),
+        Part::Word("authorize"),
+        Part::Word("you"),
+        Part::Word("because"),
+        Part::Word("of"),
+        Part::Word("an"),
+        Part::Word("oauth"),
+        Part::Word("error"),
+    ],
+    &[
+        Part::Word("unexpected"),
+        Part::Word("error"),
+        Part::Word("has"),
+        Part::Word("occured"),
+        Part::Word("during"),
+        Part::Word("authentication"),
+    ],
+];
+
+/// The text without the error page's apology, if it names a code that says more than the page does.
+fn without_apology(text: &str) -> String {
+    const BARE_PAGE: &str = "oauth approval error generic";
+    let words = words(text);
+    if codes::all(text, &words).iter().all(|found| found.normal == BARE_PAGE) {
+        return text.to_owned();
+    }
+    let mut ranges: Vec<_> = APOLOGIES
+        .iter()
+        .filter_map(|apology| find(apology, &words))
+        .map(|(first, end)| words[first].start..words[end - 1].end)
+        .collect();
+    ranges.sort_by_key(|range| std::cmp::Reverse(range.start));
+    let mut text = text.to_owned();
+    for range in ranges {
+        text.replace_range(range, "\n");
+    }
+    text
+}
+
+/// A second error of the text, where another cause explains it: a code, or a sentence. The diagnosis ranks it
+/// after the first one.
+fn second_error(text: &str, words: &[Word], code: Option<&str>, description: Option<&str>) -> Option<String> {
+    let first_code = normal(code.unwrap_or_default());
+    let first_words = prose(description.unwrap_or_default());
+    if code.is_none() && first_words.is_empty() {
+        return None;
+    }
+    let explains = |rule: &Rule| {
+        rule.codes.contains(&first_code.as_str())
+            || rule.says.iter().any(|phrase| find(phrase, &first_words).is_some())
+    };
+    let explained: HashSet<usize> =
+        RULES.iter().filter(|rule| explains(rule)).map(|rule| rule.cause).collect();
+    let is_another = |rule: &Rule| rule.confidence > Confidence::Possible && !explained.contains(&rule.cause);
+    let code = codes::all(text, &super::words::words(text)).into_iter().find(|found| {
+        RULES.iter().any(|rule| rule.codes.contains(&found.normal.as_str()) && is_another(rule))
+    });
+    let sentence =
+        telling_phrase_of(words, is_another).map(|(_, start, end)| excerpt(text, words, start, end));
+    match (code, sentence) {
+        (Some(code), Some(sentence)) if sentence.contains(&code.as_written) => Some(sentence),
+        (Some(code), Some(sentence)) => Some(format!("{} {sentence}", code.as_written)),
+        (Some(code), None) => Some(code.as_written),
+        (None, sentence) => sentence,
+    }
+}
+
+/// Whether the catalogue knows what a description says, and explains it by other causes than the code.
+fn is_of_another_cause(code: Option<&str>, description: &str) -> bool {
+    let code = normal(code.unwrap_or_default());
+    let words = prose(description);
+    let says = |rule: &Rule| rule.says.iter().any(|phrase| find(phrase, &words).is_some());
+    let explained: HashSet<usize> = RULES.iter().filter(|rule| says(rule)).map(|rule| rule.cause).collect();
+    !explained.is_empty()
+        && !RULES.iter().any(|rule| rule.codes.contains(&code.as_str()) && explained.contains(&rule.cause))
+}
+
+/// The words of a text that are prose, and none of a code's.
+pub(super) fn prose(text: &str) -> Vec<Word> {
+    codes::prose(text, words(text))
+}
+
 /// The phrase that says most, and which words it is.
 fn telling_phrase(words: &[Word]) -> Option<(Confidence, usize, usize)> {
+    telling_phrase_of(words, |_| true)
+}
+
+/// The phrase that says most of the rules that count.
+fn telling_phrase_of(words: &[Word], counts: impl Fn(&Rule) -> bool) -> Option<(Confidence, usize, usize)> {
     let present: HashSet<&str> = words.iter().map(|word| word.text.as_str()).collect();
     let stands = |phrase: Phrase| {
         let may = phrase.iter().all(|part| match part {
@@ -159,6 +271,7 @@ fn telling_phrase(words: &[Word]) -> Option<(Confidence, usize, usize)> {
     };
     RULES
         .iter()
+        .filter(|rule| counts(rule))
         .filter(|rule| !rule.unless.iter().any(|phrase| stands(phrase).is_some()))
         .flat_map(|rule| rule.says.iter().map(move |phrase| (rule.confidence, *phrase)))
         .filter_map(|(confidence, phrase)| {
@@ -171,8 +284,7 @@ fn telling_phrase(words: &[Word]) -> Option<(Confidence, usize, usize)> {
 
 /// How many words of a text the catalogue's longest fitting phrase knows.
 fn words_of_phrases(text: &str) -> usize {
-    let words = words(text);
-    telling_phrase(&words).map_or(0, |(_, start, end)| end - start)
+    telling_phrase(&prose(text)).map_or(0, |(_, start, end)| end - start)
 }
 
 /// The sentence around some words, at most 150 bytes further to either side.

@@ -1,9 +1,10 @@
 //! Evidence → ranked causes.
 
 use super::catalogue::{CAUSES, RULES, telling};
+use super::paste::prose;
 use super::rule::{Basis, Fit, Seen};
-use super::words::{normal, words};
-use super::{Candidate, Confidence, Context, Diagnosis};
+use super::words::normal;
+use super::{ASIDE, Candidate, Confidence, Context, Diagnosis};
 use crate::Evidence;
 
 /// How many readings are worth showing.
@@ -46,6 +47,7 @@ pub(super) fn diagnose(evidence: &Evidence, context: Context) -> Diagnosis {
         })
         .collect();
     ranked.sort_by_key(|(fit, _)| std::cmp::Reverse(*fit));
+    rank_second_error(&mut ranked);
     if ranked.first().is_some_and(|(fit, _)| fit.confidence == Confidence::Sure) {
         ranked.retain(|(fit, _)| fit.confidence > Confidence::Possible);
     }
@@ -60,6 +62,16 @@ pub(super) fn diagnose(evidence: &Evidence, context: Context) -> Diagnosis {
         }));
     }
     Diagnosis { ranked }
+}
+
+/// A second error of the text comes before other readings of the first one that are no surer.
+fn rank_second_error(ranked: &mut [(Fit, Candidate)]) {
+    let Some(at) = ranked.iter().position(|(fit, _)| fit.aside).filter(|at| *at > 1) else { return };
+    let confidence = ranked[at].0.confidence;
+    let equals = ranked[1..at].iter().position(|(fit, _)| fit.confidence == confidence);
+    if let Some(first) = equals {
+        ranked[first + 1..=at].rotate_right(1);
+    }
 }
 
 impl<'a> Seen<'a> {
@@ -79,7 +91,8 @@ impl<'a> Seen<'a> {
         } else if codes.is_empty() && !given.is_empty() {
             codes.push(given);
         }
-        Self { codes, words: words(&text), evidence, context }
+        let (text, aside) = text.split_once(ASIDE).unwrap_or((&text, ""));
+        Self { codes, words: prose(text), aside: prose(aside), evidence, context }
     }
 }
 

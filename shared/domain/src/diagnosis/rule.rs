@@ -57,6 +57,8 @@ pub(crate) struct Seen<'a> {
     /// In normal form, the one that counts first.
     pub(crate) codes: Vec<String>,
     pub(crate) words: Vec<Word>,
+    /// The words of a second error: see [`super::ASIDE`].
+    pub(crate) aside: Vec<Word>,
     pub(crate) evidence: &'a Evidence,
     pub(crate) context: Context,
 }
@@ -70,6 +72,8 @@ pub(crate) struct Fit {
     weight: usize,
     /// How many words of the description it knew.
     words: usize,
+    /// Whether it rests on a second error of the text.
+    pub(crate) aside: bool,
 }
 
 impl Fit {
@@ -120,29 +124,33 @@ impl Rule {
             && known(self.environment.is_some(), self.environment == seen.context.environment)
             && known(self.connected_before.is_some(), self.connected_before == seen.context.connected_before)
             && known(self.silent, seen.codes.is_empty() && seen.words.is_empty());
-        if !fits || self.unless.iter().any(|phrase| find(phrase, &seen.words).is_some()) {
+        let ruled_out = |words: &[Word]| self.unless.iter().any(|phrase| find(phrase, words).is_some());
+        if !fits || ruled_out(&seen.words) || ruled_out(&seen.aside) {
             return None;
         }
-        let words = self
-            .says
-            .iter()
-            .filter_map(|phrase| find(phrase, &seen.words).map(|_| literal_words(phrase)))
-            .max()
-            .unwrap_or(0);
-        if !self.says.is_empty() && words == 0 {
+        let said = |words: &[Word]| {
+            let fitting = self.says.iter().filter(|phrase| find(phrase, words).is_some());
+            fitting.map(|phrase| literal_words(phrase)).max().unwrap_or(0)
+        };
+        let first = said(&seen.words);
+        let said_aside = first == 0 && !self.says.is_empty();
+        let words = if said_aside { said(&seen.aside) } else { first };
+        if said_aside && words == 0 {
             return None;
         }
-        // What a second code says was so at another time, or is said in passing.
-        let aside = code.is_some_and(|place| place > 0);
+        // What a second error says was so at another time, or is said in passing.
+        let aside = said_aside || code.is_some_and(|place| place > 0);
         let confidence = if aside { self.confidence.min(Confidence::Likely) } else { self.confidence };
-        let basis = if !self.says.is_empty() {
+        let basis = if said_aside {
+            Basis::Code
+        } else if !self.says.is_empty() {
             Basis::Text
         } else if !self.codes.is_empty() && !self.knows_circumstances() {
             Basis::Code
         } else {
             Basis::Other
         };
-        Some(Fit { confidence, basis, weight: self.weight() - usize::from(aside), words })
+        Some(Fit { confidence, basis, weight: self.weight() - usize::from(aside), words, aside })
     }
 
     /// Whether it asks for more than a code, a text and a stage.

@@ -70,11 +70,21 @@ fn code_at(text: &str, words: &[Word], at: usize, length: usize) -> Option<Found
     let as_written = &text[code[0].start..code[length - 1].end];
     let is_code = match length {
         1 => is_numbered_error(text, words, at),
+        _ if is_part_of_longer(text, code[0].start, code[length - 1].end) => false,
         // Two plain words are prose ("access denied") unless they were written as one.
         2 => !as_written.contains(char::is_whitespace) && as_written.contains(['_', '-']),
         _ => as_written.len() <= normal.len() + 8,
     };
     is_code.then(|| Found { as_written: as_written.to_owned(), normal, known })
+}
+
+/// A code is a whole token: `OAUTH_APP_BLOCKED_BY_POLICY` is a code that nobody knows, not `OAUTH_APP_BLOCKED`.
+/// Only tokens that are joined by underscores are judged: a hyphen may be a dash.
+fn is_part_of_longer(text: &str, start: usize, end: usize) -> bool {
+    let joined = text[start..end].contains('_');
+    let before = text[..start].strip_suffix('_').and_then(|before| before.chars().next_back());
+    let after = text[end..].strip_prefix('_').and_then(|after| after.chars().next());
+    joined && [before, after].into_iter().flatten().any(|c| c.is_ascii_alphanumeric())
 }
 
 /// A number alone is a code where it is said to be one: `1804 : …`, `error 1804`, `errorCode=1800`.
@@ -86,17 +96,52 @@ fn is_numbered_error(text: &str, words: &[Word], at: usize) -> bool {
         || text[word.end..].trim_start_matches(' ').starts_with(':')
 }
 
-/// A code that somebody typed off a screen: one or two letters wrong in a long one.
+/// The words of a text that are prose: those inside a token like `OAUTH_APP_BLOCKED_BY_POLICY` are emptied. A code
+/// that nobody knows is not a sentence, and no word of it goes together with the words around it.
+pub(super) fn prose(text: &str, mut words: Vec<Word>) -> Vec<Word> {
+    const LEAST_PARTS: usize = 3;
+    let is_joined = |left: &Word, right: &Word| text.get(left.end..right.start) == Some("_");
+    let is_capital = |word: &Word| !text[word.start..word.end].contains(|c: char| c.is_ascii_lowercase());
+    let mut start = 0;
+    while start < words.len() {
+        let mut end = start + 1;
+        while end < words.len() && is_joined(&words[end - 1], &words[end]) {
+            end += 1;
+        }
+        if end - start >= LEAST_PARTS && words[start..end].iter().all(is_capital) {
+            words[start..end].iter_mut().for_each(|word| word.text.clear());
+        }
+        start = end;
+    }
+    words
+}
+
+/// A code that somebody typed off a screen: one or two letters wrong in a long one. What could be two known codes
+/// is neither.
 fn retyped(text: &str) -> Option<Found> {
     text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
         .filter(|word| word.len() >= 12 && word.len() <= 40 && word.contains('_'))
         .take(RETYPED)
         .find_map(|word| {
             let typed = normal(word);
-            CODES.iter().filter(|code| code.len() >= 12 && near(&typed, code)).find_map(|code| {
-                Some(Found { as_written: word.to_owned(), normal: (*code).to_owned(), known: telling(code)? })
-            })
+            let mut meant = CODES.iter().filter(|code| code.len() >= 12 && is_slip(&typed, code));
+            let code = meant.next().filter(|_| meant.next().is_none())?;
+            Some(Found { as_written: word.to_owned(), normal: (*code).to_owned(), known: telling(code)? })
         })
+}
+
+/// Whether one is the other with a slip. A slip spares short words: `EC` and `CA` are two things, and so are the
+/// words of two families of codes.
+fn is_slip(typed: &str, code: &str) -> bool {
+    const LEAST_LETTERS: usize = 5;
+    if !near(typed, code) {
+        return false;
+    }
+    let (typed, code): (Vec<&str>, Vec<&str>) = (typed.split(' ').collect(), code.split(' ').collect());
+    if typed.len() != code.len() {
+        return near(&typed.concat(), &code.concat()) && typed.concat().len() == code.concat().len();
+    }
+    typed.iter().zip(code).all(|(typed, code)| *typed == code || code.len() >= LEAST_LETTERS)
 }
 
 /// At most two letters changed, missing or too many.
@@ -120,7 +165,33 @@ fn near(typed: &str, code: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::words::words;
     use super::*;
+
+    #[test]
+    fn a_code_is_a_whole_token() {
+        let known = |text: &str| find(text, &words(text)).map(|found| found.normal);
+        for longer in
+            ["OAUTH_APP_BLOCKED_BY_POLICY", "NOT_OAUTH_APP_BLOCKED", "error=invalid_client_metadata"]
+        {
+            assert_eq!(known(longer), None, "{longer}");
+        }
+        for whole in
+            ["OAUTH_APP_BLOCKED: no", "_OAUTH_APP_BLOCKED_", "x=OAUTH_APP_BLOCKED&y", "oauth-app-blocked"]
+        {
+            assert_eq!(known(whole).as_deref(), Some("oauth app blocked"), "{whole}");
+        }
+    }
+
+    #[test]
+    fn a_slip_never_leads_to_another_family() {
+        let known = |text: &str| find(text, &words(text)).map(|found| found.normal);
+        assert_eq!(known("OAUTH_APROVAL_ERROR_GENERIC").as_deref(), Some("oauth approval error generic"));
+        assert_eq!(known("OAUTH_APP_BLOKED").as_deref(), Some("oauth app blocked"));
+        for other in ["OAUTH_CA_APP_NOT_FOUND", "LOGIN_ERROR_SSO_PKI_INVALID", "LOGIN_OAUTH_NO_TICKET"] {
+            assert_eq!(known(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn every_code_begins_with_its_first_word_and_with_no_part_of_it() {
