@@ -254,6 +254,11 @@ pub(super) fn prose(text: &str) -> Vec<Word> {
     codes::prose(text, words(text))
 }
 
+/// Whether the catalogue knows any phrase of these words.
+pub(super) fn says_anything(words: &[Word]) -> bool {
+    telling_phrase(words).is_some()
+}
+
 /// The phrase that says most, and which words it is.
 fn telling_phrase(words: &[Word]) -> Option<(Confidence, usize, usize)> {
     telling_phrase_of(words, |_| true)

@@ -1,11 +1,11 @@
 //! Evidence → ranked causes.
 
 use super::catalogue::{CAUSES, RULES, telling};
-use super::paste::prose;
+use super::paste::{prose, says_anything};
 use super::rule::{Basis, Fit, Seen};
 use super::words::normal;
 use super::{ASIDE, Candidate, Confidence, Context, Diagnosis};
-use crate::Evidence;
+use crate::{Evidence, Provenance, Surface};
 
 /// How many readings are worth showing.
 const RANKED: usize = 6;
@@ -92,7 +92,12 @@ impl<'a> Seen<'a> {
             codes.push(given);
         }
         let (text, aside) = text.split_once(ASIDE).unwrap_or((&text, ""));
-        Self { codes, words: prose(text), aside: prose(aside), evidence, context }
+        let words = prose(text);
+        let place_is_known = evidence.surface != Surface::Unknown;
+        let is_told = evidence.provenance == Provenance::Reported && place_is_known;
+        let says_nothing = words.is_empty() || (is_told && !says_anything(&words));
+        let is_silent = codes.is_empty() && says_nothing;
+        Self { codes, words, aside: prose(aside), is_silent, evidence, context }
     }
 }
 
@@ -100,7 +105,7 @@ impl<'a> Seen<'a> {
 mod tests {
     use super::super::rule::{Part, Phrase, Rule};
     use super::*;
-    use crate::{AppKind, Stage, Surface};
+    use crate::{AppKind, Stage};
 
     /// A text that a phrase fits.
     fn said(phrase: Phrase) -> String {

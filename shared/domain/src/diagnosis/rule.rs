@@ -31,7 +31,8 @@ pub(crate) struct Rule {
     pub(crate) environment: Option<Environment>,
     /// Whether this app was connected from this org before.
     pub(crate) connected_before: Option<bool>,
-    /// Fits only where neither code nor description was seen.
+    /// Fits only where neither code nor description was seen, or a person described the page in words that nobody
+    /// understands.
     pub(crate) silent: bool,
 }
 
@@ -59,6 +60,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) words: Vec<Word>,
     /// The words of a second error: see [`super::ASIDE`].
     pub(crate) aside: Vec<Word>,
+    /// Whether the place alone is known: see [`Rule::silent`].
+    pub(crate) is_silent: bool,
     pub(crate) evidence: &'a Evidence,
     pub(crate) context: Context,
 }
@@ -123,7 +126,7 @@ impl Rule {
             && known(self.app.is_some(), self.app == Some(seen.context.app_kind))
             && known(self.environment.is_some(), self.environment == seen.context.environment)
             && known(self.connected_before.is_some(), self.connected_before == seen.context.connected_before)
-            && known(self.silent, seen.codes.is_empty() && seen.words.is_empty());
+            && known(self.silent, seen.is_silent);
         let ruled_out = |words: &[Word]| self.unless.iter().any(|phrase| find(phrase, words).is_some());
         if !fits || ruled_out(&seen.words) || ruled_out(&seen.aside) {
             return None;
