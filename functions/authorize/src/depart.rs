@@ -60,7 +60,7 @@ impl Authorize {
         let key = ConnectKey::new(key);
         let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
         let (product, app) = self.parties(&session, now).await?;
-        if let Some(over) = over(&key, &session, &product, now) {
+        if let Some(over) = over(request, &key, &session, &product, now) {
             return Ok(over);
         }
         let fixed = self.fixed_host(&session)?;
@@ -94,7 +94,7 @@ impl Authorize {
         if self.platform.store.begin_attempt(&attempt).await? == Begun::No {
             // Between the read above and this write the session ended: its page says how.
             let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
-            return Ok(over(&key, &session, &product, now).unwrap_or_else(|| {
+            return Ok(over(request, &key, &session, &product, now).unwrap_or_else(|| {
                 used_link("the connect session has had too many attempts", &product.brand, &session.return_to)
             }));
         }

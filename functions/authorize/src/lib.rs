@@ -47,7 +47,7 @@ impl Authorize {
         match route.parts() {
             ("POST", ["v1", "connect-sessions"]) => or_problem(self.create(&request, now).await),
             ("GET", ["v1", "connect-sessions", id]) => or_problem(self.show(&request, id, now).await),
-            ("GET", ["connect", key]) => or_page(self.page(key, now).await),
+            ("GET", ["connect", key]) => or_page(self.page(&request, key, now).await),
             ("POST", ["connect", key]) => or_page(self.depart(&request, key, now).await),
             _ => notices::not_found(),
         }

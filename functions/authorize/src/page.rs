@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn};
 use salesforce::LoginHost;
 use service::{
-    Response,
+    Request, Response,
+    back::Back,
+    browser::{AttemptCookie, is_prefetch},
     failures::refused,
     notices::finish_in_product,
     respond::{Forms, page, redirect},
@@ -17,12 +19,17 @@ use telemetry::{Outcome, ended};
 use crate::{Authorize, around::Around, error::Failed};
 
 impl Authorize {
-    pub(crate) async fn page(&self, key: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn page(
+        &self,
+        request: &Request,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
         let key = ConnectKey::new(key);
         let session =
             self.platform.store.open_session(&key.session(), now).await?.ok_or(Failed::UnknownLink)?;
         let (product, app) = self.parties(&session, now).await?;
-        if let Some(over) = over(&key, &session, &product, now) {
+        if let Some(over) = over(request, &key, &session, &product, now) {
             return Ok(over);
         }
         ended(Outcome::Opened);
@@ -81,6 +88,7 @@ impl Authorize {
 
 /// The page for a session that begins nothing any more.
 pub(crate) fn over(
+    request: &Request,
     key: &ConnectKey,
     session: &ConnectSession,
     product: &Product,
@@ -88,7 +96,14 @@ pub(crate) fn over(
 ) -> Option<Response> {
     let brand = &product.brand;
     match &session.state {
-        SessionState::Returned { .. } => Some(finish_in_product(product, &session.return_to)),
+        SessionState::Returned { .. } => {
+            // The browser that has returned gets its receipt again: an answer may have been released from quarantine.
+            let own = AttemptCookie::of_session(request, session).zip(session.browser.as_ref());
+            let again = own
+                .filter(|_| !is_prefetch(request))
+                .and_then(|(cookie, bound)| Back::again(session, &bound.attempt, &cookie, now));
+            Some(again.unwrap_or_else(|| finish_in_product(product, &session.return_to)))
+        }
         SessionState::Connected { .. } => Some(page(StatusCode::OK, Forms::Ours, |nonce| {
             let back = WayOn::Product(session.return_to.as_str());
             NoticePage::already_connected(nonce, brand, &session.customer, back).html()

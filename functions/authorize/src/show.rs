@@ -59,7 +59,11 @@ impl<'a> SessionView<'a> {
             SessionState::Parked { until, .. } => (None, Some(*until)),
             _ => (None, None),
         };
-        let over = now >= parked_until.unwrap_or(session.expires_at);
+        let returned_until = match &session.state {
+            SessionState::Returned { redeem_by, .. } => Some(session.expires_at.max(*redeem_by)),
+            _ => None,
+        };
+        let over = now >= parked_until.or(returned_until).unwrap_or(session.expires_at);
         Self {
             id: session.id.as_str(),
             status: if over && connection.is_none() { "expired" } else { session.state.word() },

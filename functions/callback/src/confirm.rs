@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use pages::{ConfirmPage, NoticePage, Page, WayOn};
 use service::{
     Request, Response,
+    back::Back,
     browser::AttemptCookie,
     failures::{Met, Of, diagnose, internal, refused},
     notices::{bad_request, finish_in_product, foreign_form, other_browser, unavailable, unknown_link},
@@ -20,10 +21,7 @@ use service::{
 use std::sync::Arc;
 use store::{ConnectionRecord, StoreError};
 
-use crate::{
-    Callback,
-    arrive::{Back, REDEEM},
-};
+use crate::{Callback, arrive::REDEEM};
 
 /// Why there is nothing to confirm.
 #[derive(Debug, thiserror::Error)]
@@ -200,16 +198,7 @@ impl Asked {
 
     /// The same way on as the first click, until the receipt's deadline.
     fn back_again(self, now: Timestamp) -> Result<Response, Unconfirmed> {
-        match &self.session.state {
-            SessionState::Returned { connection, receipt, redeem_by } if now < *redeem_by => {
-                let again = self.receipt(connection);
-                if again.hash().matches(receipt) {
-                    return Ok(self.to_product(connection, &again, redeem_by.duration_since(now)));
-                }
-                Err(self.over())
-            }
-            _ => Err(self.over()),
-        }
+        Back::again(&self.session, &self.attempt, &self.cookie, now).ok_or_else(|| self.over())
     }
 
     fn over(self) -> Unconfirmed {

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface, secret::Receipt};
+use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
 use salesforce::SalesforceError;
 use service::{
     Invocation, Response,
+    back::Back,
     browser::{AttemptCookie, clear},
     failures::{Met, Of, diagnose, internal, refused},
+    grants::GrantRefused,
     notices::{finish_in_product, other_browser, unavailable, unknown_link, used_link},
     observe::of_attempt,
     respond::{Forms, page, redirect},
@@ -19,7 +21,7 @@ use store::{SecretError, StoreError};
 use telemetry::Outcome;
 use tokio::time::sleep;
 
-use crate::{Callback, arrive::Back};
+use crate::{Callback, kept::keep_cookie};
 
 /// How long a second visit of a callback waits before it looks again whether the first one has ended.
 const LOOK: Duration = Duration::from_millis(500);
@@ -59,6 +61,8 @@ pub(crate) enum Ended {
         evidence: Box<Evidence>,
         /// The error behind it, for the log.
         error: Option<ExchangeError>,
+        /// The browser's cookie, which it keeps because the answer is kept.
+        cookie: Option<Box<AttemptCookie>>,
     },
     /// The table.
     #[error(transparent)]
@@ -91,22 +95,39 @@ pub(crate) enum ExchangeError {
     /// The attempt's login host is not one of Salesforce's.
     #[error("the attempt's login host is not one of Salesforce's")]
     Host,
-    /// The refresh token that the app asks for was not granted.
-    #[error("the answer has no refresh token, though the app asks for one")]
-    NoRefreshToken,
-    /// The id_token that the app asks for is missing.
-    #[error("the answer has no id_token, though the app asks for one")]
-    NoIdToken,
+    /// The answer is refused, and its grant given back.
+    #[error(transparent)]
+    Refused(#[from] GrantRefused),
+    /// The answer is kept in quarantine.
+    #[error("the answer is in quarantine: {0}")]
+    Kept(SalesforceError),
+    /// The code was not sent: its answer might not have been stored in time.
+    #[error("no time was left to send the code")]
+    NoTime,
 }
 
 impl ExchangeError {
     /// What it tells a diagnosis. Our own faults are ours: the person is not told a secret's name.
     pub(crate) fn evidence(&self) -> Evidence {
         match self {
-            Self::Salesforce(error) => error.evidence(),
+            // The status of an answer that carries tokens says nothing of what passes by itself.
+            Self::Kept(error @ SalesforceError::Doubtful(_)) => {
+                Evidence { http_status: None, ..error.evidence() }
+            }
+            Self::Salesforce(error) | Self::Kept(error) => error.evidence(),
             Self::Secret(_) | Self::Host => Evidence::our_own(Surface::TokenEndpoint, "internal", None),
-            Self::NoRefreshToken => Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None),
-            Self::NoIdToken => Evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None),
+            Self::NoTime => {
+                Evidence::our_own(Surface::Callback, "callback_interrupted", Some(&self.to_string()))
+            }
+            Self::Refused(GrantRefused::NoRefreshToken) => {
+                Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
+            }
+            Self::Refused(GrantRefused::NoIdToken) => {
+                Evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None)
+            }
+            Self::Refused(GrantRefused::Distrust(distrust)) => {
+                SalesforceError::Untrusted(*distrust).evidence()
+            }
         }
     }
 }
@@ -141,9 +162,14 @@ impl Callback {
                 Err(error) => unavailable(&error),
             },
             Ended::Connected(ref attempt) => self.already(&ended, attempt, now).await,
-            Ended::Failed { attempt, stage, evidence, error } => {
+            Ended::Failed { attempt, stage, evidence, error, cookie } => {
                 match self.fail(&attempt, stage, *evidence, error.as_ref(), now).await {
-                    Ok(response) => response,
+                    Ok(mut response) => {
+                        if let Some(cookie) = cookie {
+                            keep_cookie(&mut response, &attempt.id, &cookie);
+                        }
+                        response
+                    }
                     Err(error) => unavailable(&error),
                 }
             }
@@ -184,13 +210,8 @@ impl Callback {
                     return self.interrupted(attempt, now).await;
                 }
                 _ if session.is_open(now) && has_no_end => {}
-                SessionState::Returned { connection, receipt, redeem_by } => {
-                    let again = Receipt::of(connection, &cookie.secret, &attempt.id);
-                    let back =
-                        Back { session: &session.id, attempt: &attempt.id, return_to: &session.return_to };
-                    return Ok((now < *redeem_by && again.hash().matches(receipt)).then(|| {
-                        back.to_product(connection, &again, cookie, redeem_by.duration_since(now))
-                    }));
+                SessionState::Returned { .. } => {
+                    return Ok(Back::again(&session, &attempt.id, cookie, now));
                 }
                 SessionState::Parked { until, .. } if is_this_attempt && now < *until => {
                     return Ok(Some(redirect(&format!("/connect/{}/confirm", cookie.key.expose()))));

@@ -1,7 +1,8 @@
 //! **callback**: back from Salesforce, and the product's word that it was the right user.
 //!
 //! `GET /oauth/callback` → [`arrive`]: claim the attempt once, exchange the code, check the answer, seal the
-//! tokens, store a pending connection, send the browser to the product with a one-time receipt.
+//! tokens, store a pending connection, send the browser to the product with a one-time receipt. An answer of doubtful form
+//! goes into quarantine ([`kept`]), one that may be another's is revoked. [`trip`] says how long each part may take.
 //!
 //! Where the session authorizes a connection anew ([`reconnect`]), the new grant waits beside the connection, and takes
 //! the old one's place when it is redeemed. If it is another org's or user's, the browser goes to
@@ -17,24 +18,27 @@ mod arrive;
 mod confirm;
 mod error;
 mod exchange;
+mod kept;
 mod reconnect;
 mod redeem;
+mod trip;
 
 use jiff::Timestamp;
 use service::{Function, Invocation, Platform, Request, Response, Route, SettingError};
-use store::Vault;
+use store::{Fallback, Vault};
 
 /// The function.
 #[derive(Debug, Clone)]
 pub struct Callback {
     platform: Platform,
     vault: Vault,
+    fallback: Fallback,
 }
 
 impl Callback {
     /// The function on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, platform })
+        Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
     }
 
     /// Every visit ends in a redirect, a page or a document, so this cannot fail.

@@ -5,20 +5,21 @@
 use std::time::Duration;
 
 use domain::{
-    Attempt, Connection, ConnectionId, ConnectionState, Evidence, ProductId, Stage, Surface,
+    Connection, ConnectionId, ConnectionState, ProductId,
     secret::Receipt,
     session::{Change, Redemption, Whose},
 };
 use jiff::{SignedDuration, Timestamp};
-use salesforce::Grant;
-use service::{Response, browser::AttemptCookie, failures::internal, respond::redirect};
+use service::{Response, failures::internal, respond::redirect};
 use store::{ConnectionRecord, Reconnect, Redeemed, SecretError, StoreError, TakenOver, Takeover};
 use telemetry::{Outcome, ended};
 
 use crate::{
     Callback,
-    arrive::{Back, REDEEM, SAVES, failed},
+    arrive::{REDEEM, SAVES, Unsaved},
     error::Ended,
+    exchange::Obtained,
+    trip::Trip,
 };
 
 /// How long the user has to confirm another org or user.
@@ -33,12 +34,11 @@ const PATIENCE: Duration = Duration::from_secs(9);
 /// A browser's return that has brought a grant.
 #[derive(Debug)]
 pub(crate) struct Return<'a> {
-    /// The attempt.
-    pub(crate) attempt: Box<Attempt>,
+    pub(crate) trip: &'a Trip<'a>,
     /// What Salesforce granted.
-    pub(crate) grant: &'a Grant,
-    /// What proves that the browser went to Salesforce.
-    pub(crate) cookie: &'a AttemptCookie,
+    pub(crate) obtained: &'a Obtained,
+    /// The connection that is authorized anew, as it was before the exchange.
+    pub(crate) before: &'a ConnectionRecord,
 }
 
 /// What became of a new grant that was to take an old one's place.
@@ -82,84 +82,53 @@ impl Callback {
     pub(crate) async fn reconnect(
         &self,
         back: Return<'_>,
-        of: ConnectionId,
         mut new: ConnectionRecord,
-        now: Timestamp,
     ) -> Result<Response, Ended> {
-        let before = match self.target(&back.attempt.product, &of).await {
-            Ok(Some(before)) => before,
-            Ok(None) => return self.not_taken(back, "reconnect_overtaken").await,
-            Err(error) => {
-                self.give_back(&back.attempt, back.grant).await;
-                return Err(error.into());
-            }
-        };
-        let whose = before.connection.identity.clone();
+        let before = &back.before.connection;
+        let whose = before.identity.clone();
         let same = whose.same_as(&new.connection.identity);
-        new.reconnect = Some(Reconnect::New { of, whose });
+        new.reconnect = Some(Reconnect::New { of: before.id.clone(), whose });
         if !same {
-            return self.park(back, &before, new, now).await;
+            return self.park(back, new).await;
         }
-        let receipt = Receipt::of(&new.connection.id, &back.cookie.secret, &back.attempt.id);
-        let saved = self.save(&back.attempt, &new, &receipt, now).await;
-        let Attempt { session, id: attempt, return_to, .. } = &*back.attempt;
-        let to = Back { session, attempt, return_to };
-        let kept = saved
-            .map(|saved| saved.then(|| to.to_product(&new.connection.id, &receipt, back.cookie, REDEEM)));
-        self.or_give_back(back, &before, kept).await
+        let trip = back.trip;
+        let receipt = Receipt::of(&trip.id, &trip.cookie.secret, &trip.attempt.id);
+        let saved = self.save(trip, &new, &receipt).await;
+        self.or_give_back(&back, saved).await?;
+        self.tell_people(trip, &new, &back.obtained.grant).await;
+        Ok(trip.back().to_product(&trip.id, &receipt, trip.cookie, REDEEM))
     }
 
     /// Parks a grant of another org or user, and asks in this browser.
-    async fn park(
-        &self,
-        back: Return<'_>,
-        before: &ConnectionRecord,
-        mut new: ConnectionRecord,
-        now: Timestamp,
-    ) -> Result<Response, Ended> {
-        let key = &back.cookie.key;
-        let until = now + PARKED;
+    async fn park(&self, back: Return<'_>, mut new: ConnectionRecord) -> Result<Response, Ended> {
+        let trip = back.trip;
+        let until = trip.time.now() + PARKED;
         new.connection.state = ConnectionState::Parked { until };
-        let change = Change { before: whose(&before.connection), after: whose(&new.connection) };
-        let (store, browser) = (&self.platform.store, back.attempt.bound_browser());
-        let parked = self.insist(&new.connection.id, || store.park(&new, &change, &browser, until)).await;
-        let kept = parked.map(|parked| {
-            parked.then(|| {
-                ended(Outcome::Parked);
-                let mut response = redirect(&format!("/connect/{}/confirm", key.expose()));
-                back.cookie.keep(&mut response, &browser.attempt, (PARKED + REDEEM).as_secs());
-                response
-            })
-        });
-        self.or_give_back(back, before, kept).await
+        let change = Change { before: whose(&back.before.connection), after: whose(&new.connection) };
+        let (store, browser) = (&self.platform.store, trip.attempt.bound_browser());
+        let parked = self.insist(trip, || store.park(&new, &change, &browser, until)).await;
+        self.or_give_back(&back, parked).await?;
+        self.tell_people(trip, &new, &back.obtained.grant).await;
+        ended(Outcome::Parked);
+        let mut response = redirect(&format!("/connect/{}/confirm", trip.cookie.key.expose()));
+        trip.cookie.keep(&mut response, &browser.attempt, (PARKED + REDEEM).as_secs());
+        Ok(response)
     }
 
-    /// Gives a grant back that was not kept.
-    async fn or_give_back(
-        &self,
-        back: Return<'_>,
-        before: &ConnectionRecord,
-        kept: Result<Option<Response>, StoreError>,
-    ) -> Result<Response, Ended> {
-        if let Ok(Some(response)) = kept {
-            return Ok(response);
+    /// Gives a grant back that its session does not take.
+    async fn or_give_back(&self, back: &Return<'_>, saved: Result<bool, Unsaved>) -> Result<(), Ended> {
+        match saved {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.give_back_new(back.trip, &back.obtained.grant, back.before).await;
+                Err(Ended::Connected(Box::new(back.trip.attempt.clone())))
+            }
+            Err(unsaved) => Err(self.unsaved(back.trip, back.obtained, unsaved).await),
         }
-        let refresh = back.grant.refresh.as_ref().map(domain::secret::RefreshToken::fingerprint);
-        if refresh.is_none() || refresh != before.refresh_fingerprint {
-            self.give_back(&back.attempt, back.grant).await;
-        }
-        Err(kept.err().map_or(Ended::Connected(back.attempt), Ended::from))
-    }
-
-    /// A grant that cannot take the old one's place is given back, and the failure says why.
-    async fn not_taken(&self, back: Return<'_>, code: &'static str) -> Result<Response, Ended> {
-        self.give_back(&back.attempt, back.grant).await;
-        let evidence = Evidence::our_own(Surface::Callback, code, None);
-        Err(failed(back.attempt, Stage::Callback, evidence))
     }
 
     /// The connection that is authorized anew, if it is still there.
-    async fn target(
+    pub(crate) async fn target(
         &self,
         product: &ProductId,
         id: &ConnectionId,

@@ -39,12 +39,15 @@ impl Errors {
         let status = format!("/help/{}/status", failure.id);
         let guide = pages::guide::path(&failure.product, &failure.app, Audience::Admin);
         let setup_origin = self.setup_origin(&failure);
-        let connect = session
-            .as_ref()
-            .filter(|session| session.is_open(now))
+        let open = session.as_ref().filter(|session| session.is_open(now));
+        // An answer that was released from quarantine: the link leads on to the product.
+        let returned =
+            session.as_ref().filter(|session| matches!(session.state, SessionState::Returned { .. }));
+        let connect = open
+            .or(returned)
             .and_then(|session| AttemptCookie::of_session(request, session))
             .map(|cookie| format!("/connect/{}", cookie.key.expose()));
-        let trouble = connect.as_ref().map(|connect| format!("{connect}/trouble"));
+        let trouble = open.and(connect.as_ref()).map(|connect| format!("{connect}/trouble"));
         // A help link goes from hand to hand: only the browser that the session is bound to may go on there.
         let retry = match (&connect, &session) {
             (Some(connect), _) => Some(WayOn::Connect(connect)),

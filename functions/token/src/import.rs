@@ -10,6 +10,8 @@
 //!    alive, the token is sent again. If that is not answered either, or Salesforce says that the token is dead, it
 //!    is lost; a refusal that says nothing of the token leaves the right to try.
 
+mod quarantine;
+
 use std::time::Duration;
 
 use domain::{
@@ -20,8 +22,8 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use refresh::{ImportAnswer, REFRESH, SEND};
-use salesforce::{Distrust, DoubtfulAnswer, Grant, LoginHost, Rotation, SalesforceError};
+use refresh::{REFRESH, SEND};
+use salesforce::{Distrust, Grant, LoginHost, Rotation, SalesforceError};
 use serde::{Deserialize, Serialize};
 use service::{
     Invocation, Problem, Request, Response, asked,
@@ -31,11 +33,13 @@ use service::{
     views::{CauseView, ConnectionView},
 };
 use store::{
-    AppAt, ConnectionRecord, ImportedAs, Tokens,
+    AppAt, ConnectionRecord, Tokens,
     connections::Listed,
     imports::{Import, ImportState, MaySend, Sender, Wanted},
 };
 use tokio::time::{sleep, timeout};
+
+use quarantine::in_quarantine;
 
 use crate::{
     Token,
@@ -45,6 +49,9 @@ use crate::{
 
 /// What of an invocation is left over for its answer when the table does not take a new connection.
 const ANSWER: Duration = Duration::from_millis(500);
+
+/// How long Salesforce may take to tell the user's name, which is for people to read.
+const ASK_NAME: Duration = Duration::from_secs(3);
 
 /// For so long a token that only the user can mend is answered for without asking Salesforce again. Not for ever:
 /// what an admin has blocked and can unblock is refused in the same words.
@@ -181,9 +188,9 @@ impl Token {
         let sent = self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await;
         let (answer, fails) = match sent {
             Ok(grant) if grant.instance_url(None).is_none() => {
-                let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
-                let kept = self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await;
-                (kept, Some(doubtful.distrust.code()))
+                let answer = self.import_without_instance(&brought, &sender, grant, &others, &time).await;
+                let fails = answer.is_err().then(|| Distrust::InstanceUrl.code());
+                (answer, fails)
             }
             Ok(grant) => (self.keep_import(&brought, &sender, &grant, &others, &time).await, None),
             Err(SalesforceError::Doubtful(doubtful)) => {
@@ -294,10 +301,14 @@ impl Token {
         match &import.state {
             ImportState::Done => Ok(false),
             ImportState::Begun if now < import.under_way_until() => Err(under_way(import, now).into()),
-            ImportState::Begun if import.was_tried_again() => {
-                Err(self.lose(brought, import, None, now).await?.into())
+            ImportState::Begun => {
+                self.refuse_quarantined(brought, import, now).await?;
+                if import.was_tried_again() {
+                    return Err(self.lose(brought, import, None, now).await?.into());
+                }
+                Ok(true)
             }
-            ImportState::Begun | ImportState::Unsent => Ok(true),
+            ImportState::Unsent => Ok(true),
             ImportState::Lost(failure) => Err(self.told_before(brought, failure, now).await?.into()),
             ImportState::Quarantined(failure) => Err(in_quarantine(failure).into()),
             ImportState::Refused(failure) => {
@@ -327,7 +338,8 @@ impl Token {
         let saved = self.save_import(sender, &record, brought.app, time).await?;
         let id = &record.connection.id;
         let mut connection = record.connection.clone();
-        if saved && let Some(username) = self.platform.salesforce.username(grant).await {
+        let patience = ASK_NAME.min(time.left().saturating_sub(ANSWER));
+        if saved && let Some(username) = self.platform.salesforce.identity(grant, patience).await.username {
             match self.platform.store.name_user(id, &username).await {
                 Ok(()) => connection.identity.username = Some(username),
                 Err(error) => drop(internal(&error)),
@@ -442,31 +454,6 @@ impl Token {
         Err(self.refusal(brought, &found.ranked[0], &failure.id).into())
     }
 
-    /// Keeps an answer that fails a check, then says so in the journal: the token is not sent again.
-    async fn quarantine_import(
-        &self,
-        brought: &Brought<'_>,
-        import: &Import,
-        doubtful: &DoubtfulAnswer,
-        now: Timestamp,
-    ) -> Result<Response, Failed> {
-        let imported = ImportedAs {
-            mark: brought.mark.clone(),
-            customer: brought.customer.clone(),
-            user: brought.user.clone(),
-            environment: brought.host.environment(),
-        };
-        let sent =
-            ImportAnswer { product: &brought.product.id, app: brought.app, import, token: &brought.token };
-        self.refresher.quarantine_import(sent, imported, doubtful, now).await?;
-        let error = SalesforceError::Doubtful(Box::new(doubtful.clone()));
-        let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(&error);
-        let (failure, _) = diagnose(met, now);
-        let to = ImportState::Quarantined(failure.id.clone());
-        self.platform.store.end_import(import, &to, &failure).await?;
-        Err(in_quarantine(&failure.id).into())
-    }
-
     /// Ends an import whose token may be spent on an answer that nobody has.
     async fn lose(
         &self,
@@ -554,18 +541,6 @@ fn under_way(import: &Import, now: Timestamp) -> Problem {
         "Do not use it elsewhere. Bring it again after Retry-After: then the answer is there, or it is sent once more.",
     )
     .retry_after(u32::try_from(seconds).unwrap_or(1).max(1))
-}
-
-/// The answer to this token fails a check, and an operator has to look at it.
-fn in_quarantine(failure: &FailureId) -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "import-quarantined",
-        "Salesforce's answer for this token failed a check",
-        "The answer is kept, and Latchkey's operators have to look at it. Do not use the token elsewhere. Once they have \
-         released it, the same call returns the connection.",
-    )
-    .with("reference", failure.reference())
 }
 
 fn already_connected(why: &str, connections: Vec<String>) -> Problem {

@@ -279,6 +279,9 @@ enum QuarantineCommand {
     Release {
         /// The connection
         connection: ConnectionId,
+        /// Where the org's API answers, if the answer does not say: https://acme.my.salesforce.com
+        #[arg(long, value_name = "ADDRESS", value_parser = instance_url)]
+        instance_url: Option<String>,
     },
     /// Let the sweep revoke what the answer holds; the user has to connect again
     Discard {
@@ -382,13 +385,20 @@ async fn run_quarantine(
     match command {
         QuarantineCommand::List => quarantine::list(&fallback, now()).await,
         QuarantineCommand::Show { connection } => quarantine::show(&fallback, connection.as_str()).await,
-        QuarantineCommand::Release { connection } => {
-            quarantine::decide(&fallback, connection.as_str(), Decision::Release, dry_run).await
+        QuarantineCommand::Release { connection, instance_url } => {
+            let told = instance_url.as_deref();
+            quarantine::decide(&fallback, connection.as_str(), Decision::Release, told, dry_run).await
         }
         QuarantineCommand::Discard { connection } => {
-            quarantine::decide(&fallback, connection.as_str(), Decision::Discard, dry_run).await
+            quarantine::decide(&fallback, connection.as_str(), Decision::Discard, None, dry_run).await
         }
     }
+}
+
+/// The origin of an org's API, if it is one of Salesforce's hosts.
+fn instance_url(address: &str) -> Result<String, &'static str> {
+    let own = salesforce::Hosts::salesforce().own(address);
+    own.map(|own| own.origin().ascii_serialization()).ok_or("not the https address of a Salesforce org")
 }
 
 async fn run_app(

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use store::{Decision, Fallback, Kept, Quarantined};
+use store::{Decision, Fallback, Kept, Origin, Quarantined};
 
 use crate::report::{CommandError, Report};
 
@@ -38,6 +38,12 @@ pub async fn show(fallback: &Fallback, id: &str) -> Result<Report, CommandError>
     if let Some(import) = &one.import {
         lines.push(format!("customer     {}\nuser         {}", import.customer.id, import.user));
     }
+    if let Some(exchange) = &one.exchange {
+        lines.push(format!("attempt      {}", exchange.attempt));
+    }
+    if let Some(told) = &one.instance_url {
+        lines.push(format!("org's API    {told} (as an operator said)"));
+    }
     if let Some(decision) = one.decision {
         lines.push(format!("decided      {}: the next run of the sweep carries it out", word(decision)));
     }
@@ -52,13 +58,19 @@ pub async fn decide(
     fallback: &Fallback,
     id: &str,
     decision: Decision,
+    instance_url: Option<&str>,
     dry_run: bool,
 ) -> Result<Report, CommandError> {
-    let one = find(fallback, id).await?;
+    let mut one = find(fallback, id).await?;
+    // The sweep looks whether it is one of Salesforce's hosts.
+    one.instance_url = instance_url.map(ToOwned::to_owned).or(one.instance_url);
     if !dry_run && !fallback.decide(&one, Some(decision), None).await? {
         return Err(format!("{id} is no longer in quarantine").into());
     }
     let then = match decision {
+        Decision::Release if one.origin == Origin::Exchange => {
+            "repeats every check; if it passes, the connection is pending, and its user opens the link again"
+        }
         Decision::Release => "repeats every check and stores the answer if it passes",
         Decision::Discard => "revokes what the answer holds and forgets it",
     };

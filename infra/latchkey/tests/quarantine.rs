@@ -23,7 +23,9 @@ async fn list(story: &Story) -> Report {
 
 /// An operator decides, and the sweep runs.
 async fn decide(story: &Story, connection: &str, decision: Decision) {
-    quarantine::decide(&fallback(story), connection, decision, false).await.expect("it is in quarantine");
+    quarantine::decide(&fallback(story), connection, decision, None, false)
+        .await
+        .expect("it is in quarantine");
     story.stack.sweep().await;
 }
 
@@ -203,4 +205,103 @@ async fn doubtful_import_answer_is_kept_until_it_is_released() {
     works(&story, &connection).await;
     assert_eq!(story.stack.salesforce.live_grants().len(), 1);
     story.nothing_leaked().await;
+}
+
+/// What Fernway brings of a grant that it holds, and its first answer.
+async fn import(story: &Story, fault: Fault) -> (Value, Answer) {
+    let app = story.stack.app("fernway", "sync").clone();
+    let granted = story.stack.salesforce.granted("acme", "uma@acme.example", &app.consumer_key);
+    let call = json!({
+        "app": "sync", "customer": { "id": "c-acme", "name": "Acme" }, "user": "u-alice",
+        "environment": "production", "refresh_token": granted["refresh_token"],
+    });
+    story.stack.salesforce.forget_calls();
+    story.stack.salesforce.queue_token_fault(fault);
+    let answer = story.call("POST", "/v1/connections", Some(call.clone())).await;
+    (call, answer)
+}
+
+#[tokio::test]
+async fn import_without_instance_is_imported_after_a_second_look() {
+    let without: fn(Value) -> (u16, Vec<u8>) = |mut answer| {
+        answer.as_object_mut().expect("an object").remove("instance_url");
+        (200, answer.to_string().into_bytes())
+    };
+    for fault in [Fault::Rewritten(without), Fault::InstanceUrl("https://evil.example".into())] {
+        let story = Story::installed().await;
+        let (call, imported) = import(&story, fault).await;
+        assert_eq!(imported.status, 201, "{}", imported.body);
+        assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
+        works(&story, imported.text("id")).await;
+        assert_eq!(story.call("POST", "/v1/connections", Some(call)).await.status, 200);
+        assert_eq!(story.stack.salesforce.token_calls().len(), 1, "sent once");
+        story.nothing_leaked().await;
+    }
+}
+
+#[tokio::test]
+async fn import_whose_instance_nobody_tells_is_released_with_the_operators_word() {
+    // The identity address takes another access token than the answer's, so it says nothing.
+    let spoiled: fn(Value) -> (u16, Vec<u8>) = |mut answer| {
+        answer.as_object_mut().expect("an object").remove("instance_url");
+        answer["access_token"] = json!("00Dspoiled!token");
+        (200, answer.to_string().into_bytes())
+    };
+    let story = Story::installed().await;
+    let (call, kept) = import(&story, Fault::Rewritten(spoiled)).await;
+    assert_eq!((kept.status, kept.problem()), (409, "import-quarantined"), "{}", kept.body);
+    let listed = list(&story).await;
+    let connection = listed.json["quarantined"][0]["connection"].as_str().expect("an id").to_owned();
+    decide(&story, &connection, Decision::Release).await;
+    let shown = quarantine::show(&fallback(&story), &connection).await.expect("still there");
+    assert!(shown.text.contains("--instance-url"), "{}", shown.text);
+
+    let told = story.stack.salesforce.my_domain("acme");
+    let release = Decision::Release;
+    quarantine::decide(&fallback(&story), &connection, release, Some(&told), false).await.expect("kept");
+    story.stack.sweep().await;
+
+    let imported = story.call("POST", "/v1/connections", Some(call)).await;
+    assert_eq!((imported.status, imported.text("id")), (200, &*connection), "{}", imported.body);
+    // Its access token never worked; the refresh token does.
+    story.pass(STALE);
+    works(&story, &connection).await;
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+}
+
+#[tokio::test]
+async fn import_that_ended_after_quarantine_is_not_sent_again() {
+    let story = Story::installed().await;
+    // The journal does not learn that the answer is in quarantine.
+    let refuse = world::dynamodb::Fault::refuse("AccessDeniedException");
+    let refuse = refuse.on(world::dynamodb::Which::Operation("TransactWriteItems")).times(99);
+    story.stack.dynamodb.inject(refuse);
+    let (call, first) = import(&story, Fault::WrongSignature).await;
+    assert_eq!(first.status, 503, "{}", first.body);
+    story.stack.dynamodb.mend();
+
+    story.pass(SignedDuration::from_mins(5));
+    let again = story.call("POST", "/v1/connections", Some(call)).await;
+
+    assert_eq!((again.status, again.problem()), (409, "import-quarantined"), "{}", again.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "the token may be spent");
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+}
+
+#[tokio::test]
+async fn leftover_of_an_import_is_forgotten_and_not_revoked() {
+    let story = Story::installed().await;
+    // The second look stores the connection; the item in quarantine stays.
+    let keep = world::dynamodb::Fault::refuse("AccessDeniedException");
+    story.stack.dynamodb.inject(keep.on(world::dynamodb::Which::Operation("DeleteItem")).times(9));
+    let (_, imported) = import(&story, Fault::InstanceUrl("https://evil.example".into())).await;
+    assert_eq!(imported.status, 201, "{}", imported.body);
+    story.stack.dynamodb.mend();
+    assert!(list(&story).await.text.contains(imported.text("id")));
+
+    decide(&story, imported.text("id"), Decision::Discard).await;
+
+    assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
+    works(&story, imported.text("id")).await;
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
 }

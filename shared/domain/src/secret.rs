@@ -154,6 +154,13 @@ impl AccessToken {
     }
 }
 
+impl AuthorizationCode {
+    /// Its fingerprint: the name of what was sent, in quarantine.
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::of(self.expose())
+    }
+}
+
 impl RefreshToken {
     /// Its fingerprint.
     pub fn fingerprint(&self) -> Fingerprint {

@@ -3,10 +3,12 @@
 //! An operator's decision is written by `latchkey quarantine`; the sweep carries it out, since it has the keyring and
 //! the way to Salesforce. Releasing repeats every check. Whose the tokens are is never taken on trust.
 
+mod exchange;
+
 use std::time::Duration;
 
 use domain::{
-    App, Connection, ConnectionState, Evidence, ProductId, Surface,
+    App, Attempt, Connection, ConnectionState, Evidence, ProductId, Surface,
     secret::{RawTokenAnswer, RefreshToken},
 };
 use jiff::Timestamp;
@@ -14,11 +16,13 @@ use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use secrecy::ExposeSecret;
 use service::{Invocation, failures::internal};
 use store::{
-    ConnectionRecord, Decision, Field, Health, ImportedAs, Lease, Origin, Owner, Quarantined, Renewed, Saved,
-    StoreError, Tokens, imports::Import,
+    ConnectionRecord, Decision, ExchangedAs, Field, Health, ImportedAs, Kept, Lease, Origin, Owner,
+    Quarantined, Renewed, Saved, StoreError, Tokens, imports::Import,
 };
 use telemetry::{Metric, add};
 use tokio::time::sleep;
+
+use exchange::{Fate, SECOND_LOOK};
 
 use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, health::Told, life, met};
 
@@ -64,6 +68,8 @@ impl Refresher {
             status: doubtful.status,
             quarantined_at: ask.time.now(),
             import: None,
+            exchange: None,
+            instance_url: None,
             decision: None,
             outcome: None,
         };
@@ -98,6 +104,8 @@ impl Refresher {
             status: doubtful.status,
             quarantined_at: now,
             import: Some(imported),
+            exchange: None,
+            instance_url: None,
             decision: None,
             outcome: None,
         };
@@ -146,10 +154,15 @@ impl Refresher {
     /// tried again by the next run.
     pub(crate) async fn review(&self, quarantined: &Quarantined, time: &Invocation) {
         add(Metric::QuarantinedAnswers, 1.0);
-        let Some(decision) = quarantined.decision.filter(|_| time.has(REFRESH)) else { return };
-        let carried_out = match decision {
-            Decision::Release => self.release(quarantined, time).await,
-            Decision::Discard => self.discard(quarantined).await,
+        let over = quarantined.is_over(time.now()).then_some(Decision::Discard);
+        let decision = over.or(quarantined.decision).filter(|_| time.has(REFRESH));
+        let Some(decision) = decision else { return };
+        let carried_out = match &quarantined.exchange {
+            Some(exchanged) => self.review_exchange(quarantined, exchanged, decision, time).await,
+            None => match decision {
+                Decision::Release => self.release(quarantined, time, None).await,
+                Decision::Discard => self.discard(quarantined).await,
+            },
         };
         let written = match carried_out {
             Ok(None) => self.fallback.forget_quarantined(quarantined).await,
@@ -164,11 +177,40 @@ impl Refresher {
         }
     }
 
+    /// Revokes the answer to a refresh or an import, unless its connection goes on with it: an import may have stored it
+    /// after a second look and ended before it could forget it here.
+    async fn discard(&self, quarantined: &Quarantined) -> Result<Option<String>, RefreshError> {
+        let is_imported = quarantined.import.is_some()
+            && self.platform.store.connection(&quarantined.connection).await?.is_some();
+        if is_imported { Ok(None) } else { self.revoke(quarantined).await }
+    }
+
+    /// Carries out a decision about the answer of an exchange. One that is stored is not revoked.
+    async fn review_exchange(
+        &self,
+        quarantined: &Quarantined,
+        exchanged: &ExchangedAs,
+        decision: Decision,
+        time: &Invocation,
+    ) -> Result<Option<String>, RefreshError> {
+        let fate = self.fate(exchanged).await?;
+        match (decision, &fate) {
+            (_, Fate::Stored) => Ok(None),
+            // Its user has connected otherwise: nobody can use it any more.
+            (Decision::Discard, _) | (Decision::Release, Fate::Superseded) => self.revoke(quarantined).await,
+            (Decision::Release, Fate::Open(attempt)) => {
+                self.release(quarantined, time, Some((exchanged, attempt))).await
+            }
+            (Decision::Release, Fate::Gone) => Ok(Some("its session is deleted; discard it".to_owned())),
+        }
+    }
+
     /// Stores a quarantined answer, if it passes every check now. `Some`: why it does not.
     async fn release(
         &self,
         quarantined: &Quarantined,
         time: &Invocation,
+        exchange: Option<(&ExchangedAs, &Attempt)>,
     ) -> Result<Option<String>, RefreshError> {
         let now = time.now();
         let found = self.platform.products.with_app(&quarantined.product, &quarantined.app, now).await?;
@@ -177,9 +219,23 @@ impl Refresher {
             Ok(grant) => grant,
             Err(distrust) => return Ok(Some(distrust.to_string())),
         };
-        match &quarantined.import {
-            Some(imported) => self.release_import(quarantined, imported, &app, &grant, now).await,
-            None => self.release_refresh(quarantined, &app, &grant, now).await,
+        match (&quarantined.import, exchange) {
+            (_, Some(exchange)) => {
+                let grant = self.at_told_instance(quarantined, grant);
+                self.release_exchange(quarantined, exchange, &app, grant, time).await
+            }
+            (Some(imported), None) => self.release_import(quarantined, imported, &app, grant, now).await,
+            (None, None) => self.release_refresh(quarantined, &app, &grant, now).await,
+        }
+    }
+
+    /// The grant with the address of the org's API that an operator gave, if the answer names none.
+    fn at_told_instance(&self, quarantined: &Quarantined, grant: Grant) -> Grant {
+        let hosts = self.platform.salesforce.hosts();
+        let told = quarantined.instance_url.as_deref().and_then(|told| hosts.own(told));
+        match (grant.instance_url(None), told) {
+            (None, Some(told)) => grant.at_instance(told.origin().ascii_serialization()),
+            _ => grant,
         }
     }
 
@@ -259,11 +315,17 @@ impl Refresher {
         quarantined: &Quarantined,
         imported: &ImportedAs,
         app: &App,
-        grant: &Grant,
+        grant: Grant,
         now: Timestamp,
     ) -> Result<Option<String>, RefreshError> {
-        let Some(instance_url) = grant.instance_url(None) else {
-            return Ok(Some(Distrust::InstanceUrl.to_string()));
+        let grant = self.at_told_instance(quarantined, grant);
+        let told = match grant.instance_url(None) {
+            Some(told) => Some(told),
+            None => self.platform.salesforce.identity(&grant, SECOND_LOOK).await.instance_url,
+        };
+        let Some(instance_url) = told else {
+            let why = Distrust::InstanceUrl;
+            return Ok(Some(format!("{why}: release it with --instance-url and the org's My Domain")));
         };
         let Some(refresh) = &grant.refresh else {
             return Ok(Some(
@@ -293,14 +355,37 @@ impl Refresher {
         Ok(None)
     }
 
-    /// Revokes what a quarantined answer holds. `Some`: it holds nothing that can be revoked.
-    async fn discard(&self, quarantined: &Quarantined) -> Result<Option<String>, RefreshError> {
+    /// Whether the answer to an import that has begun is in quarantine: then its token is not sent again.
+    pub async fn import_in_quarantine(
+        &self,
+        import: &Import,
+        token: &RefreshToken,
+    ) -> Result<Option<Box<Quarantined>>, StoreError> {
+        let kept = self.fallback.kept(&import.connection, &token.fingerprint()).await?;
+        Ok(match kept {
+            Some(Kept::Quarantined(quarantined)) => Some(quarantined),
+            Some(Kept::Waiting(_)) | None => None,
+        })
+    }
+
+    /// Forgets the answer to an import that was imported after a second look.
+    pub async fn forget_import(&self, import: &Import, token: &RefreshToken) -> Result<(), StoreError> {
+        match self.import_in_quarantine(import, token).await? {
+            Some(quarantined) => self.fallback.forget_quarantined(&quarantined).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Revokes what a quarantined answer holds. Where no token can be read in it, nothing can be revoked; the log says so.
+    async fn revoke(&self, quarantined: &Quarantined) -> Result<Option<String>, RefreshError> {
         let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
         let raw = self.vault.open(owner, Field::Answer, &quarantined.answer).await?;
         let salesforce = &self.platform.salesforce;
         let host = salesforce.hosts().readmit(&quarantined.login_host);
         let host = host.map_err(|_| RefreshError::Unconfigured(quarantined.connection.to_string()))?;
-        salesforce.revoke_answer(&host, &RawTokenAnswer::new(raw.expose_secret())).await?;
+        if !salesforce.revoke_answer(&host, &RawTokenAnswer::new(raw.expose_secret())).await? {
+            internal(&salesforce::token::NothingToRevoke);
+        }
         Ok(None)
     }
 }

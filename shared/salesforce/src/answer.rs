@@ -75,6 +75,12 @@ impl Grant {
         told.or(last_known).or(my_domain).map(ToOwned::to_owned)
     }
 
+    /// This grant with the origin where the org's API answers, from another source than the answer.
+    #[must_use]
+    pub fn at_instance(self, origin: String) -> Self {
+        Self { told_instance: Some(origin), ..self }
+    }
+
     /// This answer as one that fails a check.
     pub fn doubt(&self, distrust: Distrust) -> SalesforceError {
         SalesforceError::Doubtful(Box::new(self.as_doubtful(distrust)))
@@ -145,11 +151,40 @@ pub(crate) fn check_again(
 /// A token by which what an answer holds can be revoked: the refresh token, which takes the rest with it, else the
 /// access token.
 pub(crate) fn revocable(raw: &RawTokenAnswer) -> Option<String> {
-    let members = Members::read(raw.expose().as_bytes())?;
-    ["refresh_token", "access_token"]
-        .iter()
-        .find_map(|name| members.last(name).and_then(Value::as_str))
-        .map(ToOwned::to_owned)
+    const NAMES: [&str; 2] = ["refresh_token", "access_token"];
+    match Members::read(raw.expose().as_bytes()) {
+        Some(members) => {
+            let mut found = NAMES.iter().filter_map(|name| members.last(name).and_then(Value::as_str));
+            found.next().map(ToOwned::to_owned)
+        }
+        // Half an answer: whichever token is whole in it.
+        None => NAMES.iter().find_map(|name| text_after(raw.expose(), name)),
+    }
+}
+
+/// The id_token in an answer, unchecked.
+pub(crate) fn id_token_in(raw: &RawTokenAnswer) -> Option<RawIdToken> {
+    text_in(raw, "id_token").map(RawIdToken::new)
+}
+
+/// The identity address in an answer, unchecked.
+pub(crate) fn id_in(raw: &RawTokenAnswer) -> Option<String> {
+    text_in(raw, "id")
+}
+
+fn text_in(raw: &RawTokenAnswer, name: &str) -> Option<String> {
+    match Members::read(raw.expose().as_bytes()) {
+        Some(members) => members.last(name).and_then(Value::as_str).map(ToOwned::to_owned),
+        None => text_after(raw.expose(), name),
+    }
+}
+
+/// The text of a member in something that is not whole JSON.
+fn text_after(body: &str, name: &str) -> Option<String> {
+    let (_, after) = body.split_once(&format!("\"{name}\""))?;
+    let value = after.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
+    let (value, _) = value.split_once('"')?;
+    (!value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())).then(|| value.to_owned())
 }
 
 /// Whether something that is not JSON may hold tokens all the same: half an answer, or one in another encoding.

@@ -187,6 +187,12 @@ impl SalesforceError {
 }
 
 impl Distrust {
+    /// Whether the answer may speak for somebody else than the one who was asked for: a sign of an attack. Every other
+    /// doubt is about the answer's form.
+    pub fn is_of_identity(self) -> bool {
+        matches!(self, Self::Id | Self::Identity | Self::IdToken(_))
+    }
+
     /// The catalogue's code for it.
     pub fn code(self) -> &'static str {
         match self {

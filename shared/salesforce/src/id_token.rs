@@ -7,12 +7,13 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{
     Identity,
-    secret::{AccessToken, RawIdToken},
+    secret::{AccessToken, Hash, RawIdToken, RawTokenAnswer},
 };
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::{
@@ -23,7 +24,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{Distrust, LoginHost, Salesforce, SalesforceError, answer::identity};
+use crate::{
+    Distrust, LoginHost, Salesforce, SalesforceError,
+    answer::{self, identity},
+    http::ANSWER,
+};
 
 /// Maximum difference between the two clocks.
 const SKEW: SignedDuration = SignedDuration::from_mins(3);
@@ -46,12 +51,13 @@ struct FetchedKeys {
 pub struct Expected<'a> {
     /// The app's consumer key, as `aud`.
     pub audience: &'a str,
-    /// The attempt's nonce.
-    pub nonce: &'a str,
+    /// The digest of the attempt's nonce.
+    pub nonce: &'a Hash,
     /// Whose the token answer said that it is.
     pub identity: &'a Identity,
-    /// The org's own My Domain, if the answer names it: it may issue in place of the login host.
-    pub my_domain: Option<&'a str>,
+    /// Who may issue it beside the host that gave it: the login host that was asked, and the org's own My Domain, if the
+    /// answer names it.
+    pub issuers: &'a [&'a str],
     /// The access token that came with it, for `at_hash`.
     pub access: &'a AccessToken,
 }
@@ -82,26 +88,96 @@ impl Salesforce {
         let kid = key_id(token)?;
         let jwk = self.key(host, &kid, now).await?.ok_or(Distrust::IdToken("key"))?;
         let claims = verify(token, &jwk)?;
-        check_claims(&claims, host, expected, now)?;
+        Ok(self.check_claims(&claims, host, expected, now)?)
+    }
+
+    /// Checks an id_token as far as that needs no network: with the keys that are held. `false`: its key is not held. Its
+    /// claims are right, and whether its signature is remains to be seen.
+    pub fn check_id_token_with_held_keys(
+        &self,
+        host: &LoginHost,
+        token: &RawIdToken,
+        expected: &Expected<'_>,
+        now: Timestamp,
+    ) -> Result<bool, Distrust> {
+        let kid = key_id(token)?;
+        let held = self.held_keys(host, now).and_then(|keys| keys.set.find(&kid).cloned());
+        let claims = match &held {
+            Some(jwk) => verify(token, jwk)?,
+            None => unverified(token)?,
+        };
+        self.check_claims(&claims, host, expected, now)?;
+        Ok(held.is_some())
+    }
+
+    /// Whether the id_token in an answer of doubtful form was made for another app, attempt or user. Only that is looked
+    /// at: nothing in the answer is believed.
+    pub fn is_for_another(&self, raw: &RawTokenAnswer, audience: &str, nonce: &Hash) -> Result<(), Distrust> {
+        let Some(claims) = answer::id_token_in(raw).and_then(|token| unverified(&token).ok()) else {
+            return Ok(());
+        };
+        check_audience(&claims, audience)?;
+        check_nonce(&claims, nonce)?;
+        let told = answer::id_in(raw).and_then(|id| identity(self.hosts(), &id));
+        match (told, identity(self.hosts(), &claims.sub)) {
+            (Some(told), Some(whose)) => require(whose.same_as(&told), "subject"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fetches the keys of a host if they are not held, so that an id_token can be checked without the network.
+    pub async fn fetch_keys(
+        &self,
+        host: &LoginHost,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<(), SalesforceError> {
+        if self.held_keys(host, now).is_some() {
+            return Ok(());
+        }
+        self.fetch(host, now, timeout).await.map(drop)
+    }
+
+    fn check_claims(
+        &self,
+        claims: &Claims,
+        host: &LoginHost,
+        expected: &Expected<'_>,
+        now: Timestamp,
+    ) -> Result<(), Distrust> {
+        check_claims(claims, host, expected, now)?;
         let whose = identity(self.hosts(), &claims.sub).ok_or(Distrust::IdToken("subject"))?;
         if !whose.org.same_as(&expected.identity.org) || !whose.user.same_as(&expected.identity.user) {
-            return Err(Distrust::IdToken("subject").into());
+            return Err(Distrust::IdToken("subject"));
         }
         Ok(())
     }
 
+    fn held_keys(&self, host: &LoginHost, now: Timestamp) -> Option<Arc<FetchedKeys>> {
+        let held = self.keys.lock().get(host.origin()).cloned();
+        held.filter(|keys| now.duration_since(keys.at).abs() < MAX_KEY_AGE)
+    }
+
     /// The host's key of that id. Keys are rotated, so unknown ids and old keys cause one fetch.
     async fn key(&self, host: &LoginHost, kid: &str, now: Timestamp) -> Result<Option<Jwk>, SalesforceError> {
-        let held = self.keys.lock().get(host.origin()).cloned();
-        let fresh = held.filter(|keys| now.duration_since(keys.at).abs() < MAX_KEY_AGE);
-        if let Some(jwk) = fresh.and_then(|keys| keys.set.find(kid).cloned()) {
+        if let Some(jwk) = self.held_keys(host, now).and_then(|keys| keys.set.find(kid).cloned()) {
             return Ok(Some(jwk));
         }
+        let keys = self.fetch(host, now, ANSWER).await?;
+        Ok(keys.set.find(kid).cloned())
+    }
+
+    async fn fetch(
+        &self,
+        host: &LoginHost,
+        now: Timestamp,
+        timeout: Duration,
+    ) -> Result<Arc<FetchedKeys>, SalesforceError> {
         let request = http::Request::get(host.at("/id/keys"))
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
             .map_err(|_| Distrust::IdToken("key"))?;
-        let answer = self.http.send(request).await?;
+        let answer = self.http.send_within(request, Some(timeout)).await?;
         let status = answer.status().as_u16();
         let set: JwkSet = serde_json::from_slice(answer.body()).map_err(|_| SalesforceError::Unreadable {
             status,
@@ -110,7 +186,7 @@ impl Salesforce {
         })?;
         let keys = Arc::new(FetchedKeys { set, at: now });
         self.keys.lock().insert(host.origin().to_owned(), Arc::clone(&keys));
-        Ok(keys.set.find(kid).cloned())
+        Ok(keys)
     }
 }
 
@@ -154,23 +230,41 @@ fn verify(token: &RawIdToken, jwk: &Jwk) -> Result<Claims, Distrust> {
     Ok(decoded.claims)
 }
 
+/// The claims of a token whose signature has not been looked at.
+fn unverified(token: &RawIdToken) -> Result<Claims, Distrust> {
+    let payload = token.expose().split('.').nth(1).unwrap_or_default();
+    let payload = URL_SAFE_NO_PAD.decode(payload).map_err(|_| Distrust::IdToken("form"))?;
+    serde_json::from_slice(&payload).map_err(|_| Distrust::IdToken("form"))
+}
+
+fn require(holds: bool, what: &'static str) -> Result<(), Distrust> {
+    if holds { Ok(()) } else { Err(Distrust::IdToken(what)) }
+}
+
+/// For us, and for nobody else: others are not trusted with what is ours.
+fn check_audience(claims: &Claims, expected: &str) -> Result<(), Distrust> {
+    let audience = match &claims.aud {
+        Value::String(one) => Some(one.as_str()),
+        Value::Array(list) if list.len() == 1 => list[0].as_str(),
+        _ => None,
+    };
+    require(audience == Some(expected), "audience")?;
+    require(claims.azp.as_deref().is_none_or(|azp| azp == expected), "authorized party")
+}
+
+fn check_nonce(claims: &Claims, expected: &Hash) -> Result<(), Distrust> {
+    require(claims.nonce.as_deref().is_some_and(|nonce| Hash::of(nonce).matches(expected)), "nonce")
+}
+
 fn check_claims(
     claims: &Claims,
     host: &LoginHost,
     expected: &Expected<'_>,
     now: Timestamp,
 ) -> Result<(), Distrust> {
-    let require = |holds: bool, what| if holds { Ok(()) } else { Err(Distrust::IdToken(what)) };
-    // For us, and for nobody else: others are not trusted with what is ours.
-    let audience = match &claims.aud {
-        Value::String(one) => Some(one.as_str()),
-        Value::Array(list) if list.len() == 1 => list[0].as_str(),
-        _ => None,
-    };
-    require(audience == Some(expected.audience), "audience")?;
-    require(claims.azp.as_deref().is_none_or(|azp| azp == expected.audience), "authorized party")?;
+    check_audience(claims, expected.audience)?;
     let issuer = claims.iss.as_str();
-    require(issuer == host.origin() || Some(issuer) == expected.my_domain, "issuer")?;
+    require(issuer == host.origin() || expected.issuers.contains(&issuer), "issuer")?;
 
     // Seconds are far below 2^53.
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]
@@ -180,12 +274,17 @@ fn check_claims(
         && claims.exp > claims.iat
         && claims.nbf.is_none_or(|nbf| nbf < now + skew);
     require(in_time, "time")?;
-    require(claims.nonce.as_deref() == Some(expected.nonce), "nonce")?;
+    check_nonce(claims, expected.nonce)?;
     let at_hash = || {
         let digest = Sha256::digest(expected.access.expose().as_bytes());
         URL_SAFE_NO_PAD.encode(&digest[..digest.len() / 2])
     };
     require(claims.at_hash.as_ref().is_none_or(|told| *told == at_hash()), "access token's hash")
+}
+
+/// Who says to have issued a token. Not verified.
+pub fn issuer(token: &RawIdToken) -> Option<String> {
+    unverified(token).ok().map(|claims| claims.iss)
 }
 
 impl Keys {

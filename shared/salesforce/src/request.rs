@@ -34,9 +34,11 @@ impl Salesforce {
         code: &AuthorizationCode,
         verifier: &str,
         redirect_uri: &str,
+        timeout: Duration,
     ) -> Result<Answered, SalesforceError> {
         let redirect_uri = RedirectUrl::new(redirect_uri.to_owned()).map_err(|_| not_an_address())?;
-        let sender = Sender { salesforce: self, host, path: TOKEN, timeout: TOKEN_ENDPOINT_TIMEOUT };
+        let timeout = timeout.min(TOKEN_ENDPOINT_TIMEOUT);
+        let sender = Sender { salesforce: self, host, path: TOKEN, timeout };
         let sent = client(host, app)?
             .exchange_code(oauth2::AuthorizationCode::new(code.expose().to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()))

@@ -4,10 +4,12 @@
 use domain::secret::{AccessToken, AuthorizationCode, ConsumerSecret, RawTokenAnswer, RefreshToken};
 use jiff::SignedDuration;
 use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
 use url::form_urlencoded::Serializer;
 
 use crate::{
-    Distrust, DoubtfulAnswer, Grant, LoginHost, Salesforce, SalesforceError,
+    Distrust, Grant, LoginHost, Salesforce, SalesforceError,
     answer::{self, shape},
     endpoint::Answered,
     http::{ANSWER, NoAnswer},
@@ -27,7 +29,7 @@ pub struct Registration<'a> {
 
 impl Salesforce {
     /// Exchanges a code at the host that the attempt went to (RFC 6749 §4.1.3, RFC 7636 §4.5), and checks
-    /// the answer. A code is sent once, but after a redirect. The caller revokes or keeps what is
+    /// the answer, within `timeout`. A code is sent once, but after a redirect. The caller revokes or keeps what is
     /// [doubtful](SalesforceError::Doubtful).
     pub async fn exchange(
         &self,
@@ -36,8 +38,9 @@ impl Salesforce {
         code: &AuthorizationCode,
         verifier: &str,
         redirect_uri: &str,
+        timeout: Duration,
     ) -> Result<Grant, SalesforceError> {
-        let answered = self.send_code(host, app, code, verifier, redirect_uri).await?;
+        let answered = self.send_code(host, app, code, verifier, redirect_uri, timeout).await?;
         answer::read(&self.hosts, app.secret, answered)
     }
 
@@ -105,16 +108,15 @@ impl Salesforce {
         }
     }
 
-    /// Revokes what an answer holds that fails a check.
-    pub async fn revoke_doubtful(&self, doubtful: &DoubtfulAnswer) -> Result<(), SalesforceError> {
-        self.revoke_answer(&doubtful.host, &doubtful.raw).await
-    }
-
-    /// Revokes what the body of an answer holds, if a token can be read in it.
-    pub async fn revoke_answer(&self, host: &LoginHost, raw: &RawTokenAnswer) -> Result<(), SalesforceError> {
+    /// Revokes what the body of an answer holds. `false`: no token can be read in it.
+    pub async fn revoke_answer(
+        &self,
+        host: &LoginHost,
+        raw: &RawTokenAnswer,
+    ) -> Result<bool, SalesforceError> {
         match answer::revocable(raw) {
-            Some(token) => self.revoke(host, &token).await,
-            None => Ok(()),
+            Some(token) => self.revoke(host, &token).await.map(|()| true),
+            None => Ok(false),
         }
     }
 
@@ -128,12 +130,19 @@ impl Salesforce {
         Some(own.as_ref().unwrap_or(&grant.host).origin().to_owned())
     }
 
-    /// The user's name for signing in, from the identity address. It is for people to read, so whatever goes
-    /// wrong is no reason to fail: the answer is then `None`.
-    pub async fn username(&self, grant: &Grant) -> Option<String> {
+    /// What the identity address says about the user and the org of a grant, within `timeout`. Nothing depends on it, so
+    /// whatever goes wrong is no reason to fail: nothing is known then.
+    pub async fn identity(&self, grant: &Grant, timeout: Duration) -> UserInfo {
+        self.ask_identity(grant, timeout).await.unwrap_or_default()
+    }
+
+    async fn ask_identity(&self, grant: &Grant, timeout: Duration) -> Option<UserInfo> {
         #[derive(Deserialize)]
-        struct Who {
-            username: String,
+        struct Told {
+            #[serde(default)]
+            username: Value,
+            #[serde(default)]
+            urls: Value,
         }
         let address = self.hosts.own(&grant.id)?;
         let request = http::Request::get(address.as_str())
@@ -141,10 +150,32 @@ impl Salesforce {
             .header(http::header::ACCEPT, "application/json")
             .body(Vec::new())
             .ok()?;
-        let answer = self.http.send(request).await.ok()?;
-        let who: Who = serde_json::from_slice(answer.body()).ok()?;
-        Some(for_people(&who.username))
+        let answer = self.http.send_within(request, Some(timeout)).await.ok()?;
+        let told: Told =
+            serde_json::from_slice(answer.body()).ok().filter(|_| answer.status().is_success())?;
+        let instance = ["custom_domain", "rest"]
+            .iter()
+            .filter_map(|name| told.urls[*name].as_str())
+            .find_map(|address| self.hosts.own(address));
+        Some(UserInfo {
+            username: told.username.as_str().map(for_people).filter(|name| !name.is_empty()),
+            instance_url: instance.map(|url| url.origin().ascii_serialization()),
+        })
     }
+}
+
+/// For the log: an answer is given up of which nothing can be revoked.
+#[derive(Debug, Clone, Copy, thiserror::Error)]
+#[error("not revoked: no token can be read in the answer")]
+pub struct NothingToRevoke;
+
+/// What the identity address says, as far as it can be used.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct UserInfo {
+    /// The user's name for signing in, for people to read.
+    pub username: Option<String>,
+    /// The origin where the org's API answers: one of Salesforce's hosts.
+    pub instance_url: Option<String>,
 }
 
 /// What introspection tells about a token.
@@ -160,7 +191,7 @@ pub(crate) struct Introspection {
 fn is_revoked(answered: &Answered) -> bool {
     let body = answered.body.trim_ascii();
     answered.status == http::StatusCode::OK
-        && (body.is_empty() || serde_json::from_slice::<serde_json::Value>(body).is_ok())
+        && (body.is_empty() || serde_json::from_slice::<Value>(body).is_ok())
 }
 
 pub(crate) fn not_an_address() -> SalesforceError {

@@ -19,6 +19,8 @@
 //! | [`notices`] | the pages on which a visit ends early |
 //! | [`caller`] | the API key → the product that calls |
 //! | [`views`] | connections and causes as the API shows them |
+//! | [`grants`] | what a new grant is checked for before it becomes a connection |
+//! | [`back`] | the way back to the product |
 //! | [`revoke`] | taking a grant back: at Salesforce, then here |
 //! | [`failures`] | evidence → a recorded failure with its help page |
 //! | `incidents` | many stops that are one event |
@@ -28,11 +30,13 @@
 #![warn(missing_docs)]
 
 pub mod asked;
+pub mod back;
 pub mod browser;
 pub mod caller;
 pub mod collector;
 pub mod failures;
 mod front;
+pub mod grants;
 pub mod https;
 mod incidents;
 pub mod invocation;

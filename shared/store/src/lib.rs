@@ -44,7 +44,7 @@ pub use failures::Noted;
 pub use fallback::{Fallback, Waiting};
 pub use health::{AppAt, Health};
 pub use leases::{Lease, Leased, Renewed, Saved};
-pub use quarantine::{Decision, ImportedAs, Kept, Origin, Quarantined};
+pub use quarantine::{Decision, ExchangedAs, ImportedAs, Kept, Origin, Quarantined};
 pub use reconnects::{Reconnect, TakenOver, Takeover};
 pub use rejected::Rejected;
 pub use seal::{Field, Owner, Sealed, Vault};
@@ -160,6 +160,11 @@ impl Store {
 }
 
 impl StoreError {
+    /// Whether the call may have been carried out: no answer came.
+    pub fn may_be_carried_out(&self) -> bool {
+        matches!(self, Self::Unavailable { code, .. } if code == "NoAnswer")
+    }
+
     /// A call that was given up.
     pub fn timed_out(operation: &'static str) -> Self {
         Self::Unavailable { operation, code: "NoAnswer".into(), message: "timed out".into() }

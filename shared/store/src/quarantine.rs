@@ -7,10 +7,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
-    AppId, ConnectionId, Customer, Environment, ProductId,
+    AppId, AttemptId, ConnectionId, Customer, Environment, ProductId, SaturatingTime as _,
     secret::{Fingerprint, Hash},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -54,13 +54,13 @@ pub struct Quarantined {
     pub product: ProductId,
     /// With which app.
     pub app: AppId,
-    /// Of which connection: one that there is, or, at an import, the one to come.
+    /// Of which connection: one that there is, or, at an import or an exchange, the one to come.
     pub connection: ConnectionId,
     /// What the answer was to.
     pub origin: Origin,
     /// The origin of the login host that gave it.
     pub login_host: String,
-    /// The refresh token that was sent.
+    /// The refresh token or the code that was sent.
     pub sent: Fingerprint,
     /// The body, sealed for the connection.
     pub answer: Sealed,
@@ -75,6 +75,13 @@ pub struct Quarantined {
     pub quarantined_at: Timestamp,
     /// What the import made known, where it was one.
     pub import: Option<ImportedAs>,
+    // Since v1 was first written, so absent from older items.
+    /// Which attempt the exchange was of, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<ExchangedAs>,
+    /// Where the org's API answers, as an operator says: the answer does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_url: Option<String>,
     /// What an operator has decided.
     pub decision: Option<Decision>,
     /// What came of the decision, where it could not be carried out.
@@ -94,6 +101,21 @@ pub struct ImportedAs {
     pub environment: Environment,
 }
 
+/// What is needed to make a pending connection of an exchange's answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ExchangedAs {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// The digest of the receipt that its browser can make.
+    pub receipt: Hash,
+    /// The digest of its nonce.
+    pub nonce: Hash,
+}
+
+/// How long the answer of an exchange is kept: 24 hours, less two runs of the sweep, which then revokes it. Its user may
+/// have connected again meanwhile; no connection rests on it.
+const KEEP_EXCHANGE: SignedDuration = SignedDuration::from_mins(24 * 60 - 10);
+
 /// What a quarantined answer was to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -102,6 +124,8 @@ pub enum Origin {
     Refresh,
     /// The import of a token.
     Import,
+    /// The exchange of a code.
+    Exchange,
 }
 
 /// What an operator has decided about a quarantined answer. The sweep carries it out.
@@ -120,6 +144,7 @@ impl Origin {
         match self {
             Self::Refresh => "refresh",
             Self::Import => "import",
+            Self::Exchange => "exchange",
         }
     }
 }
@@ -128,6 +153,11 @@ impl Quarantined {
     /// The name by which an operator chooses it: the connection's id.
     pub fn id(&self) -> &str {
         self.connection.as_str()
+    }
+
+    /// Whether it was kept for as long as it may be.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.origin == Origin::Exchange && self.quarantined_at.later_by(KEEP_EXCHANGE) <= now
     }
 
     fn item(&self) -> Result<Item, StoreError> {

@@ -149,6 +149,34 @@ impl Store {
         Ok(false)
     }
 
+    /// Notes by what name the user of a parked grant signs in, on its item and in the session that asks whether they are
+    /// meant. It is for people to read.
+    pub async fn name_parked_user(
+        &self,
+        session: &SessionId,
+        connection: &ConnectionId,
+        username: &str,
+    ) -> Result<(), StoreError> {
+        let asked = self
+            .session_update(session)
+            .update_expression("SET identity_change.#after.#identity.username = :username")
+            .condition_expression("#state = :parked AND #connection = :id")
+            .name("#after", "after")
+            .name("#identity", "identity")
+            .name("#state", "state")
+            .name("#connection", "connection")
+            .value(":parked", S("parked"))
+            .value(":id", S(connection.as_str()))
+            .value(":username", S(username));
+        let parked = self
+            .update_together(&keys::connection(connection))
+            .update_expression("SET username = :username")
+            .condition_expression("attribute_exists(pk)")
+            .value(":username", S(username));
+        // Refused: it is decided already, and nobody asks any more.
+        self.transact(vec![built(asked.build())?, built(parked.build())?]).await.map(drop)
+    }
+
     /// The user confirms a parked grant: it is pending, for this receipt. `false`: it is too late, or was decided before.
     pub async fn confirm(
         &self,

@@ -112,7 +112,7 @@ async fn connect(story: &Story, flows: &mut Vec<Flow>) -> String {
     flows.push(story.flow("off to Salesforce"));
     browser.stop_before("/salesforce/return");
     let back = approve(page).await;
-    flows.push(story.flow("back, cold: claim, exchange, seal, store"));
+    flows.push(story.flow("back, cold: claim, exchange, seal, store, name"));
     let connection = redeem(story, &back).await;
     flows.push(story.flow("redeemed"));
     connection

@@ -6,8 +6,10 @@ use std::time::Duration;
 use callback::Callback;
 use jiff::SignedDuration;
 use journeys::{Story, approve, says};
+use lambda_http::RequestExt as _;
 use local::{Swept, stack::Body};
 use serde_json::{Value, json};
+use store::SendWrite as _;
 use url::Url;
 use world::browser::{Browser, Page};
 
@@ -59,14 +61,19 @@ fn requests(story: &Story) -> usize {
     story.stack.dynamodb.requests().len() + story.stack.salesforce.calls().len()
 }
 
+/// The request with which a browser comes back.
+fn callback_request(browser: &Browser, answer: &Url) -> http::Request<Body> {
+    let query = answer.query().expect("an answer");
+    http::Request::get(format!("/oauth/callback?{query}"))
+        .header("cookie", browser.cookie_header(answer.as_str()).expect("the attempt's cookie"))
+        .body(Body::Empty)
+        .expect("a request")
+}
+
 /// A callback runs in a process of its own, which is killed once it has made so many requests. `false`: it ended before.
 async fn killed_after(story: &Story, browser: &Browser, answer: &Url, steps: usize) -> bool {
     let callback = Callback::new(story.stack.platform()).expect("the settings are complete");
-    let query = answer.query().expect("an answer");
-    let request = http::Request::get(format!("/oauth/callback?{query}"))
-        .header("cookie", browser.cookie_header(answer.as_str()).expect("the attempt's cookie"))
-        .body(Body::Empty)
-        .expect("a request");
+    let request = callback_request(browser, answer);
     story.stack.dynamodb.reset_counts();
     story.stack.salesforce.forget_calls();
     story.stack.dynamodb.slow(Duration::from_millis(20));
@@ -131,7 +138,10 @@ async fn callback_killed_at_any_step_can_be_tried_again_at_once() {
         story.nothing_leaked().await;
     }
 
-    assert!(kills >= 4 && interrupted >= 3, "{kills} kills: {interrupted} interrupted, {stored} stored");
+    assert!(
+        kills >= 5 && interrupted >= 3 && stored >= 1,
+        "{kills} kills: {interrupted} interrupted, {stored} stored"
+    );
 }
 
 #[tokio::test]
@@ -221,4 +231,56 @@ async fn visit_right_after_the_kill_leads_to_another_attempt() {
     assert!(traveler.continues(connect).await.has("Your Salesforce accounts"));
     story.pass(GONE);
     assert_eq!(story.stack.sweep().await.interrupted, 1);
+}
+
+/// Deletes an item, as its TTL or an operator does.
+async fn delete(story: &Story, pk: &str, sk: &str) {
+    let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
+    let client = story.stack.store.client();
+    let deleted = client.delete_item().table_name(local::stack::TABLE);
+    deleted.key("pk", key(pk)).key("sk", key(sk)).send_write().await.expect("it is deleted");
+}
+
+#[tokio::test]
+async fn visit_of_a_session_that_is_gone_ends_on_a_page() {
+    let story = Story::installed().await;
+    let traveler = Traveler::of(&story).await;
+    assert!(traveler.browser.get(traveler.answer.as_str()).await.has("Your Salesforce accounts"));
+    delete(&story, &format!("SESSION#{}", traveler.session), "SESSION").await;
+    says(&traveler.browser.get(traveler.answer.as_str()).await, 404, "This link does not work");
+}
+
+#[tokio::test]
+async fn visits_of_a_product_that_is_gone_end_on_a_page() {
+    let story = Story::installed().await;
+    let traveler = Traveler::of(&story).await;
+    let second = traveler.second_answer(&story).await;
+    assert!(traveler.browser.get(traveler.answer.as_str()).await.has("Your Salesforce accounts"));
+    delete(&story, "PRODUCT#fernway", "PRODUCT").await;
+    story.pass(SignedDuration::from_secs(61));
+    // The attempt is another browser's; it was used, and its receipt was redeemed; it was never used.
+    says(&story.stack.browser().get(second.as_str()).await, 404, "This link does not work");
+    says(&traveler.browser.get(traveler.answer.as_str()).await, 404, "This link does not work");
+    says(&traveler.browser.get(second.as_str()).await, 503, "Something went wrong on our side");
+    assert!(story.logs.text().contains("is not configured"));
+}
+
+#[tokio::test]
+async fn code_is_not_sent_where_its_answer_might_not_be_stored_in_time() {
+    let story = Story::installed().await;
+    let traveler = Traveler::of(&story).await;
+    story.stack.salesforce.forget_calls();
+    let mut context = lambda_http::Context::default();
+    let deadline = story.stack.clock.now() + SignedDuration::from_secs(21);
+    context.deadline = deadline.as_millisecond().try_into().expect("after 1970");
+    let callback = Callback::new(story.stack.platform()).expect("the settings are complete");
+    let request = callback_request(&traveler.browser, &traveler.answer).with_lambda_context(context);
+
+    let answer = Box::pin(callback.respond(request, story.stack.clock.now())).await;
+
+    assert_eq!(answer.status(), 303);
+    assert_eq!(story.stack.salesforce.token_calls(), [], "the code is not spent");
+    assert_eq!(causes(&story).await, ["callback_interrupted"]);
+    let home = traveler.continues(traveler.browser.get(&traveler.link).await).await;
+    assert!(home.has("Your Salesforce accounts"), "{home:?}");
 }

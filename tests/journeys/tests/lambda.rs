@@ -67,7 +67,7 @@ impl Deployed<'_> {
         if !matches!(function, "Authorize" | "Errors") {
             environment.push(("KEYRING_SECRET_ID", KEYRING));
         }
-        if matches!(function, "Token" | "Sweep") {
+        if matches!(function, "Callback" | "Token" | "Sweep") {
             environment.push(("FALLBACK_TABLE_NAME", FALLBACK));
         }
         Lambda::start(&bootstrap(function), &environment).await

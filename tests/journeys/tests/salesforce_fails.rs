@@ -11,7 +11,6 @@ use world::{browser::Page, salesforce::Fault};
 
 const UNREADABLE: &str = "Salesforce answered with something that we could not read.";
 const UNTRUSTED: &str = "We could not be sure that the answer came from Salesforce, so we did not use it.";
-const UNKNOWN_INSTANCE: &str = "Salesforce named an address for this org's API that we don't know.";
 const PASSING: &str = "Salesforce did not answer as it should. It passes by itself.";
 
 /// Alice comes back with a good code, and the exchange meets this fault.
@@ -96,6 +95,9 @@ async fn an_answer_that_takes_longer_than_we_wait() {
 #[tokio::test]
 async fn an_answer_signed_by_somebody_else() {
     let (again, _) = exchange_meets(Fault::WrongSignature, UNTRUSTED, "its signature does not match").await;
+    // It is kept for the operators, for a day at most.
+    again.story.pass(SignedDuration::from_hours(24));
+    again.story.stack.sweep().await;
     again.ends_well().await;
 }
 
@@ -112,10 +114,19 @@ async fn an_instance_url_elsewhere() {
     for address in
         [evil, "https://acme.my.salesforce.com.evil.example", "ftp://acme.my.salesforce.localhost", "x"]
     {
-        let fault = Fault::InstanceUrl(address.to_owned());
-        let log = "its instance_url is not a Salesforce host: it names ";
-        let (again, page) = exchange_meets(fault, UNKNOWN_INSTANCE, log).await;
-        assert!(page.links().iter().all(|(_, to)| !to.contains("evil.example")), "{page:?}");
+        let again = Returning::begin().await;
+        let back = again.about_to_return().await;
+        again.story.stack.salesforce.queue_token_fault(Fault::InstanceUrl(address.to_owned()));
+
+        let home = back.follow().await;
+
+        // Where the org's API answers, its identity address says; the operators learn what the answer named.
+        assert!(home.has("Your Salesforce accounts"), "{home:?}");
+        assert!(again.story.logs.text().contains("the answer's instance_url names "));
+        for connection in again.story.connections().await {
+            let token = again.story.token(connection["id"].as_str().expect("an id")).await;
+            assert_eq!(token.text("instance_url"), again.story.stack.salesforce.my_domain("acme"));
+        }
         again.ends_well().await;
     }
 }
@@ -133,6 +144,12 @@ async fn a_grant_without_the_refresh_token_that_was_asked_for() {
     let less = "Salesforce gave Fernway less than it asked for.";
     let (again, _) = exchange_meets(Fault::MissingRefreshToken, less, log).await;
     // Its access token was given back; the grant at Salesforce has a refresh token that never left it.
+    let revoked = again.story.stack.salesforce.calls();
+    assert_eq!(revoked.iter().filter(|call| call.path == "/services/oauth2/revoke").count(), 1);
+    again.story.stack.salesforce.read(|state| {
+        let newest = state.grants.iter().map(|grant| grant.id).max().expect("a grant");
+        assert!(state.access_tokens.values().all(|token| token.grant != newest), "the access token is dead");
+    });
     ends_well_but_for_one_grant(&again).await;
 }
 

@@ -72,9 +72,9 @@ async fn check_with(keys: Value, token: RawIdToken) -> Result<(), SalesforceErro
     let salesforce = Salesforce::new(Http::through(KeyHost(keys, Arc::default())), hosts.clone());
     let expected = Expected {
         audience: "the-app",
-        nonce: "n-1",
+        nonce: &Hash::of("n-1"),
         identity: &identity(&hosts, ID).unwrap(),
-        my_domain: Some(MY_DOMAIN),
+        issuers: &[MY_DOMAIN],
         access: &AccessToken::new("00D!AQ"),
     };
     let now = Timestamp::from_second(NOW).unwrap();

@@ -134,3 +134,42 @@ async fn a_connection_moves_to_an_external_client_app_and_refreshes_with_the_old
     assert_eq!(story.stack.salesforce.grants()[1].consumer_key, insights);
     holds_the_newest_grant(&again).await;
 }
+
+#[tokio::test]
+async fn old_grant_that_cannot_be_opened_is_replaced_all_the_same() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    story.connects(&again.alice).await;
+    let other = the_other(&again, "active").await;
+    // Sealed for another connection, as after a keyring was lost: nobody can open it.
+    for attribute in ["refresh_token", "access_token"] {
+        story.copy_attribute(&other, &again.earlier, attribute).await;
+    }
+    let receipt = Receipt::of(&again).await;
+
+    let redeemed = receipt.redeemed(story).await;
+
+    assert_eq!(redeemed.text("state"), "active", "a reconnect is the cure");
+    assert_eq!(endings(story), [None, None, None], "what nobody can open, nobody can revoke");
+    again.works(&again.earlier).await;
+}
+
+#[tokio::test]
+async fn reconnect_whose_answer_names_no_instance_keeps_the_one_that_was() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let before = story.token(&again.earlier).await.text("instance_url").to_owned();
+    story
+        .stack
+        .salesforce
+        .queue_token_fault(world::salesforce::Fault::InstanceUrl("https://evil.example".into()));
+    story.stack.salesforce.forget_calls();
+
+    let redeemed = Receipt::of(&again).await.redeemed(story).await;
+
+    assert_eq!(redeemed.text("state"), "active");
+    assert_eq!(story.token(&again.earlier).await.text("instance_url"), before);
+    let failures = story.call("GET", "/v1/failures?cause=instance_unknown", None).await;
+    assert_eq!(failures.body["failures"].as_array().expect("a list").len(), 1, "{}", failures.body);
+    holds_the_newest_grant(&again).await;
+}

@@ -1,0 +1,96 @@
+//! One return from Salesforce, and the time that it has.
+//!
+//! Lambda ends the function after 28 s. A code is sent only with 22 s left; what comes back is in the table or in the
+//! fallback at most 20 s after that. Whatever else is asked of Salesforce gets what is left.
+
+use std::time::Duration;
+
+use domain::{
+    App, Attempt, ConnectionId,
+    secret::{AuthorizationCode, Fingerprint, Hash},
+};
+use jiff::Timestamp;
+use service::{Invocation, browser::AttemptCookie, grants::Wanted};
+use tokio::time::Instant;
+
+/// Minimum time left for sending a code.
+pub(crate) const SEND: Duration = Duration::from_secs(22);
+
+/// How long after sending the table may be tried before the fallback is.
+const TABLE: Duration = Duration::from_secs(17);
+
+/// Minimum time that the table is tried, however late the answer came.
+const ONE_WRITE: Duration = Duration::from_secs(1);
+
+/// How long the fallback may take.
+pub(crate) const FALLBACK: Duration = Duration::from_secs(3);
+
+/// How long recording a failure may take.
+const RECORD: Duration = Duration::from_secs(2);
+
+/// A browser's return with a code.
+#[derive(Debug)]
+pub(crate) struct Trip<'a> {
+    pub(crate) attempt: &'a Attempt,
+    pub(crate) app: &'a App,
+    pub(crate) cookie: &'a AttemptCookie,
+    /// Names what was sent, in quarantine.
+    pub(crate) code: Fingerprint,
+    /// The connection to come.
+    pub(crate) id: ConnectionId,
+    /// The digest of the attempt's nonce.
+    pub(crate) nonce: Hash,
+    pub(crate) time: &'a Invocation,
+    entered: Instant,
+}
+
+impl<'a> Trip<'a> {
+    pub(crate) fn new(
+        (attempt, app): (&'a Attempt, &'a App),
+        cookie: &'a AttemptCookie,
+        code: &AuthorizationCode,
+        time: &'a Invocation,
+    ) -> Self {
+        Self {
+            attempt,
+            app,
+            cookie,
+            code: code.fingerprint(),
+            id: ConnectionId::mint(time.now()),
+            nonce: Hash::of(&cookie.secret.nonce(&attempt.id)),
+            time,
+            entered: Instant::now(),
+        }
+    }
+
+    /// What the grant has to fit, received now.
+    pub(crate) fn wanted(&self, received: Timestamp) -> Wanted<'_> {
+        Wanted { app: self.app, login_host: &self.attempt.login_host, nonce: &self.nonce, received }
+    }
+
+    /// What a request to Salesforce may take, so that this much is left after it.
+    pub(crate) fn all_but(&self, reserve: Duration) -> Duration {
+        self.time.left().saturating_sub(reserve)
+    }
+
+    /// What the token endpoint may take: then the answer is to be stored.
+    pub(crate) fn for_exchange(&self) -> Duration {
+        self.all_but(SEND.saturating_sub(salesforce::TOKEN_ENDPOINT_TIMEOUT))
+    }
+
+    /// What a second look at a kept answer may take: then it is to be stored.
+    pub(crate) fn for_second_look(&self) -> Duration {
+        self.all_but(ONE_WRITE + FALLBACK + RECORD)
+    }
+
+    /// What revoking may take: if it fails, the fallback keeps the answer for the sweep.
+    pub(crate) fn for_revoking(&self) -> Duration {
+        self.all_but(FALLBACK + RECORD)
+    }
+
+    /// Until when the table is tried.
+    pub(crate) fn table_until(&self) -> Instant {
+        let fallback = Instant::now() + self.all_but(FALLBACK);
+        (self.entered + TABLE).min(fallback).max(Instant::now() + ONE_WRITE)
+    }
+}

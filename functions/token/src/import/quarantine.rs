@@ -1,0 +1,132 @@
+//! Answers to an import that fail a check, or that do not name the org's API.
+
+use std::time::Duration;
+
+use domain::{Evidence, FailureId, Stage, Surface};
+use http::StatusCode;
+use jiff::Timestamp;
+use refresh::ImportAnswer;
+use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
+use service::{
+    Invocation, Problem, Response,
+    failures::{Met, diagnose, internal},
+};
+use store::{
+    ImportedAs,
+    connections::Listed,
+    imports::{Import, ImportState, Sender},
+};
+
+use super::Brought;
+use crate::{Token, error::Failed};
+
+/// How long Salesforce may take to tell where the org's API answers.
+const ASK_INSTANCE: Duration = Duration::from_secs(5);
+
+/// Minimum time left for writing an answer.
+const TIME_TO_SAVE: Duration = Duration::from_secs(4);
+
+impl Token {
+    /// The answer does not name the org's API. It is kept first; then Salesforce is asked where the API answers.
+    pub(super) async fn import_without_instance(
+        &self,
+        brought: &Brought<'_>,
+        sender: &Sender,
+        grant: Grant,
+        others: &[Listed],
+        time: &Invocation,
+    ) -> Result<Response, Failed> {
+        let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
+        self.quarantine(brought, sender.import(), &doubtful, time.now()).await?;
+        let patience = ASK_INSTANCE.min(time.left().saturating_sub(TIME_TO_SAVE));
+        let told = self.platform.salesforce.identity(&grant, patience).await.instance_url;
+        let Some(told) = told else {
+            return self.say_quarantined(brought, sender.import(), &doubtful, time.now()).await;
+        };
+        let kept = self.keep_import(brought, sender, &grant.at_instance(told), others, time).await?;
+        if let Err(error) = self.refresher.forget_import(sender.import(), &brought.token).await {
+            internal(&error);
+        }
+        Ok(kept)
+    }
+
+    /// Refuses to send the token of an import that stands begun and whose answer is in quarantine: the process that sent
+    /// it ended before it could say so.
+    pub(super) async fn refuse_quarantined(
+        &self,
+        brought: &Brought<'_>,
+        import: &Import,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        let Some(kept) = self.refresher.import_in_quarantine(import, &brought.token).await? else {
+            return Ok(());
+        };
+        let code = domain::failure::OUR_OWN.into_iter().find(|code| *code == kept.reason);
+        let code = code.unwrap_or("unexpected_answer");
+        let evidence = Evidence::our_own(Surface::TokenEndpoint, code, Some(&kept.detail));
+        let met = Met::new(brought.of(), brought.app, Stage::Refresh, evidence);
+        let (failure, _) = diagnose(met, now);
+        let to = ImportState::Quarantined(failure.id.clone());
+        self.platform.store.end_import(import, &to, &failure).await?;
+        Err(in_quarantine(&failure.id).into())
+    }
+
+    /// Keeps an answer that fails a check, then says so in the journal.
+    pub(super) async fn quarantine_import(
+        &self,
+        brought: &Brought<'_>,
+        import: &Import,
+        doubtful: &DoubtfulAnswer,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
+        self.quarantine(brought, import, doubtful, now).await?;
+        self.say_quarantined(brought, import, doubtful, now).await
+    }
+
+    /// Keeps an answer that fails a check: the token is not sent again.
+    async fn quarantine(
+        &self,
+        brought: &Brought<'_>,
+        import: &Import,
+        doubtful: &DoubtfulAnswer,
+        now: Timestamp,
+    ) -> Result<(), Failed> {
+        let imported = ImportedAs {
+            mark: brought.mark.clone(),
+            customer: brought.customer.clone(),
+            user: brought.user.clone(),
+            environment: brought.host.environment(),
+        };
+        let sent =
+            ImportAnswer { product: &brought.product.id, app: brought.app, import, token: &brought.token };
+        Ok(self.refresher.quarantine_import(sent, imported, doubtful, now).await?)
+    }
+
+    /// Says in the journal that an answer is in quarantine.
+    async fn say_quarantined(
+        &self,
+        brought: &Brought<'_>,
+        import: &Import,
+        doubtful: &DoubtfulAnswer,
+        now: Timestamp,
+    ) -> Result<Response, Failed> {
+        let error = SalesforceError::Doubtful(Box::new(doubtful.clone()));
+        let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(&error);
+        let (failure, _) = diagnose(met, now);
+        let to = ImportState::Quarantined(failure.id.clone());
+        self.platform.store.end_import(import, &to, &failure).await?;
+        Err(in_quarantine(&failure.id).into())
+    }
+}
+
+/// The answer to this token fails a check, and an operator has to look at it.
+pub(super) fn in_quarantine(failure: &FailureId) -> Problem {
+    Problem::new(
+        StatusCode::CONFLICT,
+        "import-quarantined",
+        "Salesforce's answer for this token failed a check",
+        "The answer is kept, and Latchkey's operators have to look at it. Do not use the token elsewhere. Once they have \
+         released it, the same call returns the connection.",
+    )
+    .with("reference", failure.reference())
+}
