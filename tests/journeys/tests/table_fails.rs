@@ -1,7 +1,10 @@
 //! DynamoDB refuses, is slow, or loses an answer, at every step of the way; a secret is missing. Whoever comes gets
 //! a page or a document with a reference, under which the log has the cause; when it mends, they connect.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use jiff::SignedDuration;
 use journeys::{Answer, Returning, Story, approve, says};
@@ -43,12 +46,14 @@ async fn way(again: &Returning) -> End {
     if page.all("tbody tr").is_empty() { End::Page(page) } else { End::Connected }
 }
 
-/// How many requests the way makes of DynamoDB while no function remembers a product.
+/// How many calls the way makes of DynamoDB while no function remembers a product. Tries are not counted: a loaded
+/// machine makes more of them.
 async fn steps(again: &Returning) -> usize {
     again.story.pass(SignedDuration::from_mins(2));
     again.story.stack.dynamodb.reset_counts();
     assert!(matches!(way(again).await, End::Connected));
-    let steps = again.story.stack.dynamodb.requests().len();
+    let requests = again.story.stack.dynamodb.requests();
+    let steps = requests.iter().map(|request| &request.call).collect::<BTreeSet<_>>().len();
     tidy(again).await;
     steps
 }
@@ -129,7 +134,7 @@ async fn at_every_step(at_once: usize, fault: fn() -> Fault, cause: &'static str
 
 #[tokio::test]
 async fn refused_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
-    let refuse = || Fault::refuse("AccessDeniedException");
+    let refuse = || Fault::refuse("AccessDeniedException").every_try();
     let (connected, steps) = at_every_step(1, refuse, "AccessDeniedException").await;
     assert!(
         steps >= 12 && connected <= UNMISSED,
@@ -159,7 +164,7 @@ async fn conflict_of_two_transactions_at_any_step_is_not_noticed() {
 
 #[tokio::test]
 async fn answers_lost_for_good_at_any_step_the_user_gets_a_page_and_connects_once_it_has_mended() {
-    let lose = || Fault::lose_answer().times(3);
+    let lose = || Fault::lose_answer().every_try();
     let (connected, steps) = at_every_step(3, lose, "NoAnswer").await;
     assert!(steps >= 12 && connected <= UNMISSED, "each loss was met: {connected} of {steps} went through");
 }
@@ -168,8 +173,8 @@ async fn answers_lost_for_good_at_any_step_the_user_gets_a_page_and_connects_onc
 async fn a_new_connection_whose_answers_are_lost_is_the_users_all_the_same() {
     let again = Returning::begin().await;
     let away = again.about_to_return().await;
-    // The first write of the callback claims; the second stores, and is tried by the SDK three times.
-    let lose = Fault::lose_answer().on(Which::Operation("TransactWriteItems")).times(3);
+    // The first write of the callback claims; the second stores, and is sent by a call of its own once more.
+    let lose = Fault::lose_answer().on(Which::Operation("TransactWriteItems")).every_try();
     again.story.stack.dynamodb.inject(lose);
 
     let home = away.follow().await;

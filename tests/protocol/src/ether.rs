@@ -126,6 +126,8 @@ pub struct Sent {
     pub refused: bool,
     /// Whether the answer reached its sender.
     pub delivered: bool,
+    /// Whether its sender knows that it was refused, or never arrived.
+    pub told: bool,
     /// In which call, where it was one.
     pub call: Option<u64>,
     /// Whether its sender died before it was done: was killed, or ended with another call of its process.
@@ -484,7 +486,8 @@ impl Transport for Wire {
                     Effect::Scripted(script) => !script.processed,
                     _ => false,
                 };
-                ether.note_end(sent, answer.is_ok() && !unprocessed && script.is_none(), unprocessed);
+                let told = answer.is_ok() || fate.effect == Effect::Unreachable;
+                ether.note_end(sent, answer.is_ok() && !unprocessed && script.is_none(), unprocessed, told);
             }
             answer
         })
@@ -520,6 +523,7 @@ impl Ether {
             granted: None,
             refused: false,
             delivered: false,
+            told: false,
             call: CALL.try_with(|call| *call).ok(),
             orphaned: false,
             cut_off: false,
@@ -545,11 +549,11 @@ impl Ether {
         seen.granted = granted;
     }
 
-    fn note_end(&self, sent: usize, delivered: bool, unprocessed: bool) {
+    fn note_end(&self, sent: usize, delivered: bool, unprocessed: bool, told: bool) {
         let at = self.clock.now();
         let mut state = self.state();
         let seen = &mut state.sent[sent];
-        (seen.ended, seen.delivered) = (Some(at), delivered);
+        (seen.ended, seen.delivered, seen.told) = (Some(at), delivered, told);
         seen.refused |= unprocessed;
     }
 

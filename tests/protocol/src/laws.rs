@@ -57,7 +57,7 @@ impl std::ops::AddAssign for Tally {
 /// A caller's answer holds what is durable: never a token whose refresh token could still be lost.
 pub fn answer_is_durable(rig: &Rig, answer: &Answer) -> Result<(), String> {
     let Some(token) = answer.token() else { return Ok(()) };
-    if !rig.world.read(|state| state.access_tokens.keys().any(|access| fingerprint(access) == token)) {
+    if !rig.world.read(|state| state.handed_out.iter().any(|(_, given)| fingerprint(given) == token)) {
         return Err(format!("{} was returned and is none of Salesforce's", token.as_str()));
     }
     let sent = rig.ether.sent();
@@ -110,7 +110,7 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
             }
             if one.refused {
                 // The clocks of two processes may differ in opposite directions.
-                if other.at + rig.max_skew * 2 < ended + BACKOFF {
+                if one.told && other.at + rig.max_skew * 2 < ended + BACKOFF {
                     return Err(format!(
                         "sending {later} follows {number}, which was refused, without a backoff"
                     ));

@@ -315,14 +315,16 @@ async fn forward(State(proxy): State<Proxy>, headers: HeaderMap, body: Body) -> 
     let target = headers.get("x-amz-target").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let operation = target.rsplit('.').next().unwrap_or_default();
     let mut asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let call = headers.get("amz-sdk-invocation-id").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut metered = DynamoRequest::new(operation, &asked, body.len());
+    call.clone_into(&mut metered.call);
 
     let (effect, slow) = {
         let mut conditions = proxy.conditions();
         let effect = if conditions.down {
             Some(Effect::Unreachable)
         } else {
-            conditions.faults.iter_mut().find_map(|fault| fault.strike(operation))
+            conditions.faults.iter_mut().find_map(|fault| fault.strike(operation, call))
         };
         (effect, conditions.slow)
     };

@@ -38,6 +38,15 @@ pub struct Fault {
     which: Which,
     after: usize,
     times: usize,
+    /// Where a whole call is struck: the calls that were let by, and the one that is struck.
+    calls: Option<Calls>,
+}
+
+/// The SDK's calls that a fault has seen, by `amz-sdk-invocation-id`: all tries of a call have the same.
+#[derive(Debug, Clone, Default)]
+struct Calls {
+    let_by: Vec<String>,
+    struck: Option<String>,
 }
 
 impl Fault {
@@ -67,7 +76,7 @@ impl Fault {
     }
 
     fn once(effect: Effect) -> Self {
-        Self { effect, which: Which::Any, after: 0, times: 1 }
+        Self { effect, which: Which::Any, after: 0, times: 1, calls: None }
     }
 
     /// For these requests only.
@@ -88,14 +97,31 @@ impl Fault {
         Self { times, ..self }
     }
 
-    /// What befalls a request of `operation`, which counts as one if it matches.
-    pub(super) fn strike(&mut self, operation: &str) -> Option<Effect> {
+    /// Strikes every try of one call, however many the SDK makes, and no other call; `after` counts calls. How often a
+    /// call is tried depends on how loaded the machine is: a try that takes too long is followed by another.
+    #[must_use]
+    pub fn every_try(self) -> Self {
+        Self { calls: Some(Calls::default()), ..self }
+    }
+
+    /// What befalls a request of `operation` in the SDK's `call`, which counts as one if it matches.
+    pub(super) fn strike(&mut self, operation: &str, call: &str) -> Option<Effect> {
         let matches = match self.which {
             Which::Any => true,
             Which::Reads => Kind::of(operation) == Kind::Read,
             Which::Writes => Kind::of(operation) == Kind::Write,
             Which::Operation(name) => name == operation,
         };
+        if let Some(calls) = self.calls.as_mut().filter(|_| matches) {
+            if calls.struck.is_none() && !calls.let_by.iter().any(|seen| seen == call) {
+                if calls.let_by.len() < self.after {
+                    calls.let_by.push(call.to_owned());
+                } else {
+                    calls.struck = Some(call.to_owned());
+                }
+            }
+            return (calls.struck.as_deref() == Some(call)).then_some(self.effect);
+        }
         if !matches || self.times == 0 {
             return None;
         }

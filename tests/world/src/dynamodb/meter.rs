@@ -28,6 +28,8 @@ impl Kind {
 pub struct DynamoRequest {
     /// As `GetItem`.
     pub operation: String,
+    /// Which call of the SDK's: all tries of a call have the same.
+    pub call: String,
     pub kind: Kind,
     /// The table, or the tables in alphabetical order joined by commas.
     pub table: String,
@@ -54,6 +56,7 @@ impl DynamoRequest {
         tables.dedup();
         Self {
             operation: operation.to_owned(),
+            call: String::new(),
             kind: Kind::of(operation),
             table: tables.join(","),
             read_units: 0.0,
