@@ -3,6 +3,7 @@
 use domain::diagnosis::{Context, cause, diagnose, read_paste};
 use domain::{AppKind, Stage};
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 /// A text that somebody posted, without names and secrets.
 #[derive(Deserialize)]
@@ -71,6 +72,16 @@ fn posted_texts_are_read_right() {
     println!("open: cause {causes}, actor {actors} of {all}\n{}", wrong.join("\n"));
     assert!(causes * 100 >= all * MIN_RIGHT_PERCENT, "the first cause of {causes} of {all} is right");
     assert!(actors * 100 >= all * MIN_RIGHT_PERCENT, "the actor of {actors} of {all} is right");
+}
+
+/// The sealed texts are those whose hash was recorded before any rule changed. Their score is recorded, not required.
+#[test]
+fn the_sealed_texts_are_those_that_were_sealed() {
+    let sealed = include_str!("pastes-sealed.jsonl");
+    let hash: String = Sha256::digest(sealed).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(include_str!("../../../docs/pastes-sealed.md").contains(&hash), "{hash}");
+    let Score { causes, actors, all, wrong } = score(sealed);
+    println!("sealed: cause {causes}, actor {actors} of {all}\n{}", wrong.join("\n"));
 }
 
 #[test]
