@@ -91,18 +91,56 @@ impl Errors {
     }
 }
 
-/// What the user told us. A pasted text counts before a choice: the cause stands in it.
+/// What the user told us. A pasted text counts before a choice: the cause stands in it. The choice stays: it says
+/// where the text was seen, and it alone decides where nobody understands the text.
 fn evidence(seen: Option<Seen>, pasted: &str) -> Evidence {
-    if let Some(read) = (!pasted.is_empty()).then(|| read_paste(pasted)).flatten() {
-        return read;
-    }
     let (surface, code) = match seen {
         Some(Seen::GenericError) => (Surface::HostedPage, Some("OAUTH_APPROVAL_ERROR_GENERIC")),
         Some(Seen::RawText) => (Surface::RawBody, None),
         Some(Seen::LoginProblem) => (Surface::OtherPage, None),
         Some(Seen::Other) | None => (Surface::Unknown, None),
     };
+    if let Some(read) = (!pasted.is_empty()).then(|| read_paste(pasted)).flatten() {
+        let place = if read.surface == Surface::Unknown { surface } else { read.surface };
+        return Evidence { surface: place, ..read };
+    }
     let text = scrub(pasted);
     let read = Evidence::observed(surface, code, Some(&text), None);
     Evidence { provenance: Provenance::Reported, ..read }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::diagnosis::{Context, diagnose};
+    use domain::{AppKind, Stage};
+
+    use super::*;
+
+    fn cause(seen: Seen, pasted: &str) -> &'static str {
+        let context = Context {
+            stage: Stage::Authorize,
+            app_kind: AppKind::ConnectedApp,
+            environment: None,
+            connected_before: None,
+        };
+        diagnose(&evidence(Some(seen), pasted), &context).cause().id
+    }
+
+    #[test]
+    fn a_choice_counts_where_nobody_understands_the_text() {
+        for text in ["", "it was a blue page with a lot of words", "ログインできません"] {
+            assert_eq!(cause(Seen::GenericError, text), "app_not_installed", "{text}");
+            assert_eq!(cause(Seen::RawText, text), "redirect_uri_mismatch", "{text}");
+            assert_eq!(cause(Seen::LoginProblem, text), "authentication_failure", "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_understood_counts_before_the_choice() {
+        for seen in [Seen::GenericError, Seen::RawText, Seen::LoginProblem, Seen::Other] {
+            assert_eq!(cause(seen, "error=invalid_scope"), "scope_not_allowed");
+        }
+        let read = evidence(Some(Seen::LoginProblem), "our admin blocked your app");
+        assert_eq!(read.surface, Surface::OtherPage);
+    }
 }
