@@ -290,10 +290,13 @@ impl ApiKey {
 /// Never: 32 bytes are within HKDF's limit.
 pub fn derive(secret: &str, context: &[&str]) -> [u8; 32] {
     let mut key = [0; 32];
-    Hkdf::<Sha256>::new(Some(b"latchkey"), secret.as_bytes())
-        .expand(&length_prefixed(context), &mut key)
+    expand(b"latchkey", secret.as_bytes(), &length_prefixed(context), &mut key)
         .expect("32 bytes are within HKDF's limit");
     key
+}
+
+fn expand(salt: &[u8], secret: &[u8], info: &[u8], key: &mut [u8]) -> Result<(), hkdf::InvalidLength> {
+    Hkdf::<Sha256>::new(Some(salt), secret).expand(info, key)
 }
 
 /// Joins parts so that no two lists of parts give the same bytes: each follows its length.
@@ -305,6 +308,9 @@ pub fn length_prefixed(parts: &[&str]) -> Vec<u8> {
     }
     bytes
 }
+
+#[cfg(test)]
+mod vectors;
 
 #[cfg(test)]
 mod tests {

@@ -296,3 +296,5 @@ impl Keys {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;

@@ -95,8 +95,8 @@ impl Vault {
         let keyring = self.keyring().await?;
         let version = &keyring.current;
         let nonce: [u8; NONCE] = random();
-        let sealed = cipher(&keyring.keys[version], owner)
-            .encrypt(&nonce.into(), Payload { msg: secret.as_bytes(), aad: &binding(owner, field, version) })
+        let key = key(&keyring.keys[version], owner);
+        let sealed = encrypt(&key, &nonce, &binding(owner, field, version), secret.as_bytes())
             .map_err(|_| self.unopened(owner, field, "sealing failed"))?;
         Ok(Sealed(format!("{version}.{}", STANDARD_NO_PAD.encode([&nonce[..], &sealed].concat()))))
     }
@@ -118,9 +118,9 @@ impl Vault {
             self.secrets.forget(&self.keyring);
             keyring = self.keyring().await?;
         }
-        let key = keyring.keys.get(version).ok_or_else(|| failed("its key version is not in the keyring"))?;
-        let opened = cipher(key, owner)
-            .decrypt(nonce.into(), Payload { msg: bytes, aad: &binding(owner, field, version) })
+        let held =
+            keyring.keys.get(version).ok_or_else(|| failed("its key version is not in the keyring"))?;
+        let opened = decrypt(&key(held, owner), nonce, &binding(owner, field, version), bytes)
             .map_err(|_| failed("it was sealed for something else, or changed"))?;
         String::from_utf8(opened).map(SecretString::from).map_err(|_| failed("it is not text"))
     }
@@ -169,11 +169,22 @@ fn read_keyring(text: &str) -> Result<Keyring, &'static str> {
     Ok(Keyring { current, keys })
 }
 
-fn cipher(key: &SecretString, owner: Owner<'_>) -> Aes256Gcm {
-    let key = derive(key.expose_secret(), &["seal", owner.product.as_str(), owner.connection.as_str()]);
-    Aes256Gcm::new(&key.into())
+/// The connection's own key.
+fn key(keyring: &SecretString, owner: Owner<'_>) -> [u8; 32] {
+    derive(keyring.expose_secret(), &["seal", owner.product.as_str(), owner.connection.as_str()])
+}
+
+fn encrypt(key: &[u8; 32], nonce: &[u8; NONCE], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, aes_gcm::Error> {
+    Aes256Gcm::new(key.into()).encrypt(nonce.into(), Payload { msg, aad })
+}
+
+fn decrypt(key: &[u8; 32], nonce: &[u8; NONCE], aad: &[u8], msg: &[u8]) -> Result<Vec<u8>, aes_gcm::Error> {
+    Aes256Gcm::new(key.into()).decrypt(nonce.into(), Payload { msg, aad })
 }
 
 fn binding(owner: Owner<'_>, field: Field, version: &str) -> Vec<u8> {
     length_prefixed(&[owner.product.as_str(), owner.connection.as_str(), field.word(), version])
 }
+
+#[cfg(test)]
+mod vectors;
