@@ -277,6 +277,11 @@ fn sureness(candidate: &Candidate) -> &'static str {
     }
 }
 
+/// A time as HTML has it: a fraction of a second has at most three digits there.
+fn machine_readable(at: &Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// A time as people read it, to the minute, in UTC; the script turns it into the reader's own.
 fn readable(at: &Timestamp) -> String {
     at.strftime("%-d %B %Y, %H:%M UTC").to_string()

@@ -1,7 +1,7 @@
 //! Requests, read strictly: every part has a limit, a parameter given twice is not given at all (RFC 6749
 //! §3.1), and what is no UTF-8 is refused rather than repaired.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 use domain::secret::{ApiKey, BrowserSecret};
 use http::header;
@@ -35,24 +35,68 @@ pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(Refused::Malformed("the body is not as documented: expected an object".into()));
     }
-    serde_json::from_slice(body).map_err(|error| Refused::Malformed(described(&error)))
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let call = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        let place = place(error.path());
+        Refused::Malformed(described(error.inner(), &place))
+    })?;
+    deserializer.end().map_err(|error| Refused::Malformed(described(&error, "")))?;
+    Ok(call)
+}
+
+/// Where in the body something is wrong: `customer.id`, `tokens[3]`. It ends before a name that is none of ours: it may
+/// be a misplaced secret.
+fn place(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let mut place = String::new();
+    for segment in path {
+        match segment {
+            Segment::Map { key } if is_plain_name(key) => {
+                if !place.is_empty() {
+                    place.push('.');
+                }
+                place.push_str(key);
+            }
+            Segment::Seq { index } => {
+                let _ = write!(place, "[{index}]");
+            }
+            _ => break,
+        }
+    }
+    place
+}
+
+/// Whether a name could be one of ours: no secret is a short word in lower case.
+fn is_plain_name(name: &str) -> bool {
+    (1..=40).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 /// What is wrong with a body, in words of JSON, without the value that serde_json quotes: a misplaced secret is not
 /// repeated. A member or variant is named where the name could be one of ours: no secret is a short word in lower case.
-fn described(error: &serde_json::Error) -> String {
+fn described(error: &serde_json::Error, place: &str) -> String {
     if !error.is_data() {
         return format!("the body is not valid JSON: line {}, column {}", error.line(), error.column());
     }
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
-    format!("the body is not as documented: {}", without_values(text))
+    let wrong = without_values(text);
+    // An unknown member names itself, and the path to it ends with it.
+    let place = if wrong.starts_with("unknown field") {
+        place.rsplit_once('.').map_or("", |(before, _)| before)
+    } else {
+        place
+    };
+    if place.is_empty() {
+        format!("the body is not as documented: {wrong}")
+    } else {
+        format!("the body is not as documented: {place}: {wrong}")
+    }
 }
 
 fn without_values(text: &str) -> String {
     if let [before, name, ..] = text.split('`').collect::<Vec<_>>()[..]
         && before.starts_with("unknown ")
-        && !(name.len() <= 40 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'))
+        && !is_plain_name(name)
     {
         return format!("{before}that is none of the call's");
     }
@@ -212,6 +256,42 @@ mod tests {
             message.contains("expected a whole number, 0 or more") && !message.contains("lk_secret"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_wrong_member_is_named_by_its_path() {
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only the types matter here")]
+        struct Call {
+            customer: Customer,
+            scopes: Vec<String>,
+            labels: std::collections::BTreeMap<String, String>,
+        }
+        #[derive(Debug, serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code, reason = "only the types matter here")]
+        struct Customer {
+            id: String,
+        }
+        let refusal =
+            |body: &str| json::<Call>(&http::Request::new(Body::Text(body.into()))).unwrap_err().to_string();
+        for (body, says) in [
+            (r#"{"customer":{"id":7}}"#, "customer.id: expected a string"),
+            (r#"{"customer":{}}"#, "customer: missing field `id`"),
+            (r#"{"customer":{"idd":""}}"#, "customer: unknown field `idd`"),
+            (r#"{"customerr":{}}"#, "documented: unknown field `customerr`"),
+            (r#"{"customer":"c"}"#, "customer: expected an object"),
+            (r#"{"scopes":["a",1]}"#, "scopes[1]: expected a string"),
+            (r#"{"customer":{"id":"a"},"customer":{"id":"b"}}"#, "duplicate field `customer`"),
+        ] {
+            let message = refusal(body);
+            assert!(message.contains(says), "{body}: {message}");
+        }
+        for secret in [r#"{"labels":{"lk_Secret1":1}}"#, r#"{"customer":{"lk_Secret1":1}}"#] {
+            assert!(!refusal(secret).contains("lk_Secret1"), "{}", refusal(secret));
+        }
+        assert!(refusal(r#"{"customer":{"id":"a"},"scopes":[],"labels":{}} x"#).contains("not valid JSON"));
     }
 
     #[test]
