@@ -83,6 +83,7 @@ impl Stage {
             created_at: self.now,
             expires_at: self.now + minutes(60),
             attempts: 0,
+            open_attempts: Vec::new(),
             last_failure: None,
             reconnects: None,
             change: None,
@@ -108,6 +109,7 @@ impl Stage {
             browser: Hash::of("browser"),
             began_at: self.now,
             expires_at: self.now + minutes(30),
+            claimed_at: None,
         }
     }
 
