@@ -263,7 +263,7 @@ impl Refresher {
         if !health.may_be_asked(now) {
             return Err(SILENT_WAIT);
         }
-        match self.ask_host(&record.connection.login_host, now).await {
+        match self.ask_host(&record.connection.login_host, since, now).await {
             Ok(true) => Err(seconds(now + REACHABLE_FOR, now)),
             Ok(false) => Err(SILENT_WAIT),
             Err(error) => {
@@ -273,8 +273,8 @@ impl Refresher {
         }
     }
 
-    /// Sends a host a harmless request, at most one a minute, and keeps that it was answered.
-    async fn ask_host(&self, host: &str, now: Timestamp) -> Result<bool, StoreError> {
+    /// Sends a host a harmless request, at most one a minute, and keeps that it was answered after `since`.
+    async fn ask_host(&self, host: &str, since: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
         let store = &self.platform.store;
         let Ok(admitted) = self.platform.salesforce.hosts().readmit(host) else { return Ok(false) };
         if !store.begin_question(host, now).await? {
@@ -282,7 +282,7 @@ impl Refresher {
         }
         let answers = self.platform.salesforce.is_reachable(&admitted).await;
         if answers {
-            store.note_reachable(host, now).await?;
+            store.note_reachable(host, since, now).await?;
         }
         Ok(answers)
     }

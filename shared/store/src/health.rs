@@ -329,12 +329,25 @@ impl Store {
         conditional("UpdateItem", begun).map(|written| written.is_ok())
     }
 
-    /// Records that a host answered a harmless request. The first time since it fell silent counts.
-    pub async fn note_reachable(&self, host: &str, now: Timestamp) -> Result<(), StoreError> {
-        let update = self
+    /// Records that a host answered a harmless request. The first time after `since` counts, when a refresh got no
+    /// usable answer: an earlier time says nothing of that refresh, and keeping it would hold its recovery for ever.
+    pub async fn note_reachable(
+        &self,
+        host: &str,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let noted = self
             .host_update(host, now)
-            .update_expression("SET reachable_at = if_not_exists(reachable_at, :now), #ttl = :ttl");
-        write(update.value(":now", millis(now))).await
+            .update_expression("SET reachable_at = :now, #ttl = :ttl")
+            .condition_expression(
+                "attribute_not_exists(reachable_at) OR reachable_at <= :since OR reachable_at > :now",
+            )
+            .value(":now", millis(now))
+            .value(":since", millis(since))
+            .send_write()
+            .await;
+        conditional("UpdateItem", noted).map(drop)
     }
 
     /// Records that an org of a product saw a host down. Once enough orgs of enough products did within a minute, the

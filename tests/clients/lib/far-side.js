@@ -35,6 +35,17 @@ export class FarSide {
   twist;
   /** How long, in milliseconds, the next call of the token endpoint waits before the provider sees it, once. */
   pause;
+  /** How long, in milliseconds, each call of the token endpoint takes at least. */
+  takes = () => 0;
+  /** How far the provider's clock, as token answers give it, is ahead of this machine's, in milliseconds. */
+  ahead = 0;
+  /**
+   * Every use of a refresh token: `{ token, began, done, status, access, refresh, sent }`: from when to when the provider
+   * worked on it, the tokens that it gave, and when the answer was handed to the network, if it was.
+   */
+  uses = [];
+  /** Calls of the token endpoint that have not been answered yet. */
+  inFlight = 0;
   #server;
 
   /** Takes a free port. The issuer is known from here on; it answers once it is `serve`d. */
@@ -79,6 +90,25 @@ export class FarSide {
     return (await this.#post(ROUTES.introspection, { token })).json();
   }
 
+  /** A refresh token of a grant of its own, as the product got it before it used Latchkey. */
+  async refreshToken() {
+    const { Grant, RefreshToken, Client } = this.provider;
+    const scope = 'api refresh_token openid';
+    const grant = new Grant({ accountId: this.identity, clientId: this.app.consumerKey });
+    grant.addOIDCScope(scope);
+    const client = await Client.find(this.app.consumerKey);
+    const granted = {
+      accountId: this.identity,
+      client,
+      grantId: await grant.save(24 * HOUR),
+      gty: 'authorization_code',
+      scope,
+      authTime: Math.floor(Date.now() / 1000),
+      expiresWithSession: false,
+    };
+    return new RefreshToken(granted).save();
+  }
+
   /** A call of the token endpoint with the app's credentials, by somebody who is not Latchkey. */
   async ask(params) {
     const answer = await this.#post(ROUTES.token, params);
@@ -105,9 +135,31 @@ export class FarSide {
       const credentials = [this.app.consumerKey, this.app.secret].map(encodeURIComponent).join(':');
       ctx.req.headers.authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
     }
-    if (ctx.path === ROUTES.token && this.pause) await this.#wait();
-    await next();
-    if (ctx.path === ROUTES.token && ctx.status === 200) this.#addToAnswer(ctx);
+    if (ctx.path !== ROUTES.token) return next();
+    const began = performance.now();
+    this.inFlight += 1;
+    try {
+      if (this.pause) await this.#wait();
+      await setTimeout(this.takes());
+      await next();
+      if (ctx.status === 200) this.#addToAnswer(ctx);
+      else if (ctx.body?.error === 'invalid_grant' && ctx.oidc.params.refresh_token) {
+        // Salesforce's words for a token that has ended. Only words that are known to be final end a grant.
+        ctx.body = { ...ctx.body, error_description: 'expired access/refresh token' };
+      }
+    } finally {
+      this.#noteUse(ctx, began);
+      this.inFlight -= 1;
+    }
+  }
+
+  #noteUse(ctx, began) {
+    const token = ctx.oidc?.params?.refresh_token;
+    if (!token) return;
+    const { access_token: access, refresh_token: refresh } = ctx.body ?? {};
+    const use = { token, began, done: performance.now(), status: ctx.status, access, refresh };
+    this.uses.push(use);
+    ctx.res.once('finish', () => { use.sent = performance.now(); });
   }
 
   async #wait() {
@@ -120,7 +172,7 @@ export class FarSide {
   #addToAnswer(ctx) {
     const id = ctx.oidc.entities.Account.accountId;
     const { expires_in: _, ...standard } = ctx.body;
-    const issuedAt = String(Date.now());
+    const issuedAt = String(Date.now() + this.ahead);
     const answer = {
       ...standard,
       id,

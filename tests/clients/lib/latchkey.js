@@ -23,24 +23,57 @@ export async function syncApp() {
   return { consumerKey: app.consumer_key, secret, scopes: app.scopes };
 }
 
+/** The levels of what the functions log. */
+const EVERYTHING = 'debug,hyper=info,h2=info';
+const WARNINGS = 'warn';
+
 export class Latchkey {
   #process;
   #ended;
   #lines = [];
+  #flags;
+  #ports = ['--port', '0', '--product-port', '0', '--salesforce-port', '0'];
+  #level = EVERYTHING;
 
   /** Starts every function on a free port, with these further flags. */
   static async start(...flags) {
     const latchkey = new Latchkey();
-    await latchkey.#start(flags);
+    latchkey.#flags = flags;
+    await latchkey.#start();
     return latchkey;
   }
 
-  async #start(flags) {
-    const free = ['--port', '0', '--product-port', '0', '--salesforce-port', '0'];
+  /** The same, logging warnings alone. */
+  static async startQuietly(...flags) {
+    const latchkey = new Latchkey();
+    latchkey.#flags = flags;
+    latchkey.#level = WARNINGS;
+    await latchkey.#start();
+    return latchkey;
+  }
+
+  /** Ends the process at once, as a crash of the machine would: `kill -9`. */
+  async kill() {
+    this.#process.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  /** Starts again where it was, with the flags that it had. */
+  async restart() {
+    const port = (origin) => new URL(origin).port;
+    this.#ports = [
+      ...['--port', port(this.origin)],
+      ...['--product-port', port(this.returnTo)],
+      ...['--salesforce-port', port(this.salesforce)],
+    ];
+    await this.#start();
+  }
+
+  async #start() {
     const command = new URL('target/debug/local', ROOT).pathname;
-    this.#process = spawn(command, ['--json', '--stop-after', STOPS_AFTER_S, ...free, ...flags], {
+    this.#process = spawn(command, ['--json', '--stop-after', STOPS_AFTER_S, ...this.#ports, ...this.#flags], {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, RUST_LOG: 'debug,hyper=info,h2=info' },
+      env: { ...process.env, RUST_LOG: this.#level },
     });
     this.#ended = new Promise((done) => this.#process.once('close', done));
     const addresses = await new Promise((found, failed) => {

@@ -5,10 +5,12 @@ use std::{
     sync::{Arc, Mutex, OnceLock},
 };
 
+pub use tracing_subscriber::filter::LevelFilter;
+
 use telemetry::spans::{Spans, TARGET};
 use tracing_subscriber::{
     Layer as _,
-    filter::{LevelFilter, Targets},
+    filter::Targets,
     fmt::{self, MakeWriter},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
@@ -50,10 +52,15 @@ impl Logs {
     /// Starts keeping logs, all that anybody says, as one JSON document a line. A subscriber that stands already keeps its
     /// place.
     pub fn keep() -> Self {
+        Self::keep_from(LevelFilter::TRACE)
+    }
+
+    /// The same from a level on, for a story with so many requests that writing down everything takes most of its time.
+    pub fn keep_from(level: LevelFilter) -> Self {
         LOGS.get_or_init(|| {
             let logs = Self::default();
             let lines = fmt::layer().json().flatten_event(true).with_writer(logs.clone());
-            let lines = lines.with_filter(LevelFilter::TRACE);
+            let lines = lines.with_filter(level);
             let spans = Spans.with_filter(Targets::new().with_target(TARGET, LevelFilter::INFO));
             let stands = tracing_subscriber::registry().with(lines).with(spans).try_init();
             Self { kept: stands.is_ok(), ..logs }

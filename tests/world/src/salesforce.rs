@@ -12,6 +12,7 @@ mod fault;
 pub mod forge;
 mod grant;
 mod host;
+mod hostile;
 mod http;
 mod ids;
 mod org;
@@ -39,6 +40,7 @@ pub use self::{
         GRANTS_PER_USER_AND_APP, Grant, LoginSession, PendingApproval,
     },
     host::Host,
+    hostile::{Endpoint, Misbehavior, catalog},
     http::{Closed, Desk, Running},
     org::{Org, OrgKind, Permission, PermissionSet, User},
     state::{CannotInstall, State},
@@ -227,6 +229,28 @@ impl Salesforce {
     /// Makes the token endpoint misbehave once; several faults happen in the order that they were queued.
     pub fn queue_token_fault(&self, fault: Fault) {
         self.change(|state| state.token_faults.push_back(fault));
+    }
+
+    /// Makes an endpoint misbehave from now on, or for so many requests.
+    ///
+    /// # Panics
+    /// If there is no fault of this name.
+    pub fn misbehave(&self, endpoint: Endpoint, fault: &str, times: Option<u32>) {
+        let misbehavior = Misbehavior::named(fault).unwrap_or_else(|| panic!("there is no fault {fault}"));
+        self.change(|state| state.misbehaviors.set(endpoint, misbehavior, times));
+    }
+
+    /// Makes every endpoint behave again.
+    pub fn behave(&self) {
+        self.change(|state| state.misbehaviors.clear());
+    }
+
+    /// How often each refresh token was sent to the token endpoint, the most often first.
+    pub fn refresh_token_uses(&self) -> Vec<(String, u32)> {
+        let mut uses: Vec<_> =
+            self.read(|state| state.presented.iter().map(|(token, count)| (token.clone(), *count)).collect());
+        uses.sort_by(|(_, one), (_, other)| other.cmp(one));
+        uses
     }
 
     /// How long the token endpoint takes over each request from now on.

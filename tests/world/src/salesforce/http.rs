@@ -2,6 +2,7 @@
 
 mod authorize;
 mod control;
+mod hostile;
 mod identity;
 mod index;
 mod login;

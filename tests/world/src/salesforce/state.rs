@@ -12,7 +12,9 @@ use super::{
     fault::{Call, Fault},
     grant::{AccessToken, Code, Ending, GRANTS_PER_USER_AND_APP, Grant, LoginSession, PendingApproval},
     host::SITE,
+    hostile::Orders,
     org::{Org, User},
+    params::Params,
     seed,
 };
 
@@ -37,6 +39,10 @@ pub struct State {
     pub handed_out: Vec<(&'static str, String)>,
     /// What the token endpoint does to the next requests, in order.
     pub token_faults: VecDeque<Fault>,
+    /// Which endpoints misbehave.
+    pub misbehaviors: Orders,
+    /// How often each refresh token was sent to the token endpoint.
+    pub presented: HashMap<String, u32>,
     /// How long the token endpoint takes over each request.
     pub token_latency: Duration,
     /// How long the REST API takes over each request.
@@ -66,6 +72,8 @@ impl State {
             access_tokens: HashMap::new(),
             handed_out: Vec::new(),
             token_faults: VecDeque::new(),
+            misbehaviors: Orders::default(),
+            presented: HashMap::new(),
             token_latency: Duration::ZERO,
             api_latency: Duration::ZERO,
             api_busy: false,
@@ -73,6 +81,13 @@ impl State {
             revoking_ends_all: false,
             calls: Vec::new(),
             in_flight: BTreeSet::new(),
+        }
+    }
+
+    /// Counts the refresh token that a request carries.
+    pub(super) fn note_presented(&mut self, params: &Params) {
+        if let Some(token) = params.get("refresh_token") {
+            *self.presented.entry(token.to_owned()).or_default() += 1;
         }
     }
 

@@ -16,6 +16,7 @@ use super::super::{
     Salesforce,
     app::{AppRegistration, PermittedUsers},
     fault::Outcome,
+    hostile::{Endpoint, Misbehavior, catalog},
     state::CannotInstall,
 };
 
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Router<Salesforce> {
         .route("/_world/unblock", post(unblock))
         .route("/_world/policies", post(policies))
         .route("/_world/unreachable", post(unreachable))
+        .route("/_world/misbehave", get(faults).post(misbehave).delete(behave))
         .route("/_world/calls", get(calls).delete(forget_calls))
 }
 
@@ -149,6 +151,33 @@ async fn unreachable(State(salesforce): State<Salesforce>, body: Bytes) -> Answe
     let Unreachable { unreachable } = read(&body)?;
     salesforce.set_unreachable(unreachable);
     Ok(done())
+}
+
+#[derive(Deserialize)]
+struct Misbehave {
+    endpoint: String,
+    fault: String,
+    /// For so many requests; without it until it is cleared.
+    times: Option<u32>,
+}
+
+async fn misbehave(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
+    let Misbehave { endpoint, fault, times } = read(&body)?;
+    let endpoint =
+        Endpoint::named(&endpoint).ok_or_else(|| Refused(format!("there is no endpoint {endpoint}")))?;
+    Misbehavior::named(&fault).ok_or_else(|| Refused(format!("there is no fault {fault}")))?;
+    salesforce.misbehave(endpoint, &fault, times);
+    Ok(done())
+}
+
+async fn behave(State(salesforce): State<Salesforce>) -> Json<Value> {
+    salesforce.behave();
+    done()
+}
+
+async fn faults() -> Json<Value> {
+    let faults: Vec<String> = catalog().into_iter().map(|fault| fault.name).collect();
+    Json(json!({ "endpoints": Endpoint::ALL.map(Endpoint::as_str), "faults": faults }))
 }
 
 async fn calls(State(salesforce): State<Salesforce>) -> Json<Value> {

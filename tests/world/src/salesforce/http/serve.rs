@@ -27,8 +27,9 @@ use super::{
         Salesforce,
         fault::{Call, Outcome},
         host::{Host, SITE},
+        hostile::Endpoint,
     },
-    index_routes, org_routes, text,
+    hostile, index_routes, org_routes, text,
     tls::Certificate,
     token::{CloseConnection, TokenNote},
 };
@@ -200,7 +201,14 @@ impl Desk {
             Err(Closed)
         } else {
             request.extensions_mut().insert(host);
-            let response = infallible(self.orgs.clone().call(request).await);
+            let endpoint = Endpoint::of(&call.path);
+            let misbehavior = endpoint
+                .and_then(|endpoint| self.salesforce.change(|state| state.misbehaviors.next(endpoint)));
+            let mut routes = self.orgs.clone();
+            let response = match misbehavior {
+                Some(misbehavior) => hostile::answer(&self.salesforce, routes, &misbehavior, request).await,
+                None => infallible(routes.call(request).await),
+            };
             let note = response.extensions().get::<TokenNote>().cloned().unwrap_or_default();
             call.grant_type = note.grant_type;
             if response.extensions().get::<CloseConnection>().is_some() {
@@ -215,7 +223,7 @@ impl Desk {
     }
 }
 
-fn infallible<T>(result: Result<T, std::convert::Infallible>) -> T {
+pub(super) fn infallible<T>(result: Result<T, std::convert::Infallible>) -> T {
     match result {
         Ok(value) => value,
         Err(never) => match never {},

@@ -54,7 +54,10 @@ async fn token(
     body: Bytes,
 ) -> Response {
     let params = Params::read(&body);
-    let fault = salesforce.change(|state| state.token_faults.pop_front());
+    let fault = salesforce.change(|state| {
+        state.note_presented(&params);
+        state.token_faults.pop_front()
+    });
     let mut response = match fault.as_ref().and_then(instead) {
         Some(response) => response,
         None => process(&salesforce, &host, &params, authorization(&headers), fault.as_ref()).await,
@@ -67,11 +70,14 @@ async fn token(
         _ => {}
     }
     let mut note = response.extensions_mut().remove::<TokenNote>().unwrap_or_default();
-    let known = ["authorization_code", "refresh_token"];
-    note.grant_type =
-        params.get("grant_type").map(|given| if known.contains(&given) { given } else { "other" }.to_owned());
+    note.grant_type = known_grant_type(&params);
     response.extensions_mut().insert(note);
     response
+}
+
+pub(super) fn known_grant_type(params: &Params) -> Option<String> {
+    let known = ["authorization_code", "refresh_token"];
+    params.get("grant_type").map(|given| if known.contains(&given) { given } else { "other" }.to_owned())
 }
 
 /// The answers that take the place of processing.
@@ -158,7 +164,13 @@ fn twist(mut answer: TokenAnswer, fault: Option<&Fault>) -> TokenAnswer {
 
 /// The identity URL with the last character of the user's 15 changed.
 fn another_user(id: &str) -> String {
-    let (before, after) = id.split_at(id.len() - 4);
+    other_character(id, 4)
+}
+
+/// The text with the character so far from its end changed.
+pub(super) fn other_character(text: &str, from_the_end: usize) -> String {
+    let Some(at) = text.len().checked_sub(from_the_end) else { return text.to_owned() };
+    let (before, after) = text.split_at(at);
     let other = if after.starts_with('z') { "y" } else { "z" };
     format!("{before}{other}{}", &after[1..])
 }
@@ -204,7 +216,7 @@ impl IntoResponse for TokenError {
 }
 
 /// Promises the whole body and sends half of it.
-async fn cut_in_half(response: Response) -> Response {
+pub(super) async fn cut_in_half(response: Response) -> Response {
     let (mut parts, body) = response.into_parts();
     let whole = axum::body::to_bytes(body, usize::MAX).await.expect("an answer in memory");
     parts.headers.insert(header::CONTENT_LENGTH, whole.len().into());

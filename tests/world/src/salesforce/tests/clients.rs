@@ -181,6 +181,39 @@ async fn tests_in_other_languages_have_the_same_controls() {
 }
 
 #[tokio::test]
+async fn every_fault_can_be_ordered_over_http_and_ended() {
+    let stage = Stage::start().await;
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    let control = format!("http://{}/_world/misbehave", stage.running.site());
+    let order = async |body: &str| {
+        stage.http.post(&control).body(body.to_owned()).send().await.expect("an answer").status()
+    };
+    let userinfo = format!("{}/services/oauth2/userinfo", stage.salesforce.my_domain("acme"));
+    let asked = async || stage.api(&userinfo, text(&tokens, "access_token")).await.0;
+
+    let (_, known) = stage.api(&control, "none").await;
+    let faults = known["faults"].as_array().expect("a list");
+    for fault in faults {
+        let body = format!(r#"{{"endpoint":"userinfo","fault":{fault},"times":1}}"#);
+        assert_eq!(order(&body).await, StatusCode::OK, "{fault}");
+    }
+    assert_eq!(
+        order(r#"{"endpoint":"userinfo","fault":"unprocessed-html-502","times":2}"#).await,
+        StatusCode::OK
+    );
+    for expected in [StatusCode::BAD_GATEWAY, StatusCode::BAD_GATEWAY, StatusCode::OK] {
+        assert_eq!(asked().await, expected, "the last order counts, for so many requests");
+    }
+    assert_eq!(order(r#"{"endpoint":"userinfo","fault":"unprocessed-html-502"}"#).await, StatusCode::OK);
+    assert_eq!(asked().await, StatusCode::BAD_GATEWAY);
+    stage.http.delete(&control).send().await.expect("an answer");
+    assert_eq!(asked().await, StatusCode::OK);
+    for wrong in [r#"{"endpoint":"moon","fault":"half"}"#, r#"{"endpoint":"token","fault":"moon"}"#, "{}"] {
+        assert_eq!(order(wrong).await, StatusCode::BAD_REQUEST, "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_is_not_ours_is_told_so() {
     let stage = Stage::start().await;
     let url = format!("http://evil.my.salesforce.localhost:{}/", stage.running.addr().port());
