@@ -15,6 +15,11 @@ export class World {
     return this.#tell('POST', 'expire-access-tokens');
   }
 
+  /** The stack's clock goes on by so many seconds. */
+  pass(seconds) {
+    return this.#tell('POST', 'pass', { seconds });
+  }
+
   forgetCalls() {
     return this.#tell('DELETE', 'calls');
   }
