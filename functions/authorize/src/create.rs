@@ -25,6 +25,9 @@ struct Call {
     my_domain: Option<String>,
     return_to: Option<String>,
     expires_in: Option<i64>,
+    /// Whether a user who has a connection gets one more.
+    #[serde(default)]
+    another: bool,
 }
 
 /// How long a link works unless the call says otherwise, and the bounds of what it may say.
@@ -117,6 +120,11 @@ impl Authorize {
                 ));
             }
         };
+        if call.another && target.is_some() {
+            return Err(Problem::bad_request(
+                "another makes a new connection, and connection_id renews one: send one of them",
+            ));
+        }
         asked::names(&customer, &call.user)?;
         let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
         if !(SHORTEST..=LONGEST).contains(&lifetime) {
@@ -133,6 +141,7 @@ impl Authorize {
             customer,
             user: call.user,
             reconnects: target.map(|target| target.id.clone()),
+            another: call.another,
             environment: host.environment(),
             host,
             return_to: return_to.clone(),

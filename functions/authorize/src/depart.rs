@@ -168,6 +168,7 @@ fn attempt(
         customer: session.customer.clone(),
         user: session.user.clone(),
         reconnects: session.reconnects.clone(),
+        another: session.another,
         login_host: host.origin().to_owned(),
         environment: host.environment(),
         return_to: session.return_to.clone(),

@@ -32,7 +32,7 @@ use crate::{
 pub(crate) const REDEEM: SignedDuration = SignedDuration::from_mins(10);
 
 /// How often the write of a new connection is tried: the tokens exist nowhere else yet.
-pub(crate) const SAVES: u32 = 3;
+const SAVES: u32 = 3;
 
 /// Pause between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -49,6 +49,13 @@ pub(crate) struct Unsaved {
     pub(crate) error: StoreError,
     /// Whether one of the tries may have been carried out.
     may_be_stored: bool,
+}
+
+impl Unsaved {
+    /// No try can have stored it.
+    pub(crate) fn certainly(error: StoreError) -> Self {
+        Self { error, may_be_stored: false }
+    }
 }
 
 impl Callback {
@@ -77,7 +84,7 @@ impl Callback {
         let (_, app) = self.parties(&attempt, time.now()).await?;
         let before = match &attempt.reconnects {
             None => None,
-            Some(of) => match self.target(&attempt.product, of).await? {
+            Some(of) => match self.platform.reconnectable(&attempt.product, of).await? {
                 Some(before) => Some(before),
                 // Nothing was granted yet that would have to be given back.
                 None => return Err(overtaken(attempt)),
@@ -168,7 +175,8 @@ impl Callback {
         let connection = pending(trip.attempt, trip.app, grant, trip.id.clone(), now + REDEEM, now);
         let issued_at = grant.issued_at(now);
         let tokens = Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at };
-        Ok(ConnectionRecord::seal(&self.vault, connection, tokens, trip.app).await?)
+        let record = ConnectionRecord::seal(&self.vault, connection, tokens, trip.app).await?;
+        Ok(ConnectionRecord { another: trip.attempt.another, ..record })
     }
 
     pub(crate) async fn save(
@@ -185,7 +193,7 @@ impl Callback {
             receipt: (receipt.hash(), redeem_by),
             due: redeem_by,
         };
-        self.insist(trip, || self.platform.store.save_connection(&new)).await
+        self.keep_newest(trip, record, || self.platform.store.save_connection(&new)).await
     }
 
     /// Tries a write of a new grant until it is known whether it was carried out, or the fallback's turn comes.

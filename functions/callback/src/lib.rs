@@ -22,6 +22,7 @@ mod kept;
 mod reconnect;
 mod redeem;
 mod trip;
+mod unredeemed;
 
 use jiff::Timestamp;
 use service::{Function, Invocation, Platform, Request, Response, Route, SettingError};

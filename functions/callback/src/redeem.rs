@@ -4,6 +4,7 @@
 
 use domain::{
     App, Connection, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface,
+    product::Sharing,
     secret::Receipt,
     session::{Previous, Redemption},
 };
@@ -15,15 +16,13 @@ use service::{
     failures::{Met, Of, diagnose, internal},
     observe::of_connection,
     request, respond,
+    takeover::{IfHeld, MAX_TAKEOVERS, Taken, TakeoverError, Target, Took},
     views::{ConnectionView, IdentityView},
 };
-use store::{ConnectionRecord, Reconnect, Redeemed, Repeat, StoreError};
+use store::{Bringing, ConnectionRecord, Reconnect, Redeemed, Repeat, StoreError, Unique};
 use telemetry::{Fact, Outcome, about, ended};
 
-use crate::{
-    Callback,
-    reconnect::{TakeoverError, Took},
-};
+use crate::Callback;
 
 /// What the call takes.
 #[derive(Debug, Deserialize)]
@@ -107,6 +106,14 @@ impl<'a> Reconnected<'a> {
     }
 }
 
+/// The answer for a connection that is new.
+fn connected(record: ConnectionRecord) -> Response {
+    let connection = Connection { state: ConnectionState::Active, ..record.connection };
+    of_connection(&connection);
+    ended(Outcome::Connected);
+    respond::json(StatusCode::OK, &ConnectionView::from(&connection))
+}
+
 fn used() -> Problem {
     Problem::new(
         StatusCode::CONFLICT,
@@ -146,28 +153,66 @@ impl Callback {
             user: call.user,
             keep_alive: now + app.map(App::keep_alive).unwrap_or_default(),
         };
+        let sharing = app.map_or(Sharing::default(), |app| app.connections);
         match record {
             Some(new) if matches!(new.reconnect, Some(Reconnect::New { .. })) => {
                 Box::pin(self.redeem_reconnect(&redemption, &new, now)).await
+            }
+            Some(new) if matches!(new.connection.state, ConnectionState::Pending { .. }) && !new.another => {
+                Box::pin(self.redeem_once(&redemption, new, sharing, now)).await
             }
             record => self.redeem_connection(&redemption, record, now).await,
         }
     }
 
-    /// The receipt of a connection of its own.
+    /// The receipt of a grant that belongs to the connection of the same Salesforce user, if there is one, and becomes
+    /// a connection of its own if not. Which of the two is decided by the transaction that redeems it.
+    async fn redeem_once(
+        &self,
+        redemption: &Redemption,
+        new: ConnectionRecord,
+        sharing: Sharing,
+        now: Timestamp,
+    ) -> Result<Response, Unredeemed> {
+        let store = &self.platform.store;
+        let mut unique = Unique::of(&new.connection, sharing);
+        let mut standing = store.standing(&new, sharing).await?;
+        for _ in 0..MAX_TAKEOVERS {
+            let other = if let Some(standing) = standing.take() {
+                let Connection { id, identity, .. } = &standing.connection;
+                let target = Target { id, whose: identity, held: IfHeld::Stop };
+                let bringing = Bringing::Redemption(redemption);
+                match self.platform.take_over(&self.vault, &new, target, bringing, now).await? {
+                    Took::Yes(taken) => return self.renewed(*taken, now).await,
+                    Took::Refused(why) => return self.unredeemed(why, redemption, Some(&new), now).await,
+                    Took::Held(other) => other,
+                    Took::Overtaken => continue,
+                }
+            } else {
+                match store.redeem(redemption, Some(&unique), now).await? {
+                    Redeemed::Yes => return Ok(connected(new)),
+                    Redeemed::Held(other) => other,
+                    why => return self.unredeemed(why, redemption, Some(&new), now).await,
+                }
+            };
+            let holder = store.connection(&other).await?;
+            standing = holder.filter(|holder| holder.is_standing_for(&new.connection, sharing));
+            if standing.is_none() {
+                unique = unique.replacing(other);
+            }
+        }
+        Err(TakeoverError::Busy(new.connection.id).into())
+    }
+
+    /// The receipt of one more connection, or one that cannot be redeemed.
     async fn redeem_connection(
         &self,
         redemption: &Redemption,
         record: Option<ConnectionRecord>,
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
-        match (self.platform.store.redeem(redemption, now).await?, record) {
-            (Redeemed::Yes, Some(record)) => {
-                let connection = Connection { state: ConnectionState::Active, ..record.connection };
-                of_connection(&connection);
-                ended(Outcome::Connected);
-                Ok(respond::json(StatusCode::OK, &ConnectionView::from(&connection)))
-            }
+        match (self.platform.store.redeem(redemption, None, now).await?, record) {
+            (Redeemed::Yes, Some(record)) => Ok(connected(record)),
             (Redeemed::Yes, None) => Err(Problem::not_found("connection").into()),
             (why, record) => self.unredeemed(why, redemption, record.as_ref(), now).await,
         }
@@ -180,12 +225,21 @@ impl Callback {
         new: &ConnectionRecord,
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
-        let taken = match self.take_over(new, redemption, now).await? {
-            Took::Yes(taken) => taken,
-            Took::Refused(why) => return self.unredeemed(why, redemption, Some(new), now).await,
-            Took::Overtaken => return self.overtaken(redemption, new, now).await,
+        let Some(Reconnect::New { of, whose }) = &new.reconnect else {
+            return self.overtaken(redemption, new, now).await;
         };
-        self.retire(&taken, now).await;
+        let target = Target { id: of, whose, held: IfHeld::GoWithout };
+        let bringing = Bringing::Redemption(redemption);
+        match self.platform.take_over(&self.vault, new, target, bringing, now).await? {
+            Took::Yes(taken) => self.renewed(*taken, now).await,
+            Took::Refused(why) => self.unredeemed(why, redemption, Some(new), now).await,
+            Took::Overtaken | Took::Held(_) => self.overtaken(redemption, new, now).await,
+        }
+    }
+
+    /// The answer for a connection that has a new grant. The old one is revoked first.
+    async fn renewed(&self, taken: Taken, now: Timestamp) -> Result<Response, Unredeemed> {
+        self.platform.retire(&self.vault, &taken, now).await;
         // Read again: the new grant may not have outlived the old one.
         let stands = self.platform.store.connection(&taken.after.id).await?;
         let after = stands.map_or(taken.after, |record| record.connection);
@@ -262,7 +316,7 @@ impl Callback {
                     None => Err(refused.into()),
                 }
             }
-            (Redeemed::Yes | Redeemed::NotThisReceipt, _) => Err(Problem::new(
+            (Redeemed::Yes | Redeemed::Held(_) | Redeemed::NotThisReceipt, _) => Err(Problem::new(
                 StatusCode::CONFLICT,
                 "receipt-refused",
                 "This is not an open receipt of this session",

@@ -30,8 +30,8 @@ struct Call {
     minimum_lifetime: Option<u32>,
 }
 
-/// A caller may not ask for more than this: no policy gives it, so every call would refresh.
-const LONGEST_LIFETIME: u32 = 12 * 60 * 60;
+/// Maximum of `minimum_lifetime`, in seconds.
+const MAX_MINIMUM_LIFETIME: u32 = 12 * 60 * 60;
 
 #[derive(Debug, Serialize)]
 struct TokenView<'a> {
@@ -68,8 +68,8 @@ fn need(request: &Request, query: &Query) -> Result<Need, Failed> {
         _ => return Err(Problem::bad_request(format!("wait must be 0 to {longest} seconds")).into()),
     };
     let seconds = call.minimum_lifetime.unwrap_or_default();
-    if seconds > LONGEST_LIFETIME {
-        let what = format!("minimum_lifetime is at most {LONGEST_LIFETIME} s");
+    if seconds > MAX_MINIMUM_LIFETIME {
+        let what = format!("minimum_lifetime is 0 to {MAX_MINIMUM_LIFETIME} seconds");
         return Err(Problem::bad_request(what).into());
     }
     let need = Need::of_product(rejected, SignedDuration::from_secs(i64::from(seconds)));
@@ -96,7 +96,10 @@ impl Token {
             .ok_or_else(|| Failed::Unconfigured(record.connection.id.to_string()))?;
         let id = record.connection.id.clone();
         match self.usable(record, app, &need, &time).await? {
-            Renewal::Fresh(record) => self.view(app, &record, None).await,
+            Renewal::Fresh(record) => {
+                let shortfall = need.shortfall(&record, time.now());
+                self.view(app, &record, shortfall).await
+            }
             Renewal::StillWorks(record, why) => self.view(app, &record, Some(why)).await,
             Renewal::NotYet(later) => {
                 ended(Outcome::NotReady);

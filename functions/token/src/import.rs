@@ -5,25 +5,24 @@
 //! 2. The import is journalled under the token's mark; whoever wrote that may send, and nobody else.
 //! 3. One refresh proves the token; org and user are Salesforce's word. With rotation the product's own copy is
 //!    dead from here on, so nothing comes before the save.
-//! 4. Connection and journal are saved in one transaction.
+//! 4. Connection and journal are saved in one transaction ([`keep`]). Where the same Salesforce user is connected for the
+//!    same customer, that connection gets the token.
 //! 5. An answer that never came leaves the journal begun: once, and no sooner than the first sender can still be
 //!    alive, the token is sent again. If that is not answered either, or Salesforce says that the token is dead, it
 //!    is lost; a refusal that says nothing of the token leaves the right to try.
 
+mod keep;
 mod quarantine;
 
-use std::time::Duration;
-
 use domain::{
-    App, AppId, Connection, ConnectionState, Customer, Environment, Evidence, Failure, FailureId, Product,
-    SaturatingTime as _, Stage, Surface,
+    App, AppId, Customer, Environment, Evidence, Failure, FailureId, Product, Stage, Surface,
     diagnosis::{self, Actor, Candidate},
     secret::{Hash, RefreshToken},
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use refresh::{REFRESH, SEND};
-use salesforce::{Distrust, Grant, LoginHost, Rotation, SalesforceError};
+use salesforce::{Distrust, LoginHost, Rotation, SalesforceError};
 use serde::{Deserialize, Serialize};
 use service::{
     Invocation, Problem, Request, Response, asked,
@@ -33,11 +32,10 @@ use service::{
     views::{CauseView, ConnectionView},
 };
 use store::{
-    AppAt, ConnectionRecord, Tokens,
+    AppAt,
     connections::Listed,
-    imports::{Import, ImportState, MaySend, Sender, Wanted},
+    imports::{Import, ImportState, MaySend, Wanted},
 };
-use tokio::time::{sleep, timeout};
 
 use quarantine::in_quarantine;
 
@@ -46,12 +44,6 @@ use crate::{
     check::OFFLINE,
     error::{Failed, salesforce_is_away},
 };
-
-/// What of an invocation is left over for its answer when the table does not take a new connection.
-const ANSWER: Duration = Duration::from_millis(500);
-
-/// How long Salesforce may take to tell the user's name, which is for people to read.
-const ASK_NAME: Duration = Duration::from_secs(3);
 
 /// For so long a token that only the user can mend is answered for without asking Salesforce again. Not for ever:
 /// what an admin has blocked and can unblock is refused in the same words.
@@ -89,6 +81,7 @@ struct Brought<'a> {
     token: RefreshToken,
     mark: Hash,
     host: LoginHost,
+    another: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -97,7 +90,9 @@ struct ImportedView<'a> {
     connection: ConnectionView<'a>,
     /// Whether Salesforce has replaced the token that was sent: then the product's own copy is dead.
     rotated: Option<bool>,
-    /// Connections of the same customer, app, org and user that stood before.
+    /// Whether this is a connection of the same Salesforce user that stood before, and has the token now.
+    renewed: bool,
+    /// Other connections of the same customer, app, org and Salesforce user.
     same_as: Vec<String>,
 }
 
@@ -192,7 +187,10 @@ impl Token {
                 let fails = answer.is_err().then(|| Distrust::InstanceUrl.code());
                 (answer, fails)
             }
-            Ok(grant) => (self.keep_import(&brought, &sender, &grant, &others, &time).await, None),
+            Ok(grant) => {
+                let kept = self.keep_import(&brought, &sender, &grant, &others, &time);
+                (Box::pin(kept).await, None)
+            }
             Err(SalesforceError::Doubtful(doubtful)) => {
                 let kept = self.quarantine_import(&brought, sender.import(), &doubtful, time.now()).await;
                 (kept, Some(doubtful.distrust.code()))
@@ -225,9 +223,10 @@ impl Token {
         let choice = asked::host(hosts, app, call.environment, call.my_domain.as_deref())?;
         let host = hosts.fixed(&choice).ok().flatten();
         let host = host.ok_or_else(|| bad("environment (production or sandbox) or my_domain is needed"))?;
-        let token = RefreshToken::new(call.refresh_token);
+        let token = RefreshToken::new(call.refresh_token.as_str());
         let mark = token.import_mark(&product.id);
-        Ok(Brought { product, app, customer: call.customer, user: call.user, token, mark, host })
+        let Call { customer, user, another, .. } = call;
+        Ok(Brought { product, app, customer, user, token, mark, host, another })
     }
 
     /// The customer's connections with the same app, at any host.
@@ -277,7 +276,7 @@ impl Token {
         match self.platform.store.connection(id).await? {
             Some(record) => {
                 let connection = ConnectionView::from(&record.connection);
-                let view = ImportedView { connection, rotated: None, same_as: Vec::new() };
+                let view = ImportedView { connection, rotated: None, renewed: false, same_as: Vec::new() };
                 Ok(respond::json(StatusCode::OK, &view))
             }
             None => Err(Problem::new(
@@ -322,99 +321,6 @@ impl Token {
                 Ok(true)
             }
         }
-    }
-
-    /// Makes the answer durable before anything else is done with it. The table is tried to the invocation's end:
-    /// what Salesforce returned exists nowhere else.
-    async fn keep_import(
-        &self,
-        brought: &Brought<'_>,
-        sender: &Sender,
-        grant: &Grant,
-        others: &[Listed],
-        time: &Invocation,
-    ) -> Result<Response, Failed> {
-        let record = self.import_record(brought, sender.import(), grant, time.now()).await?;
-        let saved = self.save_import(sender, &record, brought.app, time).await?;
-        let id = &record.connection.id;
-        let mut connection = record.connection.clone();
-        let patience = ASK_NAME.min(time.left().saturating_sub(ANSWER));
-        if saved && let Some(username) = self.platform.salesforce.identity(grant, patience).await.username {
-            match self.platform.store.name_user(id, &username).await {
-                Ok(()) => connection.identity.username = Some(username),
-                Err(error) => drop(internal(&error)),
-            }
-        }
-        let same = |other: &&Listed| {
-            other.id != *id
-                && other.identity.org.same_as(&grant.identity.org)
-                && other.identity.user.same_as(&grant.identity.user)
-        };
-        let view = ImportedView {
-            connection: ConnectionView::from(&connection),
-            rotated: Some(grant.refresh.is_some()),
-            same_as: others.iter().filter(same).map(|other| other.id.to_string()).collect(),
-        };
-        Ok(respond::json(StatusCode::CREATED, &view))
-    }
-
-    /// Writes the connection until the table takes it, or the invocation ends. `false`: it was imported before.
-    async fn save_import(
-        &self,
-        sender: &Sender,
-        record: &ConnectionRecord,
-        app: &App,
-        time: &Invocation,
-    ) -> Result<bool, Failed> {
-        let mut wait = Duration::from_millis(100);
-        loop {
-            let due = time.now().later_by(app.keep_alive());
-            let write = self.platform.store.finish_import(sender, record, due);
-            // A write that is given up may still be carried out; the journal then says so to the next call.
-            let error = match timeout(time.left().saturating_sub(ANSWER), write).await {
-                Ok(Ok(saved)) => return Ok(saved),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(under_way(sender.import(), time.now()).into()),
-            };
-            internal(&error);
-            if !time.has(wait + ANSWER) {
-                return Err(under_way(sender.import(), time.now()).into());
-            }
-            sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(1));
-        }
-    }
-
-    /// The connection to be stored, its tokens sealed: the rotated refresh token or, where it was not rotated, the
-    /// one that was sent.
-    async fn import_record(
-        &self,
-        brought: &Brought<'_>,
-        import: &Import,
-        grant: &Grant,
-        now: Timestamp,
-    ) -> Result<ConnectionRecord, Failed> {
-        let connection = Connection {
-            id: import.connection.clone(),
-            product: brought.product.id.clone(),
-            app: brought.app.id.clone(),
-            customer: brought.customer.clone(),
-            user: brought.user.clone(),
-            session: None,
-            identity: grant.identity.clone(),
-            login_host: grant.host.origin().to_owned(),
-            environment: brought.host.environment(),
-            instance_url: grant.instance_url(None).unwrap_or_default(),
-            scopes: grant.granted(&brought.app.scopes),
-            state: ConnectionState::Active,
-            created_at: now,
-        };
-        let tokens = Tokens {
-            access: &grant.access,
-            refresh: Some(grant.refresh.as_ref().unwrap_or(&brought.token)),
-            issued_at: grant.issued_at(now),
-        };
-        Ok(ConnectionRecord::seal(&self.vault, connection, tokens, brought.app).await?)
     }
 
     /// What an error means: the token may be spent, or it was refused and is as it was. After an answer that was

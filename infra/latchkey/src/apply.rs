@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::{
-    read_products,
+    product_file, read_products,
     report::{CommandError, Report},
 };
 
@@ -39,7 +39,16 @@ impl Step {
 pub fn check(folder: &Path) -> Result<Report, CommandError> {
     let products = read_products(folder)?;
     let ids: Vec<&str> = products.iter().map(|product| product.id.as_str()).collect();
-    Ok(Report::good(format!("{} product files are good", ids.len()), json!({ "good": ids })))
+    let (said, warnings) = warnings(&products);
+    let text = format!("{said}{} product files are good", ids.len());
+    Ok(Report::good(text, json!({ "good": ids, "warnings": warnings })))
+}
+
+/// What may be wrong with these products: as text, a line each, and as it is.
+fn warnings(products: &[Product]) -> (String, Vec<String>) {
+    let warnings: Vec<String> = products.iter().flat_map(product_file::warnings).collect();
+    let said: Vec<String> = warnings.iter().map(|warning| ["warning  ", warning, "\n"].concat()).collect();
+    (said.concat(), warnings)
 }
 
 /// A product as the table has it.
@@ -90,7 +99,8 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
         };
         format!("{:>6}  {}{differs}\n", step.word(), product.id)
     };
-    let mut text: String = plan.iter().map(line).collect();
+    let (said, warnings) = warnings(&products);
+    let mut text: String = said + &plan.iter().map(line).collect::<String>();
     let steps: Vec<Value> = plan
         .iter()
         .map(|(product, step, differs)| json!({ "product": product.id, "step": step.word(), "differs": differs }))
@@ -118,7 +128,7 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
         (false, false) => "Done. Functions see it within 60 s.",
     };
     let wrong = plan.iter().any(|(_, step, _)| *step == Step::Leave);
-    Ok(Report { text, json: json!({ "applied": !dry_run, "plan": steps }), wrong })
+    Ok(Report { text, json: json!({ "applied": !dry_run, "plan": steps, "warnings": warnings }), wrong })
 }
 
 /// The ids of stored keys that are not among these.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use domain::{
     App, AppId, AppKind, Brand, Environment, Product, ProductId,
-    product::{ApiKeyDigest, Packages, Support},
+    product::{ApiKeyDigest, Packages, Sharing, Support},
     secret::Hash,
 };
 use salesforce::Hosts;
@@ -76,6 +76,8 @@ struct AppTable {
     introspect: bool,
     #[serde(default = "partner_rule")]
     refresh_token_idle_days: Spanned<u32>,
+    #[serde(default)]
+    connections: Sharing,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -158,6 +160,15 @@ pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
     }
     check.errors.sort_by_key(|error| error.line);
     if check.errors.is_empty() { Ok(product) } else { Err(errors(check.errors)) }
+}
+
+/// What of a product may be wrong and is no error: an app's scopes that this version does not know.
+pub fn warnings(product: &Product) -> Vec<String> {
+    let of_app = |app: &App| {
+        let unknown = app.scopes.iter().filter_map(|scope| sense::unknown_scope(scope));
+        unknown.map(|what| format!("{}: app {}: {what}", product.id, app.id)).collect::<Vec<_>>()
+    };
+    product.apps.iter().flat_map(of_app).collect()
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -307,6 +318,7 @@ impl Check<'_> {
             access_token_minutes: minutes,
             introspect: app.introspect,
             refresh_token_idle_days: idle_days,
+            connections: app.connections,
         }
     }
 

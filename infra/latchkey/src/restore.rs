@@ -66,7 +66,7 @@ impl Fate {
 }
 
 /// The kinds of items that last, by how their partition keys begin.
-const BROUGHT: [&str; 4] = ["CONNECTION", "FAILURE", "HISTORY", "IMPORT"];
+const BROUGHT: [&str; 5] = ["CONNECTION", "FAILURE", "HISTORY", "IMPORT", "UNIQUE"];
 
 /// The kinds that do not, with the reason in `docs/deploy.md`.
 const LEFT: [&str; 15] = [

@@ -106,6 +106,7 @@ async fn answer_waits(story: &Story, connection: &str) -> Item {
             instance_url: new.connection.instance_url,
             scopes: None,
             issued_at: new.issued_at,
+            fetched_at: None,
             expires_at: new.expires_at,
             expiry_basis: new.expiry_basis,
             learnt: None,

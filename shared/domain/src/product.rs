@@ -99,6 +99,20 @@ pub struct App {
     /// After how many days without use Salesforce ends a refresh token of this app.
     #[serde(default = "thirty")]
     pub refresh_token_idle_days: u32,
+    /// Whether the product's users share one connection of a customer's Salesforce user.
+    #[serde(default)]
+    pub connections: Sharing,
+}
+
+/// Whose connection it is when two of a product's users connect the same Salesforce user of the same customer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Sharing {
+    /// Each of the product's users has a connection of their own.
+    #[default]
+    PerUser,
+    /// There is one connection for all of the product's users.
+    Shared,
 }
 
 /// The idle limit of apps under Salesforce's partner rules (Salesforce Help, `connected_app_limit_idle_ttl`).

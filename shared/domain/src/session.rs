@@ -47,6 +47,8 @@ pub struct ConnectSession {
     pub user: String,
     /// The connection that is authorized anew; `None`: a new one is made.
     pub reconnects: Option<ConnectionId>,
+    /// Whether this makes one more connection of a user who has one.
+    pub another: bool,
     /// What is fixed of where the user signs in.
     pub host: HostChoice,
     /// Which kind of host that is, or the browser was sent to last; `None`: the user has not chosen yet.
@@ -266,6 +268,8 @@ pub struct Attempt {
     pub user: String,
     /// The connection that is authorized anew.
     pub reconnects: Option<ConnectionId>,
+    /// Whether this makes one more connection of a user who has one.
+    pub another: bool,
     /// The origin of the login host that the browser was sent to, and where the code is exchanged.
     pub login_host: String,
     /// Which kind of host that is.

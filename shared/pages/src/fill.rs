@@ -317,6 +317,7 @@ mod tests {
             access_token_minutes: 15,
             introspect: false,
             refresh_token_idle_days: 30,
+            connections: domain::product::Sharing::default(),
         }
     }
 

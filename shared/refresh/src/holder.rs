@@ -289,6 +289,7 @@ impl Refresher {
             login_host: self.platform.salesforce.new_login_host(grant, &record.connection.login_host),
             scopes: grant.scopes.iter().next().is_some().then(|| grant.scopes.clone()),
             issued_at,
+            fetched_at: Some(now),
             expires_at,
             expiry_basis,
             learnt,

@@ -22,6 +22,7 @@
 //! | [`grants`] | what a new grant is checked for before it becomes a connection |
 //! | [`back`] | the way back to the product |
 //! | [`revoke`] | taking a grant back: at Salesforce, then here |
+//! | [`takeover`] | a new grant takes the place of a connection's old one |
 //! | [`failures`] | evidence → a recorded failure with its help page |
 //! | `incidents` | many stops that are one event |
 //!
@@ -50,6 +51,7 @@ pub mod revoke;
 pub mod routes;
 pub mod serve;
 pub mod settings;
+pub mod takeover;
 mod tame;
 pub mod views;
 

@@ -57,7 +57,7 @@ impl Platform {
             }
             Some(Reconnect::New { .. }) | None => self.revoke(vault, record).await?,
         }
-        self.store.delete_revoked(id).await?;
+        self.store.delete_revoked(id, record.unique.as_deref()).await?;
         tracing::info!(connection = %id, product = %product, "revoked and deleted {id}");
         Ok(())
     }

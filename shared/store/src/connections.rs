@@ -38,6 +38,8 @@ pub struct ConnectionRecord {
     pub refresh_fingerprint: Option<Fingerprint>,
     /// When Salesforce issued the access token.
     pub issued_at: Timestamp,
+    /// When the access token came, by our clock; unknown of tokens that came before this was noted.
+    pub fetched_at: Option<Timestamp>,
     /// Until when the access token is taken to work.
     pub expires_at: Timestamp,
     /// Counts the leases ever taken: a lease of an older epoch can save nothing.
@@ -64,6 +66,10 @@ pub struct ConnectionRecord {
     pub reconnect: Option<Reconnect>,
     /// The partition of index `grants` that counts it; items of before that index have none, and are not counted.
     pub grants_key: Option<String>,
+    /// The partition key of its uniqueness item; one more connection of the same user has none.
+    pub unique: Option<String>,
+    /// Of a new grant: whether it makes one more connection of a user who has one.
+    pub another: bool,
     /// Until when nothing is sent after a refusal, and why. It may be over.
     pub backoff: Option<Backoff>,
     /// Set where a caller reported the access token as rejected.
@@ -230,6 +236,7 @@ impl ConnectionRecord {
             refresh_token,
             refresh_fingerprint: tokens.refresh.map(RefreshToken::fingerprint),
             issued_at,
+            fetched_at: Some(now),
             // The earlier of both clocks counts: a token must not be taken to outlive itself.
             expires_at: issued_at.min(now).later_by(app.access_token_life()),
             epoch: 0,
@@ -244,6 +251,8 @@ impl ConnectionRecord {
             unasked: false,
             reconnect: None,
             grants_key: Some(keys::grants(&app.consumer_key, &connection.identity.user)),
+            unique: None,
+            another: false,
             backoff: None,
             rejected: None,
             connection,
@@ -458,9 +467,12 @@ impl Store {
         conditional("UpdateItem", removed).map(drop)
     }
 
-    /// Deletes a connection whose grant was revoked. Only a connection that is being revoked is deleted: a
-    /// grant that lives keeps its item.
-    pub async fn delete_revoked(&self, id: &ConnectionId) -> Result<(), StoreError> {
+    /// Deletes a connection whose grant was revoked, and its uniqueness item first. Only a connection that is being
+    /// revoked is deleted: a grant that lives keeps its item.
+    pub async fn delete_revoked(&self, id: &ConnectionId, unique: Option<&str>) -> Result<(), StoreError> {
+        if let Some(unique) = unique {
+            self.free(unique, id).await?;
+        }
         let key = keys::connection(id);
         let deleted = self
             .client

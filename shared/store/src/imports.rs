@@ -4,17 +4,20 @@
 //!
 //! [`RefreshToken::import_mark`]: domain::secret::RefreshToken::import_mark
 
-use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure as OnFailure};
+use aws_sdk_dynamodb::types::{
+    Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, builders::UpdateBuilder,
+};
 use domain::{AppId, ConnectionId, Failure, FailureId, ProductId, secret::Hash};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionRecord, N, S, Store, StoreError, conditional, keys,
+    ConnectionRecord, N, S, Store, StoreError, Unique, conditional, keys,
     leases::RECOVERY_AFTER,
     millis,
     rows::{from_item, to_item},
     sessions::built,
+    unique::held_by,
     write::SendWrite as _,
 };
 
@@ -74,6 +77,17 @@ pub enum ImportState {
 /// The right to send an import's token once.
 #[derive(Debug)]
 pub struct Sender(Import);
+
+/// What became of storing an import.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Imported {
+    /// The connection is stored.
+    Yes,
+    /// The import was done before.
+    Before,
+    /// The uniqueness item is this other connection's.
+    Held(ConnectionId),
+}
 
 /// What became of asking to send an import's token.
 #[derive(Debug)]
@@ -251,19 +265,25 @@ impl Store {
         })
     }
 
-    /// Stores an import's connection and marks the import as done, both or neither. A late answer is as good as
-    /// any, for the token is the same: `false` only if the import was done before.
+    /// Stores an import's connection and its uniqueness item, and marks the import as done, all or nothing. A late
+    /// answer is as good as any, for the token is the same.
     pub async fn finish_import(
         &self,
         sender: &Sender,
         record: &ConnectionRecord,
+        unique: Option<&Unique>,
         due: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Imported, StoreError> {
         let import = sender.import();
-        self.store_import(&import.product, &import.mark, record, due).await
+        let mut writes = self.import_writes(&import.product, &import.mark, record, due)?;
+        if let Some(unique) = unique {
+            writes.push(self.unique_write(unique, &record.connection.id)?);
+        }
+        let Err(reasons) = self.transact(writes).await? else { return Ok(Imported::Yes) };
+        Ok(held_by(reasons.get(3)).map_or(Imported::Before, Imported::Held))
     }
 
-    /// The same for an answer out of quarantine.
+    /// Stores an import's answer out of quarantine, without a uniqueness item. `false`: the import was done before.
     pub async fn store_import(
         &self,
         product: &ProductId,
@@ -271,20 +291,45 @@ impl Store {
         record: &ConnectionRecord,
         due: Timestamp,
     ) -> Result<bool, StoreError> {
+        Ok(self.transact(self.import_writes(product, mark, record, due)?).await?.is_ok())
+    }
+
+    fn import_writes(
+        &self,
+        product: &ProductId,
+        mark: &Hash,
+        record: &ConnectionRecord,
+        due: Timestamp,
+    ) -> Result<Vec<TransactWriteItem>, StoreError> {
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(record.item(due)?))
             .condition_expression("attribute_not_exists(pk)")
             .build();
+        let done = self.done_write(product, mark).build();
+        Ok(vec![built(put)?, built(done)?, self.history_write(&record.connection)?])
+    }
+
+    /// The part of a transaction that marks an import as done for a connection that there is.
+    pub(crate) fn import_done_write(
+        &self,
+        import: &Import,
+        connection: &ConnectionId,
+    ) -> Result<TransactWriteItem, StoreError> {
         let done = self
-            .update_together(&keys::import(product, mark))
+            .done_write(&import.product, &import.mark)
+            .update_expression("SET #state = :done, #connection = :id REMOVE failure")
+            .expression_attribute_names("#connection", "connection")
+            .expression_attribute_values(":id", S(connection.as_str()));
+        built(done.build())
+    }
+
+    fn done_write(&self, product: &ProductId, mark: &Hash) -> UpdateBuilder {
+        self.update_together(&keys::import(product, mark))
             .update_expression("SET #state = :done REMOVE failure")
             .condition_expression("#state <> :done")
             .expression_attribute_names("#state", "state")
             .expression_attribute_values(":done", S(ImportState::Done.word()))
-            .build();
-        let writes = vec![built(put)?, built(done)?, self.history_write(&record.connection)?];
-        Ok(self.transact(writes).await?.is_ok())
     }
 
     /// Puts an import off whose token was not sent after all. `false`: another sender has come since.

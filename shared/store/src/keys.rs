@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 
 use domain::{
-    AppId, AttemptId, ConnectionId, FailureId, ProductId, SalesforceUserId, SessionId, incident::Over,
-    secret::Hash,
+    AppId, AttemptId, Connection, ConnectionId, FailureId, ProductId, SalesforceUserId, SessionId,
+    incident::Over, product::Sharing, secret::Hash,
 };
 use jiff::{Timestamp, civil::Date};
 
@@ -68,6 +68,22 @@ pub fn attempt(id: &AttemptId) -> Key {
 /// A connection.
 pub fn connection(id: &ConnectionId) -> Key {
     Key { pk: format!("CONNECTION#{id}"), sk: "CONNECTION".into() }
+}
+
+/// The sort key of uniqueness items.
+pub const UNIQUE: &str = "UNIQUE";
+
+/// The uniqueness item of a connection. The 15- and the 18-character forms of Salesforce's ids are one.
+pub fn unique(connection: &Connection, sharing: Sharing) -> Key {
+    let Connection { product, app, customer, user, identity, .. } = connection;
+    let (org, salesforce_user) = (&identity.org.as_str()[..15], &identity.user.as_str()[..15]);
+    let user = match sharing {
+        Sharing::PerUser => Hash::of(user).as_str().to_owned(),
+        Sharing::Shared => String::new(),
+    };
+    let customer = Hash::of(&customer.id);
+    let whose = Hash::of(&format!("{app} {org} {salesforce_user} {} {user}", customer.as_str()));
+    Key { pk: format!("UNIQUE#{product}#{}", whose.as_str()), sk: UNIQUE.into() }
 }
 
 /// A failure.

@@ -86,6 +86,10 @@ pub struct Renewed {
     pub scopes: Option<Scopes>,
     /// When Salesforce issued the access token.
     pub issued_at: Timestamp,
+    /// When it came, by our clock.
+    // Absent from items of earlier versions.
+    #[serde(default)]
+    pub fetched_at: Option<Timestamp>,
     /// Until when it is taken to work.
     pub expires_at: Timestamp,
     /// On what that rests.
@@ -520,6 +524,9 @@ impl Renewed {
             attributes.push(("refresh_token", S(sealed.as_str())));
             attributes.push(("refresh_fingerprint", S(fingerprint.as_str())));
         }
+        if let Some(fetched_at) = self.fetched_at {
+            attributes.push(("fetched_at", millis(fetched_at)));
+        }
         if let Some(login_host) = &self.login_host {
             attributes.push(("login_host", S(login_host)));
         }
@@ -552,6 +559,7 @@ impl Renewed {
         record.connection.state = ConnectionState::Active;
         (record.backoff, record.rejected) = (None, None);
         (record.issued_at, record.expires_at) = (self.issued_at, self.expires_at);
+        record.fetched_at = self.fetched_at;
         (record.expiry_basis, record.learnt) = (self.expiry_basis, self.learnt.or(record.learnt));
         record
     }

@@ -24,6 +24,8 @@ pub mod secrets;
 pub mod sessions;
 pub mod table;
 pub mod tallies;
+pub mod unique;
+pub mod unredeemed;
 pub mod waves;
 pub mod write;
 
@@ -43,13 +45,15 @@ pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
 pub use failures::Noted;
 pub use fallback::{Fallback, Waiting};
 pub use health::{AppAt, Health};
+pub use imports::Imported;
 pub use leases::{Lease, Leased, Renewed, Saved};
 pub use quarantine::{Decision, ExchangedAs, ImportedAs, Kept, Origin, Quarantined};
-pub use reconnects::{Reconnect, TakenOver, Takeover};
+pub use reconnects::{Bringing, Reconnect, TakenOver, Takeover};
 pub use rejected::Rejected;
 pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
 pub use sessions::{Begun, Claim, Created, Redeemed, Repeat};
+pub use unique::Unique;
 pub use write::SendWrite;
 
 /// The table. Cheap to clone.

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, TransactWriteItem, builders::PutBuilder,
 };
 use domain::{
-    Connection, ConnectionId, Failure, Identity, SalesforceUserId, SessionId,
+    Connection, ConnectionId, ConnectionState, Failure, Identity, SalesforceUserId, SessionId,
     secret::Hash,
     session::{BoundBrowser, Change, Previous, Redemption},
 };
@@ -17,12 +17,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionRecord, Field, N, Owner, Redeemed, S, SecretError, Store, StoreError, Vault,
+    ConnectionRecord, Field, N, Owner, Redeemed, S, SecretError, Store, StoreError, Unique, Vault,
     attempts::OpenAttempts,
     expression::Expression,
+    imports::Import,
     keys, millis,
     sessions::{built, last_failure, why_unredeemed},
     table::GRANTS,
+    unique::held_by,
 };
 
 /// What an item beside a connection holds of the connection's reconnect.
@@ -56,6 +58,17 @@ pub struct Takeover<'a> {
     pub old: Option<&'a ConnectionRecord>,
     /// When the connection is refreshed if nobody uses it.
     pub keep_alive: Timestamp,
+    /// The uniqueness item that the connection is to have.
+    pub unique: Option<&'a Unique>,
+}
+
+/// What brings a new grant for a connection that there is.
+#[derive(Debug, Clone, Copy)]
+pub enum Bringing<'a> {
+    /// The product redeems a receipt.
+    Redemption(&'a Redemption),
+    /// The product imports a refresh token.
+    Import(&'a Import),
 }
 
 /// What became of a takeover.
@@ -65,11 +78,46 @@ pub enum TakenOver {
     Yes,
     /// The connection is no longer as it was read: it may have been refreshed.
     Changed,
+    /// The uniqueness item is this other connection's.
+    Held(ConnectionId),
     /// The session or the new grant does not allow it.
     Refused(Redeemed),
 }
 
 impl ConnectionRecord {
+    /// This connection with a new grant: all of it is new but its id and its age. The epoch goes on, so that a lease on
+    /// the old grant is worth nothing.
+    pub async fn renewed(&self, vault: &Vault, new: &Self) -> Result<Self, SecretError> {
+        let connection = Connection {
+            id: self.connection.id.clone(),
+            created_at: self.connection.created_at,
+            state: ConnectionState::Active,
+            ..new.connection.clone()
+        };
+        let after = new.resealed(vault, connection).await?;
+        Ok(Self { epoch: self.epoch + 1, ..after })
+    }
+
+    /// The old grant of a connection that got a new one, to be revoked in the new one's item; `None`: it has no refresh
+    /// token, or the new one's.
+    pub async fn retired(
+        &self,
+        vault: &Vault,
+        new: &Self,
+        now: Timestamp,
+    ) -> Result<Option<Self>, SecretError> {
+        if self.refresh_token.is_none() || self.refresh_fingerprint == new.refresh_fingerprint {
+            return Ok(None);
+        }
+        let connection = Connection {
+            id: new.connection.id.clone(),
+            state: ConnectionState::Revoking { since: now },
+            ..self.connection.clone()
+        };
+        let old = self.resealed(vault, connection).await?;
+        Ok(Some(Self { reconnect: Some(Reconnect::Old { of: self.connection.id.clone() }), ..old }))
+    }
+
     /// The same grant in another item: opened, and sealed for that one.
     pub async fn resealed(&self, vault: &Vault, connection: Connection) -> Result<Self, SecretError> {
         let from = Owner { product: &self.connection.product, connection: &self.connection.id };
@@ -84,6 +132,7 @@ impl ConnectionRecord {
             refresh_token,
             refresh_fingerprint: self.refresh_fingerprint.clone(),
             issued_at: self.issued_at,
+            fetched_at: self.fetched_at,
             expires_at: self.expires_at,
             epoch: 0,
             lease_until: None,
@@ -97,6 +146,8 @@ impl ConnectionRecord {
             unasked: false,
             reconnect: None,
             grants_key: self.grants_key.clone(),
+            unique: None,
+            another: false,
             backoff: None,
             rejected: self.rejected,
             connection,
@@ -240,32 +291,56 @@ impl Store {
         Ok(self.transact(writes).await?.is_ok())
     }
 
-    /// Redeems the receipt of a reconnect: the new grant takes the old one's place, the old one stands beside it to be
-    /// revoked, and the session is connected: all or nothing. Whoever refreshes the old grant meanwhile finds that the
-    /// refresh token is no longer the one that was sent, and the epoch no longer theirs.
+    /// Redeems the receipt of a reconnect, or stores an import: the new grant takes the old one's place, the old one
+    /// stands beside it to be revoked, and the session is connected or the import done: all or nothing. Whoever refreshes
+    /// the old grant meanwhile finds that the refresh token is no longer the one that was sent, and the epoch no longer
+    /// theirs.
     pub async fn take_over(
         &self,
         takeover: &Takeover<'_>,
-        redemption: &Redemption,
+        bringing: Bringing<'_>,
         now: Timestamp,
     ) -> Result<TakenOver, StoreError> {
-        let Takeover { before, after, keep_alive, .. } = takeover;
+        let Takeover { before, after, keep_alive, unique, .. } = takeover;
         let was = &before.connection;
         let previous = Previous { app: was.app.clone(), identity: was.identity.clone() };
+        let id = &after.connection.id;
         let put = self.put_together(after.item(*keep_alive)?);
-        let writes = vec![
-            self.redemption_write(redemption, &after.connection.id, Some(&previous), now)?,
+        let mut writes = vec![
+            match bringing {
+                Bringing::Redemption(redemption) => {
+                    self.redemption_write(redemption, id, Some(&previous), now)?
+                }
+                Bringing::Import(import) => self.import_done_write(import, id)?,
+            },
             built(unchanged(put, before).build())?,
-            self.beside_write(takeover, now)?,
         ];
+        if let Some(unique) = unique {
+            writes.push(self.unique_write(unique, id)?);
+        }
+        match bringing {
+            Bringing::Redemption(_) => writes.push(self.beside_write(takeover, now)?),
+            Bringing::Import(_) => {
+                if let Some(old) = takeover.old {
+                    let put = self.put_together(old.item(now)?);
+                    writes.push(built(put.condition_expression("attribute_not_exists(pk)").build())?);
+                }
+                writes.push(self.history_write(&after.connection)?);
+            }
+        }
         let Err(reasons) = self.transact(writes).await? else { return Ok(TakenOver::Yes) };
         let refused = |index: usize| {
             reasons.get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
         };
         Ok(if refused(0) {
-            TakenOver::Refused(why_unredeemed(redemption, reasons.first(), now))
+            TakenOver::Refused(match bringing {
+                Bringing::Redemption(redemption) => why_unredeemed(redemption, reasons.first(), now),
+                Bringing::Import(_) => Redeemed::Before,
+            })
         } else if refused(1) {
             TakenOver::Changed
+        } else if let Some(other) = unique.and_then(|_| held_by(reasons.get(2))) {
+            TakenOver::Held(other)
         } else {
             TakenOver::Refused(Redeemed::NotThisReceipt)
         })
@@ -334,7 +409,7 @@ impl Store {
     }
 
     /// The connections in one partition of index `grants`, but for those that are being revoked.
-    async fn granted(&self, partition: &str) -> Result<Vec<ConnectionId>, StoreError> {
+    pub(crate) async fn granted(&self, partition: &str) -> Result<Vec<ConnectionId>, StoreError> {
         let page = self
             .client
             .query()

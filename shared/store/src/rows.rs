@@ -83,6 +83,9 @@ pub(crate) struct SessionRow {
     browser_attempt: Option<AttemptId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     open_attempts: Vec<AttemptId>,
+    // Since v1 was first written, so absent from older items.
+    #[serde(default)]
+    another: bool,
 }
 
 impl SessionRow {
@@ -112,6 +115,7 @@ impl SessionRow {
             browser: None,
             browser_attempt: None,
             open_attempts: Vec::new(),
+            another: session.another,
         }
     }
 
@@ -154,6 +158,7 @@ impl SessionRow {
             attempts: self.attempts,
             last_failure: self.last_failure,
             reconnects: self.reconnects,
+            another: self.another,
             change: self.identity_change,
             browser: self
                 .browser_attempt
@@ -180,6 +185,9 @@ pub(crate) struct AttemptRow {
     expires_at: i64,
     claimed_at: Option<i64>,
     reconnects: Option<ConnectionId>,
+    // Since v1 was first written, so absent from older items.
+    #[serde(default)]
+    another: bool,
 }
 
 impl AttemptRow {
@@ -199,6 +207,7 @@ impl AttemptRow {
             expires_at: attempt.expires_at.as_millisecond(),
             claimed_at: attempt.claimed_at.map(Timestamp::as_millisecond),
             reconnects: attempt.reconnects.clone(),
+            another: attempt.another,
         }
     }
 
@@ -216,6 +225,7 @@ impl AttemptRow {
             return_to: self.return_to,
             browser: self.browser,
             reconnects: self.reconnects,
+            another: self.another,
             began_at: time(Some(self.began_at)).ok_or_else(|| corrupt("began_at"))?,
             expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
             claimed_at: time(self.claimed_at),
@@ -271,6 +281,8 @@ pub(crate) struct ConnectionRow {
     refresh_token: Option<Sealed>,
     refresh_fingerprint: Option<Fingerprint>,
     issued_at: i64,
+    // Since v1 was first written, so absent from older items.
+    fetched_at: Option<i64>,
     expires_at: i64,
     epoch: u64,
     lease_until: Option<i64>,
@@ -292,6 +304,11 @@ pub(crate) struct ConnectionRow {
     unasked: bool,
     reconnect: Option<Reconnect>,
     grants_pk: Option<String>,
+    // Absent from connections that have no uniqueness item.
+    unique_pk: Option<String>,
+    // Of a new grant: whether it is to be one more connection of the same user.
+    #[serde(default)]
+    another: bool,
     // Present only while a refresh waits after a refusal.
     not_before: Option<i64>,
     refusals: Option<u32>,
@@ -349,6 +366,7 @@ impl ConnectionRow {
             refresh_token: record.refresh_token.clone(),
             refresh_fingerprint: record.refresh_fingerprint.clone(),
             issued_at: record.issued_at.as_millisecond(),
+            fetched_at: record.fetched_at.map(Timestamp::as_millisecond),
             expires_at: record.expires_at.as_millisecond(),
             epoch: record.epoch,
             lease_until: record.lease_until.map(Timestamp::as_millisecond),
@@ -365,6 +383,8 @@ impl ConnectionRow {
             unasked: record.unasked,
             reconnect: record.reconnect.clone(),
             grants_pk: record.grants_key.clone(),
+            unique_pk: record.unique.clone(),
+            another: record.another,
             not_before: record.backoff.as_ref().map(|backoff| backoff.not_before.as_millisecond()),
             refusals: record.backoff.as_ref().map(|backoff| backoff.refusals),
             unexplained_since: record
@@ -438,6 +458,7 @@ impl ConnectionRow {
             access_fingerprint: self.access_fingerprint,
             refresh_token: self.refresh_token,
             refresh_fingerprint: self.refresh_fingerprint,
+            fetched_at: time(self.fetched_at),
             issued_at: time(Some(self.issued_at)).ok_or_else(|| corrupt("issued_at"))?,
             expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
             epoch: self.epoch,
@@ -454,6 +475,8 @@ impl ConnectionRow {
             unasked: self.unasked,
             reconnect: self.reconnect,
             grants_key: self.grants_pk,
+            unique: self.unique_pk,
+            another: self.another,
         })
     }
 }

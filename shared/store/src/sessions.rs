@@ -16,7 +16,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Item, N, NewConnection, S, Sought, Store, StoreError,
+    Item, N, NewConnection, S, Sought, Store, StoreError, Unique,
     attempts::{OpenAttempts, set_of},
     conditional,
     expression::{Expression, OPEN},
@@ -24,6 +24,7 @@ use crate::{
     reconnects::to_value,
     rows::{AttemptRow, SessionRow, from_item, to_item},
     ttl,
+    unique::held_by,
     write::{SendWrite as _, WriteError as _},
 };
 
@@ -80,6 +81,8 @@ pub enum Redeemed {
     Again(Box<Repeat>),
     /// This receipt was redeemed before.
     Before,
+    /// The uniqueness item is this other connection's.
+    Held(ConnectionId),
     /// It is not this session's receipt, or comes too late.
     NotThisReceipt,
     /// The receipt is right and the user is not the session's: a link was sent to a victim, or a receipt
@@ -262,15 +265,27 @@ impl Store {
         Ok(false)
     }
 
-    /// Redeems a receipt: session and connection become active in one write, if receipt, product, user and
-    /// time are right.
-    pub async fn redeem(&self, redemption: &Redemption, now: Timestamp) -> Result<Redeemed, StoreError> {
+    /// Redeems a receipt: session and connection become active and the uniqueness item is written, in one write, if
+    /// receipt, product, user and time are right.
+    pub async fn redeem(
+        &self,
+        redemption: &Redemption,
+        unique: Option<&Unique>,
+        now: Timestamp,
+    ) -> Result<Redeemed, StoreError> {
         let Some(connection) = redemption.receipt.connection() else { return Ok(Redeemed::NotThisReceipt) };
         let session = self.redemption_write(redemption, &connection, None, now)?;
+        let activate = self.update_together(&keys::connection(&connection));
+        let activate = match unique {
+            None => activate.update_expression("SET #state = :active, due_at = :keep_alive REMOVE redeem_by"),
+            Some(unique) => activate
+                .update_expression(
+                    "SET #state = :active, due_at = :keep_alive, unique_pk = :unique REMOVE redeem_by",
+                )
+                .expression_attribute_values(":unique", S(unique.key())),
+        };
         // The grant of a reconnect never becomes a connection of its own.
-        let activate = self
-            .update_together(&keys::connection(&connection))
-            .update_expression("SET #state = :active, due_at = :keep_alive REMOVE redeem_by")
+        let activate = activate
             .condition_expression(
                 "#state = :pending AND attribute_not_exists(reconnect) AND attribute_exists(due_shard)",
             )
@@ -278,9 +293,16 @@ impl Store {
             .expression_attribute_values(":keep_alive", millis(redemption.keep_alive))
             .expression_attribute_values(":active", S("active"))
             .expression_attribute_values(":pending", S("pending"));
-        Ok(match self.transact(vec![session, built(activate.build())?]).await? {
-            Ok(()) => Redeemed::Yes,
-            Err(reasons) => why_unredeemed(redemption, reasons.first(), now),
+        let mut writes = vec![session, built(activate.build())?];
+        if let Some(unique) = unique {
+            writes.push(self.unique_write(unique, &connection)?);
+        }
+        let Err(reasons) = self.transact(writes).await? else { return Ok(Redeemed::Yes) };
+        // What the session says comes first: a wrong receipt learns nothing of connections.
+        let only_held = reasons.iter().take(2).all(|reason| reason.code() != Some("ConditionalCheckFailed"));
+        Ok(match held_by(reasons.get(2)).filter(|_| only_held) {
+            Some(other) => Redeemed::Held(other),
+            None => why_unredeemed(redemption, reasons.first(), now),
         })
     }
 

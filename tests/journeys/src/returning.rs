@@ -92,11 +92,12 @@ impl Story {
         page
     }
 
-    /// The user of a browser who is signed in to Fernway as Alice connects.
+    /// The user of a browser who is signed in to Fernway as Alice makes one more connection.
     pub async fn connects(&self, browser: &Browser) {
         let before = self.active().await;
-        let link = self.invite().await;
-        let home = self.about_to_return(browser, &link).await.follow().await;
+        let session = self.wish(json!({ "another": true })).await;
+        assert_eq!(session.status, 201, "{}", session.body["title"]);
+        let home = self.about_to_return(browser, session.text("connect_url")).await.follow().await;
         assert!(home.has("Your Salesforce accounts"), "connected: {home:?}");
         assert_eq!(self.active().await, before + 1);
     }
@@ -117,7 +118,7 @@ impl Story {
 
 /// Signs in as uma and allows, where Salesforce asks.
 pub async fn approve(mut page: Page) -> Page {
-    for (asks, button) in [("Salesforce Log In", "uma@acme.example"), ("Allow Access?", "Allow")] {
+    for (asks, button) in [("Or choose who you are", "uma@acme.example"), ("Allow Access?", "Allow")] {
         if page.has(asks) {
             page = page.click(button).await;
         }

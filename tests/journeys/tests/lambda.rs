@@ -401,7 +401,8 @@ async fn a_deployed_function_talks_to_salesforces_own_hosts_alone() {
     let mut ask = event("token", &ask);
     ask["requestContext"]["http"]["method"] = "POST".into();
     ask["routeKey"] = "POST /v1/connections/{id}/token".into();
-    ask["body"] = r#"{"minimum_lifetime":3600}"#.into();
+    let fingerprint = story.token(&connection).await.text("fingerprint").to_owned();
+    ask["body"] = json!({ "rejected": fingerprint }).to_string().into();
     let refused = token.invoke(ask).await.unwrap();
 
     assert_eq!(refused["statusCode"], 503, "{refused}");

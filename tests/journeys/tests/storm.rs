@@ -24,6 +24,14 @@ async fn story() -> Story {
     story
 }
 
+/// A connection whose token is five minutes old, so that a caller who asks for more than ten causes a refresh.
+async fn connected_a_while_ago(story: &Story) -> String {
+    story.pass(SignedDuration::from_mins(-5));
+    let connection = story.connected().await;
+    story.pass(SignedDuration::from_mins(5));
+    connection
+}
+
 /// The token function, as a process of its own that answers so many requests at once.
 async fn process(story: &Story, at_once: usize) -> Lambda {
     let (login, test) = (story.stack.salesforce.login_origin(), story.stack.salesforce.test_origin());
@@ -169,7 +177,7 @@ async fn a_thousand_callers_of_eight_processes_cause_one_exchange_and_all_get_it
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_told_of_one_of_several_at_once_is_its_own() {
     let story = story().await;
-    let connection = story.connected().await;
+    let connection = connected_a_while_ago(&story).await;
     let process = Arc::new(process(&story, 8).await);
     let other = format!("Bearer {}", story.stack.api_key("tidewater").expose());
     let list = |number: &str| {
@@ -181,7 +189,7 @@ async fn what_is_told_of_one_of_several_at_once_is_its_own() {
     story.stack.salesforce.set_token_latency(Duration::from_millis(1500));
     story.stack.dynamodb.reset_counts();
     let path = format!("/v1/connections/{connection}/token");
-    let longer = asking(&story, "POST", &path, Some(&json!({ "minimum_lifetime": 3600 })));
+    let longer = asking(&story, "POST", &path, Some(&json!({ "minimum_lifetime": 800 })));
     let fresh = asking(&story, "GET", &path, None);
 
     let (refreshed, ()) = tokio::join!(process.invoke(numbered(longer, "refresh")), async {
@@ -238,11 +246,11 @@ async fn killed_in_flight(rotation: bool) -> (Story, String, Vec<Value>) {
         let app = state.apps.iter_mut().find(|app| app.consumer_key == key).expect("the app");
         app.refresh_token_rotation = rotation;
     });
-    let connection = story.connected().await;
+    let connection = connected_a_while_ago(&story).await;
     let (holder, other) = (process(&story, 4).await, process(&story, 20).await);
     story.stack.salesforce.set_token_latency(Duration::from_millis(800));
     let path = format!("/v1/connections/{connection}/token");
-    let longer = asking(&story, "POST", &path, Some(&json!({ "minimum_lifetime": 3600 })));
+    let longer = asking(&story, "POST", &path, Some(&json!({ "minimum_lifetime": 800 })));
     let dying = async {
         let answer = holder.invoke(longer).await;
         assert!(matches!(answer, Err(InvokeError::Exited(_))), "{answer:?}");
@@ -312,11 +320,11 @@ async fn a_holder_killed_between_salesforces_commit_and_ours_ends_in_one_recover
 #[tokio::test(flavor = "multi_thread")]
 async fn a_holder_killed_before_it_sent_costs_nobody_a_token() {
     let story = story().await;
-    let connection = story.connected().await;
+    let connection = connected_a_while_ago(&story).await;
     let holder = process(&story, 4).await;
     story.stack.salesforce.forget_calls();
     let path = format!("/v1/connections/{connection}/token");
-    let longer = asking(&story, "POST", &path, Some(&json!({ "minimum_lifetime": 3600 })));
+    let longer = asking(&story, "POST", &path, Some(&json!({ "minimum_lifetime": 800 })));
     story.stack.dynamodb.slow(Duration::from_millis(700));
     let dying = async {
         let answer = holder.invoke(longer).await;

@@ -6,6 +6,7 @@
 #![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
 
 pub mod functions;
+mod kept;
 pub mod logs;
 pub mod month;
 pub mod product;

@@ -132,7 +132,9 @@ fn tally_what_changes(stack: &Stack) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(2)).await;
-            stream.run().await;
+            if let Err(error) = stream.try_run().await {
+                eprintln!("tally: {error}; what changed is counted once the table can be written");
+            }
         }
     });
 }

@@ -20,7 +20,7 @@ use service::{
     Platform,
     failures::{Met, Of, diagnose},
 };
-use store::{ConnectionRecord, Field, Leased, NewConnection, Owner, Renewed, Saved, Tokens, Vault};
+use store::{ConnectionRecord, Field, Leased, NewConnection, Owner, Renewed, Saved, Tokens, Unique, Vault};
 
 use crate::{Stack, stack::StartError};
 
@@ -250,6 +250,7 @@ impl Replay<'_> {
             customer: customer(trip.customer),
             user: format!("u-{}", trip.customer),
             reconnects: None,
+            another: false,
             host: HostChoice::Open,
             environment: None,
             return_to: product.return_addresses[0].clone(),
@@ -280,6 +281,7 @@ impl Replay<'_> {
             customer: customer(trip.customer),
             user: format!("u-{}", trip.customer),
             reconnects: None,
+            another: false,
             login_host: match trip.environment {
                 Environment::Production => "https://login.salesforce.com".into(),
                 Environment::Sandbox => "https://test.salesforce.com".into(),
@@ -404,7 +406,8 @@ impl Replay<'_> {
                 user: format!("u-{}", trip.customer),
                 keep_alive: at + SignedDuration::from_hours(360),
             };
-            self.platform.store.redeem(&redemption, at).await?;
+            let unique = Unique::of(&record.connection, app.connections);
+            self.platform.store.redeem(&redemption, Some(&unique), at).await?;
             self.connected.insert((trip.product, trip.app, trip.customer), true);
             if self.chance(25) {
                 let then = at + self.minutes(20, 2000);
@@ -502,6 +505,7 @@ impl Replay<'_> {
             login_host: None,
             scopes: None,
             issued_at: at,
+            fetched_at: Some(at),
             expires_at: at + app.access_token_life(),
             expiry_basis: ExpiryBasis::AppPolicy,
             learnt: None,

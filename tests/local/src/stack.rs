@@ -1,34 +1,32 @@
 //! The stack: every part started, wired, and stopped with it.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use authorize::Authorize;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callback::Callback;
-use domain::{
-    App, AppKind, Product, ProductId,
-    product::ApiKeyDigest,
-    secret::{ApiKey, random},
-};
+use domain::{App, AppKind, Product, ProductId, product::ApiKeyDigest, secret::ApiKey};
 use errors::Errors;
 pub use lambda_http::Body;
 use ops::Ops;
 use salesforce::{Hosts, Http, Salesforce};
-use serde::{Deserialize, Serialize};
 use service::{Invocation, Platform, Settings, collector::Collector, platform::Aws, settings::PublicUrl};
 use store::SendWrite as _;
 use sweep::{Sweep, Swept};
 use tally::{Tallied, Tally};
 pub use token::Token;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::task::JoinHandle;
 use url::Url;
 #[cfg(feature = "browser")]
 use world::browser::Browser;
-use world::{Clock, dynamodb::DynamoDb, salesforce as world_salesforce, secrets::SecretsManager};
+use world::{
+    Clock, dynamodb::DynamoDb, loopback::Loopback, salesforce as world_salesforce, secrets::SecretsManager,
+};
 
 use crate::{
     functions::{Functions, Observers},
+    kept::{Kept, TABLE_FILE},
     logs::Lines,
     product,
     tape::Tape,
@@ -128,18 +126,26 @@ const BATCH: usize = 100;
 
 impl Stream {
     /// Brings everything that has changed, batch by batch.
+    ///
+    /// # Panics
+    /// If the table cannot be written.
     pub async fn run(&self) -> Tallied {
+        self.try_run().await.expect("the batch is tallied")
+    }
+
+    /// Brings everything that has changed, batch by batch. A batch that fails is brought again by the next run.
+    pub async fn try_run(&self) -> Result<Tallied, tally::TallyError> {
         let mut place = self.place.lock().await;
         let mut done = Tallied::default();
         loop {
             let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH);
             if records.is_empty() {
-                return done;
+                return Ok(done);
             }
             let event = self.event(records);
             // Lambda invokes nothing for a batch of which its filter lets nothing through.
             if !event.records.is_empty() {
-                let batch = self.bring(event).await;
+                let batch = self.bring(event).await?;
                 done.records += batch.records;
                 done.counted += batch.counted;
                 done.seen_before += batch.seen_before;
@@ -149,12 +155,12 @@ impl Stream {
         }
     }
 
-    async fn bring(&self, event: tally::Event) -> Tallied {
+    async fn bring(&self, event: tally::Event) -> Result<Tallied, tally::TallyError> {
         let now = self.clock.now();
         let run = Box::pin(self.tally.run(event, now));
         let (batch, lines) = self.observers.tally.run("local", now, run).await;
         self.lines.keep(lines);
-        batch.expect("the batch is tallied")
+        batch
     }
 
     /// The event of a batch: what the template's filter lets through, at the time that everybody here sees.
@@ -191,13 +197,6 @@ impl Parts {
     }
 }
 
-/// What a data folder keeps beside the table.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Kept {
-    keyring: Option<String>,
-    api_keys: BTreeMap<ProductId, String>,
-}
-
 /// What cannot start.
 pub type StartError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -206,10 +205,10 @@ impl Stack {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let clock = options.clock.clone();
         let collector = options.collector.as_deref().map(Collector::at).transpose()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.port)).await?;
-        let product_listener = TcpListener::bind((Ipv4Addr::LOCALHOST, options.product_port)).await?;
-        let latchkey = format!("http://latchkey.localhost:{}", listener.local_addr()?.port());
-        let product = format!("http://product.localhost:{}", product_listener.local_addr()?.port());
+        let listener = Loopback::bind(options.port).await?;
+        let product_listener = Loopback::bind(options.product_port).await?;
+        let latchkey = format!("http://latchkey.localhost:{}", listener.port()?);
+        let product = format!("http://product.localhost:{}", product_listener.port()?);
         let public_url = PublicUrl::parse(&latchkey).ok_or("the local origin is no public URL")?;
 
         let salesforce = world_salesforce::Salesforce::new(clock.clone());
@@ -218,7 +217,7 @@ impl Stack {
 
         let secrets = SecretsManager::start().await;
         let mut kept = Kept::load(options.data.as_ref())?;
-        secrets.put(KEYRING, kept.keyring.get_or_insert_with(new_keyring));
+        secrets.put(KEYRING, kept.keyring());
 
         let mut products = latchkey::read_products(&options.products)?;
         let mut api_keys = BTreeMap::new();
@@ -234,8 +233,8 @@ impl Stack {
         }
         kept.save(options.data.as_ref())?;
 
-        let table_file = options.data.as_ref().map(|folder| folder.join("table.sqlite"));
-        let dynamodb = DynamoDb::start(table_file.as_deref()).await;
+        let table_file = options.data.as_ref().map(|folder| folder.join(TABLE_FILE));
+        let dynamodb = DynamoDb::open(table_file.as_deref()).await?;
         let aws = Aws {
             region: "eu-central-1".into(),
             credentials: Credentials::new("local", "local", None, None, "local"),
@@ -272,10 +271,10 @@ impl Stack {
             observers: Arc::clone(&observers),
         });
         let sweep = Box::new(Sweep::new(parts.platform())?);
-        let mut servers = vec![serve(listener, Functions::clone(&functions).router())];
+        let mut servers = serve(listener, &Functions::clone(&functions).router());
         if let Some((id, key)) = api_keys.iter().next() {
             let example = product::Example::new(&latchkey, &product, id, key);
-            servers.push(serve(product_listener, example.router()));
+            servers.extend(serve(product_listener, &example.router()));
         }
         let dynamodb = Arc::new(dynamodb);
         let dynamodb_of_stream = Arc::clone(&dynamodb);
@@ -359,6 +358,13 @@ impl Stack {
             .expect("the table can be written");
     }
 
+    /// Deletes an item, as whoever can write the table could.
+    pub async fn delete_item(&self, pk: &str, sk: &str) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let delete = self.store.client().delete_item().table_name(TABLE);
+        delete.key("pk", text(pk)).key("sk", text(sk)).send_write().await.expect("the table can be written");
+    }
+
     /// Removes an attribute of a connection's item, as whoever can write the table could.
     pub async fn remove_attribute(&self, of: &str, attribute: &str) {
         self.store
@@ -402,11 +408,16 @@ impl Drop for Stack {
     }
 }
 
-fn serve(listener: TcpListener, router: axum::Router) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        // It ends with the stack; there is nobody left to tell an error to.
-        let _ = axum::serve(listener, router).await;
-    })
+fn serve(at: Loopback, router: &axum::Router) -> Vec<JoinHandle<()>> {
+    let listeners = at.into_listeners();
+    let serve = |listener| {
+        let router = router.clone();
+        tokio::spawn(async move {
+            // It ends with the stack; there is nobody left to tell an error to.
+            let _ = axum::serve(listener, router).await;
+        })
+    };
+    listeners.map(serve).collect()
 }
 
 fn hosts(world: &world_salesforce::Salesforce, login_host: Option<&Url>) -> Result<Hosts, StartError> {
@@ -466,49 +477,4 @@ pub fn registration(product: &Product, app: &App, callback: &str) -> world_sales
 /// is told it.
 pub fn consumer_secret(app: &App) -> String {
     format!("local-secret-of-{}", app.secret.rsplit('/').next().unwrap_or_default())
-}
-
-/// Makes the data folder, and keeps other users of this machine out of it: the table in it holds sealed tokens, and the
-/// keyring lies beside it.
-fn keep_private(folder: &std::path::Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::create_dir_all(folder)?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
-fn new_keyring() -> String {
-    format!(r#"{{"current":"v1","v1":"{}"}}"#, domain::id::base32(&random::<32>()))
-}
-
-impl Kept {
-    fn file(folder: Option<&PathBuf>) -> Option<PathBuf> {
-        folder.map(|folder| folder.join("keys.json"))
-    }
-
-    fn load(folder: Option<&PathBuf>) -> Result<Self, StartError> {
-        let Some(file) = Self::file(folder) else { return Ok(Self::default()) };
-        match std::fs::read(&file) {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(error) => Err(format!("{}: {error}", file.display()).into()),
-        }
-    }
-
-    fn save(&self, folder: Option<&PathBuf>) -> Result<(), StartError> {
-        use std::{io::Write, os::unix::fs::OpenOptionsExt};
-        let (Some(folder), Some(file)) = (folder, Self::file(folder)) else { return Ok(()) };
-        keep_private(folder)?;
-        let mut file =
-            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        Ok(())
-    }
-
-    fn api_key(&mut self, product: &Product) -> ApiKey {
-        let text = self
-            .api_keys
-            .entry(product.id.clone())
-            .or_insert_with(|| ApiKey::mint(&product.id, "local").expose().to_owned());
-        ApiKey::new(text.clone())
-    }
 }

@@ -18,7 +18,7 @@ use lambda_http::{Body, Context, RequestExt as _};
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
 use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
-use store::{ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens};
+use store::{ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens, Unique};
 use sweep::{Sweep, Swept};
 use token::Token;
 use tokio::{sync::watch, time::timeout};
@@ -254,7 +254,9 @@ impl Rig {
             user: "user_7".into(),
             keep_alive: now + app.keep_alive(),
         };
-        let redeemed = platform.store.redeem(&redemption, now).await.expect("the receipt is redeemed");
+        let unique = Unique::of(&record.connection, app.connections);
+        let redeemed =
+            platform.store.redeem(&redemption, Some(&unique), now).await.expect("the receipt is redeemed");
         assert!(matches!(redeemed, Redeemed::Yes), "{redeemed:?}");
     }
 
@@ -577,6 +579,7 @@ fn product() -> Product {
             access_token_minutes: 15,
             introspect: false,
             refresh_token_idle_days: 30,
+            connections: domain::product::Sharing::default(),
         }],
         redeem: true,
     }
@@ -598,6 +601,7 @@ fn session(product: &Product, now: Timestamp) -> ConnectSession {
         attempts: 0,
         last_failure: None,
         reconnects: None,
+        another: false,
         change: None,
         browser: None,
         open_attempts: Vec::new(),

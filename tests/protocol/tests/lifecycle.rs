@@ -292,8 +292,9 @@ fn an_answer_that_was_lost_is_recovered_by_the_sweep_when_the_old_token_has_ende
     run(async {
         let mut rig = Rig::new(false).await;
         let process = rig.process();
+        sleep(3 * MINUTE).await;
         rig.ether.set(AnswerLost);
-        let answer = ask(&rig, &process, Some(json!({ "minimum_lifetime": 3600 }))).await;
+        let answer = ask(&rig, &process, Some(json!({ "minimum_lifetime": 800 }))).await;
         assert_eq!(answer.status, 200, "the old token still works: {}", answer.body);
         rig.ether.set(Calm);
         assert_eq!(rig.item()["state"]["S"], "refresh_unknown");

@@ -79,9 +79,18 @@ impl DynamoDb {
 
     /// Starts on a given `port` of 127.0.0.1; 0 takes a free one.
     pub async fn start_on(port: u16, data: Option<&Path>) -> Self {
+        Self::open_on(port, data).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts on a free port, on the file `data`, which may be damaged.
+    pub async fn open(data: Option<&Path>) -> Result<Self, DataFileError> {
+        Self::open_on(0, data).await
+    }
+
+    async fn open_on(port: u16, data: Option<&Path>) -> Result<Self, DataFileError> {
         let sweep_time = SweepTime::default();
         let database = match data {
-            Some(file) => on_file(file),
+            Some(file) => on_file(file)?,
             None => in_memory(sweep_time.clone()),
         };
 
@@ -103,7 +112,7 @@ impl DynamoDb {
         servers.spawn(async {
             axum::serve(listener, router).await.expect("the proxy serves until it is dropped");
         });
-        Self { database, sweep_time, proxy, endpoint, unmetered, _servers: servers }
+        Ok(Self { database, sweep_time, proxy, endpoint, unmetered, _servers: servers })
     }
 
     /// Where an SDK client is pointed.
@@ -279,14 +288,40 @@ impl Proxy {
 }
 
 /// The emulator looks for the last number of a table's stream at each write, and has no index for it: without one, the
-/// time of a write grows with the writes before it.
-const INDEX_OF_THE_STREAM: &str = "CREATE INDEX IF NOT EXISTS _stream_records_in_order
-     ON _stream_records (table_name, CAST(sequence_number AS INTEGER))";
+/// time of a write grows with the writes before it. It never trims the stream either, so a trigger keeps the newest
+/// 20,000 records; DynamoDB keeps those of a day.
+const STREAM: &str = "CREATE INDEX IF NOT EXISTS _stream_records_in_order
+         ON _stream_records (table_name, CAST(sequence_number AS INTEGER));
+     CREATE TRIGGER IF NOT EXISTS _stream_records_trimmed AFTER INSERT ON _stream_records WHEN NEW.id % 500 = 0
+         BEGIN DELETE FROM _stream_records WHERE id <= NEW.id - 20000; END";
 
-fn on_file(file: &Path) -> Database {
-    let database = Database::new(utf8(file)).expect("the emulator opens its file");
-    index_stream(file);
-    database
+/// A data file cannot be used. It says which, and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{file} cannot be used as the table ({why}): restore it from a copy, or move it away to start with an empty table"
+)]
+pub struct DataFileError {
+    file: String,
+    why: String,
+}
+
+fn on_file(file: &Path) -> Result<Database, DataFileError> {
+    let wrong = |why: String| DataFileError { file: file.display().to_string(), why: why.replace('\n', " ") };
+    let path = file.to_str().ok_or_else(|| wrong("its name is not UTF-8".into()))?;
+    is_sound(file).map_err(|error| wrong(error.to_string()))?;
+    let database = Database::new(path).map_err(|error| wrong(error.to_string()))?;
+    prepare_stream(file).map_err(|error| wrong(error.to_string()))?;
+    Ok(database)
+}
+
+/// Whether a file that is there is a database without damage.
+fn is_sound(file: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    if !std::fs::exists(file)? {
+        return Ok(());
+    }
+    let connection = rusqlite::Connection::open(file)?;
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(found.into()) }
 }
 
 /// A database in memory is out of another's reach: what has the index is a file, and the memory is restored from that.
@@ -295,14 +330,13 @@ fn in_memory(clock: SweepTime) -> Database {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = folder.path().join("empty.db");
     database.vacuum_into(utf8(&empty)).expect("the emulator copies itself");
-    index_stream(&empty);
+    prepare_stream(&empty).expect("its stream can be indexed");
     database.restore_from(utf8(&empty)).expect("the emulator takes its copy");
     database
 }
 
-fn index_stream(file: &Path) {
-    let connection = rusqlite::Connection::open(file).expect("the file is the emulator's");
-    connection.execute_batch(INDEX_OF_THE_STREAM).expect("its stream can be indexed");
+fn prepare_stream(file: &Path) -> rusqlite::Result<()> {
+    rusqlite::Connection::open(file)?.execute_batch(STREAM)
 }
 
 fn utf8(path: &Path) -> &str {

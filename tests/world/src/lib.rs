@@ -12,6 +12,7 @@ pub mod clock;
 pub mod dynamodb;
 pub mod echo;
 pub mod lambda;
+pub mod loopback;
 pub mod salesforce;
 pub mod secrets;
 

@@ -202,6 +202,11 @@ impl Salesforce {
         self.change(|state| state.revoking_ends_all = ends_all);
     }
 
+    /// The token endpoint's clock is so far ahead; negative: behind.
+    pub fn set_clock_error(&self, error: SignedDuration) {
+        self.change(|state| state.clock_error = error);
+    }
+
     /// An admin refreshes a sandbox from production: it keeps its name, its users and their usernames, and has a new
     /// org id; every grant and login in the old copy is gone.
     pub fn refresh_sandbox(&self, org: &str) {

@@ -2,9 +2,10 @@
 
 use domain::text::{deceptive_in_id, deceptive_in_name};
 
-/// Salesforce's OAuth scopes (Salesforce Help, "OAuth Tokens and Scopes", and the Metadata API's
-/// `ConnectedAppOauthAccessScope`, both read in November 2026). Custom scopes are not requested by name.
-const SCOPES: [&str; 34] = [
+/// Salesforce's OAuth scopes: `scopes_supported` of login.salesforce.com's and of other orgs'
+/// `/.well-known/openid-configuration`, and Salesforce Help, "OAuth Tokens and Scopes" (read in November 2026). Salesforce
+/// adds scopes, and orgs have custom ones, so a name that is not here is a warning and no error.
+const SCOPES: [&str; 36] = [
     "address",
     "api",
     "cdp_api",
@@ -18,6 +19,7 @@ const SCOPES: [&str; 34] = [
     "chatter_api",
     "content",
     "custom_permissions",
+    "data_cloud_user_claims",
     "eclair_api",
     "einstein_gpt_api",
     "email",
@@ -32,6 +34,7 @@ const SCOPES: [&str; 34] = [
     "pardot_api",
     "phone",
     "profile",
+    "pwdless_login_api",
     "refresh_token",
     "scrt_api",
     "sfap_api",
@@ -92,7 +95,18 @@ fn looks_like_a_value(name: &str) -> bool {
     is_plain && ((digits == name.len() && name.len() >= 10) || (name.len() >= 24 && digits * 8 >= name.len()))
 }
 
-/// One scope.
+/// Why a scope may be one that Salesforce does not have; `None`: it is known.
+pub(super) fn unknown_scope(scope: &str) -> Option<String> {
+    (!SCOPES.contains(&scope)).then(|| {
+        format!(
+            "scope {scope:?} is not one that this version knows. If Salesforce does not have it, every connect fails with \
+             invalid_scope. Known: {}",
+            SCOPES.join(", ")
+        )
+    })
+}
+
+/// One scope: what is wrong with it, whatever scopes Salesforce may add.
 pub(super) fn scope(scope: &str) -> Option<String> {
     if SCOPES.contains(&scope) {
         return None;
@@ -101,16 +115,15 @@ pub(super) fn scope(scope: &str) -> Option<String> {
         text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase()
     };
     let meant = SCOPES.iter().find(|known| plain(known) == plain(scope));
-    Some(match meant {
-        Some(known) => format!("{scope:?} is written {known}"),
-        None if scope.contains([' ', ',', ';']) || scope.is_empty() => {
-            "each scope is a text of its own, without spaces or commas".into()
+    // RFC 6749 §3.3: printable ASCII but for quotation marks and backslashes.
+    let is_scope = |b: u8| b.is_ascii_graphic() && !b"\"\\,;".contains(&b);
+    match meant {
+        Some(known) => Some(format!("{scope:?} is written {known}")),
+        None if scope.is_empty() || !scope.bytes().all(is_scope) => {
+            Some("each scope is a text of its own, without spaces or commas".into())
         }
-        None => format!(
-            "{scope:?} is not a scope of Salesforce's; it would answer invalid_scope. Known: {}",
-            SCOPES.join(", ")
-        ),
-    })
+        None => None,
+    }
 }
 
 /// An address: a wildcard matches nothing, since addresses are compared as they are.
@@ -170,10 +183,16 @@ mod tests {
             ("RefreshToken", "is written refresh_token"),
             ("api refresh_token", "without spaces"),
             ("", "without spaces"),
-            ("everything", "is not a scope"),
+            ("api,web", "without spaces"),
+            ("a\u{430}pi", "without spaces"),
         ] {
             assert!(scope(given).is_some_and(|what| what.contains(says)), "{given}");
         }
+        for may_be_new in ["agent_api", "everything", "myns.orders:read"] {
+            assert_eq!(scope(may_be_new), None, "{may_be_new}");
+            assert!(unknown_scope(may_be_new).is_some_and(|what| what.contains(may_be_new)));
+        }
+        assert!(SCOPES.iter().all(|known| unknown_scope(known).is_none()));
         assert!(SCOPES.is_sorted() && SCOPES.iter().all(|known| scope(known).is_none()));
     }
 

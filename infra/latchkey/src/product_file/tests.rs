@@ -137,3 +137,13 @@ fn an_address_is_written_as_it_is_compared() {
         @"fernway.toml:3: return_addresses: addresses are compared character for character: write it as https://app.fernway.example/"
     );
 }
+
+#[test]
+fn scope_that_salesforce_may_have_added_is_a_warning() {
+    let text =
+        GOOD.replace(r#"scopes = ["api", "refresh_token"]"#, r#"scopes = ["agent_api", "refresh_token"]"#);
+    let product = read_product(Path::new("fernway.toml"), &text).expect("it is no error");
+    let warnings = warnings(&product);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("fernway: app sync: scope \"agent_api\""), "{warnings:?}");
+}

@@ -76,6 +76,7 @@ fn placeholder(field: &str) -> &'static str {
         "login_hosts" if name.ends_with(']') => "\"production\"",
         _ if name.ends_with(']') => "\"x\"",
         "kind" => "\"connected_app\"",
+        "connections" => "\"per_user\"",
         "return_addresses" | "scopes" | "names" | "login_hosts" => "[]",
         "redeem" | "introspect" => "true",
         "access_token_minutes" | "refresh_token_idle_days" => "30",

@@ -61,6 +61,7 @@ pub(crate) fn app(kind: AppKind) -> App {
         access_token_minutes: 15,
         introspect: false,
         refresh_token_idle_days: 30,
+        connections: domain::product::Sharing::default(),
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use journeys::{Returning, approve, says};
 use serde_json::json;
+use world::browser::Page;
 
 const STRAY: &str = "We cannot finish this sign-in";
 const OTHER_BROWSER: &str = "This isn't the browser you started in";
@@ -124,13 +125,15 @@ async fn of_one_answer_opened_ten_times_at_once_one_counts() {
     }
     let pages = visits.join_all().await;
 
-    assert_eq!(pages.iter().filter(|page| page.has("Your Salesforce accounts")).count(), 1, "{pages:?}");
+    // Who comes while the receipt is not redeemed yet gets the same one, and its redemption is repeated.
+    assert!(pages.iter().any(|page| page.has("Your Salesforce accounts")), "{pages:?}");
     for page in pages.iter().filter(|page| !page.has("Your Salesforce accounts")) {
         let known =
             ["This link has been used", "Already connected", STRAY].contains(&page.heading().as_str());
         assert!(known, "{page:?}");
     }
     assert_eq!(again.story.stack.salesforce.token_calls().len(), 1, "a code is sent once");
+    assert_eq!(again.story.connections().await.len(), 1, "one connection, renewed once");
     again.ends_well().await;
 }
 
@@ -213,7 +216,7 @@ async fn two_tabs_of_two_sessions_both_connect() {
     assert!(one.has("Your Salesforce accounts"), "{one:?}");
     assert!(two.has("Your Salesforce accounts"), "{two:?}");
     let states: Vec<_> = again.story.connections().await.iter().map(|found| found["state"].clone()).collect();
-    assert_eq!(states, [json!("active"), json!("active"), json!("active")]);
+    assert_eq!(states, [json!("active")], "the one from before was renewed twice");
     again.ends_well().await;
 }
 
@@ -230,7 +233,7 @@ async fn two_tabs_of_one_session_connect_once_and_both_end_well() {
     says(&one, 200, "Already connected");
     assert_eq!(one.links()[0].0, "Go back to Fernway");
     assert!(again.story.logs.text().contains("the session is connected already"));
-    assert_eq!(again.story.connections().await.len(), 2, "the one from before, and one from both tabs");
+    assert_eq!(again.story.connections().await.len(), 1, "the one from before was renewed");
     again.ends_well().await;
 }
 
@@ -243,10 +246,13 @@ async fn two_tabs_of_one_session_at_once_connect_once() {
 
     let (one, two) = tokio::join!(one.follow(), two.follow());
 
-    let (won, lost) = if one.has("Your Salesforce accounts") { (one, two) } else { (two, one) };
-    assert!(won.has("Your Salesforce accounts"), "{won:?}");
-    // The winner's product may not have redeemed yet: then nothing is connected.
-    assert!(["Already connected", "Finish in Fernway"].contains(&lost.heading().as_str()), "{lost:?}");
+    let is_home = |page: &Page| page.status == 200 && page.url.path() == "/";
+    let (won, lost) = if is_home(&one) { (one, two) } else { (two, one) };
+    assert!(is_home(&won) && won.has("Your Salesforce accounts"), "{won:?}");
+    // The winner's product may not have redeemed yet: then nothing is connected. Or the winner's return took the place of
+    // this one before its product had redeemed it.
+    let ours = ["Already connected", "Finish in Fernway"].contains(&lost.heading().as_str());
+    assert!(ours || lost.status == 409, "{lost:?}");
     again.ends_well().await;
 }
 

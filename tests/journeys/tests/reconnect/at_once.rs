@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use journeys::Returning;
 use serde_json::{Value, json};
 use world::{
@@ -17,8 +18,9 @@ use crate::{
 async fn a_refresh_before_the_redemption_is_seen_and_its_token_is_the_one_revoked() {
     let again = Returning::begin().await;
     let receipt = Receipt::of(&again).await;
+    again.story.pass(SignedDuration::from_mins(5));
     let path = format!("/v1/connections/{}/token", again.earlier);
-    let rotated = again.story.call("POST", &path, Some(json!({ "minimum_lifetime": 3600 }))).await;
+    let rotated = again.story.call("POST", &path, Some(json!({ "minimum_lifetime": 800 }))).await;
     assert_eq!(rotated.status, 200, "{}", rotated.body);
     assert_eq!(again.story.stack.salesforce.grants()[0].spent.len(), 1, "the refresh token was rotated");
 
@@ -33,12 +35,13 @@ async fn a_refresh_that_ends_after_the_reconnect_overwrites_nothing_and_is_revok
     let again = Returning::begin().await;
     let story = &again.story;
     let receipt = Receipt::of(&again).await;
+    again.story.pass(SignedDuration::from_mins(5));
     let path = format!("/v1/connections/{}/token", again.earlier);
     // Lease and began go through; then the table refuses to save the rotated token for a while.
     let refuse = TableFault::refuse("InternalServerError").on(Which::Operation("UpdateItem"));
     story.stack.dynamodb.inject(refuse.after(2).times(8));
 
-    let late = story.call("POST", &path, Some(json!({ "minimum_lifetime": 3600 })));
+    let late = story.call("POST", &path, Some(json!({ "minimum_lifetime": 800 })));
     let redemption = async {
         while story.stack.salesforce.grants()[0].spent.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -62,10 +65,11 @@ async fn a_refresh_that_finds_the_old_grant_revoked_gets_the_new_ones_token() {
     let again = Returning::begin().await;
     let story = &again.story;
     let receipt = Receipt::of(&again).await;
+    story.pass(SignedDuration::from_mins(5));
     story.stack.salesforce.queue_token_fault(Fault::Slow(Duration::from_millis(900)));
     let path = format!("/v1/connections/{}/token", again.earlier);
 
-    let late = story.call("POST", &path, Some(json!({ "minimum_lifetime": 3600 })));
+    let late = story.call("POST", &path, Some(json!({ "minimum_lifetime": 800 })));
     let redemption = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
         receipt.redeemed(story).await

@@ -121,7 +121,7 @@ async fn a_connection_moves_to_an_external_client_app_and_refreshes_with_the_old
     let back = comes_back_as(&again.alice, session.text("connect_url"), "Production", UMA).await;
     story.pass(SignedDuration::from_mins(5));
     let path = format!("/v1/connections/{}/token", again.earlier);
-    let refreshed = story.call("POST", &path, Some(json!({ "minimum_lifetime": 3600 }))).await;
+    let refreshed = story.call("POST", &path, Some(json!({ "minimum_lifetime": 800 }))).await;
     assert_eq!(refreshed.status, 200, "the old app refreshes: {}", refreshed.body);
     assert_eq!(shown(story, &again.earlier).await["app"], "sync");
 

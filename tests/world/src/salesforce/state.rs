@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
     app::{AppRegistration, Policy, Standing},
@@ -54,6 +54,8 @@ pub struct State {
     /// Whether revoking a refresh token ends all that its user has granted to the app, newer grants too. Nobody has
     /// said that Salesforce does not.
     pub revoking_ends_all: bool,
+    /// How far the token endpoint's clock is ahead of everybody's: what it says of when it issued a token.
+    pub clock_error: SignedDuration,
     pub calls: Vec<Call>,
     /// The grants whose refresh token is being used right now.
     pub(super) in_flight: BTreeSet<u64>,
@@ -79,6 +81,7 @@ impl State {
             api_busy: false,
             unreachable: false,
             revoking_ends_all: false,
+            clock_error: SignedDuration::ZERO,
             calls: Vec::new(),
             in_flight: BTreeSet::new(),
         }

@@ -266,7 +266,7 @@ impl State {
             instance_url: self.origin(org),
             id,
             token_type: "Bearer",
-            issued_at: now.as_millisecond().to_string(),
+            issued_at: (now + self.clock_error).as_millisecond().to_string(),
             consumer_key: grant.consumer_key.clone(),
         };
         self.sign(&mut answer);

@@ -1,10 +1,6 @@
 //! Accepting connections: plain HTTP and TLS on one port, told apart by the first byte.
 
-use std::{
-    io,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-};
+use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -22,6 +18,8 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tower::Service as _;
 
+use crate::loopback::Loopback;
+
 use super::{
     super::{
         Salesforce,
@@ -37,7 +35,7 @@ use super::{
 /// The first byte of a TLS handshake record (RFC 8446 §5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
 
-/// A Salesforce that answers on a port of 127.0.0.1, until it is stopped or dropped.
+/// A Salesforce that answers on a port of 127.0.0.1 and `::1`, until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Running {
     addr: SocketAddr,
@@ -76,13 +74,18 @@ impl Drop for Running {
 }
 
 impl Salesforce {
-    /// Serves on a port of 127.0.0.1; 0 takes a free one.
+    /// Serves on a port of 127.0.0.1 and `::1`; 0 takes a free one.
     pub async fn serve(&self, port: u16) -> io::Result<Running> {
-        self.serve_on(TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?)
+        let Loopback { v4, v6 } = Loopback::bind(port).await?;
+        self.serve_both(v4, v6)
     }
 
     /// Serves on a listener.
     pub fn serve_on(&self, listener: TcpListener) -> io::Result<Running> {
+        self.serve_both(listener, None)
+    }
+
+    fn serve_both(&self, listener: TcpListener, other: Option<TcpListener>) -> io::Result<Running> {
         let addr = listener.local_addr()?;
         let site = format!("{SITE}:{}", addr.port());
         self.change(|state| state.site.clone_from(&site));
@@ -91,7 +94,15 @@ impl Salesforce {
             orgs.chain(["", "login.", "test."].map(|prefix| format!("{prefix}{SITE}"))).collect::<Vec<_>>()
         }));
         let face = Arc::new(Face { desk: self.desk(), tls: certificate.acceptor });
-        let accepting = tokio::spawn(face.accept(listener));
+        let accepting = tokio::spawn(async move {
+            let of_other = async {
+                match other {
+                    Some(other) => face.clone().accept(other).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::join!(face.clone().accept(listener), of_other);
+        });
         Ok(Running { addr, site, ca_pem: certificate.ca_pem, accepting })
     }
 }

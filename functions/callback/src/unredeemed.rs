@@ -1,0 +1,103 @@
+//! Grants that no product has redeemed yet. Salesforce keeps five grants of a user and app and ends the oldest at the
+//! next approval, so grants that nobody may ever redeem must not pile up: the oldest is the one in use.
+//!
+//! A session holds one of them: a newer return takes the place of an earlier one. Over all sessions, the oldest ones are
+//! revoked where the next approval would end a grant that we hold.
+
+use std::time::Duration;
+
+use domain::{Attempt, ConnectionId, SessionState};
+use jiff::Timestamp;
+use service::failures::internal;
+use store::{ConnectionRecord, StoreError};
+use tokio::time::timeout;
+
+use crate::{Callback, arrive::Unsaved, trip::Trip};
+
+/// Maximum grants of one user and app that leave room for one more approval.
+const MAX_GRANTS: usize = 4;
+
+/// How long revoking earlier grants may keep the browser waiting. The sweep finishes it.
+const REVOKE_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Minimum time left for everything after it.
+const RESERVE: Duration = Duration::from_secs(4);
+
+impl Callback {
+    /// Stores a new grant with `write`, in place of what its session has not redeemed. `false`: the session has
+    /// succeeded before.
+    pub(crate) async fn keep_newest<W>(
+        &self,
+        trip: &Trip<'_>,
+        record: &ConnectionRecord,
+        write: impl Fn() -> W,
+    ) -> Result<bool, Unsaved>
+    where
+        W: Future<Output = Result<bool, StoreError>>,
+    {
+        let now = trip.time.now();
+        let mut withdrawn = None;
+        let mut is_kept = self.insist(trip, &write).await?;
+        if !is_kept {
+            withdrawn = self.withdraw_earlier(trip.attempt, now).await.map_err(Unsaved::certainly)?;
+            is_kept = withdrawn.is_some() && self.insist(trip, &write).await?;
+        }
+        let make_room = async {
+            self.revoke_unredeemed(withdrawn, now).await;
+            if is_kept {
+                self.make_room(record, now).await;
+            }
+        };
+        let patience = REVOKE_TIMEOUT.min(trip.all_but(RESERVE));
+        if let Err(late) = timeout(patience, make_room).await {
+            internal(&late);
+        }
+        Ok(is_kept)
+    }
+
+    /// Takes the unredeemed grant of a session back, so that the session takes another: which one.
+    async fn withdraw_earlier(
+        &self,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<Option<ConnectionId>, StoreError> {
+        let store = &self.platform.store;
+        let session = store.session(&attempt.session).await?;
+        let (SessionState::Returned { connection, .. } | SessionState::Parked { connection, .. }) =
+            session.map_or(SessionState::Lost, |session| session.state)
+        else {
+            return Ok(None);
+        };
+        let is_withdrawn = store.withdraw(attempt, &connection, now).await?;
+        Ok(is_withdrawn.then_some(connection))
+    }
+
+    /// Revokes the oldest unredeemed grants of this product where Salesforce would end one of ours at the next approval.
+    /// It is there to help: what goes wrong is logged.
+    async fn make_room(&self, record: &ConnectionRecord, now: Timestamp) {
+        let store = &self.platform.store;
+        let unredeemed = match store.unredeemed(record).await {
+            Ok(unredeemed) => unredeemed,
+            Err(error) => return drop(internal(&error)),
+        };
+        for id in unredeemed.over(MAX_GRANTS) {
+            match store.withdraw_oldest(&record.connection.product, id, now).await {
+                Ok(true) => self.revoke_unredeemed(Some(id.clone()), now).await,
+                Ok(false) => {}
+                Err(error) => drop(internal(&error)),
+            }
+        }
+    }
+
+    async fn revoke_unredeemed(&self, withdrawn: Option<ConnectionId>, now: Timestamp) {
+        let Some(id) = withdrawn else { return };
+        let record = match self.platform.store.connection(&id).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(error) => return drop(internal(&error)),
+        };
+        if let Err(error) = self.platform.revoke_and_delete(&self.vault, &record, now).await {
+            internal(&error);
+        }
+    }
+}

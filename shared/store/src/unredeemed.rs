@@ -1,0 +1,125 @@
+//! Grants that no product has redeemed: taken back where a newer one returns, and where they are too many.
+
+use domain::{Attempt, ConnectionId, ProductId};
+use jiff::Timestamp;
+
+use crate::{
+    ConnectionRecord, S, Store, StoreError, conditional, expression::Expression, keys, millis,
+    sessions::built, table::GRANTS, write::SendWrite as _,
+};
+
+/// What one Salesforce user has granted to one app, as a new grant meets it.
+#[derive(Debug, Default)]
+pub struct Unredeemed {
+    /// How many grants there are, the new one included.
+    grants: usize,
+    /// Those of them that are pending, the oldest first, without the new one.
+    pending: Vec<ConnectionId>,
+}
+
+impl Unredeemed {
+    /// The oldest unredeemed grants that are more than `most` grants in all.
+    pub fn over(&self, most: usize) -> &[ConnectionId] {
+        let surplus = self.grants.saturating_sub(most).min(self.pending.len());
+        self.pending.get(..surplus).unwrap_or_default()
+    }
+}
+
+impl Store {
+    /// What the Salesforce user of a new grant has granted to its app, over all products. The index follows a write
+    /// within moments.
+    pub async fn unredeemed(&self, new: &ConnectionRecord) -> Result<Unredeemed, StoreError> {
+        let Some(partition) = &new.grants_key else { return Ok(Unredeemed::default()) };
+        let page = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(GRANTS)
+            .key_condition_expression("grants_pk = :partition")
+            .filter_expression("#state <> :revoking")
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":partition", S(partition))
+            .expression_attribute_values(":revoking", S("revoking"))
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))?;
+        let mut unredeemed = Unredeemed { grants: 1, pending: Vec::new() };
+        for item in page.items.unwrap_or_default() {
+            let id = item.get("pk").and_then(|pk| keys::connection_of(pk.as_s().ok()?));
+            let Some(id) = id.filter(|id| *id != new.connection.id) else { continue };
+            unredeemed.grants += 1;
+            if item.get("state") == Some(&S("pending")) {
+                unredeemed.pending.push(id);
+            }
+        }
+        unredeemed.pending.sort();
+        Ok(unredeemed)
+    }
+
+    /// Takes back the grant that a session has not redeemed: its receipt is worth nothing any more, the session is open
+    /// for this attempt's grant, and the earlier grant is to be revoked, all or nothing. `false`: it was redeemed, or
+    /// decided otherwise, before.
+    pub async fn withdraw(
+        &self,
+        attempt: &Attempt,
+        earlier: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let session = self
+            .session_update(&attempt.session)
+            .update_expression(
+                "SET #state = :redirected, redirected_at = :began, due_shard = :shard, due_at = :due \
+                 REMOVE #connection, receipt, redeem_by, parked_until, identity_change",
+            )
+            .condition_expression("#state IN (:returned, :parked) AND #connection = :earlier")
+            .name("#state", "state")
+            .name("#connection", "connection")
+            .value(":redirected", S("redirected"))
+            .value(":returned", S("returned"))
+            .value(":parked", S("parked"))
+            .value(":earlier", S(earlier.as_str()))
+            .value(":began", millis(attempt.began_at))
+            .value(":shard", S(keys::due_shard(attempt.session.as_str())))
+            .value(":due", millis(attempt.expires_at));
+        let revoke = self
+            .update_together(&keys::connection(earlier))
+            .revoking(earlier, now)
+            .condition_expression("#state IN (:pending, :parked)")
+            .value(":pending", S("pending"))
+            .value(":parked", S("parked"));
+        Ok(self.transact(vec![built(session.build())?, built(revoke.build())?]).await?.is_ok())
+    }
+
+    /// Marks a pending grant of a product as to be revoked before its time. `false`: it was redeemed, or is another
+    /// product's.
+    pub async fn withdraw_oldest(
+        &self,
+        product: &ProductId,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let marked = self
+            .update(&keys::connection(id))
+            .revoking(id, now)
+            .condition_expression("#state = :pending AND product = :product")
+            .expression_attribute_values(":pending", S("pending"))
+            .expression_attribute_values(":product", S(product.as_str()))
+            .send_write()
+            .await;
+        Ok(conditional("UpdateItem", marked)?.is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_oldest_surplus_is_named() {
+        let id = |at: i64| ConnectionId::mint(Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(at));
+        let pending: Vec<ConnectionId> = (1..4).map(id).collect();
+        let over = |grants, most| Unredeemed { grants, pending: pending.clone() }.over(most).len();
+        assert_eq!([over(4, 4), over(5, 4), over(6, 4), over(20, 4), over(0, 4)], [0, 1, 2, 3, 0]);
+        assert_eq!(Unredeemed { grants: 5, pending: pending.clone() }.over(4), &pending[..1]);
+    }
+}

@@ -1,0 +1,220 @@
+//! Double clicks, two tabs and returns that nobody redeems: each ends well, and no grant that is in use is lost.
+
+use jiff::SignedDuration;
+use journeys::{Answer, Returning, Story};
+use serde_json::json;
+use world::{
+    browser::{Browser, Page},
+    salesforce::Ending,
+};
+
+/// What the browser brings to the product.
+struct Returned {
+    session: String,
+    receipt: String,
+}
+
+impl Returned {
+    /// The browser is back by this answer of Salesforce's, and on its way to the product.
+    async fn by(browser: &Browser, page: Page) -> Self {
+        browser.stop_before("/salesforce/return");
+        let page = page.follow().await;
+        let url = page.location().unwrap_or_else(|| panic!("on the way to the product: {page:?}"));
+        let part = |name: &str| {
+            let found = url.query_pairs().find(|(key, _)| key == name);
+            found.unwrap_or_else(|| panic!("no {name} in {url}")).1.into_owned()
+        };
+        Self { session: part("connect_session"), receipt: part("receipt") }
+    }
+
+    async fn redeemed(&self, story: &Story) -> Answer {
+        let path = format!("/v1/connect-sessions/{}/redeem", self.session);
+        story.call("POST", &path, Some(json!({ "receipt": self.receipt, "user": "u-alice" }))).await
+    }
+}
+
+/// How many grants Salesforce ended because there were too many.
+fn evicted(story: &Story) -> usize {
+    let grants = story.stack.salesforce.grants();
+    grants.iter().filter(|grant| grant.ended == Some(Ending::Evicted)).count()
+}
+
+/// The connection works, is the only one, and after the sweep its grant is the only one that lives.
+async fn one_connection_is_left(again: &Returning) {
+    let story = &again.story;
+    story.holds_every_grant().await;
+    let connections = story.connections().await;
+    assert_eq!(connections.len(), 1, "{connections:?}");
+    assert_eq!(connections[0]["id"], again.earlier.as_str());
+    assert_eq!(evicted(story), 0);
+    again.works(&again.earlier).await;
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn newer_return_takes_the_place_of_an_unredeemed_one() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let one = again.story.about_to_return(&again.alice, &link).await;
+    let two = again.story.about_to_return(&again.alice, &link).await;
+
+    let one = Returned::by(&again.alice, one).await;
+    assert_eq!(again.story.stack.salesforce.live_grants().len(), 3, "hers, and both approvals");
+    let two = Returned::by(&again.alice, two).await;
+
+    assert_eq!(again.story.stack.salesforce.live_grants().len(), 2, "the earlier one is revoked at once");
+    assert_eq!(one.redeemed(&again.story).await.problem(), "receipt-refused");
+    let redeemed = two.redeemed(&again.story).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn newer_return_takes_the_place_of_a_parked_one() {
+    let again = Returning::begin().await;
+    let session = again.story.wish(json!({ "connection_id": again.earlier })).await;
+    let link = session.text("connect_url");
+    let one = as_user(&again, link, "ada@acme.example").await;
+    let two = as_user(&again, link, "uma@acme.example").await;
+    let asks = one.follow().await;
+    assert!(asks.url.path().ends_with("/confirm"), "{asks:?}");
+
+    let two = Returned::by(&again.alice, two).await;
+
+    assert_eq!(again.story.stack.salesforce.live_grants().len(), 2, "Ada's is revoked");
+    let redeemed = two.redeemed(&again.story).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    one_connection_is_left(&again).await;
+}
+
+/// From a link to Salesforce as this user, up to the answer.
+async fn as_user(again: &Returning, link: &str, username: &str) -> Page {
+    let connect = again.alice.get(link).await.choose("Production").choose("Ask me to sign in again");
+    again.alice.stop_before("/oauth/callback");
+    let page = connect.click("Continue to Salesforce").await.click(username).await;
+    let page = if page.has("Allow Access?") { page.click("Allow").await } else { page };
+    again.story.secrets.keep_browser(&again.alice);
+    page
+}
+
+#[tokio::test]
+async fn six_returns_in_ten_minutes_evict_no_live_grant() {
+    let again = Returning::begin().await;
+    let mut newest = None;
+    for _ in 0..6 {
+        let answer = again.about_to_return().await;
+        newest = Some(Returned::by(&again.alice, answer).await);
+        again.story.pass(SignedDuration::from_secs(90));
+        assert_eq!(evicted(&again.story), 0);
+        again.works(&again.earlier).await;
+    }
+
+    let redeemed = newest.expect("six").redeemed(&again.story).await;
+
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn six_returns_of_a_reconnect_evict_no_live_grant() {
+    let again = Returning::begin().await;
+    for _ in 0..6 {
+        let session = again.story.wish(json!({ "connection_id": again.earlier })).await;
+        let answer = again.story.about_to_return(&again.alice, session.text("connect_url")).await;
+        Returned::by(&again.alice, answer).await;
+        again.story.pass(SignedDuration::from_secs(90));
+        assert_eq!(evicted(&again.story), 0);
+    }
+    again.works(&again.earlier).await;
+    one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn sessions_of_others_keep_their_receipts_while_there_is_room() {
+    let again = Returning::begin().await;
+    let one = Returned::by(&again.alice, again.about_to_return().await).await;
+    let two = Returned::by(&again.alice, again.about_to_return().await).await;
+
+    let one = one.redeemed(&again.story).await;
+    let two = two.redeemed(&again.story).await;
+
+    assert_eq!((one.status, two.status), (200, 200), "{} {}", one.body, two.body);
+    assert_eq!((one.text("id"), two.text("id")), (&*again.earlier, &*again.earlier));
+    one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn continue_pressed_twice_ends_well() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let page = again.alice.get(&link).await.choose("Production");
+    again.alice.stop_before("/oauth/callback");
+    let one = page.click("Continue to Salesforce").await;
+    again.alice.stop_before("/oauth/callback");
+    let two = page.click("Continue to Salesforce").await;
+    assert_ne!(one.location(), two.location(), "two attempts");
+
+    let home = two.follow().await;
+    assert!(home.has("Your Salesforce accounts"), "{home:?}");
+    let late = one.follow().await;
+
+    assert_eq!(late.heading(), "Already connected", "{late:?}");
+    one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn continue_pressed_twice_at_once_ends_well() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let page = again.alice.get(&link).await.choose("Production");
+
+    let (one, two) = tokio::join!(page.click("Continue to Salesforce"), page.click("Continue to Salesforce"));
+
+    let is_home = |page: &Page| page.status == 200 && page.url.path() == "/";
+    let (won, lost) = if is_home(&one) { (one, two) } else { (two, one) };
+    assert!(is_home(&won) && won.has("Your Salesforce accounts"), "{won:?}");
+    let ours = ["Already connected", "Finish in Fernway"].contains(&lost.heading().as_str());
+    assert!(ours || is_home(&lost) || lost.status == 409, "{lost:?}");
+    again.story.secrets.keep_browser(&again.alice);
+    one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn one_receipt_redeemed_twice_at_once_is_answered_alike() {
+    for first in [false, true] {
+        let again = Returning::begin().await;
+        if first {
+            again.story.call("DELETE", &format!("/v1/connections/{}", again.earlier), None).await;
+        }
+        let returned = Returned::by(&again.alice, again.about_to_return().await).await;
+
+        let (one, two) = tokio::join!(returned.redeemed(&again.story), returned.redeemed(&again.story));
+
+        assert_eq!((one.status, two.status), (200, 200), "{} {}", one.body, two.body);
+        assert_eq!(one.text("id"), two.text("id"));
+        let again = Returning { earlier: one.text("id").to_owned(), ..again };
+        one_connection_is_left(&again).await;
+    }
+}
+
+#[tokio::test]
+async fn redemption_and_newer_return_at_once_end_well() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let one = again.story.about_to_return(&again.alice, &link).await;
+    let two = again.story.about_to_return(&again.alice, &link).await;
+    let one = Returned::by(&again.alice, one).await;
+
+    let (redeemed, page) = tokio::join!(one.redeemed(&again.story), two.follow());
+
+    // Either the redemption came first, or the newer grant took the earlier one's place.
+    if redeemed.status == 200 {
+        assert_eq!(page.heading(), "Already connected", "{page:?}");
+        assert_eq!(redeemed.text("id"), again.earlier);
+    } else {
+        assert_eq!(redeemed.problem(), "receipt-refused");
+        let home = if page.location().is_some() { page.follow().await } else { page };
+        assert!(home.has("Your Salesforce accounts"), "{home:?}");
+    }
+    one_connection_is_left(&again).await;
+}
