@@ -113,7 +113,8 @@ impl Process {
         let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
         let told: Value = lines
             .by_ref()
-            .find_map(|line| serde_json::from_str(&line.expect("a line")).ok())
+            .filter_map(|line| serde_json::from_str::<Value>(&line.expect("a line")).ok())
+            .find(|told| told["latchkey"].is_string())
             .expect("its addresses");
         std::thread::spawn(move || lines.for_each(drop));
         let text = |value: &Value| value.as_str().expect("a text").to_owned();

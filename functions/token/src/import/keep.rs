@@ -65,7 +65,7 @@ impl Token {
         let unique = (!brought.another).then(|| Unique::of(&record.connection, brought.app.connections));
         record.unique = unique.as_ref().map(|unique| unique.key().to_owned());
         let keeping = Keeping { sender, record, app: brought.app, unique, standing: None };
-        let (stored, record) = self.save_import(keeping, time).await?;
+        let (stored, record) = Box::pin(self.save_import(keeping, time)).await?;
         let (mut connection, is_new) = match &stored {
             Stored::Renewed(taken) => (taken.after.clone(), false),
             Stored::New => (record.connection, true),
@@ -85,7 +85,7 @@ impl Token {
             }
         }
         if let Stored::Renewed(taken) = &stored {
-            self.platform.retire(&self.vault, taken, time.now()).await;
+            Box::pin(self.platform.retire(&self.vault, taken, time.now())).await;
         }
         let same = |other: &&Listed| {
             other.id != id

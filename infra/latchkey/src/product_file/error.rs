@@ -28,7 +28,10 @@ impl fmt::Display for FileErrors {
             if !field.is_empty() {
                 write!(f, "{field}: ")?;
             }
-            f.write_str(what)?;
+            // A value that is quoted may hold line breaks: each finding is one line.
+            for c in what.chars() {
+                if c.is_control() { write!(f, "{}", c.escape_default())? } else { write!(f, "{c}")? }
+            }
         }
         Ok(())
     }
