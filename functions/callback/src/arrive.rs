@@ -84,17 +84,20 @@ impl Callback {
         let (_, app) = self.parties(&attempt, time.now()).await?;
         let before = match &attempt.reconnects {
             None => None,
-            Some(of) => match self.platform.reconnectable(&attempt.product, of).await? {
-                Some(before) => Some(before),
-                // Nothing was granted yet that would have to be given back.
-                None => return Err(overtaken(attempt)),
-            },
+            Some(of) => self.platform.reconnectable(&attempt.product, of).await?,
         };
         let trip = Trip::new((&attempt, &app), &cookie, &code, time);
         let obtained = match step!("exchange", self.exchange(&trip, &code, before.as_ref())).await {
             Ok(obtained) => obtained,
             Err(error) => return Err(exchange_failed(attempt.clone(), error, cookie)),
         };
+        if attempt.reconnects.is_some() && before.is_none() {
+            // The connection is gone. Only a code that was exchanged leaves a grant that can be given back.
+            if self.give_back(&trip, &obtained.grant).await {
+                self.forget(obtained.kept.as_ref()).await;
+            }
+            return Err(overtaken(attempt.clone()));
+        }
         let record = match step!("seal", self.record(&trip, &obtained.grant)).await {
             Ok(record) => record,
             Err(error) => {

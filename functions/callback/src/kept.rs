@@ -18,6 +18,9 @@ use crate::{
 /// as the product has to redeem it once it is released.
 const KEEP_COOKIE: Duration = Duration::from_hours(48);
 
+/// Maximum number of tries to write an answer: if the fallback does not take it, there must be time left to revoke it.
+const MAX_TRIES: u32 = 5;
+
 /// Pause between two tries of a write.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -114,16 +117,18 @@ impl Callback {
             outcome: None,
         };
         add(Metric::QuarantinedAnswers, 1.0);
+        let mut tries = 1;
         loop {
             let error = match timeout(FALLBACK, self.fallback.quarantine(&quarantined)).await {
                 Ok(Ok(())) => return Ok(quarantined),
                 Ok(Err(error)) => error,
                 Err(_) => StoreError::timed_out("PutItem"),
             };
-            if !trip.time.has(PAUSE + FALLBACK) {
+            if tries == MAX_TRIES || !trip.time.has(PAUSE + FALLBACK) {
                 return Err(error.into());
             }
             internal(&error);
+            tries += 1;
             sleep(PAUSE).await;
         }
     }

@@ -280,10 +280,14 @@ async fn returned_session_is_not_called_connected_before_it_is_redeemed() {
     let back = comes_back_as(&again.alice, &link, UMA).await;
     assert!(back.location().is_some());
 
-    let page = again.alice.get(&link).await;
+    let page = story.stack.browser().get(&link).await;
 
     says(&page, 200, FINISH);
     assert!(!page.has("connected to"), "{}", page.text());
+    // The browser that has returned is sent on with its receipt, and nobody else is.
+    again.alice.stop_before("/salesforce/return");
+    let on = again.alice.get(&link).await;
+    assert_eq!(on.location(), back.location());
 }
 
 #[tokio::test]
