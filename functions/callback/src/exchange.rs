@@ -42,8 +42,8 @@ impl Callback {
         let hosts = self.platform.salesforce.hosts();
         let host = hosts.readmit(&trip.attempt.login_host).map_err(|_| ExchangeError::Host)?;
         // Whatever can fail without spending anything comes first.
-        self.vault.ready().await?;
         let secret = self.platform.secrets.consumer(&trip.app.secret).await?.current;
+        self.vault.ready().await?;
         self.fetch_keys(trip, &host).await;
         if !trip.time.has(SEND) {
             return Err(ExchangeError::NoTime);
