@@ -88,6 +88,7 @@ impl Stage {
             reconnects: None,
             change: None,
             browser: None,
+            another: false,
         };
         self.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
         session.id
@@ -103,6 +104,7 @@ impl Stage {
             customer: Customer { id: "42".into(), name: None },
             user: "user_7".into(),
             reconnects: None,
+            another: false,
             login_host: "https://login.salesforce.com".into(),
             environment: Environment::Production,
             return_to: "https://app.fernway.example/salesforce".parse().expect("an address"),
@@ -205,6 +207,7 @@ impl Stage {
             login_host: None,
             scopes: None,
             issued_at: self.now,
+            fetched_at: Some(self.now),
             expires_at: self.now + minutes(15),
             expiry_basis: ExpiryBasis::AppPolicy,
             learnt: None,

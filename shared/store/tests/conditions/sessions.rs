@@ -33,14 +33,14 @@ async fn receipt_is_worth_nothing_after_its_deadline() {
     let (session, record, receipt) = stage.pending(redeem_by).await;
     let redemption = redemption(&session, &receipt, "fernway", "user_7", stage.now);
     // No sweep has been by: the deadline itself refuses.
-    let late = stage.store.redeem(&redemption, redeem_by).await.expect("the table answers");
+    let late = stage.store.redeem(&redemption, None, redeem_by).await.expect("the table answers");
     assert!(matches!(late, Redeemed::NotThisReceipt), "{late:?}");
     assert_eq!(stage.read(&record).await.connection.state, record.connection.state, "still pending");
 
     let in_time = redeem_by - minutes(1);
-    let redeemed = stage.store.redeem(&redemption, in_time).await.expect("the table answers");
+    let redeemed = stage.store.redeem(&redemption, None, in_time).await.expect("the table answers");
     assert!(matches!(redeemed, Redeemed::Yes), "{redeemed:?}");
-    let again = stage.store.redeem(&redemption, in_time).await.expect("the table answers");
+    let again = stage.store.redeem(&redemption, None, in_time).await.expect("the table answers");
     assert!(matches!(again, Redeemed::Again(_)), "{again:?}");
 }
 
@@ -50,11 +50,11 @@ async fn another_product_learns_nothing_from_a_receipt() {
     let (session, _, receipt) = stage.pending(stage.now + minutes(10)).await;
     for user in ["user_7", "somebody"] {
         let other = redemption(&session, &receipt, "harbor", user, stage.now);
-        let refused = stage.store.redeem(&other, stage.now).await.expect("the table answers");
+        let refused = stage.store.redeem(&other, None, stage.now).await.expect("the table answers");
         assert!(matches!(refused, Redeemed::NotThisReceipt), "{user}: {refused:?}");
     }
     let stranger = redemption(&session, &receipt, "fernway", "somebody", stage.now);
-    let refused = stage.store.redeem(&stranger, stage.now).await.expect("the table answers");
+    let refused = stage.store.redeem(&stranger, None, stage.now).await.expect("the table answers");
     assert!(matches!(refused, Redeemed::OtherUser), "{refused:?}");
 }
 
