@@ -5,6 +5,8 @@
 //! an empty value is an absent one, and neither the content type, a byte order mark nor a member that is repeated
 //! matters. What cannot be used is returned whole, as [`DoubtfulAnswer`].
 
+mod text;
+
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -19,6 +21,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 use sha2::Sha256;
 
+use self::text::{may_hold_tokens, texts_after, without_mark};
 use crate::{
     Distrust, Hosts, LoginHost, SalesforceError,
     endpoint::Answered,
@@ -115,7 +118,7 @@ pub(crate) fn read(
     let members = Members::read(&answered.body);
     let has_tokens = match &members {
         Some(members) => ["access_token", "refresh_token"].iter().any(|name| members.has(name)),
-        None => may_hold_tokens(&answered.body),
+        None => may_hold_tokens(&without_mark(&answered.body)),
     };
     if !has_tokens {
         return Err(refusal(&answered));
@@ -148,18 +151,21 @@ pub(crate) fn check_again(
     check(hosts, secret, &members, host, raw)
 }
 
-/// A token by which what an answer holds can be revoked: the refresh token, which takes the rest with it, else the
-/// access token.
-pub(crate) fn revocable(raw: &RawTokenAnswer) -> Option<String> {
-    const NAMES: [&str; 2] = ["refresh_token", "access_token"];
-    match Members::read(raw.expose().as_bytes()) {
-        Some(members) => {
-            let mut found = NAMES.iter().filter_map(|name| members.last(name).and_then(Value::as_str));
-            found.next().map(ToOwned::to_owned)
-        }
-        // Half an answer: whichever token is whole in it.
-        None => NAMES.iter().find_map(|name| text_after(raw.expose(), name)),
-    }
+/// The tokens by which what an answer holds can be revoked: the refresh token, which takes the rest with it, else the
+/// access token. A member that is repeated with several values has several: nobody knows which one is live.
+pub(crate) fn revocable(raw: &RawTokenAnswer) -> Vec<String> {
+    let body = raw.expose();
+    let members = Members::read(body.as_bytes());
+    let texts = |name| {
+        let mut texts: Vec<String> = match &members {
+            Some(members) => members.all(name).filter_map(Value::as_str).map(ToOwned::to_owned).collect(),
+            None => texts_after(body, name),
+        };
+        texts.dedup();
+        texts
+    };
+    let refresh = texts("refresh_token");
+    if refresh.is_empty() { texts("access_token") } else { refresh }
 }
 
 /// The id_token in an answer, unchecked.
@@ -175,27 +181,13 @@ pub(crate) fn id_in(raw: &RawTokenAnswer) -> Option<String> {
 fn text_in(raw: &RawTokenAnswer, name: &str) -> Option<String> {
     match Members::read(raw.expose().as_bytes()) {
         Some(members) => members.last(name).and_then(Value::as_str).map(ToOwned::to_owned),
-        None => text_after(raw.expose(), name),
+        None => texts_after(raw.expose(), name).pop(),
     }
 }
 
-/// The text of a member in something that is not whole JSON.
-fn text_after(body: &str, name: &str) -> Option<String> {
-    let (_, after) = body.split_once(&format!("\"{name}\""))?;
-    let value = after.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-    let (value, _) = value.split_once('"')?;
-    (!value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic())).then(|| value.to_owned())
-}
-
-/// Whether something that is not JSON may hold tokens all the same: half an answer, or one in another encoding.
-fn may_hold_tokens(body: &[u8]) -> bool {
-    let holds = |word: &[u8]| body.windows(word.len()).any(|window| window == word);
-    !body.trim_ascii_start().starts_with(b"<") && (holds(b"access_token") || holds(b"refresh_token"))
-}
-
-/// The body as text. Bytes that are not UTF-8 are replaced; the names and tokens are ASCII.
+/// The body as text. Bytes that are no text are replaced; the names and tokens are ASCII.
 fn raw(body: &[u8]) -> RawTokenAnswer {
-    RawTokenAnswer::new(String::from_utf8_lossy(body))
+    RawTokenAnswer::new(without_mark(body))
 }
 
 fn check(
@@ -322,12 +314,6 @@ pub(crate) fn shape(body: &[u8]) -> &'static str {
         Some(b'{') => "JSON that is not a token answer",
         Some(_) => "an answer that is not JSON",
     }
-}
-
-/// Text without a byte order mark.
-fn without_mark(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(body);
-    text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()
 }
 
 /// The members of a JSON object in their order, repeated ones included. What follows the object is ignored.

@@ -114,10 +114,11 @@ impl Salesforce {
         host: &LoginHost,
         raw: &RawTokenAnswer,
     ) -> Result<bool, SalesforceError> {
-        match answer::revocable(raw) {
-            Some(token) => self.revoke(host, &token).await.map(|()| true),
-            None => Ok(false),
+        let tokens = answer::revocable(raw);
+        for token in &tokens {
+            self.revoke(host, token).await?;
         }
+        Ok(!tokens.is_empty())
     }
 
     /// The login host that a connection has from now on, if another one answered than the one that it had: the org's

@@ -282,3 +282,35 @@ fn id_names_an_org_and_a_user_and_nothing_else() {
         assert!(identity(&hosts, bad).is_none(), "{bad}");
     }
 }
+
+#[test]
+fn every_readable_token_of_a_doubtful_answer_can_be_revoked() {
+    let revocable = |body: &str| super::revocable(&RawTokenAnswer::new(body));
+    assert_eq!(revocable(r#"{"access_token":"a","refresh_token":"r"}"#), ["r"]);
+    assert_eq!(revocable(r#"{"access_token":"a","refresh_token":null}"#), ["a"]);
+    assert_eq!(
+        revocable(r#"{"refresh_token":"r","refresh_token":"s"}"#),
+        ["r", "s"],
+        "nobody knows which one"
+    );
+    assert_eq!(revocable(r#"[{"access_token":"a","refresh_token" : "r"}]"#), ["r"]);
+    assert_eq!(revocable(r#"{"access_token":"a","refresh_token":"r","scop"#), ["r"], "half an answer");
+    assert_eq!(revocable(r#"{"access_token":"a","refresh_tok"#), ["a"]);
+    assert!(revocable("<html>refresh_token</html>").is_empty());
+}
+
+#[test]
+fn utf_16_is_read_with_and_without_its_mark() {
+    let text = whole().to_string();
+    let bytes = |mark: &str, to: fn(u16) -> [u8; 2]| {
+        format!("{mark}{text}").encode_utf16().flat_map(to).collect::<Vec<u8>>()
+    };
+    for mark in ["", "\u{feff}"] {
+        for body in [bytes(mark, u16::to_be_bytes), bytes(mark, u16::to_le_bytes)] {
+            assert_eq!(without_mark(&body), text);
+        }
+    }
+    for short in [&b""[..], b"{", b"\0", b"\xff\xfe"] {
+        assert!(without_mark(short).len() < 4, "{short:?}");
+    }
+}
