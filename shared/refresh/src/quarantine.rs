@@ -20,14 +20,15 @@ use store::{
     Quarantined, Renewed, Saved, StoreError, Tokens, imports::Import,
 };
 use telemetry::{Metric, add};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use exchange::{Fate, SECOND_LOOK};
 
 use crate::{Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, health::Told, life, met};
 
-/// Maximum number of tries to write an answer into quarantine. It exists nowhere else.
-const MAX_TRIES: u32 = 5;
+/// How long an answer is tried to be written into quarantine: it exists nowhere else. Nothing is sent with less than 22 s
+/// left, and an answer takes at most 15 s, so the invocation lasts that long.
+const KEEP_TRYING: Duration = Duration::from_secs(6);
 
 /// How many seconds a caller waits before asking again about an answer that an operator has to review.
 const REVIEW: u32 = 60;
@@ -114,12 +115,11 @@ impl Refresher {
 
     async fn write_quarantine(&self, quarantined: &Quarantined) -> Result<(), StoreError> {
         add(Metric::QuarantinedAnswers, 1.0);
-        let mut tries = 1;
+        let began = Instant::now();
         loop {
             match self.fallback.quarantine(quarantined).await {
-                Err(error) if tries < MAX_TRIES => {
+                Err(error) if began.elapsed() < KEEP_TRYING => {
                     internal(&error);
-                    tries += 1;
                     sleep(Duration::from_millis(200)).await;
                 }
                 written => return written,
