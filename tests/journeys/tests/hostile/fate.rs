@@ -112,16 +112,6 @@ pub(crate) fn of_refresh(fault: &Misbehavior) -> Fate {
     }
 }
 
-/// Whether an answer names no instance that can be used. A refresh goes on with the last known one.
-fn has_no_instance(fault: &Misbehavior) -> bool {
-    match member(fault) {
-        Some(("instance_url", word)) => word != "doubled",
-        Some(_) => false,
-        None => ["instance-unlisted", "instance-foreign", "instance-with-a-path", "instance-script"]
-            .contains(&fault.name.as_str()),
-    }
-}
-
 /// Whether Latchkey takes the answer to say that nothing was spent, as docs/salesforce.md 7 assumes (row 1): redirects,
 /// 429, and 503 with `Retry-After`. Then an ordinary request follows, and the recovery after it.
 pub(crate) fn is_taken_as_unspent(fault: &Misbehavior) -> bool {
@@ -131,12 +121,11 @@ pub(crate) fn is_taken_as_unspent(fault: &Misbehavior) -> bool {
         || (name.contains("retry-after") && name.ends_with("-503"))
 }
 
-/// What must become of an import: as of a refresh, but there is no instance yet to go on with, and no org or user that
-/// it could be another than.
+/// What must become of an import: as of a refresh, but there is no org or user yet that it could be another than. An
+/// answer without a usable instance is used: Salesforce's identity address names it.
 pub(crate) fn of_import(fault: &Misbehavior) -> Fate {
     match of_refresh(fault) {
         Fate::Kept if ["other-org", "other-user"].contains(&fault.name.as_str()) => Fate::Used,
-        Fate::Used if has_no_instance(fault) => Fate::Kept,
         fate => fate,
     }
 }
@@ -148,7 +137,6 @@ pub(crate) fn of_exchange(fault: &Misbehavior) -> Connect {
         // Whoever cannot unpack it does not know which token to revoke.
         _ if fault.name == "gzip" => Connect::Orphans,
         _ if !fault.delivers_answer() => Connect::Orphans,
-        _ if has_no_instance(fault) => Connect::Fails,
         // Repeats the refresh token that was sent: an exchange sends none.
         _ if fault.name == "same-refresh-token" => Connect::Succeeds,
         fate => match member(fault) {
