@@ -36,7 +36,7 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     match &failure.resolved {
         Some(resolved) => {
             let how = if resolved.session.is_some() { WORDS.by_connecting } else { WORDS.by_refresh };
-            let took = minutes((resolved.at.duration_since(failure.at)).as_secs() / 60);
+            let took = minutes((resolved.at.duration_since(failure.at).as_secs() + 30) / 60);
             steps.push((clock_time(resolved.at), WORDS.step_resolved, say(how, &[("took", &took)])));
         }
         None => steps.push((String::new(), WORDS.step_open, WORDS.not_since.into())),

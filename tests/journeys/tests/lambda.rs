@@ -146,7 +146,7 @@ async fn authorize_callback_and_errors_take_a_user_from_the_link_to_the_help_pag
     assert_eq!(asked["code_challenge_method"], "S256");
     let cookie = attempts_cookie(&leave);
 
-    let doubled = [("state", asked["state"].as_str()), ("code", "aPrx"), ("cookie", cookie.as_str())];
+    let doubled = [("state", "nobody-knows-this-state"), ("code", "aPrx"), ("cookie", cookie.as_str())];
     let stray = callback.invoke(event("callback-doubled", &doubled)).await.unwrap();
     assert_eq!(stray["statusCode"], 400, "{stray}");
 
@@ -352,7 +352,7 @@ async fn sweep_runs_on_its_schedule() {
 
     let nothing = json!({
         "lost": 0, "unredeemed": 0, "unconfirmed": 0, "revoked": 0, "restored": 0, "refreshed": 0, "stopped": 0,
-        "put_off": 0, "unread": 0, "cut_short": false,
+        "interrupted": 0, "put_off": 0, "unread": 0, "unreadable": 0, "cut_short": false,
     });
     assert_eq!(swept, nothing);
     assert!(lines(&sweep).iter().any(|line| line["Outcome"] == "swept" && line["SweepOverdue"] == 0.0));
