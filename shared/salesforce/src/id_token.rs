@@ -118,11 +118,9 @@ impl Salesforce {
         };
         check_audience(&claims, audience)?;
         check_nonce(&claims, nonce)?;
-        let told = answer::id_in(raw).and_then(|id| identity(self.hosts(), &id));
-        match (told, identity(self.hosts(), &claims.sub)) {
-            (Some(told), Some(whose)) => require(whose.same_as(&told), "subject"),
-            _ => Ok(()),
-        }
+        let Some(told) = answer::id_in(raw).and_then(|id| identity(self.hosts(), &id)) else { return Ok(()) };
+        let whose = identity(self.hosts(), &claims.sub);
+        require(whose.is_some_and(|whose| whose.same_as(&told)), "subject")
     }
 
     /// Fetches the keys of a host if they are not held, so that an id_token can be checked without the network.

@@ -99,7 +99,6 @@ async fn a_connect_is_one_trace_and_a_products_trace_goes_on_in_a_refresh() {
         "latchkey-callback claim",
         "latchkey-callback exchange",
         "latchkey-callback salesforce",
-        "latchkey-callback verify",
         "latchkey-callback seal",
         "latchkey-callback store",
     ] {

@@ -184,7 +184,7 @@ mod tests {
             ("api refresh_token", "without spaces"),
             ("", "without spaces"),
             ("api,web", "without spaces"),
-            ("a\u{430}pi", "without spaces"),
+            ("a\u{430}pi", "is written api"),
         ] {
             assert!(scope(given).is_some_and(|what| what.contains(says)), "{given}");
         }
