@@ -356,7 +356,7 @@ async fn what_was_withdrawn_since_the_backup_stays_withdrawn() {
         .iter()
         .map(|item| item["pk"].as_s().expect("text").split('#').next().expect("a kind").to_owned())
         .collect();
-    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["CONNECTION", "HISTORY"]);
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["CONNECTION", "HISTORY", "UNIQUE"]);
 
     story.stack.store.put_product(&fernway).await.expect("applied, its key revoked");
     let again = restored(&story).await;

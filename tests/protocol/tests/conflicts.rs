@@ -123,10 +123,10 @@ fn token_that_works_is_returned_whatever_cannot_be_written() {
         while run(async {
             let mut rig = Rig::new(true).await;
             let process = rig.process();
-            sleep(MINUTE).await;
+            sleep(10 * MINUTE).await;
             let (conflict, met) = Conflict::at(write, FOR_GOOD, refusal);
             rig.ether.set(conflict);
-            let wants_more = json!({ "minimum_lifetime": 3600 });
+            let wants_more = json!({ "minimum_lifetime": 600 });
             let answer = process.answer(rig.call(Some(&wants_more))).await;
             let met = met.load(Ordering::Relaxed) > 0;
             let ends = refusal.is_some_and(|refusal| refusal.body == ENDED.body) && answer.status == 409;

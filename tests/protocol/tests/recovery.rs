@@ -155,9 +155,11 @@ fn holder_whose_clock_was_ahead_locks_nobody_out() {
             run(async move {
                 let mut rig = Rig::new(rotation).await;
                 let (wrong, right) = (rig.process_ahead(ahead), rig.process());
+                let fresh = ask(&rig, &right).await;
                 sleep(16 * MINUTE).await;
                 rig.ether.set(Refreshes(Effect::DiesBefore));
-                wrong.answer(rig.call(Some(&json!({ "minimum_lifetime": 7200 })))).await;
+                // A clock that is behind takes the token to be fresh; that Salesforce rejects it makes the refresh needed.
+                wrong.answer(rig.call(Some(&json!({ "rejected": fresh.body["fingerprint"] })))).await;
                 assert_eq!(sent(&rig), 1);
                 rig.ether.set(Calm);
                 let mut answer = ask(&rig, &right).await;
