@@ -139,6 +139,7 @@ export class Latchkey {
       customer: { id: 'c-acme', name: 'Acme Corporation' },
       user: 'u-alice',
       return_to: this.returnTo,
+      another: true, // each test has a connection of its own: without it, Alice's is renewed and its old grant revoked
     });
   }
 
