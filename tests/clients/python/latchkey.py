@@ -110,7 +110,9 @@ class Browser(HTTPRedirectHandler):
     def submit(self, **fields):
         """Submits the page's first form, with these fields over its hidden ones."""
         filled = urlencode(self._form.hidden | fields).encode()
-        self._open(Request(urljoin(self.address, self._form.action), filled))
+        page = urlsplit(self.address)
+        sent_from = {"Origin": f"{page.scheme}://{page.netloc}"}  # as browsers do with every POST
+        self._open(Request(urljoin(self.address, self._form.action), filled, sent_from))
 
     def _open(self, request):
         try:
