@@ -92,7 +92,7 @@ impl Callback {
             Err(error) => return Err(exchange_failed(attempt.clone(), error, cookie)),
         };
         if attempt.reconnects.is_some() && before.is_none() {
-            // The connection is gone. Only a code that was exchanged leaves a grant that can be given back.
+            // The connection was deleted. Only an exchanged code yields a grant that can be revoked.
             if self.give_back(&trip, &obtained.grant).await {
                 self.forget(obtained.kept.as_ref()).await;
             }
