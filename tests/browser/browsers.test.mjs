@@ -110,8 +110,8 @@ story('an answer in another browser binds nothing and says so', async ({ stack, 
 
   await mallory.open(await pressesAllowInATunnel(alice));
 
-  await mallory.sees('We cannot finish this sign-in');
-  await mallory.meets('notice-stray-callback');
+  await mallory.sees("This isn't the browser you started in");
+  await mallory.meets('notice-other-browser');
   assert.deepEqual((await stack.call('/v1/connections')).connections, []);
 });
 
