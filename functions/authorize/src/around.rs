@@ -3,7 +3,7 @@
 
 use domain::{App, ConnectSession, Product, SalesforceUserId, guide::Audience};
 use pages::guide;
-use service::failures::internal;
+use platform::log::internal;
 use store::{
     StoreError,
     connections::{ListQuery, Listed},

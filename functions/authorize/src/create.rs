@@ -6,10 +6,11 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
+use platform::log::about_session;
 use serde::Deserialize;
-use service::{Problem, Request, Response, asked, observe::of_session, request, respond};
 use store::{Created, connections::Listed};
 use telemetry::{Outcome, ended};
+use web::{Problem, Request, Response, api_auth, connect_params, request, respond};
 
 use crate::{Authorize, error::Failed, show::SessionView};
 
@@ -37,10 +38,7 @@ const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 impl Authorize {
     pub(crate) async fn create(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
-        let caller = self
-            .platform
-            .products
-            .caller(request, now)
+        let caller = api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?;
         let idempotency = idempotency_key(request)?;
@@ -71,7 +69,7 @@ impl Authorize {
                 .into());
             }
         };
-        of_session(&session);
+        about_session(&session);
         ended(Outcome::Created);
         let connect_url = self.platform.settings.public_url.at(&format!("/connect/{}", key.expose()));
         let view = SessionView::of(&session, &self.platform.settings.public_url, now).with_link(connect_url);
@@ -100,10 +98,10 @@ impl Authorize {
         target: Option<&Listed>,
         now: Timestamp,
     ) -> Result<ConnectSession, Problem> {
-        let app = asked::app(product, call.app.as_ref().or(target.map(|target| &target.app)))?;
+        let app = connect_params::app(product, call.app.as_ref().or(target.map(|target| &target.app)))?;
         let customer = choose_customer(call.customer, target)?;
         let hosts = self.platform.salesforce.hosts();
-        let host = asked::host(hosts, app, call.environment, call.my_domain.as_deref())?;
+        let host = connect_params::host(hosts, app, call.environment, call.my_domain.as_deref())?;
         let return_to = match (&call.return_to, product.return_addresses.as_slice()) {
             (Some(asked), _) => product.returns_to(asked).ok_or_else(|| {
                 Problem::new(
@@ -125,7 +123,7 @@ impl Authorize {
                 "another makes a new connection, and connection_id renews one: send one of them",
             ));
         }
-        asked::names(&customer, &call.user)?;
+        connect_params::names(&customer, &call.user)?;
         let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
         if !(SHORTEST..=LONGEST).contains(&lifetime) {
             return Err(Problem::bad_request(format!(

@@ -7,20 +7,20 @@ use domain::{
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use pages::{HostForm, HostRefusal};
+use platform::log::refused;
 use salesforce::{
     HostRefused, LoginHost,
     authorize::{AuthorizeRequest, authorize_url},
 };
-use service::{
+use store::Begun;
+use telemetry::{Outcome, ended};
+use web::{
     Request, Response,
-    browser::{AttemptCookie, clear_surplus},
-    failures::refused,
-    notices::used_link,
+    browser_binding::{AttemptCookie, clear_surplus},
+    error_pages::used_link,
     request::{Form, is_same_origin},
     respond::redirect,
 };
-use store::Begun;
-use telemetry::{Outcome, ended};
 
 use crate::{
     Authorize,

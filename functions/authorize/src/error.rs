@@ -1,7 +1,7 @@
 //! How a visit can end early, and the page for each.
 
-use service::{Problem, Refused, Response, notices};
 use store::StoreError;
+use web::{Problem, Refused, Response, error_pages};
 
 /// Why a visit ended early.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +41,9 @@ impl From<Refused> for Failed {
 /// The page for whoever clicked.
 pub(crate) fn page(failed: &Failed) -> Response {
     match failed {
-        Failed::UnknownLink => notices::unknown_link(failed),
-        Failed::BadForm | Failed::Call(_) => notices::bad_request(failed),
-        Failed::ForeignForm => notices::foreign_form(failed),
-        Failed::Unconfigured | Failed::Store(_) => notices::unavailable(failed),
+        Failed::UnknownLink => error_pages::unknown_link(failed),
+        Failed::BadForm | Failed::Call(_) => error_pages::bad_request(failed),
+        Failed::ForeignForm => error_pages::foreign_form(failed),
+        Failed::Unconfigured | Failed::Store(_) => error_pages::unavailable(failed),
     }
 }

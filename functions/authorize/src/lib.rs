@@ -19,10 +19,12 @@ mod show;
 
 use domain::{App, ConnectSession, Product};
 use jiff::Timestamp;
-use service::{
-    Function, Platform, Problem, Request, Response, Route, failures::internal, notices, observe::of_session,
+use platform::{
+    Platform,
+    log::{about_session, internal},
 };
 use std::sync::Arc;
+use web::{Function, Problem, Request, Response, Route, error_pages};
 
 use error::Failed;
 
@@ -49,13 +51,13 @@ impl Authorize {
             ("GET", ["v1", "connect-sessions", id]) => or_problem(self.show(&request, id, now).await),
             ("GET", ["connect", key]) => or_page(self.page(&request, key, now).await),
             ("POST", ["connect", key]) => or_page(self.depart(&request, key, now).await),
-            _ => notices::not_found(),
+            _ => error_pages::not_found(),
         }
     }
 
     /// The product and the app that a session names.
     async fn parties(&self, session: &ConnectSession, now: Timestamp) -> Result<(Arc<Product>, App), Failed> {
-        of_session(session);
+        about_session(session);
         let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
         found.ok_or(Failed::Unconfigured)
     }

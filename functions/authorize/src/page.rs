@@ -5,16 +5,16 @@ use domain::{App, ConnectSession, Product, SessionState, diagnosis, secret::Conn
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn};
+use platform::log::refused;
 use salesforce::LoginHost;
-use service::{
-    Request, Response,
-    back::Back,
-    browser::{AttemptCookie, is_prefetch},
-    failures::refused,
-    notices::finish_in_product,
-    respond::{Forms, page, redirect},
-};
 use telemetry::{Outcome, ended};
+use web::{
+    Request, Response,
+    browser_binding::{AttemptCookie, is_prefetch},
+    error_pages::finish_in_product,
+    respond::{Forms, page, redirect},
+    return_to_product::Back,
+};
 
 use crate::{Authorize, around::Around, error::Failed};
 

@@ -2,13 +2,13 @@
 
 use domain::{ConnectSession, ConnectionId, Customer, SessionState};
 use jiff::Timestamp;
+use platform::settings::PublicUrl;
 use serde::Serialize;
-use service::{
-    Problem, Request, Response, respond,
-    settings::PublicUrl,
+use store::Sought;
+use web::{
+    Problem, Request, Response, api_auth, respond,
     views::{self, ChangeView},
 };
-use store::Sought;
 
 use crate::{Authorize, error::Failed};
 
@@ -99,10 +99,10 @@ impl Authorize {
         let unknown = || Problem::not_found("connect session");
         let products = &self.platform.products;
         let Ok(id) = id.parse() else {
-            products.caller(request, now).await?.ok_or_else(|| Problem::unauthorized(request))?;
+            api_auth::caller(products, request, now).await?.ok_or_else(|| Problem::unauthorized(request))?;
             return Err(unknown().into());
         };
-        let found = products.caller_and(request, &Sought::session(&id), now).await?;
+        let found = api_auth::caller_and(products, request, &Sought::session(&id), now).await?;
         let (caller, session) = found.ok_or_else(|| Problem::unauthorized(request))?;
         let session = session.filter(|session| session.product == caller.product.id).ok_or_else(unknown)?;
         Ok(respond::json(

@@ -5,7 +5,7 @@
 //! state, one code, no error.
 
 use domain::secret::{AuthorizationCode, State};
-use service::{Request, browser::AttemptCookie, request::parameters};
+use web::{Request, browser_binding::AttemptCookie, request::parameters};
 
 /// Maximum bytes of a state. Ours have 43.
 const MAX_STATE: usize = 128;
@@ -206,7 +206,7 @@ mod tests {
     #[test]
     fn of_two_states_the_browsers_own_counts() {
         let kept = AttemptCookie { secret: BrowserSecret::mint(), key: ConnectKey::mint() };
-        let mut response = service::respond::redirect("/");
+        let mut response = web::respond::redirect("/");
         kept.keep(&mut response, &State::new("mine").attempt(), 60);
         let set = response.headers()["set-cookie"].to_str().unwrap();
         let request = http::Request::builder()

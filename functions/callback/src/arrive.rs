@@ -1,23 +1,27 @@
 //! `GET /oauth/callback`: the story of a browser's return.
 
+use grants::replace::reconnectable;
 use std::time::Duration;
 
 use domain::{
     Attempt, ConnectionId, Evidence, Stage, Surface,
     secret::{BrowserSecret, Receipt, RefreshToken},
 };
-use jiff::SignedDuration;
-use salesforce::Grant;
-use service::{
-    Invocation, Request, Response,
-    back::Back,
-    browser::{AttemptCookie, is_prefetch},
-    failures::{Met, Of, diagnose, internal},
-    grants::pending,
+use grants::{
+    record_failure::{Met, Of, diagnose},
+    verify::pending,
 };
+use jiff::SignedDuration;
+use platform::{Deadline, log::internal};
+use salesforce::Grant;
 use store::{Claim, ConnectionRecord, NewConnection, StoreError, Tokens};
 use telemetry::step;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
+use web::{
+    Request, Response,
+    browser_binding::{AttemptCookie, is_prefetch},
+    return_to_product::Back,
+};
 
 use crate::{
     Callback,
@@ -59,7 +63,7 @@ impl Unsaved {
 }
 
 impl Callback {
-    pub(crate) async fn arrive(&self, request: &Request, time: &Invocation) -> Result<Response, Ended> {
+    pub(crate) async fn arrive(&self, request: &Request, time: &Deadline) -> Result<Response, Ended> {
         if is_prefetch(request) {
             return Err(Ended::Prefetch);
         }
@@ -84,7 +88,7 @@ impl Callback {
         let (_, app) = self.parties(&attempt, time.now()).await?;
         let before = match &attempt.reconnects {
             None => None,
-            Some(of) => self.platform.reconnectable(&attempt.product, of).await?,
+            Some(of) => reconnectable(&self.platform, &attempt.product, of).await?,
         };
         let trip = Trip::new((&attempt, &app), &cookie, &code, time);
         let obtained = match step!("exchange", self.exchange(&trip, &code, before.as_ref())).await {
@@ -152,7 +156,7 @@ impl Callback {
         &self,
         request: &Request,
         answer: &Answer,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<(Box<Attempt>, AttemptCookie), Ended> {
         let id = answer.state.attempt();
         let cookie = AttemptCookie::of(request, &id);

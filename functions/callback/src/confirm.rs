@@ -6,20 +6,22 @@ use domain::{
     secret::{ConnectKey, Receipt},
     session::{BoundBrowser, Change},
 };
+use grants::record_failure::{Met, Of, diagnose};
+use grants::revoke::revoke_and_delete;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use pages::{ConfirmPage, NoticePage, Page, WayOn};
-use service::{
-    Request, Response,
-    back::Back,
-    browser::AttemptCookie,
-    failures::{Met, Of, diagnose, internal, refused},
-    notices::{bad_request, finish_in_product, foreign_form, other_browser, unavailable, unknown_link},
-    request::{Form, is_same_origin},
-    respond::{Forms, page, redirect},
-};
+use platform::log::{internal, refused};
 use std::sync::Arc;
 use store::{ConnectionRecord, StoreError};
+use web::{
+    Request, Response,
+    browser_binding::AttemptCookie,
+    error_pages::{bad_request, finish_in_product, foreign_form, other_browser, unavailable, unknown_link},
+    request::{Form, is_same_origin},
+    respond::{Forms, page, redirect},
+    return_to_product::Back,
+};
 
 use crate::{Callback, arrive::REDEEM};
 
@@ -160,7 +162,7 @@ impl Callback {
         if !store.refuse_parked(&asked.session.id, &connection.id, &failure, now).await? {
             return Err(asked.over());
         }
-        if let Err(error) = self.platform.revoke_and_delete(&self.vault, parked, now).await {
+        if let Err(error) = revoke_and_delete(&self.platform, &self.vault, parked, now).await {
             internal(&error);
         }
         Ok(redirect(&format!("/help/{}", failure.id)))

@@ -3,23 +3,28 @@
 use std::time::Duration;
 
 use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface};
+use grants::{
+    record_failure::{Met, Of, diagnose},
+    verify::GrantRefused,
+};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, WayOn};
-use salesforce::SalesforceError;
-use service::{
-    Invocation, Response,
-    back::Back,
-    browser::{AttemptCookie, clear},
-    failures::{Met, Of, diagnose, internal, refused},
-    grants::GrantRefused,
-    notices::{finish_in_product, other_browser, unavailable, unknown_link, used_link},
-    observe::of_attempt,
-    respond::{Forms, page, redirect},
+use platform::{
+    Deadline,
+    log::{about_attempt, internal, refused},
 };
+use salesforce::SalesforceError;
 use store::{SecretError, StoreError};
 use telemetry::Outcome;
 use tokio::time::sleep;
+use web::{
+    Response,
+    browser_binding::{AttemptCookie, clear},
+    error_pages::{finish_in_product, other_browser, unavailable, unknown_link, used_link},
+    respond::{Forms, page, redirect},
+    return_to_product::Back,
+};
 
 use crate::{Callback, kept::keep_cookie};
 
@@ -135,7 +140,7 @@ impl ExchangeError {
 impl Callback {
     /// Ends a callback: every failure of a known attempt is recorded and has a help page; a stranger's gets
     /// an unbranded page and a bounded counter.
-    pub(crate) async fn end(&self, ended: Ended, time: &Invocation) -> Response {
+    pub(crate) async fn end(&self, ended: Ended, time: &Deadline) -> Response {
         let now = time.now();
         match ended {
             Ended::Stray(why) => {
@@ -191,7 +196,7 @@ impl Callback {
         &self,
         attempt: &Attempt,
         cookie: &AttemptCookie,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Option<Response>, Ended> {
         for pause in std::iter::once(Duration::ZERO).chain([LOOK; LOOKS]) {
             if !time.has(pause + TIME_TO_LOOK) {
@@ -304,7 +309,7 @@ impl Callback {
         attempt: &Attempt,
         now: Timestamp,
     ) -> Result<(std::sync::Arc<Product>, App), Ended> {
-        of_attempt(attempt);
+        about_attempt(attempt);
         let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
         found.ok_or_else(|| Ended::Unconfigured(attempt.product.to_string()))
     }

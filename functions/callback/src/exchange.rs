@@ -1,15 +1,14 @@
 //! The exchange: one call to the token endpoint, and the checks that decide where its answer goes. Those that need no
 //! network come before anything else is awaited: the answer goes to the connection, into quarantine, or back.
 
+use grants::verify::{check_grant, look_again};
 use std::time::Duration;
 
 use domain::{Identity, secret::AuthorizationCode};
+use grants::verify::{GrantRefused, Lacking, LookError, asks};
 use jiff::Timestamp;
+use platform::log::internal;
 use salesforce::{Distrust, DoubtfulAnswer, Grant, LoginHost, Registration, SalesforceError};
-use service::{
-    failures::internal,
-    grants::{GrantRefused, Lacking, LookError, asks},
-};
 use store::{ConnectionRecord, Quarantined};
 use telemetry::step;
 use tokio::time::timeout;
@@ -103,7 +102,7 @@ impl Callback {
         received: Timestamp,
     ) -> Result<Obtained, ExchangeError> {
         let wanted = trip.wanted(received);
-        let lacking = match self.platform.check_grant(&grant, &wanted) {
+        let lacking = match check_grant(&self.platform, &grant, &wanted) {
             Ok(Lacking::Nothing) => return Ok(Obtained { grant, kept: None }),
             Ok(Lacking::Instance) => Distrust::InstanceUrl,
             Ok(Lacking::Key) => Distrust::IdToken("key"),
@@ -121,7 +120,7 @@ impl Callback {
         let kept = kept.ok();
         let patience = trip.for_second_look();
         let looked =
-            step!("look again", timeout(patience, self.platform.look_again(grant, &wanted, patience)));
+            step!("look again", timeout(patience, look_again(&self.platform, grant, &wanted, patience)));
         let error = match looked.await {
             Ok(Ok(grant)) => return Ok(Obtained { grant, kept }),
             Ok(Err(LookError::Refused(refused))) => {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use domain::secret::{RawTokenAnswer, Receipt};
+use platform::log::internal;
 use salesforce::{DoubtfulAnswer, Grant, LoginHost, http::ANSWER, token::NothingToRevoke};
-use service::{Response, browser::AttemptCookie, failures::internal};
 use store::{Decision, ExchangedAs, Field, Origin, Owner, Quarantined, SecretError, StoreError};
 use telemetry::{Metric, add};
 use tokio::time::{sleep, timeout};
+use web::{Response, browser_binding::AttemptCookie};
 
 use crate::{
     Callback,

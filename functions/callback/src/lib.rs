@@ -25,8 +25,9 @@ mod trip;
 mod unredeemed;
 
 use jiff::Timestamp;
-use service::{Function, Invocation, Platform, Request, Response, Route, SettingError};
+use platform::{Platform, SettingError};
 use store::{Fallback, Vault};
+use web::{Function, Request, Response, Route};
 
 /// The function.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl Callback {
         };
         match route.parts() {
             ("GET", ["oauth", "callback"]) => {
-                let time = Invocation::of(&request, now);
+                let time = web::request::deadline(&request, now);
                 match self.arrive(&request, &time).await {
                     Ok(response) => response,
                     Err(ended) => self.end(ended, &time).await,
@@ -68,7 +69,7 @@ impl Callback {
                     Err(refused) => refused.into(),
                 }
             }
-            _ => service::notices::not_found(),
+            _ => web::error_pages::not_found(),
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The deployed binary: reads the settings, builds the [`Callback`] once, answers requests with it.
 
 use callback::Callback;
-use service::Platform;
+use platform::Platform;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     // It lives as long as the process.
     let callback: &'static Callback = Box::leak(Box::new(Callback::new(Platform::from_env()?)?));
-    service::serve("callback", |request, now| callback.respond(request, now)).await
+    runtime::http::serve("callback", |request, now| callback.respond(request, now)).await
 }

@@ -8,9 +8,9 @@ use domain::{
     session::{Change, Whose},
 };
 use jiff::SignedDuration;
-use service::{Response, respond::redirect};
 use store::{ConnectionRecord, Reconnect};
 use telemetry::{Outcome, ended};
+use web::{Response, respond::redirect};
 
 use crate::{
     Callback,

@@ -8,19 +8,22 @@ use domain::{
     secret::Receipt,
     session::{Previous, Redemption},
 };
+use grants::replace::{retire, take_over};
+use grants::revoke::revoke_and_delete;
+use grants::{
+    record_failure::{Met, Of, diagnose},
+    replace::{IfHeld, MAX_TAKEOVERS, Taken, TakeoverError, Target, Took},
+};
 use http::StatusCode;
 use jiff::Timestamp;
+use platform::log::{about_connection, internal};
 use serde::{Deserialize, Serialize};
-use service::{
-    Problem, Refused, Request, Response,
-    failures::{Met, Of, diagnose, internal},
-    observe::of_connection,
-    request, respond,
-    takeover::{IfHeld, MAX_TAKEOVERS, Taken, TakeoverError, Target, Took},
-    views::{ConnectionView, IdentityView},
-};
 use store::{Bringing, ConnectionRecord, Reconnect, Redeemed, Repeat, StoreError, Unique};
 use telemetry::{Fact, Outcome, about, ended};
+use web::{
+    Problem, Refused, Request, Response, api_auth, request, respond,
+    views::{ConnectionView, IdentityView},
+};
 
 use crate::Callback;
 
@@ -109,7 +112,7 @@ impl<'a> Reconnected<'a> {
 /// The answer for a connection that is new.
 fn connected(record: ConnectionRecord) -> Response {
     let connection = Connection { state: ConnectionState::Active, ..record.connection };
-    of_connection(&connection);
+    about_connection(&connection);
     ended(Outcome::Connected);
     respond::json(StatusCode::OK, &ConnectionView::from(&connection))
 }
@@ -130,10 +133,7 @@ impl Callback {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
-        let caller = self
-            .platform
-            .products
-            .caller(request, now)
+        let caller = api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?;
         let session: SessionId = id.parse().map_err(|_| Problem::not_found("connect session"))?;
@@ -182,7 +182,7 @@ impl Callback {
                 let Connection { id, identity, .. } = &standing.connection;
                 let target = Target { id, whose: identity, held: IfHeld::Stop };
                 let bringing = Bringing::Redemption(redemption);
-                match self.platform.take_over(&self.vault, &new, target, bringing, now).await? {
+                match take_over(&self.platform, &self.vault, &new, target, bringing, now).await? {
                     Took::Yes(taken) => return self.renewed(*taken, now).await,
                     Took::Refused(why) => return self.unredeemed(why, redemption, Some(&new), now).await,
                     Took::Held(other) => other,
@@ -230,7 +230,7 @@ impl Callback {
         };
         let target = Target { id: of, whose, held: IfHeld::GoWithout };
         let bringing = Bringing::Redemption(redemption);
-        match self.platform.take_over(&self.vault, new, target, bringing, now).await? {
+        match take_over(&self.platform, &self.vault, new, target, bringing, now).await? {
             Took::Yes(taken) => self.renewed(*taken, now).await,
             Took::Refused(why) => self.unredeemed(why, redemption, Some(new), now).await,
             Took::Overtaken | Took::Held(_) => self.overtaken(redemption, new, now).await,
@@ -239,11 +239,11 @@ impl Callback {
 
     /// The answer for a connection that has a new grant. The old one is revoked first.
     async fn renewed(&self, taken: Taken, now: Timestamp) -> Result<Response, Unredeemed> {
-        self.platform.retire(&self.vault, &taken, now).await;
+        retire(&self.platform, &self.vault, &taken, now).await;
         // Read again: the new grant may not have outlived the old one.
         let stands = self.platform.store.connection(&taken.after.id).await?;
         let after = stands.map_or(taken.after, |record| record.connection);
-        of_connection(&after);
+        about_connection(&after);
         ended(Outcome::Connected);
         let Connection { app, identity, .. } = taken.before;
         Ok(respond::json(StatusCode::OK, &Reconnected::of(&after, &Previous { app, identity })))
@@ -253,7 +253,7 @@ impl Callback {
     async fn repeated(&self, repeat: Repeat) -> Result<Response, Unredeemed> {
         let record = self.platform.store.connection(&repeat.connection).await?;
         let Some(connection) = record.map(|record| record.connection) else { return Err(used().into()) };
-        of_connection(&connection);
+        about_connection(&connection);
         ended(Outcome::Connected);
         Ok(match &repeat.previous {
             Some(previous) => respond::json(StatusCode::OK, &Reconnected::of(&connection, previous)),
@@ -347,7 +347,7 @@ impl Callback {
         failure.session = Some(redemption.session.clone());
         // Only the request whose transaction took the grant may revoke it: the rightful user may have been first.
         if store.refuse_redemption(redemption, &failure, now).await? {
-            if let Err(error) = self.platform.revoke_and_delete(&self.vault, record, now).await {
+            if let Err(error) = revoke_and_delete(&self.platform, &self.vault, record, now).await {
                 internal(&error);
             }
         } else if let Some(session) = store.session(&redemption.session).await?

@@ -9,9 +9,11 @@ use domain::{
     App, Attempt, ConnectionId,
     secret::{AuthorizationCode, Fingerprint, Hash},
 };
+use grants::verify::Wanted;
 use jiff::Timestamp;
-use service::{Invocation, browser::AttemptCookie, grants::Wanted};
+use platform::Deadline;
 use tokio::time::Instant;
+use web::browser_binding::AttemptCookie;
 
 /// Minimum time left for sending a code.
 pub(crate) const SEND: Duration = Duration::from_secs(22);
@@ -40,7 +42,7 @@ pub(crate) struct Trip<'a> {
     pub(crate) id: ConnectionId,
     /// The digest of the attempt's nonce.
     pub(crate) nonce: Hash,
-    pub(crate) time: &'a Invocation,
+    pub(crate) time: &'a Deadline,
     entered: Instant,
 }
 
@@ -49,7 +51,7 @@ impl<'a> Trip<'a> {
         (attempt, app): (&'a Attempt, &'a App),
         cookie: &'a AttemptCookie,
         code: &AuthorizationCode,
-        time: &'a Invocation,
+        time: &'a Deadline,
     ) -> Self {
         Self {
             attempt,

@@ -4,11 +4,12 @@
 //! A session holds one of them: a newer return takes the place of an earlier one. Over all sessions, the oldest ones are
 //! revoked where the next approval would end a grant that we hold.
 
+use grants::revoke::revoke_and_delete;
 use std::time::Duration;
 
 use domain::{Attempt, ConnectionId, SessionState};
 use jiff::Timestamp;
-use service::failures::internal;
+use platform::log::internal;
 use store::{ConnectionRecord, StoreError};
 use tokio::time::timeout;
 
@@ -96,7 +97,7 @@ impl Callback {
             Ok(None) => return,
             Err(error) => return drop(internal(&error)),
         };
-        if let Err(error) = self.platform.revoke_and_delete(&self.vault, &record, now).await {
+        if let Err(error) = revoke_and_delete(&self.platform, &self.vault, &record, now).await {
             internal(&error);
         }
     }

@@ -1,7 +1,7 @@
 //! How a visit can end early, and the page for each.
 
-use service::{Response, notices};
 use store::StoreError;
+use web::{Response, error_pages};
 
 /// Why a visit ended early.
 #[derive(Debug, thiserror::Error)]
@@ -29,10 +29,10 @@ pub(crate) enum Failed {
 /// The page for whoever came.
 pub(crate) fn page(failed: &Failed) -> Response {
     match failed {
-        Failed::UnknownLink => notices::unknown_link(failed),
-        Failed::NotFound => notices::not_found(),
-        Failed::BadForm => notices::bad_request(failed),
-        Failed::ForeignForm => notices::foreign_form(failed),
-        Failed::Unconfigured | Failed::Store(_) => notices::unavailable(failed),
+        Failed::UnknownLink => error_pages::unknown_link(failed),
+        Failed::NotFound => error_pages::not_found(),
+        Failed::BadForm => error_pages::bad_request(failed),
+        Failed::ForeignForm => error_pages::foreign_form(failed),
+        Failed::Unconfigured | Failed::Store(_) => error_pages::unavailable(failed),
     }
 }

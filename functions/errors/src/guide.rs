@@ -5,7 +5,7 @@ use domain::guide::Audience;
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{GuidePage, Page};
-use service::{
+use web::{
     Response,
     respond::{Forms, page},
 };

@@ -10,12 +10,12 @@ use http::StatusCode;
 use jiff::Timestamp;
 use pages::{HelpPage, HelpState, Page, WayOn};
 use serde::Serialize;
-use service::{
+use store::StoreError;
+use web::{
     Request, Response,
-    browser::AttemptCookie,
+    browser_binding::AttemptCookie,
     respond::{self, Forms, page},
 };
-use store::StoreError;
 
 use crate::{Errors, error::Failed};
 

@@ -26,7 +26,8 @@ use std::sync::Arc;
 use domain::{App, AppId, Product, ProductId, guide::Audience};
 use http::StatusCode;
 use jiff::Timestamp;
-use service::{Function, Platform, Request, Response, Route, respond};
+use platform::Platform;
+use web::{Function, Request, Response, Route, respond};
 
 use error::Failed;
 

@@ -6,17 +6,15 @@ use domain::{
     ConnectionId, Evidence, Stage, Surface,
     diagnosis::{Actor, read_paste, scrub},
 };
+use grants::record_failure::record_once;
+use grants::record_failure::{Met, Of, Recorded};
 use http::StatusCode;
 use jiff::Timestamp;
+use platform::log::internal;
 use serde::{Deserialize, Serialize};
-use service::{
-    Problem, Refused, Request, Response,
-    failures::{Met, Of, Recorded, internal},
-    request, respond,
-    views::CauseView,
-};
 use store::StoreError;
 use telemetry::{Outcome, ended};
+use web::{Problem, Refused, Request, Response, api_auth, request, respond, views::CauseView};
 
 use crate::Errors;
 
@@ -106,10 +104,7 @@ impl Errors {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Unreported> {
-        let caller = self
-            .platform
-            .products
-            .caller(request, now)
+        let caller = api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?;
         let evidence = request::json::<Call>(request)?.evidence()?;
@@ -121,7 +116,7 @@ impl Errors {
 
         let met = Met::new(Of::Listed(&product.id, &listed), app, Stage::Api, evidence);
         let ranked = met.diagnosis().ranked;
-        let (status, failure) = match self.platform.record_once(met, now).await? {
+        let (status, failure) = match record_once(&self.platform, met, now).await? {
             Recorded::Now(failure) => (StatusCode::CREATED, failure),
             Recorded::Before(failure) => (StatusCode::OK, failure),
             Recorded::TooMany => return Err(too_many().into()),

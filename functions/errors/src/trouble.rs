@@ -6,16 +6,17 @@ use domain::{
     diagnosis::{read_paste, scrub},
     secret::ConnectKey,
 };
+use grants::record_failure::{Met, Of, diagnose};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, Seen, TroublePage, WayOn};
-use service::{
+use platform::log::refused;
+use telemetry::{Outcome, ended};
+use web::{
     Request, Response,
-    failures::{Met, Of, diagnose, refused},
     request::{Form, is_same_origin},
     respond::{Forms, page, redirect},
 };
-use telemetry::{Outcome, ended};
 
 use crate::{Errors, error::Failed};
 

@@ -12,16 +12,16 @@ use pages::{
     Page,
     ops::{Found, OpsPage, SignedOut, WORDS, say},
 };
-use service::{
-    Query, Request, Response, notices,
-    respond::{Forms, page},
-};
 use store::{
     StoreError,
     failures::{FailureFilter, FailureQuery},
     needy::Needy,
     tallies::Tally,
     waves::Wave,
+};
+use web::{
+    Query, Request, Response, error_pages,
+    respond::{Forms, page},
 };
 
 use crate::{
@@ -69,7 +69,7 @@ impl Ops {
         let wanted = query.get("product");
         let (product, all) = match &viewer.product {
             Some(product) if wanted.is_some_and(|wanted| wanted != product.id.as_str()) => {
-                return Ok(notices::bad_query("product: this session shows one product only."));
+                return Ok(error_pages::bad_query("product: this session shows one product only."));
             }
             Some(product) => (Some(Arc::clone(product)), Vec::new()),
             None => {
@@ -79,7 +79,7 @@ impl Ops {
                     None => all.first(),
                 };
                 if chosen.is_none() && wanted.is_some() {
-                    return Ok(notices::bad_query("product: no product has this id."));
+                    return Ok(error_pages::bad_query("product: no product has this id."));
                 }
                 let product = match chosen {
                     Some(id) => self.platform.products.get(id, now).await?,
@@ -93,7 +93,7 @@ impl Ops {
         };
         match DashboardQuery::parse(query, &product, !all.is_empty(), now) {
             Ok(selected) => self.dashboard(query, &viewer, &product, &all, &selected).await,
-            Err(detail) => Ok(notices::bad_query(detail)),
+            Err(detail) => Ok(error_pages::bad_query(detail)),
         }
     }
 
@@ -263,7 +263,7 @@ impl Ops {
         let failure = self.platform.store.failure_of_reference(&product.id, &reference, now).await?;
         Ok(match failure {
             Some(failure) => Found::Failure(Box::new(timeline(&failure, product))),
-            // `service::failures::internal` logs our own faults in this form; they have no failure record.
+            // `platform::log::internal` logs our own faults in this form; they have no failure record.
             None => Found::Nothing { logged: Some(format!("LK-{first}{second}")) },
         })
     }

@@ -1,7 +1,7 @@
 //! Errors of the API calls.
 
-use service::{Problem, Refused};
 use store::StoreError;
+use web::{Problem, Refused};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use domain::{Environment, Failure, ProductId, Provenance, Stage, secret::Hash};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use service::{Problem, Query, Request, Response, respond, views::FailureView};
 use store::failures::{FAILURE_KEPT, FailureFilter, FailureQuery, Place};
+use web::{Problem, Query, Request, Response, respond, views::FailureView};
 
 use crate::{Ops, error::OpsError};
 

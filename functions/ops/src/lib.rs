@@ -25,9 +25,8 @@ mod timeline;
 
 use http::HeaderValue;
 use jiff::Timestamp;
-use service::{
-    Function, Platform, Problem, Query, Request, Response, Route, caller::Caller, failures::internal, notices,
-};
+use platform::{Platform, log::internal};
+use web::{Function, Problem, Query, Request, Response, Route, api_auth, api_auth::Caller, error_pages};
 
 use error::OpsError;
 
@@ -75,9 +74,9 @@ impl Ops {
             ("GET", ["ops", "sign-in", key]) => self.sign_in_page(key, now).await,
             ("POST", ["ops", "sign-in", key]) => self.sign_in(request, key, now).await,
             ("POST", ["ops", "sign-out"]) => self.sign_out(request).await,
-            _ => Ok(notices::not_found()),
+            _ => Ok(error_pages::not_found()),
         };
-        let mut answer = answer.unwrap_or_else(|error| notices::unavailable(&error));
+        let mut answer = answer.unwrap_or_else(|error| error_pages::unavailable(&error));
         // Nobody opens these pages as a popup. A connect page has no such header: products open it with window.open.
         let policy = HeaderValue::from_static("same-origin");
         answer.headers_mut().insert("cross-origin-opener-policy", policy);
@@ -85,10 +84,7 @@ impl Ops {
     }
 
     async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, OpsError> {
-        Ok(self
-            .platform
-            .products
-            .caller(request, now)
+        Ok(api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?)
     }

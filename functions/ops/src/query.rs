@@ -3,8 +3,8 @@
 use domain::{App, AppId, Environment, FailureId, Product, ProductId};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use pages::ops::{Choice, WORDS};
-use service::Query;
 use store::failures::{FailureFilter, FailureQuery};
+use web::Query;
 
 use crate::{
     failures::{MAX_CLOCK_SKEW, enum_value},

@@ -17,15 +17,16 @@ use pages::{
     Page,
     ops::{DoorPage, SignedOut},
 };
+use platform::log::refused;
 use serde::Serialize;
-use service::{
+use store::{StoreError, ops::OpsScope};
+use web::{
     Problem, Request, Response,
-    failures::refused,
+    cookies::set_cookie,
     request::{cookie, is_same_origin},
-    respond::{self, Forms, page, redirect, set_cookie},
+    respond::{self, Forms, page, redirect},
     views,
 };
-use store::{StoreError, ops::OpsScope};
 
 use crate::{Ops, error::OpsError};
 

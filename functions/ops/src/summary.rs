@@ -10,8 +10,8 @@ use domain::{
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp, ToSpan as _, tz::TimeZone};
 use serde::Serialize;
-use service::{Problem, Query, Request, Response, respond, views};
 use store::tallies::Tally;
+use web::{Problem, Query, Request, Response, respond, views};
 
 use crate::{
     Ops,

@@ -1,12 +1,11 @@
 //! What is due of a connection.
 
 use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, SaturatingTime as _, Stage, Surface};
+use grants::record_failure::{Met, Of, diagnose};
+use grants::refresh::{Need, Renewal, Stop, token_lifetime};
+use grants::revoke::revoke_and_delete;
 use jiff::{SignedDuration, Timestamp};
-use refresh::{Need, Renewal, Stop, life};
-use service::{
-    Invocation,
-    failures::{Met, Of, diagnose, internal},
-};
+use platform::{Deadline, log::internal};
 use store::{ConnectionRecord, Due, StoreError};
 
 use crate::{Failed, Outcome, Sweep};
@@ -26,7 +25,7 @@ impl Sweep {
         &self,
         id: &ConnectionId,
         seen: Timestamp,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Outcome, Failed> {
         let store = &self.platform.store;
         let Some(record) = store.connection(id).await? else { return Ok(Outcome::Nothing) };
@@ -61,9 +60,9 @@ impl Sweep {
         record: &ConnectionRecord,
         done: Outcome,
         seen: Timestamp,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Outcome, Failed> {
-        match self.platform.revoke_and_delete(&self.vault, record, time.now()).await {
+        match revoke_and_delete(&self.platform, &self.vault, record, time.now()).await {
             Ok(()) => Ok(done),
             Err(error) => {
                 internal(&error);
@@ -94,7 +93,7 @@ impl Sweep {
         &self,
         record: ConnectionRecord,
         seen: Timestamp,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Outcome, Failed> {
         let (store, now) = (&self.platform.store, time.now());
         let works_until = record.expires_at;
@@ -136,7 +135,7 @@ fn due_at(record: &ConnectionRecord, app: &App) -> Timestamp {
     match record.connection.state {
         ConnectionState::Active => {
             let keep_alive = record.issued_at.later_by(app.keep_alive());
-            if record.unasked { keep_alive } else { keep_alive.min(life::ahead_of(record)) }
+            if record.unasked { keep_alive } else { keep_alive.min(token_lifetime::ahead_of(record)) }
         }
         _ => Timestamp::MIN,
     }

@@ -24,10 +24,10 @@ mod sessions;
 
 use std::{collections::HashMap, time::Duration};
 
+use grants::refresh::{RefreshError, Refresher};
 use jiff::{SignedDuration, Timestamp};
-use refresh::{RefreshError, Refresher};
+use platform::{Deadline, Platform, SettingError, log::internal};
 use serde::Serialize;
-use service::{Invocation, Platform, SettingError, failures::internal};
 use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
 use telemetry::{Metric, add, carried, counted, ended, most, step};
 use tokio::task::{self, JoinSet};
@@ -42,7 +42,7 @@ const BATCH: i32 = 50;
 const AT_ONCE: usize = 16;
 
 /// What the last of them may take: a refresh, and the reads before it. With less time left nothing is taken up.
-const LAST: Duration = refresh::REFRESH.saturating_add(Duration::from_secs(2));
+const LAST: Duration = grants::refresh::REFRESH.saturating_add(Duration::from_secs(2));
 
 /// How long until an item is looked at again whose handling panicked.
 const AFTER_PANIC: SignedDuration = SignedDuration::from_hours(1);
@@ -126,7 +126,7 @@ impl Sweep {
     }
 
     /// One run over everything that is due. An error means that nothing could be looked at.
-    pub async fn run(&self, time: Invocation) -> Result<Swept, StoreError> {
+    pub async fn run(&self, time: Deadline) -> Result<Swept, StoreError> {
         let mut swept = Swept::default();
         match self.refresher.empty_fallback(&time).await {
             Ok(emptied) => {
@@ -167,7 +167,7 @@ impl Sweep {
         shard: u8,
         running: &mut Running,
         swept: &mut Swept,
-        time: Invocation,
+        time: Deadline,
     ) -> Result<(), StoreError> {
         let mut after = None;
         loop {
@@ -196,7 +196,7 @@ impl Sweep {
 
     /// Waits for one of those under way. A panic is a bug in the handling of one item: it is logged where it happens,
     /// and the item is put off, so that the next run does not begin with it.
-    async fn finish_one(&self, running: &mut Running, swept: &mut Swept, time: Invocation) {
+    async fn finish_one(&self, running: &mut Running, swept: &mut Swept, time: Deadline) {
         let Some(done) = running.tasks.join_next_with_id().await else { return };
         let outcome = match done {
             Ok((id, outcome)) => {
@@ -214,7 +214,7 @@ impl Sweep {
         swept.count(outcome);
     }
 
-    async fn deal_with(self, due: Due, seen: Timestamp, time: Invocation) -> Outcome {
+    async fn deal_with(self, due: Due, seen: Timestamp, time: Deadline) -> Outcome {
         let done = match &due {
             Due::Connection(id) => self.take_up(id, seen, &time).await,
             Due::Session(id) => self.settle(id, time.now()).await.map_err(Failed::from),

@@ -1,8 +1,8 @@
 //! The deployed binary: reads the settings, builds the [`Sweep`] once, runs it when the schedule says.
 
 use lambda_runtime::Error;
+use platform::Platform;
 use salesforce::egress::Egress;
-use service::Platform;
 use sweep::Sweep;
 
 #[tokio::main(flavor = "current_thread")]

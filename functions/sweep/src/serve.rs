@@ -1,13 +1,10 @@
 //! The Lambda loop: a run when the schedule says, and what the operator's command asks.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
+use platform::{Deadline, clock::now};
+use runtime::invocation_log::{Observer, print};
 use salesforce::egress::{Egress, Question, Seen};
 use serde::Serialize;
-use service::{
-    Invocation,
-    observe::{Observer, print},
-    serve::now,
-};
 
 use crate::{Sweep, Swept};
 
@@ -29,7 +26,7 @@ pub async fn serve(sweep: Sweep, egress: Egress) -> Result<(), Error> {
             return Ok(Answer::Seen(egress.observe().await));
         }
         let now = now();
-        let run = Box::pin(sweep.run(Invocation::until(event.context.deadline, now)));
+        let run = Box::pin(sweep.run(Deadline::until(event.context.deadline, now)));
         let (swept, lines) = observer.run(&event.context.request_id, now, run).await;
         print(&lines);
         Ok::<_, Error>(Answer::Swept(swept?))

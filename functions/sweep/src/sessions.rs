@@ -1,8 +1,8 @@
 //! Sessions whose attempts have expired: the browser never came back, or it came back and the callback was interrupted.
 
 use domain::{App, Attempt, ConnectSession, Evidence, SessionId, SessionState, Stage, Surface};
+use grants::record_failure::{Met, Of, diagnose};
 use jiff::Timestamp;
-use service::failures::{Met, Of, diagnose};
 use store::StoreError;
 
 use crate::{Outcome, Sweep};

@@ -1,11 +1,8 @@
 //! The deployed binary: reads the settings, builds the [`Tally`] once, counts what the table's stream brings.
 
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use service::{
-    Platform,
-    observe::{Observer, print},
-    serve::now,
-};
+use platform::{Platform, clock::now};
+use runtime::invocation_log::{Observer, print};
 use tally::{Event, Tally};
 
 #[tokio::main(flavor = "current_thread")]

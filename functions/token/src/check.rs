@@ -1,6 +1,7 @@
 //! `POST /v1/connections/{id}/check`: a connection, proved against Salesforce. It says what is wrong, or soon will
 //! be, as a diagnosis, and changes nothing of a connection that works.
 
+use grants::record_failure::record_once;
 use std::{sync::Arc, time::Duration};
 
 use domain::{
@@ -10,22 +11,22 @@ use domain::{
     guide::Audience,
     secret::AccessToken,
 };
+use grants::record_failure::{Met, Of, Recorded};
+use grants::refresh::{Need, Renewal};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use refresh::{Need, Renewal};
+use platform::Deadline;
 use salesforce::{
     SalesforceError,
     probe::{Told, Unknown, Who},
 };
 use serde::Serialize;
-use service::{
-    Invocation, Problem, Request, Response,
-    failures::{Met, Of, Recorded},
-    respond,
-    views::{self, CauseView, title},
-};
 use store::ConnectionRecord;
 use tokio::time::{Instant, timeout_at};
+use web::{
+    Problem, Request, Response, respond,
+    views::{self, CauseView, title},
+};
 
 use crate::{
     Token,
@@ -172,7 +173,7 @@ impl Token {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Failed> {
-        let time = Invocation::of(request, now);
+        let time = web::request::deadline(request, now);
         let (caller, record) = self.own(request, id, now).await?;
         let id = record.connection.id.clone();
         let product = &caller.product;
@@ -195,7 +196,7 @@ impl Token {
 
     /// Asks Salesforce with the connection's token. One that nothing takes has ended before its time; then a newer
     /// one tells what is wrong, if anything is.
-    async fn prove(&self, record: ConnectionRecord, app: &App, time: &Invocation) -> Result<Proof, Failed> {
+    async fn prove(&self, record: ConnectionRecord, app: &App, time: &Deadline) -> Result<Proof, Failed> {
         let mut held = record;
         let mut rejected = None;
         loop {
@@ -245,7 +246,7 @@ impl Token {
     }
 
     /// Asks Salesforce who the token speaks for, and whether the API takes it, both at once.
-    async fn ask(&self, record: &ConnectionRecord, time: &Invocation) -> Result<Answers, Failed> {
+    async fn ask(&self, record: &ConnectionRecord, time: &Deadline) -> Result<Answers, Failed> {
         let token = self.open(record).await?;
         let Connection { instance_url, scopes, .. } = &record.connection;
         let salesforce = &self.platform.salesforce;
@@ -310,7 +311,7 @@ impl Token {
         record: &ConnectionRecord,
         app: &App,
         seen: &mut Seen,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<(), Failed> {
         let token: AccessToken = self.open(record).await?;
         let (salesforce, instance_url) = (&self.platform.salesforce, &record.connection.instance_url);
@@ -339,7 +340,7 @@ impl Token {
         let diagnosis = met.diagnosis();
         let Some(first) = diagnosis.ranked.first() else { return Ok(()) };
         let public_url = &self.platform.settings.public_url;
-        let (reference, help_url) = match self.platform.record_once(met, check.now).await? {
+        let (reference, help_url) = match record_once(&self.platform, met, check.now).await? {
             Recorded::Now(failure) | Recorded::Before(failure) => {
                 (Some(failure.reference()), public_url.at(&format!("/help/{failure}")))
             }
@@ -461,7 +462,7 @@ impl Check<'_> {
 }
 
 /// Until when a question that is asked now is worth waiting for.
-fn patience(time: &Invocation) -> Instant {
+fn patience(time: &Deadline) -> Instant {
     Instant::now() + QUESTION.min(time.left().saturating_sub(RECORD))
 }
 

@@ -1,20 +1,23 @@
 //! A product's connections: list, show, revoke.
 
 use domain::{ConnectionId, FailureId};
+use grants::revoke::revoke_and_delete;
 use http::StatusCode;
 use jiff::Timestamp;
-use serde::Serialize;
-use service::{
-    Platform, Problem, Query, Request, Response,
-    caller::Caller,
-    failures::internal,
-    observe::of_connection,
-    respond,
-    views::{self, ConnectionView},
+use platform::{
+    Platform,
+    log::{about_connection, internal},
 };
+use serde::Serialize;
 use store::{
     Backoff, ConnectionRecord, Sought,
     connections::{ListQuery, Listed},
+};
+use web::{
+    Problem, Query, Request, Response, api_auth,
+    api_auth::Caller,
+    respond,
+    views::{self, ConnectionView},
 };
 
 use crate::{Token, error::Failed};
@@ -103,10 +106,7 @@ impl<'a> RetryingView<'a> {
 
 impl Token {
     pub(crate) async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, Failed> {
-        Ok(self
-            .platform
-            .products
-            .caller(request, now)
+        Ok(api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?)
     }
@@ -123,11 +123,12 @@ impl Token {
             self.caller(request, now).await?;
             return Err(unknown().into());
         };
-        let found = self.platform.products.caller_and(request, &Sought::connection(&id), now).await?;
+        let found =
+            api_auth::caller_and(&self.platform.products, request, &Sought::connection(&id), now).await?;
         let (caller, record) = found.ok_or_else(|| Problem::unauthorized(request))?;
         let record = record.filter(|record| record.connection.product == caller.product.id);
         let record = record.ok_or_else(unknown)?;
-        of_connection(&record.connection);
+        about_connection(&record.connection);
         Ok((caller, record))
     }
 
@@ -184,7 +185,7 @@ impl Token {
         // Where a refresh stands begun, what lives at Salesforce may wait in the fallback. The sweep revokes that first;
         // deleted before, the connection would leave nobody to say that it is to be revoked.
         if record.began_at.is_none() {
-            match self.platform.revoke_and_delete(&self.vault, &record, now).await {
+            match revoke_and_delete(&self.platform, &self.vault, &record, now).await {
                 Ok(()) => return Ok(respond::no_content()),
                 Err(error) => {
                     internal(&error);

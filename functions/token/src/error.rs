@@ -1,11 +1,12 @@
 //! Why a call got no token.
 
 use domain::ConnectionId;
+use grants::refresh::{RefreshError, RetryLater, Stop, Stopped};
 use http::StatusCode;
-use refresh::{RefreshError, RetryLater, Stop, Stopped};
+use platform::settings::PublicUrl;
 use serde_json::json;
-use service::{Problem, settings::PublicUrl};
 use store::{SecretError, StoreError};
+use web::Problem;
 
 /// Why a call ended without what it asked for.
 #[derive(Debug, thiserror::Error)]
@@ -33,8 +34,8 @@ impl From<Problem> for Failed {
     }
 }
 
-impl From<service::Refused> for Failed {
-    fn from(refused: service::Refused) -> Self {
+impl From<web::Refused> for Failed {
+    fn from(refused: web::Refused) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }
 }

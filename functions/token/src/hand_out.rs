@@ -6,14 +6,15 @@ use domain::{
     App, Connection, ConnectionState,
     secret::{AccessToken, Fingerprint},
 };
+use grants::refresh::{MAX_WAIT, Need, REPORTED, Renewal};
 use http::{Method, StatusCode};
 use jiff::{SignedDuration, Timestamp};
-use refresh::{MAX_WAIT, Need, REPORTED, Renewal};
+use platform::{Deadline, log::internal};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
-use service::{Invocation, Problem, Query, Request, Response, failures::internal, request, respond, views};
 use store::{ConnectionRecord, Field, Owner};
 use telemetry::{Fact, Outcome, about, ended};
+use web::{Problem, Query, Request, Response, request, respond, views};
 
 use crate::{
     Token,
@@ -87,7 +88,7 @@ impl Token {
         id: &str,
         now: Timestamp,
     ) -> Result<Response, Failed> {
-        let time = Invocation::of(request, now);
+        let time = request::deadline(request, now);
         let (caller, record) = self.own(request, id, now).await?;
         let need = need(request, query)?;
         let app = caller
@@ -124,7 +125,7 @@ impl Token {
         record: ConnectionRecord,
         app: &App,
         need: &Need,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Renewal, Failed> {
         if let Some(refused) = Self::refused(&record) {
             return Err(refused.into());
@@ -160,7 +161,7 @@ impl Token {
     /// Somebody asks for a token that the sweep fetched: one write a token's life. What goes wrong with it
     /// costs a refresh ahead and no more.
     async fn ask_on(&self, record: &ConnectionRecord) {
-        let due = refresh::life::ahead_of(record);
+        let due = grants::refresh::token_lifetime::ahead_of(record);
         if let Err(error) = self.platform.store.mark_asked(record, due).await {
             internal(&error);
         }

@@ -19,22 +19,23 @@ use domain::{
     diagnosis::{self, Actor, Candidate},
     secret::{Hash, RefreshToken},
 };
+use grants::record_failure::{Met, Of, diagnose};
+use grants::refresh::{REFRESH, SEND};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
-use refresh::{REFRESH, SEND};
+use platform::log::internal;
 use salesforce::{Distrust, LoginHost, Rotation, SalesforceError};
 use serde::{Deserialize, Serialize};
-use service::{
-    Invocation, Problem, Request, Response, asked,
-    caller::Caller,
-    failures::{Met, Of, diagnose, internal},
-    request, respond,
-    views::{CauseView, ConnectionView},
-};
 use store::{
     AppAt,
     connections::Listed,
     imports::{Import, ImportState, MaySend, Wanted},
+};
+use web::{
+    Problem, Request, Response,
+    api_auth::Caller,
+    connect_params, request, respond,
+    views::{CauseView, ConnectionView},
 };
 
 use quarantine::in_quarantine;
@@ -132,7 +133,7 @@ impl<'a> Brought<'a> {
 
 impl Token {
     pub(crate) async fn import(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
-        let time = Invocation::of(request, now);
+        let time = request::deadline(request, now);
         let caller = self.caller(request, now).await?;
         let call: Call = request::json(request)?;
         let (another, dry_run) = (call.another, call.dry_run);
@@ -204,11 +205,11 @@ impl Token {
     fn read_import<'a>(&self, caller: &'a Caller, call: Call) -> Result<Brought<'a>, Failed> {
         let bad = |why: &str| Failed::from(Problem::bad_request(why));
         let product = &*caller.product;
-        let app = asked::app(product, call.app.as_ref())?;
+        let app = connect_params::app(product, call.app.as_ref())?;
         if !app.scopes.iter().any(|scope| OFFLINE.contains(&scope.as_str())) {
             return Err(bad("the app does not ask for refresh tokens"));
         }
-        asked::names(&call.customer, &call.user)?;
+        connect_params::names(&call.customer, &call.user)?;
         let of_a_copy = ['"', '\'', '`', '%'];
         if call.refresh_token.contains(of_a_copy) {
             return Err(bad(
@@ -220,7 +221,7 @@ impl Token {
             return Err(bad("refresh_token is not of the form of one"));
         }
         let hosts = self.platform.salesforce.hosts();
-        let choice = asked::host(hosts, app, call.environment, call.my_domain.as_deref())?;
+        let choice = connect_params::host(hosts, app, call.environment, call.my_domain.as_deref())?;
         let host = hosts.fixed(&choice).ok().flatten();
         let host = host.ok_or_else(|| bad("environment (production or sandbox) or my_domain is needed"))?;
         let token = RefreshToken::new(call.refresh_token.as_str());

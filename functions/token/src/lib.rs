@@ -20,10 +20,11 @@ mod error;
 mod hand_out;
 mod import;
 
+use grants::refresh::Refresher;
 use jiff::Timestamp;
-use refresh::Refresher;
-use service::{Function, Platform, Problem, Request, Response, Route, SettingError, failures::internal};
+use platform::{Platform, SettingError, log::internal};
 use store::Vault;
+use web::{Function, Problem, Request, Response, Route};
 
 use error::Failed;
 

@@ -1,7 +1,7 @@
 //! Which deployment is operated: the stack's outputs, as options or in the environment, and AWS's own variables.
 
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
-use service::{platform::Aws, settings::PublicUrl};
+use platform::{Aws, settings::PublicUrl};
 use store::{Secrets, Store};
 
 use crate::{

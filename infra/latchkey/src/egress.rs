@@ -7,11 +7,11 @@ use std::{
 };
 
 use jiff::Timestamp;
+use platform::Aws;
 use salesforce::{
     Http,
     egress::{Question, Seen},
 };
-use service::platform::Aws;
 use tokio::task::JoinSet;
 
 use crate::{

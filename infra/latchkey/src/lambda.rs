@@ -9,8 +9,8 @@ use aws_sigv4::{
 };
 use http::{StatusCode, header};
 use jiff::Timestamp;
+use platform::Aws;
 use salesforce::Http;
-use service::platform::Aws;
 
 use crate::report::CommandError;
 

@@ -20,8 +20,8 @@ use latchkey::{
     report::{CommandError, Report},
     restore,
 };
+use platform::clock::now;
 use salesforce::{Hosts, Http};
-use service::serve::now;
 use store::{Decision, Fallback};
 
 const EXIT_CODES: &str = "\

@@ -10,9 +10,9 @@ use latchkey::{
     probe::{Finding, Probe, Verdict},
 };
 use local::stack::{consumer_secret, registration};
+use platform::Aws;
 use salesforce::{Hosts, Http};
 use secrecy::ExposeSecret;
-use service::platform::Aws;
 use store::{Field, Owner, Secrets, Store, Vault};
 use world::{Clock, dynamodb::DynamoDb, salesforce::Salesforce};
 

@@ -10,8 +10,8 @@ use std::{
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Customer, Evidence, Failure, FailureId, Stage, Surface, product::ApiKeyDigest, secret::Hash};
 use jiff::{SignedDuration, Timestamp};
+use platform::{Aws, clock::now};
 use serde_json::json;
-use service::{platform::Aws, serve::now};
 use store::Store;
 use world::{dynamodb::DynamoDb, secrets::SecretsManager};
 

@@ -4,9 +4,9 @@
 
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use domain::{product::ApiKeyDigest, secret::Hash};
+use platform::Aws;
 use salesforce::egress::{Egress, Seen};
 use serde_json::{Value, json};
-use service::platform::Aws;
 use store::{Fallback, Store};
 use world::{dynamodb::DynamoDb, echo::Echo, secrets::SecretsManager};
 

@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 use lambda_http::Body;
 use local::stack::TABLE;
 use ops::Ops;
+use platform::{Deadline, Platform};
 use serde_json::{Value, json};
-use service::{Invocation, Platform};
 use store::{Field, Owner, connections::ListQuery};
 use sweep::Sweep;
 use token::Token;
@@ -167,7 +167,7 @@ async fn calls(stage: &Stage, platform: &Platform, ids: &[ConnectionId]) -> Vec<
     let mut swept = Vec::new();
     for _ in 0..15 {
         let began = Instant::now();
-        sweep.run(Invocation::until(0, Clock::running().now())).await.expect("the sweep runs");
+        sweep.run(Deadline::until(0, Clock::running().now())).await.expect("the sweep runs");
         swept.push(began.elapsed());
     }
     vec![

@@ -13,7 +13,7 @@ use http::Request;
 use lambda_http::Body;
 use ops::Ops;
 use serde_json::json;
-use service::Response;
+use web::Response;
 use world::Clock;
 
 use crate::{

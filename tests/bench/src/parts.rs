@@ -96,7 +96,7 @@ impl Waits {
 
     /// The functions' own way to AWS, timed.
     pub(crate) fn aws(&self) -> SharedHttpClient {
-        let (waits, client) = (self.clone(), service::https::client());
+        let (waits, client) = (self.clone(), platform::aws_https::client());
         http_client_fn(move |settings: &HttpConnectorSettings, components| {
             let connector = client.http_connector(settings, components);
             SharedHttpConnector::new(Timed { waits: waits.clone(), connector })

@@ -26,7 +26,7 @@ const PASSED_BY: [&str; 13] = [
     "sync::once",
     "client::orchestrator",
     "process_invocation",
-    "service::serve",
+    "runtime::http::serve",
 ];
 
 /// More answers of a warm function, over which one is counted.
@@ -144,8 +144,8 @@ mod tests {
 
     #[test]
     fn a_line_of_callgrinds_is_read() {
-        let told = "1,707,563 (28.58%)  ???:service::platform::Platform::through [/tmp/token]";
-        assert_eq!(line(told), Some((1_707_563, "service::platform::Platform::through".into())));
+        let told = "1,707,563 (28.58%)  ???:platform::clients::Platform::through [/tmp/token]";
+        assert_eq!(line(told), Some((1_707_563, "platform::clients::Platform::through".into())));
         assert_eq!(line("5,973,992 (100.0%)  PROGRAM TOTALS"), Some((5_973_992, "PROGRAM TOTALS".into())));
         assert_eq!(line("Events shown:     Ir"), None);
     }

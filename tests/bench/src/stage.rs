@@ -13,9 +13,9 @@ use local::{
     month::{self, Month},
     stack::{FALLBACK, KEYRING, TABLE, TALLIED},
 };
+use platform::{Aws, Platform, Settings, settings::PublicUrl};
 use salesforce::{Hosts, Http, Salesforce};
 use serde_json::{Value, json};
-use service::{Platform, Settings, platform::Aws, settings::PublicUrl};
 use world::{Clock, dynamodb::DynamoDb, lambda::http_event};
 
 use crate::sandbox::Function;
@@ -170,7 +170,7 @@ impl Stage {
 
 /// What a function is made of, as deployed, past the table's meter.
 pub(crate) fn platform(stage: &Stage) -> Platform {
-    platform_through(stage, service::https::client(), Http::on_this_machine())
+    platform_through(stage, platform::aws_https::client(), Http::on_this_machine())
 }
 
 /// The same, by other ways out.

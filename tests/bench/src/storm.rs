@@ -192,7 +192,7 @@ fn call(stage: &Stage, body: Option<&Value>) -> Request<Body> {
         .expect("a request")
 }
 
-fn body(answer: &service::Response) -> Value {
+fn body(answer: &web::Response) -> Value {
     assert_eq!(answer.status(), 200, "{:?}", answer.body());
     serde_json::from_slice(answer.body().as_ref()).expect("JSON")
 }

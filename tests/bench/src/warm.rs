@@ -10,7 +10,7 @@ use http::Request;
 use jiff::Timestamp;
 use lambda_http::Body;
 use local::stack::TABLE;
-use service::observe::{Asked, Observer};
+use runtime::invocation_log::{Asked, Observer};
 use token::Token;
 use world::Clock;
 

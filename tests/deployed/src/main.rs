@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use local::stack::registration;
+use platform::{Aws, Platform, Settings};
 use salesforce::{Hosts, Http, Salesforce, egress::Egress};
-use service::{Platform, Settings, platform::Aws};
 use url::Url;
 use world::{Clock, echo::Echo};
 
@@ -70,19 +70,19 @@ async fn be_function(name: &str, site: &str, echo: &Url) -> Result<(), Error> {
     match name {
         "authorize" => {
             let authorize: &'static _ = Box::leak(Box::new(authorize::Authorize::new(platform)));
-            service::serve("authorize", |request, now| authorize.respond(request, now)).await
+            runtime::http::serve("authorize", |request, now| authorize.respond(request, now)).await
         }
         "callback" => {
             let callback: &'static _ = Box::leak(Box::new(callback::Callback::new(platform)?));
-            service::serve("callback", |request, now| callback.respond(request, now)).await
+            runtime::http::serve("callback", |request, now| callback.respond(request, now)).await
         }
         "token" => {
             let token: &'static _ = Box::leak(Box::new(token::Token::new(platform)?));
-            service::serve("token", |request, now| token.respond(request, now)).await
+            runtime::http::serve("token", |request, now| token.respond(request, now)).await
         }
         "errors" => {
             let errors: &'static _ = Box::leak(Box::new(errors::Errors::new(platform)));
-            service::serve("errors", |request, now| errors.respond(request, now)).await
+            runtime::http::serve("errors", |request, now| errors.respond(request, now)).await
         }
         "sweep" => sweep::serve(sweep::Sweep::new(platform)?, Egress::on_this_machine(echo)?).await,
         other => Err(format!("{other} is no function that talks to Salesforce").into()),

@@ -3,7 +3,7 @@
 
 use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use lambda_http::Body;
-use service::{
+use web::{
     Request,
     request::{Form, MAX_BODY, bearer, cookie},
 };

@@ -1,8 +1,8 @@
 //! What is deployed, but for the hosts that it talks to: the ground of the binaries in `bin`. A deployed binary has no
 //! switch for those.
 
+use platform::{Aws, Platform, Settings};
 use salesforce::{Hosts, Http, Salesforce};
-use service::{Platform, Settings, platform::Aws};
 use url::Url;
 
 /// The functions' ground with the settings of the environment and this machine's Salesforce: `SALESFORCE_LOGIN` and

@@ -1,4 +1,4 @@
-//! Every function on one port: the routes of `infra/template.yaml` (`service::routes`), and the same `respond(request, now)` that
+//! Every function on one port: the routes of `infra/template.yaml` (`web::routes`), and the same `respond(request, now)` that
 //! runs under Lambda.
 
 use std::sync::{Arc, LazyLock};
@@ -9,13 +9,12 @@ use callback::Callback;
 use errors::Errors;
 use lambda_http::Body;
 use ops::Ops;
-use service::{
-    Function,
-    collector::Collector,
-    observe::{Asked, Observer},
-    routes,
+use runtime::{
+    invocation_log::{Asked, Observer},
+    otlp::Collector,
 };
 use token::Token;
+use web::{Function, routes};
 use world::Clock;
 
 use crate::{logs::Lines, tape::Tape};

@@ -8,7 +8,7 @@ use local::{
     Options, Stack,
     month::{self, Month},
 };
-use service::Invocation;
+use platform::Deadline;
 use url::Url;
 use world::Clock;
 
@@ -64,7 +64,7 @@ enum First {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.first.is_none() {
-        service::serve::init_logs(arguments.collector.is_some());
+        runtime::logs::init_logs(arguments.collector.is_some());
     }
     let clock = Clock::running();
     if arguments.first.is_some() {
@@ -119,7 +119,7 @@ fn sweep_on_schedule(stack: &Stack) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(30)).await;
-            if let Err(error) = sweep.run(Invocation::until(0, clock.now())).await {
+            if let Err(error) = sweep.run(Deadline::until(0, clock.now())).await {
                 eprintln!("sweep: {error}");
             }
         }

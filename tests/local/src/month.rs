@@ -15,11 +15,9 @@ use domain::{
     session::{BoundBrowser, Redemption},
 };
 use fastrand::Rng;
+use grants::record_failure::{Met, Of, diagnose};
 use jiff::{SignedDuration, Timestamp};
-use service::{
-    Platform,
-    failures::{Met, Of, diagnose},
-};
+use platform::Platform;
 use store::{ConnectionRecord, Field, Leased, NewConnection, Owner, Renewed, Saved, Tokens, Unique, Vault};
 
 use crate::{Stack, stack::StartError};

@@ -10,8 +10,9 @@ use domain::{App, AppKind, Product, ProductId, product::ApiKeyDigest, secret::Ap
 use errors::Errors;
 pub use lambda_http::Body;
 use ops::Ops;
+use platform::{Aws, Deadline, Platform, Settings, settings::PublicUrl};
+use runtime::otlp::Collector;
 use salesforce::{Hosts, Http, Salesforce};
-use service::{Invocation, Platform, Settings, collector::Collector, platform::Aws, settings::PublicUrl};
 use store::SendWrite as _;
 use sweep::{Sweep, Swept};
 use tally::{Tallied, Tally};
@@ -308,7 +309,7 @@ impl Stack {
     /// One scheduled run of the sweep, now.
     pub async fn sweep(&self) -> Swept {
         let now = self.clock.now();
-        let run = Box::pin(self.sweep.run(Invocation::until(0, now)));
+        let run = Box::pin(self.sweep.run(Deadline::until(0, now)));
         let (swept, lines) = self.functions.observers.sweep.run("local", now, run).await;
         self.functions.lines.keep(lines);
         swept.expect("the sweep runs")

@@ -15,9 +15,9 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Context, RequestExt as _};
+use platform::{Aws, Deadline, Platform, Settings, settings::PublicUrl};
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
-use service::{Invocation, Platform, Settings, platform::Aws, settings::PublicUrl};
 use store::{ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens};
 use sweep::{Sweep, Swept};
 use token::Token;
@@ -526,7 +526,7 @@ impl Process {
         let now = self.now();
         let deadline = now + SignedDuration::try_from(time).expect("minutes");
         let deadline = u64::try_from(deadline.as_millisecond()).expect("after 1970");
-        let running = timeout(time, self.sweep.run(Invocation::until(deadline, now)));
+        let running = timeout(time, self.sweep.run(Deadline::until(deadline, now)));
         let swept = tokio::select! {
             biased;
             _ = death.wait_for(|dead| *dead) => None,

@@ -1,24 +1,21 @@
 //! What an import's answer becomes: a connection, or the new grant of the one that stands for the same Salesforce user.
 
+use grants::replace::{retire, take_over};
 use std::time::Duration;
 
 use domain::{App, Connection, ConnectionState, SaturatingTime as _};
+use grants::replace::{IfHeld, Taken, TakeoverError, Target, Took};
 use http::StatusCode;
 use jiff::Timestamp;
+use platform::{Deadline, log::internal};
 use salesforce::Grant;
-use service::{
-    Invocation, Response,
-    failures::internal,
-    respond,
-    takeover::{IfHeld, Taken, TakeoverError, Target, Took},
-    views::ConnectionView,
-};
 use store::{
     Bringing, ConnectionRecord, Imported, StoreError, Tokens, Unique,
     connections::Listed,
     imports::{Import, Sender},
 };
 use tokio::time::{sleep, timeout};
+use web::{Response, respond, views::ConnectionView};
 
 use super::{Brought, ImportedView, under_way};
 use crate::{Token, error::Failed};
@@ -59,7 +56,7 @@ impl Token {
         sender: &Sender,
         grant: &Grant,
         others: &[Listed],
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Response, Failed> {
         let mut record = self.import_record(brought, sender.import(), grant, time.now()).await?;
         let unique = (!brought.another).then(|| Unique::of(&record.connection, brought.app.connections));
@@ -85,7 +82,7 @@ impl Token {
             }
         }
         if let Stored::Renewed(taken) = &stored {
-            Box::pin(self.platform.retire(&self.vault, taken, time.now())).await;
+            Box::pin(retire(&self.platform, &self.vault, taken, time.now())).await;
         }
         let same = |other: &&Listed| {
             other.id != id
@@ -105,7 +102,7 @@ impl Token {
     async fn save_import(
         &self,
         mut keeping: Keeping<'_>,
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<(Stored, ConnectionRecord), Failed> {
         let mut wait = Duration::from_millis(100);
         let mut is_first = true;
@@ -143,7 +140,7 @@ impl Token {
             let Connection { id, identity, .. } = &standing.connection;
             let target = Target { id, whose: identity, held: IfHeld::Stop };
             let bringing = Bringing::Import(keeping.sender.import());
-            match self.platform.take_over(&self.vault, &keeping.record, target, bringing, now).await? {
+            match take_over(&self.platform, &self.vault, &keeping.record, target, bringing, now).await? {
                 Took::Yes(taken) => return Ok(Some(Stored::Renewed(taken))),
                 Took::Refused(_) => return Ok(Some(Stored::Before)),
                 Took::Held(other) => other,

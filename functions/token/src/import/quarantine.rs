@@ -3,19 +3,18 @@
 use std::time::Duration;
 
 use domain::{Evidence, FailureId, Stage, Surface};
+use grants::record_failure::{Met, diagnose};
+use grants::refresh::ImportAnswer;
 use http::StatusCode;
 use jiff::Timestamp;
-use refresh::ImportAnswer;
+use platform::{Deadline, log::internal};
 use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
-use service::{
-    Invocation, Problem, Response,
-    failures::{Met, diagnose, internal},
-};
 use store::{
     ImportedAs,
     connections::Listed,
     imports::{Import, ImportState, Sender},
 };
+use web::{Problem, Response};
 
 use super::Brought;
 use crate::{Token, error::Failed};
@@ -34,7 +33,7 @@ impl Token {
         sender: &Sender,
         grant: Grant,
         others: &[Listed],
-        time: &Invocation,
+        time: &Deadline,
     ) -> Result<Response, Failed> {
         let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
         self.quarantine(brought, sender.import(), &doubtful, time.now()).await?;

@@ -5,5 +5,5 @@ use callback::Callback;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let callback: &'static Callback = Box::leak(Box::new(Callback::new(journeys::here::platform()?)?));
-    service::serve("callback", |request, now| callback.respond(request, now)).await
+    runtime::http::serve("callback", |request, now| callback.respond(request, now)).await
 }

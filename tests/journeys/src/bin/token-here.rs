@@ -5,5 +5,5 @@ use token::Token;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let token: &'static Token = Box::leak(Box::new(Token::new(journeys::here::platform()?)?));
-    service::serve("token", |request, now| token.respond(request, now)).await
+    runtime::http::serve("token", |request, now| token.respond(request, now)).await
 }

@@ -6,7 +6,7 @@ mod scene;
 mod send;
 mod table;
 
-use service::routes::ROUTES;
+use web::routes::ROUTES;
 use world::browser::RawAnswer;
 
 use scene::{Scene, part};

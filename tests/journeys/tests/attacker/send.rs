@@ -1,6 +1,6 @@
 //! The requests of each attack.
 
-use service::routes::{ROUTES, RouteSpec};
+use web::routes::{ROUTES, RouteSpec};
 use world::browser::{
     RawRequest,
     attacker::{METHODS, OTHER_SITES, PREFETCHES, from_own_page},

@@ -1,7 +1,7 @@
 //! Every route, with the attacks on it. A route without a row fails the test, and so does a row that leaves out an
 //! attack that routes of its kind must stand.
 
-use service::routes::{Parameters, ROUTES, RouteSpec};
+use web::routes::{Parameters, ROUTES, RouteSpec};
 
 /// What an attacker sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use journeys::{Answer, Returning, Story};
 use serde_json::json;
-use service::routes::{Parameters, ROUTES, RouteSpec};
+use web::routes::{Parameters, ROUTES, RouteSpec};
 use world::browser::RawRequest;
 
 /// A route's path for the connection of the story.

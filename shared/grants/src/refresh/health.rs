@@ -1,0 +1,296 @@
+//! Whether anything may be sent for an app and to a host now, and what an answer tells of both.
+//!
+//! This is bookkeeping: where it cannot be read or written, a refresh goes on without it.
+
+use domain::{Environment, secret::Fingerprint};
+use jiff::{SignedDuration, Timestamp};
+use platform::log::internal;
+use salesforce::LoginHost;
+use store::{
+    AppAt, ConnectionRecord, Health, StoreError,
+    health::{AppHealth, HostHealth, MAX_UNTRUSTED, Stop},
+};
+use telemetry::{Metric, add};
+
+use crate::refresh::{Ask, Refresher};
+
+/// How long after a harmless request was answered a token endpoint is taken to work again.
+const REACHABLE_FOR: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a caller is told to wait while a host does not answer.
+const SILENT_WAIT: u32 = 60;
+
+/// Why nothing is sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// Salesforce refuses the app itself. Ask again after so many seconds.
+    App(u32),
+    /// Salesforce's answers for the app cannot be trusted. Ask again after so many seconds.
+    Untrusted(u32),
+    /// The login host is down. Ask again after so many seconds.
+    Host(u32),
+}
+
+/// What an answer of the token endpoint tells.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Told<'a> {
+    /// It gave tokens, with this refresh token if it was rotated.
+    Granted(Option<&'a Fingerprint>),
+    /// It refused, for a reason of its own.
+    Refused,
+    /// It refused the app itself.
+    AppRefused,
+    /// It gave tokens, or something in their place, that fail this check.
+    Untrusted(&'static str),
+    /// The host is down.
+    Down,
+    /// No answer came that says what became of the request.
+    Unanswered,
+    /// Nothing that counts.
+    Nothing,
+}
+
+/// The stop of an app, of the kind that it is.
+fn held_for(app: &AppHealth, seconds: u32) -> Held {
+    if app.is_untrusted() { Held::Untrusted(seconds) } else { Held::App(seconds) }
+}
+
+pub(crate) fn app_at<'a>(record: &'a ConnectionRecord, ask: Ask<'a>) -> AppAt<'a> {
+    AppAt { product: &record.connection.product, app: &ask.app.id, consumer_key: &ask.app.consumer_key }
+}
+
+/// The org, the same for both forms of its id.
+fn org(record: &ConnectionRecord) -> &str {
+    let org = record.connection.identity.org.as_str();
+    org.get(..15).unwrap_or(org)
+}
+
+fn is_generic(record: &ConnectionRecord) -> bool {
+    record.connection.environment != Environment::MyDomain
+}
+
+/// Whole seconds until then, at least one.
+fn seconds(until: Timestamp, now: Timestamp) -> u32 {
+    u32::try_from(until.duration_since(now).as_secs()).unwrap_or(0).saturating_add(1)
+}
+
+impl Refresher {
+    /// What is known of the connection's app and host.
+    pub(crate) async fn health(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Health {
+        let read = self.platform.store.health(app_at(record, ask), &record.connection.login_host).await;
+        read.unwrap_or_else(|error| {
+            internal(&error);
+            Health::default()
+        })
+    }
+
+    /// Whether a refresh may be sent. Of those that meet a stop that is over, one may: it tries.
+    pub(crate) async fn may_send(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        health: &Health,
+    ) -> Result<(), Held> {
+        let (store, now) = (&self.platform.store, ask.time.now());
+        let host = &record.connection.login_host;
+        let host_stop = health.host.stop(now).filter(|_| is_generic(record));
+        if let Some(Stop::Until(until)) = host_stop {
+            return Err(Held::Host(seconds(until, now)));
+        }
+        match health.app.stop(org(record), now) {
+            Some(Stop::Until(until)) => return Err(held_for(&health.app, seconds(until, now))),
+            Some(Stop::Probe(seen)) => {
+                let probe = store.probe_app(app_at(record, ask), &health.app, seen, now);
+                if !reserved(probe.await) {
+                    return Err(held_for(&health.app, SILENT_WAIT));
+                }
+            }
+            None => {}
+        }
+        match host_stop {
+            Some(Stop::Probe(seen)) if !reserved(store.probe_host(host, seen, now).await) => {
+                Err(Held::Host(10))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps that a refresh got no answer: its holder may be dead, and has not said so.
+    pub(crate) async fn note_unanswered(&self, record: &ConnectionRecord, now: Timestamp) {
+        if let Err(error) = self.platform.store.note_unanswered(&record.connection.login_host, now).await {
+            internal(&error);
+        }
+    }
+
+    /// Keeps what an answer tells. In good times that is what is known already, and nothing is written.
+    pub(crate) async fn learn(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        health: &Health,
+        told: Told<'_>,
+    ) {
+        if let Err(error) = self.try_to_learn(record, ask, health, told).await {
+            internal(&error);
+        }
+    }
+
+    async fn try_to_learn(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        health: &Health,
+        told: Told<'_>,
+    ) -> Result<(), StoreError> {
+        let (store, now) = (&self.platform.store, ask.time.now());
+        let (app, host) = (app_at(record, ask), &record.connection.login_host);
+        match told {
+            Told::Unanswered => store.note_unanswered(host, now).await?,
+            Told::Down | Told::Untrusted(_) | Told::Nothing => {}
+            Told::Granted(_) | Told::Refused | Told::AppRefused => {
+                if health.host.is_silent() || health.host.not_before.is_some() {
+                    store.note_answered(host, now).await?;
+                }
+            }
+        }
+        match told {
+            Told::Unanswered | Told::Down if is_generic(record) => {
+                store.note_down(host, &record.connection.product, org(record), now).await
+            }
+            Told::Unanswered | Told::Down | Told::Refused | Told::Nothing => Ok(()),
+            Told::AppRefused => {
+                store.note_app_refused(app, org(record), &health.app, now).await?;
+                Ok(())
+            }
+            Told::Untrusted(check) => {
+                if store.note_untrusted(app, check, now).await? {
+                    Self::report_untrusted(app, check);
+                }
+                Ok(())
+            }
+            Told::Granted(rotated) => {
+                if health.app.untrusted > 0 || health.app.stop(org(record), now).is_some() {
+                    store.note_app_works(app).await?;
+                }
+                let rotates = rotated.is_some();
+                match health.app.rotates {
+                    Some(true) => Ok(()),
+                    Some(false) if !rotates => Ok(()),
+                    _ => store.note_rotation(app, rotates).await,
+                }
+            }
+        }
+    }
+
+    /// Whether the token of an import may be sent. `Err`: the app's answers cannot be trusted; ask again after so many
+    /// seconds.
+    pub async fn may_import(
+        &self,
+        app: AppAt<'_>,
+        host: &LoginHost,
+        now: Timestamp,
+    ) -> Result<AppHealth, u32> {
+        let store = &self.platform.store;
+        let health = store.health(app, host.origin()).await.unwrap_or_else(|error| {
+            internal(&error);
+            Health::default()
+        });
+        // No org is named: what counts for all of them counts here.
+        match health.app.stop("", now).filter(|_| health.app.is_untrusted()) {
+            Some(Stop::Until(until)) => Err(seconds(until, now)),
+            Some(Stop::Probe(seen)) if !reserved(store.probe_app(app, &health.app, seen, now).await) => {
+                Err(SILENT_WAIT)
+            }
+            Some(Stop::Probe(_)) | None => Ok(health.app),
+        }
+    }
+
+    /// Keeps what the answer to an import tells of its app: the check that it fails, if it fails one.
+    pub async fn learn_import(
+        &self,
+        app: AppAt<'_>,
+        health: &AppHealth,
+        fails: Option<&'static str>,
+        now: Timestamp,
+    ) {
+        let store = &self.platform.store;
+        let noted = match fails {
+            Some(check) => match store.note_untrusted(app, check, now).await {
+                Ok(true) => {
+                    Self::report_untrusted(app, check);
+                    Ok(())
+                }
+                Ok(false) => Ok(()),
+                Err(error) => Err(error),
+            },
+            None if health.untrusted > 0 => store.note_app_works(app).await,
+            None => Ok(()),
+        };
+        if let Err(error) = noted {
+            internal(&error);
+        }
+    }
+
+    /// Nothing is sent for an app whose answers cannot be trusted: the operators are told, each time that it is tried.
+    fn report_untrusted(app: AppAt<'_>, check: &str) {
+        add(Metric::UntrustedApps, 1.0);
+        tracing::error!(
+            product = %app.product,
+            app = %app.app,
+            "stopped: {MAX_UNTRUSTED} answers in a row for app {} cannot be trusted; one refresh tries in 15 minutes \
+             (the last one: {check})",
+            app.app
+        );
+    }
+
+    /// Whether the host of an unanswered refresh is known to answer again, so that the one recovery may be sent:
+    /// another connection got an answer of its token endpoint, or ten minutes ago it answered a harmless request. If
+    /// not, in how many seconds to ask again.
+    pub(crate) async fn host_answers(
+        &self,
+        record: &ConnectionRecord,
+        health: &HostHealth,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), u32> {
+        if health.answered_after(since).is_some() {
+            return Ok(());
+        }
+        if let Some(at) = health.reachable_at.filter(|at| since < *at && *at <= now) {
+            let until = at + REACHABLE_FOR;
+            return if until <= now { Ok(()) } else { Err(seconds(until, now)) };
+        }
+        if !health.may_be_asked(now) {
+            return Err(SILENT_WAIT);
+        }
+        match self.ask_host(&record.connection.login_host, since, now).await {
+            Ok(true) => Err(seconds(now + REACHABLE_FOR, now)),
+            Ok(false) => Err(SILENT_WAIT),
+            Err(error) => {
+                internal(&error);
+                Err(SILENT_WAIT)
+            }
+        }
+    }
+
+    /// Sends a host a harmless request, at most one a minute, and keeps that it was answered after `since`.
+    async fn ask_host(&self, host: &str, since: Timestamp, now: Timestamp) -> Result<bool, StoreError> {
+        let store = &self.platform.store;
+        let Ok(admitted) = self.platform.salesforce.hosts().readmit(host) else { return Ok(false) };
+        if !store.begin_question(host, now).await? {
+            return Ok(false);
+        }
+        let answers = self.platform.salesforce.is_reachable(&admitted).await;
+        if answers {
+            store.note_reachable(host, since, now).await?;
+        }
+        Ok(answers)
+    }
+}
+
+fn reserved(asked: Result<bool, StoreError>) -> bool {
+    asked.unwrap_or_else(|error| {
+        internal(&error);
+        true
+    })
+}

@@ -1,0 +1,124 @@
+//! What a caller needs of a token.
+
+use std::time::Duration;
+
+use domain::{SaturatingTime as _, secret::Fingerprint};
+use jiff::{SignedDuration, Timestamp};
+use store::ConnectionRecord;
+
+use crate::refresh::token_lifetime::is_fresh;
+
+/// Maximum time that a caller may wait for another's refresh.
+pub const MAX_WAIT: Duration = Duration::from_secs(15);
+
+/// How long a caller waits for another's refresh if it does not say: in the same process, in any other, or in both by
+/// turns.
+pub(crate) const USUAL_WAIT: Duration = Duration::from_secs(3);
+
+/// A token with less than this left is refreshed first: the caller still has to use it, and two clocks may
+/// differ.
+const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+
+/// Minimum age of a token, by our clock, before it is replaced for its lifetime alone: each refresh is a login at
+/// Salesforce, which allows 3,600 an hour.
+const MIN_AGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// The warning with a token that is too young to be replaced for its lifetime alone.
+const TOO_YOUNG: &str =
+    "this token is less than a minute old, so it was not replaced, though it ends sooner than asked for";
+
+/// The warning where tokens do not live as long as the caller asked.
+const OUT_OF_REACH: &str =
+    "tokens of this connection do not live as long as minimum_lifetime: see expires_at";
+
+/// What a caller needs of a token, and what it knows of the last.
+#[derive(Debug, Clone)]
+pub struct Need {
+    rejected: Option<Fingerprint>,
+    lifetime: SignedDuration,
+    /// The sweep's: the token that it found.
+    newer_than: Option<Fingerprint>,
+    wait: Duration,
+}
+
+impl Need {
+    /// A product's need: not the token that Salesforce `rejected`, and one that lives for `lifetime` at least.
+    pub fn of_product(rejected: Option<Fingerprint>, lifetime: SignedDuration) -> Self {
+        Self { rejected, lifetime: lifetime.max(MARGIN), newer_than: None, wait: USUAL_WAIT }
+    }
+
+    /// The sweep's: a newer token than the stored one, whatever that is good for, and whoever fetches it.
+    pub fn of_sweep(record: &ConnectionRecord) -> Self {
+        let newer_than = Some(record.access_fingerprint.clone());
+        Self { rejected: None, lifetime: MARGIN, newer_than, wait: USUAL_WAIT }
+    }
+
+    /// The same, for a caller that waits so long for another's refresh, up to [`MAX_WAIT`].
+    #[must_use]
+    pub fn waiting(self, wait: Duration) -> Self {
+        Self { wait: wait.min(MAX_WAIT), ..self }
+    }
+
+    /// How long the caller waits for another's refresh.
+    pub(crate) fn wait(&self) -> Duration {
+        self.wait
+    }
+
+    /// Whether the stored token will do: a newer one would not be better, or is not worth a refresh.
+    pub fn is_met_by(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        let newer = self.newer_than.as_ref() != Some(&record.access_fingerprint);
+        newer && self.takes(record) && (self.lives_long_enough(record, now) || self.settles_for(record, now))
+    }
+
+    /// Why a token that will do lives shorter than asked for; `None`: it does not.
+    pub fn shortfall(&self, record: &ConnectionRecord, now: Timestamp) -> Option<&'static str> {
+        if self.lives_long_enough(record, now) {
+            return None;
+        }
+        Some(if self.is_out_of_reach(record) { OUT_OF_REACH } else { TOO_YOUNG })
+    }
+
+    fn lives_long_enough(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        now.later_by(self.lifetime) < record.expires_at
+    }
+
+    /// Whether a token that lives shorter than asked for has to do.
+    fn settles_for(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        // Two processes' clocks may differ.
+        let is_young = record.fetched_at.is_some_and(|at| now.duration_since(at).abs() < MIN_AGE);
+        let is_usable = now.later_by(MARGIN) < record.expires_at;
+        !self.is_by_sweep() && (is_young || (is_usable && self.is_out_of_reach(record)))
+    }
+
+    /// Whether a new token would live no longer than asked for either, as far as this one's life tells.
+    fn is_out_of_reach(&self, record: &ConnectionRecord) -> bool {
+        // Where Salesforce's clock is ahead, a life counts from ours.
+        let issued_at = record.fetched_at.map_or(record.issued_at, |at| at.min(record.issued_at));
+        self.lifetime > record.expires_at.duration_since(issued_at) - MARGIN
+    }
+
+    /// Whether the stored token, though not fresh, still works for all we know.
+    pub fn can_use(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        self.takes(record) && now < record.expires_at
+    }
+
+    /// How many tokens in a row were rejected while they were fresh, with this report.
+    pub(crate) fn rejections(&self, record: &ConnectionRecord, now: Timestamp) -> u32 {
+        let fresh = !self.takes(record) && is_fresh(record.issued_at, now);
+        if fresh { record.rejections + 1 } else { 0 }
+    }
+
+    /// Whether this is the token that was rejected.
+    pub(crate) fn rejects(&self, token: &Fingerprint) -> bool {
+        self.rejected.as_ref() == Some(token)
+    }
+
+    pub(crate) fn is_by_sweep(&self) -> bool {
+        self.newer_than.is_some()
+    }
+
+    /// A token that any caller reported as rejected is nobody's, unless it was tested since.
+    fn takes(&self, record: &ConnectionRecord) -> bool {
+        !self.rejects(&record.access_fingerprint) && record.rejected.is_none_or(|rejected| rejected.works)
+    }
+}

@@ -1,0 +1,522 @@
+//! The lease holder's part: send, save, and only then hand out.
+
+use crate::record_failure::record_once;
+use std::time::Duration;
+
+use crate::record_failure::{Met, diagnose};
+use domain::{
+    App, ConnectionState, ExpiryBasis, LearntLife, SaturatingTime as _,
+    diagnosis::{Actor, Cause, Confidence, Diagnosis},
+    secret::{ConsumerSecret, RefreshToken},
+};
+use jiff::{SignedDuration, Timestamp};
+use platform::log::internal;
+use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError};
+use store::{Backoff, ConnectionRecord, Field, Health, Lease, Renewed, Saved, StoreError};
+use telemetry::{Metric, add, step};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::refresh::{
+    Ask, RefreshError, Refresher, Renewal, SEND, Stop, health::Told, met, quarantine::for_same_identity,
+    token_lifetime,
+};
+
+/// How long *refresh started* may take to be written. After a longer wait the lease no longer covers an answer.
+pub(crate) const SLOW_START: Duration = Duration::from_secs(3);
+
+/// How long after *refresh started* an answer is in the table or the fallback at the latest, as long as either takes
+/// it: a lease's length less a reserve.
+const KEEP_WITHIN: Duration = Duration::from_secs(20);
+
+/// How much of that is kept for the write into the fallback.
+const FALLBACK: Duration = Duration::from_secs(3);
+
+/// How long one try to write an answer may take.
+const ONE_WRITE: Duration = Duration::from_secs(4);
+
+/// How long nothing is sent for a connection after Salesforce refused its app. The app's own stop is in its health item.
+const APP_REFUSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a refusal that nobody knows to be final is retried before the user is needed.
+const UNEXPLAINED_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long Salesforce may take to say how long a token lives. The token itself is safe by then.
+const INTROSPECTION: Duration = Duration::from_secs(2);
+
+/// Everything that a send needs, and that can fail without spending anything.
+pub(crate) struct Prepared {
+    pub(crate) host: LoginHost,
+    pub(crate) secret: ConsumerSecret,
+}
+
+/// Where an answer is durable.
+enum Kept {
+    Stored(Box<ConnectionRecord>),
+    Waiting,
+    Superseded,
+}
+
+impl Refresher {
+    pub(crate) async fn refresh(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        health: &Health,
+    ) -> Result<Renewal, RefreshError> {
+        // Everything that can fail without spending anything comes before *began*.
+        let prepared = match self.prepare(lease.record(), ask).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.give_back(lease, None).await;
+                return Err(error);
+            }
+        };
+        let started = Instant::now();
+        let began = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now());
+        let token = match step!("begin", began).await {
+            Ok(Some(token)) => token,
+            Ok(None) => return Ok(Renewal::NotYet(1.into())),
+            Err(error) => {
+                // Nothing was sent. A *began* that arrives after this finds no lease and is refused.
+                self.give_back(lease, None).await;
+                return Err(error.into());
+            }
+        };
+        if !ask.time.has(SEND) || SLOW_START < started.elapsed() {
+            self.give_back(lease, None).await;
+            return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
+        }
+        let sent = step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await;
+        match for_same_identity(&lease.record().connection, sent) {
+            Ok(grant) => {
+                let rotated = grant.refresh.as_ref().map(RefreshToken::fingerprint);
+                let kept = step!("keep", self.keep(lease, ask, &prepared, grant, started)).await;
+                self.learn(lease.record(), ask, health, Told::Granted(rotated.as_ref())).await;
+                kept
+            }
+            Err(SalesforceError::Doubtful(doubtful)) => self.quarantine(lease, ask, health, &doubtful).await,
+            Err(error) if may_have_spent(&error, health) => {
+                internal(&error);
+                // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
+                self.abandon(lease).await;
+                self.learn(lease.record(), ask, health, told_by_silence(&error)).await;
+                let record = Box::new(lease.record().clone());
+                Ok(Self::meanwhile(record, ask, "the last refresh was not answered"))
+            }
+            Err(error) => self.refused(lease, ask, &error, health).await,
+        }
+    }
+
+    /// Gives the lease back after nothing was spent. If that fails, the lease ends by itself: whoever has a token that
+    /// works, or an answer for the caller, does not depend on it.
+    pub(crate) async fn give_back(&self, lease: &Lease, backoff: Option<&Backoff>) {
+        if let Err(error) = self.platform.store.release(lease, backoff).await {
+            internal(&error);
+        }
+    }
+
+    /// Says that a refresh was not answered. If that fails, the next caller finds it out once the lease has ended.
+    pub(crate) async fn abandon(&self, lease: &Lease) {
+        if let Err(error) = self.platform.store.abandon(lease).await {
+            internal(&error);
+        }
+    }
+
+    pub(crate) async fn prepare(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+    ) -> Result<Prepared, RefreshError> {
+        let connection = &record.connection;
+        let host = self
+            .platform
+            .salesforce
+            .hosts()
+            .readmit(&connection.login_host)
+            .map_err(|_| RefreshError::Unconfigured(connection.id.to_string()))?;
+        Ok(Prepared { host, secret: self.platform.secrets.consumer(&ask.app.secret).await?.current })
+    }
+
+    /// Sends a refresh token once; once more if, and only if, Salesforce refused the consumer secret and there is
+    /// another by now. Who calls this may use the token: by a lease, or by an import's journal.
+    pub async fn exchange(
+        &self,
+        host: &LoginHost,
+        app: &App,
+        secret: &ConsumerSecret,
+        token: &RefreshToken,
+    ) -> Result<Grant, SalesforceError> {
+        let registration = Registration { consumer_key: &app.consumer_key, secret };
+        let refused = match self.platform.salesforce.refresh(host, registration, token).await {
+            Err(error) if error.is_invalid_client() => error,
+            answer => return answer,
+        };
+        match self.platform.secrets.other_consumer(&app.secret, secret).await {
+            Ok(Some(other)) => {
+                let registration = Registration { secret: &other, ..registration };
+                self.platform.salesforce.refresh(host, registration, token).await
+            }
+            Ok(None) => Err(refused),
+            Err(unread) => {
+                internal(&unread);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Makes an answer durable, then hands it out.
+    pub(crate) async fn keep(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        prepared: &Prepared,
+        grant: Grant,
+        started: Instant,
+    ) -> Result<Renewal, RefreshError> {
+        let renewed = self.seal(lease, ask, &grant).await?;
+        match self.save(lease, &renewed, ask, started).await? {
+            Kept::Stored(record) => {
+                self.report_instance(&record, ask, &grant).await;
+                if ask.need.rejects(&record.access_fingerprint) {
+                    // Salesforce handed the rejected token back: it is alive, and something else keeps it out.
+                    return self.pause(&record, ask).await;
+                }
+                Ok(Renewal::Fresh(self.learn_life(record, ask, prepared, &grant).await))
+            }
+            Kept::Waiting => Ok(Renewal::Fresh(Box::new(renewed.on(lease.record())))),
+            Kept::Superseded => {
+                // A reconnect came between, and what it stored is newer; or the connection was deleted, which this holder
+                // read when it took the lease. Either way this answer must not live on.
+                if let Some(refresh) = &grant.refresh
+                    && let Err(error) =
+                        self.platform.salesforce.revoke(&prepared.host, refresh.expose()).await
+                {
+                    internal(&error);
+                    self.fallback.keep_superseded(lease, &renewed).await?;
+                }
+                self.as_it_is(lease.record(), ask).await
+            }
+        }
+    }
+
+    /// Tells the operators about an instance that is no host of Salesforce's that we know. The grant is kept, with the
+    /// last known one.
+    async fn report_instance(&self, record: &ConnectionRecord, ask: Ask<'_>, grant: &Grant) {
+        let Some(unknown) = &grant.unknown_instance else { return };
+        let detail = format!("the answer's instance_url names {unknown}");
+        let evidence =
+            domain::Evidence::our_own(domain::Surface::TokenEndpoint, "instance_unknown", Some(&detail));
+        if let Err(error) = record_once(&self.platform, met(record, ask.app, evidence), ask.time.now()).await
+        {
+            internal(&error);
+        }
+    }
+
+    /// What a caller gets of a connection that a reconnect has changed meanwhile.
+    async fn as_it_is(&self, before: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
+        Ok(match self.platform.store.connection(&before.connection.id).await? {
+            Some(record) if ask.need.can_use(&record, ask.time.now()) => Renewal::Fresh(Box::new(record)),
+            Some(_) => Renewal::NotYet(1.into()),
+            None => Renewal::Gone,
+        })
+    }
+
+    /// Writes an answer until the table takes it or, once the lease nears its end, the fallback does; then either, until
+    /// the invocation ends. What Salesforce returned exists nowhere else.
+    async fn save(
+        &self,
+        lease: &Lease,
+        renewed: &Renewed,
+        ask: Ask<'_>,
+        started: Instant,
+    ) -> Result<Kept, RefreshError> {
+        let mut wait = Duration::from_millis(100);
+        let keep_by = started + KEEP_WITHIN;
+        loop {
+            // An answer that came late still has one try at the table.
+            let until_fallback = keep_by.saturating_duration_since(Instant::now()).saturating_sub(FALLBACK);
+            let left = ask.time.left().saturating_sub(FALLBACK);
+            let one = until_fallback.clamp(Duration::from_secs(1), ONE_WRITE).min(left);
+            // A write that is given up may still be carried out: its condition lets it do no harm.
+            match timeout(one, self.platform.store.save_renewed(lease, renewed)).await {
+                Ok(Ok(Saved::Yes(record))) => return Ok(Kept::Stored(record)),
+                Ok(Ok(Saved::Superseded | Saved::Gone)) => return Ok(Kept::Superseded),
+                Ok(Err(error)) => drop(internal(&error)),
+                Err(_) => {}
+            }
+            let now = Instant::now();
+            if keep_by < now + wait + ONE_WRITE.min(FALLBACK) + FALLBACK || !ask.time.has(wait + 2 * FALLBACK)
+            {
+                let one = ONE_WRITE.max(FALLBACK).min(ask.time.left());
+                match timeout(one, self.fallback.keep(lease, renewed)).await {
+                    Ok(Ok(())) => {
+                        add(Metric::FallbackAnswers, 1.0);
+                        return Ok(Kept::Waiting);
+                    }
+                    Ok(Err(error)) if !ask.time.has(wait + FALLBACK) => return Err(error.into()),
+                    Ok(Err(error)) => drop(internal(&error)),
+                    Err(_) if !ask.time.has(wait + FALLBACK) => {
+                        return Err(StoreError::timed_out("PutItem").into());
+                    }
+                    Err(_) => {}
+                }
+            }
+            sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    async fn seal(&self, lease: &Lease, ask: Ask<'_>, grant: &Grant) -> Result<Renewed, RefreshError> {
+        let (owner, record, now) = (lease.owner(), lease.record(), ask.time.now());
+        let refresh_token = match &grant.refresh {
+            Some(token) => {
+                let sealed = self.vault.seal(owner, Field::RefreshToken, token.expose()).await?;
+                Some((sealed, token.fingerprint()))
+            }
+            None => None,
+        };
+        let learnt = if ask.need.rejects(&record.access_fingerprint) {
+            token_lifetime::learnt_from_rejection(record.issued_at, now).or(record.learnt)
+        } else {
+            record.learnt
+        };
+        let (life, expiry_basis) = token_lifetime::of_token(&grant.access, learnt, ask.app);
+        // Counted from the earlier of the two clocks: a token must not be taken to outlive itself.
+        let issued_at = grant.issued_at(now);
+        let expires_at = issued_at + life;
+        let instance_url = grant.instance_url(Some(&record.connection.instance_url));
+        Ok(Renewed {
+            access_token: self.vault.seal(owner, Field::AccessToken, grant.access.expose()).await?,
+            access_fingerprint: grant.access.fingerprint(),
+            refresh_token,
+            instance_url: instance_url.unwrap_or_else(|| record.connection.instance_url.clone()),
+            login_host: self.platform.salesforce.new_login_host(grant, &record.connection.login_host),
+            scopes: grant.scopes.iter().next().is_some().then(|| grant.scopes.clone()),
+            issued_at,
+            fetched_at: Some(now),
+            expires_at,
+            expiry_basis,
+            learnt,
+            rejections: ask.need.rejections(record, now),
+            unasked: ask.need.is_by_sweep(),
+            due: ask.due(issued_at, expires_at),
+        })
+    }
+
+    /// Asks Salesforce how long the token lives, where the app allows it. Whatever goes wrong leaves what was
+    /// taken before.
+    async fn learn_life(
+        &self,
+        mut record: Box<ConnectionRecord>,
+        ask: Ask<'_>,
+        prepared: &Prepared,
+        grant: &Grant,
+    ) -> Box<ConnectionRecord> {
+        if !ask.app.introspect || record.expiry_basis == ExpiryBasis::Token {
+            return record;
+        }
+        let Prepared { host, secret } = prepared;
+        let registration = Registration { consumer_key: &ask.app.consumer_key, secret };
+        let salesforce = &self.platform.salesforce;
+        let asked = salesforce.introspected_life(host, registration, &grant.access);
+        let life = match timeout(INTROSPECTION, asked).await {
+            Ok(Ok(Some(life))) => token_lifetime::believed(life),
+            Ok(Ok(None)) | Err(_) => return record,
+            Ok(Err(error)) => {
+                internal(&error);
+                return record;
+            }
+        };
+        let learnt = LearntLife { life, basis: ExpiryBasis::Introspection };
+        let expires_at = record.issued_at + life;
+        if (record.learnt, record.expires_at) == (Some(learnt), expires_at) {
+            return record;
+        }
+        let due = ask.due(record.issued_at, expires_at);
+        if let Err(error) = self.platform.store.learn_life(&record, learnt, expires_at, due).await {
+            internal(&error);
+            return record;
+        }
+        (record.learnt, record.expires_at, record.expiry_basis) = (Some(learnt), expires_at, learnt.basis);
+        record
+    }
+
+    /// What a refusal means: it is transient, it is ours, or only a person helps. It spent nothing, and its meaning
+    /// decides whether the customer's connection changes.
+    async fn refused(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        error: &SalesforceError,
+        health: &Health,
+    ) -> Result<Renewal, RefreshError> {
+        let (record, now) = (lease.record(), ask.time.now());
+        let met = met(record, ask.app, error.evidence()).because(error);
+        let diagnosis = met.diagnosis();
+        let cause = diagnosis.cause();
+        let stop = match verdict(record, error, &diagnosis, now) {
+            Verdict::Blocked => Ok(Stop::Blocked),
+            Verdict::Ended => Ok(Stop::Reauthorize),
+            Verdict::Retry { unexplained } => Err(unexplained),
+        };
+        let renewal = match stop {
+            Ok(stop) => {
+                let stopped = self.stopped_by(record, ask, stop, met).await;
+                if stopped.is_err() {
+                    // The refusal spent nothing: the next caller may ask again, and is refused again.
+                    self.give_back(lease, Some(&Self::backoff(record, ask, error, cause, false))).await;
+                }
+                stopped
+            }
+            Err(unexplained) => {
+                let backoff = Self::backoff(record, ask, error, cause, unexplained);
+                // The release comes first: what is recorded beside it may fail, and decides nothing.
+                self.give_back(lease, Some(&backoff)).await;
+                let failure = self.record(met, now).await.or_else(|| backoff.failure.clone());
+                self.explain(lease, Backoff { failure, ..backoff }, ask).await
+            }
+        };
+        self.learn(record, ask, health, told(error)).await;
+        renewal
+    }
+
+    /// Until when nothing is sent after a refusal.
+    pub(crate) fn backoff(
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        error: &SalesforceError,
+        cause: &'static Cause,
+        unexplained: bool,
+    ) -> Backoff {
+        let (before, now) = (record.backoff.as_ref(), ask.time.now());
+        let backoff = if error.is_invalid_client() {
+            Backoff::fixed(before, now, APP_REFUSED_WAIT)
+        } else {
+            let asked = error
+                .retry_after()
+                .map(|asked| SignedDuration::try_from(asked).unwrap_or(SignedDuration::MAX));
+            Backoff::after(before, now, asked, fastrand::f64())
+        };
+        let unexplained_since = backoff.unexplained_since.or_else(|| unexplained.then_some(now));
+        // The page of a failure is that of its cause.
+        let same = before.filter(|before| before.cause.as_deref() == Some(cause.id));
+        let failure = same.and_then(|before| before.failure.clone());
+        Backoff { unexplained_since, cause: Some(cause.id.to_owned()), failure, ..backoff }
+    }
+
+    /// Adds the failure's page to a backoff that stands, and answers with it. That page is for people: where it cannot
+    /// be stored, the connection waits all the same.
+    pub(crate) async fn explain(
+        &self,
+        lease: &Lease,
+        backoff: Backoff,
+        ask: Ask<'_>,
+    ) -> Result<Renewal, RefreshError> {
+        let record = lease.record();
+        let known = record.backoff.as_ref().and_then(|before| before.failure.as_ref());
+        if backoff.failure.is_some()
+            && backoff.failure.as_ref() != known
+            && let Err(error) = self.platform.store.explain_backoff(lease, &backoff).await
+        {
+            internal(&error);
+        }
+        Ok(Self::held_back(Box::new(record.clone()), ask, &backoff))
+    }
+
+    /// Only a person helps: the connection stops.
+    async fn stopped_by(
+        &self,
+        record: &ConnectionRecord,
+        ask: Ask<'_>,
+        stop: Stop,
+        met: Met<'_>,
+    ) -> Result<Renewal, RefreshError> {
+        let (cause, now) = (met.diagnosis().cause(), ask.time.now());
+        if let Some(before) = self.still_blocked(record, cause, now).await? {
+            met.again(&before.id);
+            return if self.platform.store.refused_again(record, now).await? {
+                Ok(Renewal::stopped(Stop::Blocked, cause, before))
+            } else {
+                self.as_it_is(record, ask).await
+            };
+        }
+        let (failure, _) = diagnose(met, now);
+        let id = failure.id.clone();
+        let state = match stop {
+            Stop::Blocked => ConnectionState::Blocked { since: now, failure: id },
+            _ => ConnectionState::NeedsReauth { since: now, failure: id },
+        };
+        let (stopped, failure) = self.stop(record, &state, failure).await?;
+        if stopped {
+            Ok(Renewal::stopped(stop, cause, failure))
+        } else {
+            // A reconnect came between, and may have revoked what was sent.
+            self.as_it_is(record, ask).await
+        }
+    }
+}
+
+/// What a refusal does to a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// The grant is over: only connecting again helps.
+    Ended,
+    /// An admin has to act. It is tried again: they may have.
+    Blocked,
+    /// It is tried again later.
+    Retry {
+        /// Whether Salesforce refuses the grant itself, for a reason that is not known to be final.
+        unexplained: bool,
+    },
+}
+
+/// A refusal ends a grant only if its text is known to be final, or if nobody understood it for a whole day.
+pub(crate) fn verdict(
+    record: &ConnectionRecord,
+    error: &SalesforceError,
+    diagnosis: &Diagnosis,
+    now: Timestamp,
+) -> Verdict {
+    let sure = diagnosis.ranked.first().is_some_and(|first| first.confidence == Confidence::Sure);
+    let since = record.backoff.as_ref().and_then(|backoff| backoff.unexplained_since);
+    match diagnosis.cause().actor {
+        Actor::Wait | Actor::Vendor => Verdict::Retry { unexplained: false },
+        Actor::Admin if sure || error.is_final_refusal() => Verdict::Blocked,
+        Actor::EndUser if error.is_final_refusal() => Verdict::Ended,
+        _ if since.is_some_and(|since| since.later_by(UNEXPLAINED_FOR) <= now) => Verdict::Ended,
+        Actor::EndUser | Actor::Admin => Verdict::Retry { unexplained: true },
+    }
+}
+
+/// What a refusal tells of the app and the host.
+pub(crate) fn told(error: &SalesforceError) -> Told<'static> {
+    match error {
+        SalesforceError::Refused { status, .. } if *status < 500 && error.is_invalid_client() => {
+            Told::AppRefused
+        }
+        SalesforceError::Refused { status: 500.., .. }
+        | SalesforceError::Unreadable { status: 500.., .. }
+        | SalesforceError::Unreachable(_) => Told::Down,
+        SalesforceError::Moved(_) => Told::Nothing,
+        _ => Told::Refused,
+    }
+}
+
+/// The same where the refresh token may be spent: whether the host is silent, or answers what cannot be used.
+pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
+    match error {
+        SalesforceError::Unreachable(_) | SalesforceError::Unreadable { status: 500.., .. } => {
+            Told::Unanswered
+        }
+        SalesforceError::Unreadable { status: 200..=299, .. } | SalesforceError::Untrusted(_) => {
+            Told::Untrusted("unexpected_answer")
+        }
+        _ => Told::Nothing,
+    }
+}
+
+/// Whether a refresh token that was sent may be spent, though no usable answer came.
+pub(crate) fn may_have_spent(error: &SalesforceError, health: &Health) -> bool {
+    let rotation = if health.app.rotates == Some(false) { Rotation::Never } else { Rotation::Possible };
+    error.may_have_spent(rotation)
+}

@@ -1,0 +1,84 @@
+//! Products, cached for a minute: every request of the API needs one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use domain::{App, AppId, Product, ProductId};
+use jiff::{SignedDuration, Timestamp};
+use store::{Store, StoreError};
+
+/// How long a product is cached. A revoked API key works for as long.
+pub const PRODUCT_AGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Maximum number of products in the cache: a caller who invents product ids must not fill the memory.
+const MAX_PRODUCTS: usize = 500;
+
+/// Products by id, each believed for [`PRODUCT_AGE`].
+#[derive(Debug, Clone)]
+pub struct Products {
+    store: Store,
+    held: Arc<Mutex<Held>>,
+}
+
+/// Each product, and when it was read.
+type Held = HashMap<ProductId, (Timestamp, Arc<Product>)>;
+
+impl Products {
+    /// Products of this table, none read yet.
+    pub fn new(store: Store) -> Self {
+        Self { store, held: Arc::default() }
+    }
+
+    /// The table that they are read from.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The product of that id, as it was at most a minute ago.
+    pub async fn get(&self, id: &ProductId, now: Timestamp) -> Result<Option<Arc<Product>>, StoreError> {
+        if let Some(product) = self.cached(id, now) {
+            return Ok(Some(product));
+        }
+        let product = self.store.product(id).await?;
+        Ok(self.cache(id, product, now))
+    }
+
+    /// The product, if it was read less than [`PRODUCT_AGE`] ago.
+    pub fn cached(&self, id: &ProductId, now: Timestamp) -> Option<Arc<Product>> {
+        let held = self.lock();
+        let (_, product) = held.get(id).filter(|(read_at, _)| now < *read_at + PRODUCT_AGE)?;
+        Some(Arc::clone(product))
+    }
+
+    /// Caches what the table answered. `None` removes the product.
+    pub fn cache(&self, id: &ProductId, read: Option<Product>, now: Timestamp) -> Option<Arc<Product>> {
+        let mut held = self.lock();
+        let Some(product) = read.map(Arc::new) else {
+            held.remove(id);
+            return None;
+        };
+        if held.len() >= MAX_PRODUCTS {
+            held.clear();
+        }
+        held.insert(id.clone(), (now, Arc::clone(&product)));
+        Some(product)
+    }
+
+    /// A product and one of its apps; `None`: either is not configured any more.
+    pub async fn with_app(
+        &self,
+        product: &ProductId,
+        app: &AppId,
+        now: Timestamp,
+    ) -> Result<Option<(Arc<Product>, App)>, StoreError> {
+        let product = self.get(product, now).await?;
+        Ok(product.and_then(|product| product.app(app).cloned().map(|app| (product, app))))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Held> {
+        // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
