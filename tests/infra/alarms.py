@@ -1,6 +1,6 @@
 """One alarm for each cause that is the vendor's move, in infra/template.yaml; the runbook has a section for each alarm.
 
-    alarms.py --check    template, runbook and docs/costs.md agree with shared/domain/catalogue and with each other
+    alarms.py --check    template, runbook and docs/costs.md agree with shared/diagnosis/catalogue and with each other
     alarms.py --write    puts the causes' alarms into the template, and their sections into the runbook
 """
 
@@ -14,16 +14,16 @@ from samcli.yamlhelper import yaml_parse
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE, RUNBOOK, COSTS = ROOT / "infra/template.yaml", ROOT / "docs/runbook.md", ROOT / "docs/costs.md"
-BEGIN, END = "  # Alarms of causes: written by tests/infra/alarms.py from shared/domain/catalogue.\n", "  # /alarms of causes\n"
+BEGIN, END = "  # Alarms of causes: written by tests/infra/alarms.py from shared/diagnosis/catalogue.\n", "  # /alarms of causes\n"
 
 # One of these says little: a text that nobody knows yet, or a code that was used twice by a double click.
 FEW = {"unknown": 3, "code_expired_or_reused": 3}
 LEAST = 1
 
 
-CATALOGUE = ROOT / "shared/domain/catalogue"
+CATALOGUE = ROOT / "shared/diagnosis/catalogue"
 GROUPS = tomllib.loads((CATALOGUE / "playbooks.toml").read_text())["steps"]
-SECTIONS = ("<!-- causes: written by tests/infra/alarms.py from shared/domain/catalogue -->\n", "<!-- /causes -->\n")
+SECTIONS = ("<!-- causes: written by tests/infra/alarms.py from shared/diagnosis/catalogue -->\n", "<!-- /causes -->\n")
 
 
 def vendor_causes():

@@ -1,7 +1,8 @@
 //! What the connect page knows beside its session: the guide, the connection that is authorized anew, and whether
 //! Salesforce is about to end an older grant. It is there to help, so what cannot be read is left out.
 
-use domain::{App, ConnectSession, Product, SalesforceUserId, guide::Audience};
+use diagnosis::guide::Audience;
+use domain::{App, ConnectSession, Product, SalesforceUserId};
 use pages::guide;
 use platform::log::internal;
 use store::{

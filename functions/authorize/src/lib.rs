@@ -20,28 +20,29 @@ mod show;
 use domain::{App, ConnectSession, Product};
 use jiff::Timestamp;
 use platform::{
-    Platform,
+    Platform, SettingError,
     log::{about_session, internal},
 };
+use runtime::HttpFunction;
 use std::sync::Arc;
 use web::{Function, Problem, Request, Response, Route, error_pages};
 
 use error::Failed;
 
-/// The function.
+/// The function authorize.
 #[derive(Debug, Clone)]
 pub struct Authorize {
     platform: Platform,
 }
 
-impl Authorize {
-    /// The function on this platform.
-    pub fn new(platform: Platform) -> Self {
-        Self { platform }
+impl HttpFunction for Authorize {
+    const NAME: &'static str = "authorize";
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { platform })
     }
 
-    /// Every visit ends in a redirect, a page or a document, so this cannot fail.
-    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+    async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = match Route::of(&request, Function::Authorize) {
             Ok(route) => route,
             Err(answer) => return *answer,
@@ -54,7 +55,9 @@ impl Authorize {
             _ => error_pages::not_found(),
         }
     }
+}
 
+impl Authorize {
     /// The product and the app that a session names.
     async fn parties(&self, session: &ConnectSession, now: Timestamp) -> Result<(Arc<Product>, App), Failed> {
         about_session(session);

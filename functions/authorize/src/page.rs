@@ -1,7 +1,7 @@
 //! `GET /connect/{key}`: what is being connected, and for whom. Mail scanners and previews open links too,
 //! so nothing but the first opening's time is noted.
 
-use domain::{App, ConnectSession, Product, SessionState, diagnosis, secret::ConnectKey};
+use domain::{App, ConnectSession, Product, SessionState, secret::ConnectKey};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{ConnectPage, HostForm, LastFailure, NoticePage, Page, SignIn, WayOn};

@@ -1,5 +1,6 @@
 //! `GET /oauth/callback`: the story of a browser's return.
 
+use diagnosis::evidence;
 use grants::replace::reconnectable;
 use std::time::Duration;
 
@@ -72,16 +73,16 @@ impl Callback {
         let code = match answer.outcome {
             Outcome::Approved(_) if !self.is_issuer(answer.issuer.as_deref(), &attempt.login_host) => {
                 let why = Some("the answer names another issuer");
-                let evidence = Evidence::our_own(Surface::Callback, "identity_mismatch", why);
+                let evidence = evidence::our_own(Surface::Callback, "identity_mismatch", why);
                 return Err(failed(attempt, Stage::Callback, evidence));
             }
             Outcome::Approved(code) => code,
             Outcome::Declined { code, description } => {
-                let evidence = Evidence::callback(&code, description.as_deref());
+                let evidence = evidence::callback(&code, description.as_deref());
                 return Err(failed(attempt, Stage::Callback, evidence));
             }
             Outcome::Unclear(why) => {
-                let evidence = Evidence::our_own(Surface::Callback, "unexpected_answer", Some(why));
+                let evidence = evidence::our_own(Surface::Callback, "unexpected_answer", Some(why));
                 return Err(failed(attempt, Stage::Callback, evidence));
             }
         };
@@ -170,7 +171,7 @@ impl Callback {
                 Err(Ended::OtherBrowser(attempt))
             }
             (Claim::Expired(attempt), _) => {
-                let evidence = Evidence::our_own(Surface::Callback, "attempt_expired", None);
+                let evidence = evidence::our_own(Surface::Callback, "attempt_expired", None);
                 Err(failed(attempt, Stage::Callback, evidence))
             }
         }
@@ -271,7 +272,7 @@ impl Callback {
     async fn report_instance(&self, trip: &Trip<'_>, record: &ConnectionRecord, grant: &Grant) {
         let Some(unknown) = &grant.unknown_instance else { return };
         let detail = format!("the answer's instance_url names {unknown}");
-        let evidence = Evidence::our_own(Surface::TokenEndpoint, "instance_unknown", Some(&detail));
+        let evidence = evidence::our_own(Surface::TokenEndpoint, "instance_unknown", Some(&detail));
         let met = Met::new(Of::Connection(&record.connection), trip.app, Stage::Exchange, evidence);
         let (failure, _) = diagnose(met, trip.time.now());
         if let Err(error) = self.platform.store.record_failure(&failure).await {
@@ -301,7 +302,7 @@ pub(crate) fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) ->
 
 /// The connection that was to be renewed is gone.
 pub(crate) fn overtaken(attempt: Box<Attempt>) -> Ended {
-    let evidence = Evidence::our_own(Surface::Callback, "reconnect_overtaken", None);
+    let evidence = evidence::our_own(Surface::Callback, "reconnect_overtaken", None);
     failed(attempt, Stage::Callback, evidence)
 }
 

@@ -1,8 +1,9 @@
 //! `GET|POST /connect/{key}/confirm`: a reconnect came back as another org or user. The browser that went to
 //! Salesforce, and no other, is shown both and says which is meant. Looking changes nothing.
 
+use diagnosis::evidence;
 use domain::{
-    App, AttemptId, ConnectSession, ConnectionId, Evidence, Product, SessionState, Stage, Surface,
+    App, AttemptId, ConnectSession, ConnectionId, Product, SessionState, Stage, Surface,
     secret::{ConnectKey, Receipt},
     session::{BoundBrowser, Change},
 };
@@ -154,7 +155,7 @@ impl Callback {
         code: &'static str,
         now: Timestamp,
     ) -> Result<Response, Unconfirmed> {
-        let evidence = Evidence::our_own(Surface::Callback, code, None);
+        let evidence = evidence::our_own(Surface::Callback, code, None);
         let met = Met::new(Of::Connection(&parked.connection), &asked.app, Stage::Callback, evidence);
         let (mut failure, _) = diagnose(met, now);
         failure.connection.clone_from(&asked.session.reconnects);

@@ -1,5 +1,6 @@
 //! How a callback can end without a connection, and where the browser goes then.
 
+use diagnosis::evidence;
 use std::time::Duration;
 
 use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface};
@@ -120,15 +121,15 @@ impl ExchangeError {
                 Evidence { http_status: None, ..error.evidence() }
             }
             Self::Salesforce(error) | Self::Kept(error) => error.evidence(),
-            Self::Secret(_) | Self::Host => Evidence::our_own(Surface::TokenEndpoint, "internal", None),
+            Self::Secret(_) | Self::Host => evidence::our_own(Surface::TokenEndpoint, "internal", None),
             Self::NoTime => {
-                Evidence::our_own(Surface::Callback, "callback_interrupted", Some(&self.to_string()))
+                evidence::our_own(Surface::Callback, "callback_interrupted", Some(&self.to_string()))
             }
             Self::Refused(GrantRefused::NoRefreshToken) => {
-                Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
+                evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
             }
             Self::Refused(GrantRefused::NoIdToken) => {
-                Evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None)
+                evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None)
             }
             Self::Refused(GrantRefused::Distrust(distrust)) => {
                 SalesforceError::Untrusted(*distrust).evidence()
@@ -231,7 +232,7 @@ impl Callback {
     /// The first visit of this callback was interrupted: that is on record now, with a page that leads on. `None`:
     /// another visit or the sweep has recorded it.
     async fn interrupted(&self, attempt: &Attempt, now: Timestamp) -> Result<Option<Response>, Ended> {
-        let evidence = Evidence::our_own(Surface::Callback, "callback_interrupted", None);
+        let evidence = evidence::our_own(Surface::Callback, "callback_interrupted", None);
         let failure = self.failure(attempt, Stage::Callback, evidence, None, now).await?;
         let recorded = self.platform.store.end_attempt(attempt, &failure).await?;
         Ok(recorded.then(|| redirect(&format!("/help/{}", failure.id))))

@@ -26,10 +26,11 @@ mod unredeemed;
 
 use jiff::Timestamp;
 use platform::{Platform, SettingError};
+use runtime::HttpFunction;
 use store::{Fallback, Vault};
 use web::{Function, Request, Response, Route};
 
-/// The function.
+/// The function callback.
 #[derive(Debug, Clone)]
 pub struct Callback {
     platform: Platform,
@@ -37,14 +38,14 @@ pub struct Callback {
     fallback: Fallback,
 }
 
-impl Callback {
-    /// The function on this platform.
-    pub fn new(platform: Platform) -> Result<Self, SettingError> {
+impl HttpFunction for Callback {
+    const NAME: &'static str = "callback";
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
         Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
     }
 
-    /// Every visit ends in a redirect, a page or a document, so this cannot fail.
-    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+    async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = match Route::of(&request, Function::Callback) {
             Ok(route) => route,
             Err(answer) => return *answer,

@@ -2,8 +2,9 @@
 //! session in that browser. Only together do they make the connection active, so neither a link sent to a
 //! victim nor a stolen receipt attaches an org.
 
+use diagnosis::evidence;
 use domain::{
-    App, Connection, ConnectionState, Evidence, SessionId, SessionState, Stage, Surface,
+    App, Connection, ConnectionState, SessionId, SessionState, Stage, Surface,
     product::Sharing,
     secret::Receipt,
     session::{Previous, Redemption},
@@ -341,7 +342,7 @@ impl Callback {
         let Connection { product, app, .. } = &record.connection;
         let found = self.platform.products.with_app(product, app, now).await?;
         let (_, app) = found.ok_or_else(|| Problem::not_found("app"))?;
-        let evidence = Evidence::our_own(Surface::Callback, code, None);
+        let evidence = evidence::our_own(Surface::Callback, code, None);
         let met = Met::new(Of::Connection(&record.connection), &app, Stage::Callback, evidence);
         let (mut failure, _) = diagnose(met, now);
         failure.session = Some(redemption.session.clone());

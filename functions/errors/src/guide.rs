@@ -1,7 +1,7 @@
 //! `GET /guides/{product}/{app}` and `GET /guides/{product}/{app}/vendor`: the error pages' steps as standing
 //! documentation. It is public, and tells what a product's file and the catalogue say, nothing of any customer.
 
-use domain::guide::Audience;
+use diagnosis::guide::Audience;
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{GuidePage, Page};

@@ -1,11 +1,8 @@
 //! `GET /help/{id}`: one failure, two readers. The diagnosis is made anew from the stored evidence, so that a
 //! page is never older than the catalogue.
 
-use domain::{
-    ConnectSession, ConnectionState, Environment, Failure, FailureId, SessionState, Stage,
-    diagnosis::{self, Actor, Context},
-    guide::Audience,
-};
+use diagnosis::{Actor, Context, guide::Audience};
+use domain::{ConnectSession, ConnectionState, Environment, Failure, FailureId, SessionState, Stage};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{HelpPage, HelpState, Page, WayOn};

@@ -23,28 +23,30 @@ mod trouble;
 
 use std::sync::Arc;
 
-use domain::{App, AppId, Product, ProductId, guide::Audience};
+use diagnosis::guide::Audience;
+use domain::{App, AppId, Product, ProductId};
 use http::StatusCode;
 use jiff::Timestamp;
-use platform::Platform;
+use platform::{Platform, SettingError};
+use runtime::HttpFunction;
 use web::{Function, Request, Response, Route, respond};
 
 use error::Failed;
 
-/// The function.
+/// The function errors.
 #[derive(Debug, Clone)]
 pub struct Errors {
     platform: Platform,
 }
 
-impl Errors {
-    /// The function on this platform.
-    pub fn new(platform: Platform) -> Self {
-        Self { platform }
+impl HttpFunction for Errors {
+    const NAME: &'static str = "errors";
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { platform })
     }
 
-    /// Every visit ends in a page or a document, so this cannot fail.
-    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+    async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = match Route::of(&request, Function::Errors) {
             Ok(route) => route,
             Err(answer) => return *answer,
@@ -66,7 +68,9 @@ impl Errors {
         };
         answer.unwrap_or_else(|failed| error::page(&failed))
     }
+}
 
+impl Errors {
     /// The product and the app that a session or failure names.
     async fn parties(
         &self,

@@ -2,10 +2,9 @@
 //! raises no alarm and changes no connection. The connection is looked up as a list shows it: this function cannot
 //! read tokens.
 
-use domain::{
-    ConnectionId, Evidence, Stage, Surface,
-    diagnosis::{Actor, read_paste, scrub},
-};
+use diagnosis::evidence;
+use diagnosis::{Actor, read_paste, scrub};
+use domain::{ConnectionId, Evidence, Stage, Surface};
 use grants::record_failure::record_once;
 use grants::record_failure::{Met, Of, Recorded};
 use http::StatusCode;
@@ -168,13 +167,13 @@ impl Call {
         match (&code, &message, raw) {
             (None, None, Some(raw)) if !raw.trim().is_empty() => {
                 let read = read_paste(&raw)
-                    .unwrap_or_else(|| Evidence::reported(None, Some(&scrub(&raw)), http_status));
+                    .unwrap_or_else(|| evidence::reported(None, Some(&scrub(&raw)), http_status));
                 Ok(Evidence { surface: Surface::Api, http_status, ..read })
             }
             (None, None, _) if http_status.is_none() => {
                 Err(Problem::bad_request("give code, body, message, http_status or raw"))
             }
-            _ => Ok(Evidence::reported(code.as_deref(), message.as_deref(), http_status)),
+            _ => Ok(evidence::reported(code.as_deref(), message.as_deref(), http_status)),
         }
     }
 }
@@ -238,7 +237,7 @@ mod tests {
 
     #[test]
     fn nobody_reports_what_only_we_can_find() {
-        for own in domain::failure::OUR_OWN {
+        for own in diagnosis::evidence::OUR_OWN {
             let code = read(&format!(r#"{{"code":"{own}"}}"#)).unwrap().code;
             assert_eq!(code.as_deref(), Some("unexpected_answer"));
         }

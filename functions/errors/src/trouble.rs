@@ -1,11 +1,9 @@
 //! `GET|POST /connect/{key}/trouble`: Salesforce kept the user on a page of its own and told us nothing. The
 //! user tells: a choice, or the pasted address or text, in which the true cause stands.
 
-use domain::{
-    ConnectSession, Evidence, Provenance, Stage, Surface,
-    diagnosis::{read_paste, scrub},
-    secret::ConnectKey,
-};
+use diagnosis::evidence;
+use diagnosis::{read_paste, scrub};
+use domain::{ConnectSession, Evidence, Provenance, Stage, Surface, secret::ConnectKey};
 use grants::record_failure::{Met, Of, diagnose};
 use http::StatusCode;
 use jiff::Timestamp;
@@ -106,13 +104,13 @@ fn evidence(seen: Option<Seen>, pasted: &str) -> Evidence {
         return Evidence { surface: place, ..read };
     }
     let text = scrub(pasted);
-    let read = Evidence::observed(surface, code, Some(&text), None);
+    let read = evidence::observed(surface, code, Some(&text), None);
     Evidence { provenance: Provenance::Reported, ..read }
 }
 
 #[cfg(test)]
 mod tests {
-    use domain::diagnosis::{Context, diagnose};
+    use diagnosis::{Context, diagnose};
     use domain::{AppKind, Stage};
 
     use super::*;

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use domain::{
-    Failure, FailureId, Product, ProductId, Provenance,
-    diagnosis::{self, Actor},
-};
+use diagnosis::Actor;
+use domain::{Failure, FailureId, Product, ProductId, Provenance};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use pages::{

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use domain::{
-    Environment, Product, Provenance, Stage, diagnosis,
+    Environment, Product, Provenance, Stage,
     tally::{BANDS, Counter, Measure, RefreshOutcome, Step, quantile},
 };
 use jiff::Timestamp;

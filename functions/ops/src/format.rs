@@ -1,10 +1,7 @@
 //! Formats names, times, counts and shares for the operators' page.
 
-use domain::{
-    Environment, Failure, Product,
-    diagnosis::{self, Actor},
-    tally::Step,
-};
+use diagnosis::Actor;
+use domain::{Environment, Failure, Product, tally::Step};
 use jiff::{Timestamp, tz::TimeZone};
 use pages::{
     Names, fill,

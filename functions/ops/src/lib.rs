@@ -25,7 +25,8 @@ mod timeline;
 
 use http::HeaderValue;
 use jiff::Timestamp;
-use platform::{Platform, log::internal};
+use platform::{Platform, SettingError, log::internal};
+use runtime::HttpFunction;
 use web::{Function, Problem, Query, Request, Response, Route, api_auth, api_auth::Caller, error_pages};
 
 use error::OpsError;
@@ -36,13 +37,14 @@ pub struct Ops {
     platform: Platform,
 }
 
-impl Ops {
-    pub fn new(platform: Platform) -> Self {
-        Self { platform }
+impl HttpFunction for Ops {
+    const NAME: &'static str = "ops";
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { platform })
     }
 
-    /// Answers a request. An error becomes a problem document or a page.
-    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+    async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = match Route::of(&request, Function::Ops) {
             Ok(route) => route,
             Err(answer) => return *answer,
@@ -59,7 +61,9 @@ impl Ops {
             error @ OpsError::Store(_) => Problem::internal(&internal(&error)).into(),
         })
     }
+}
 
+impl Ops {
     /// Answers a browser with a page.
     async fn visit(
         &self,

@@ -2,12 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{
-    App, Failure, Product, Provenance,
-    diagnosis::{self, Cause},
-    guide::Audience,
-    incident::Scope,
-};
+use diagnosis::{Cause, guide::Audience};
+use domain::{App, Failure, Product, Provenance, incident::Scope};
 use jiff::Timestamp;
 use pages::{
     Names, fill,

@@ -6,11 +6,8 @@
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt::Display};
 
-use domain::{
-    Failure, Product, Provenance,
-    diagnosis::{self, Actor},
-    tally::Measure,
-};
+use diagnosis::Actor;
+use domain::{Failure, Product, Provenance, tally::Measure};
 use jiff::{SignedDuration, Timestamp};
 use pages::ops::{Spread, WORDS, say};
 

@@ -1,6 +1,6 @@
 //! The history of one failure, looked up by its reference.
 
-use domain::{Failure, Product, Provenance, Stage, diagnosis};
+use domain::{Failure, Product, Provenance, Stage};
 use pages::ops::{Timeline, WORDS, say};
 
 use crate::format::{app_name, clock_time, customer, environment_name, minutes, next_action, title};
@@ -26,9 +26,9 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     };
     steps.push((at.clone(), answered.0, answered.1));
     let sure = failure.confidence.map_or(WORDS.is_named, |confidence| match confidence {
-        diagnosis::Confidence::Sure => WORDS.is_sure,
-        diagnosis::Confidence::Likely => WORDS.is_likely,
-        diagnosis::Confidence::Possible => WORDS.is_guess,
+        domain::Confidence::Sure => WORDS.is_sure,
+        domain::Confidence::Likely => WORDS.is_likely,
+        domain::Confidence::Possible => WORDS.is_guess,
     });
     steps.push((at.clone(), WORDS.step_classified, say(sure, &[("cause", &failure.cause)])));
     let advised = cause.map_or(WORDS.advised_little, |cause| next_action(cause.actor));

@@ -1,6 +1,7 @@
 //! What is due of a connection.
 
-use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, SaturatingTime as _, Stage, Surface};
+use diagnosis::evidence;
+use domain::{App, Connection, ConnectionId, ConnectionState, SaturatingTime as _, Stage, Surface};
 use grants::record_failure::{Met, Of, diagnose};
 use grants::refresh::{Need, Renewal, Stop, token_lifetime};
 use grants::revoke::revoke_and_delete;
@@ -82,7 +83,7 @@ impl Sweep {
             // Its product is gone, and with it whoever would read of a failure.
             return store.begin_revoking(&parked.product, &parked.id, now).await;
         };
-        let evidence = Evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
+        let evidence = evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
         let met = Met::new(Of::Connection(parked), &app, Stage::Callback, evidence);
         let (failure, _) = diagnose(met, now);
         store.refuse_parked(session, &parked.id, &failure, now).await

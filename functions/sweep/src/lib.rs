@@ -19,7 +19,7 @@
 #![warn(missing_docs)]
 
 mod connections;
-mod serve;
+mod scheduled;
 mod sessions;
 
 use std::{collections::HashMap, time::Duration};
@@ -33,7 +33,7 @@ use telemetry::{Metric, add, carried, counted, ended, most, step};
 use tokio::task::{self, JoinSet};
 
 use crate::connections::REFRESH_AGAIN;
-pub use crate::serve::serve;
+pub use crate::scheduled::Scheduled;
 
 /// How many items of a shard are looked up at once.
 const BATCH: i32 = 50;

@@ -1,11 +1,6 @@
-//! The deployed binary: reads the settings, builds the [`Sweep`] once, runs it when the schedule says.
-
-use lambda_runtime::Error;
-use platform::Platform;
-use salesforce::egress::Egress;
-use sweep::Sweep;
+//! The deployed binary.
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    sweep::serve(Sweep::new(Platform::from_env()?)?, Egress::deployed()).await
+async fn main() -> Result<(), runtime::Error> {
+    runtime::schedule::<sweep::Scheduled>().await
 }

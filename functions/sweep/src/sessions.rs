@@ -1,6 +1,7 @@
 //! Sessions whose attempts have expired: the browser never came back, or it came back and the callback was interrupted.
 
-use domain::{App, Attempt, ConnectSession, Evidence, SessionId, SessionState, Stage, Surface};
+use diagnosis::evidence;
+use domain::{App, Attempt, ConnectSession, SessionId, SessionState, Stage, Surface};
 use grants::record_failure::{Met, Of, diagnose};
 use jiff::Timestamp;
 use store::StoreError;
@@ -46,7 +47,7 @@ impl Sweep {
     ) -> Result<u32, StoreError> {
         let mut interrupted = 0;
         for attempt in claimed {
-            let evidence = Evidence::our_own(Surface::Callback, "callback_interrupted", None);
+            let evidence = evidence::our_own(Surface::Callback, "callback_interrupted", None);
             let (failure, _) = diagnose(Met::new(Of::Attempt(attempt), app, Stage::Callback, evidence), now);
             interrupted += u32::from(self.platform.store.end_attempt(attempt, &failure).await?);
         }
@@ -65,7 +66,7 @@ impl Sweep {
             Some(app) => {
                 let (product, host) = (&session.product, session.host.my_domain());
                 let connected_before = self.platform.connected_before(product, &session.app, host).await;
-                let nothing = Evidence::observed(Surface::Unknown, None, None, None);
+                let nothing = evidence::observed(Surface::Unknown, None, None, None);
                 let met = Met::new(Of::Session(session), app, Stage::Lost, nothing);
                 Some(diagnose(met.in_an_org(connected_before), now).0)
             }

@@ -22,6 +22,8 @@ mod settle;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use platform::{Platform, SettingError};
+use runtime::StreamFunction;
 use store::{
     Store, StoreError,
     tallies::{Deltas, Run, Sequence},
@@ -77,6 +79,21 @@ impl Tallied {
         {
             telemetry::counted(name, u64::try_from(*number).unwrap_or(u64::MAX));
         }
+    }
+}
+
+impl StreamFunction for Tally {
+    const NAME: &'static str = "tally";
+    type Batch = Event;
+    type Done = Tallied;
+    type Error = TallyError;
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self::new(platform.store))
+    }
+
+    async fn run(&self, batch: Event, now: Timestamp) -> Result<Tallied, TallyError> {
+        self.run(batch, now).await
     }
 }
 

@@ -1,15 +1,14 @@
 //! `POST /v1/connections/{id}/check`: a connection, proved against Salesforce. It says what is wrong, or soon will
 //! be, as a diagnosis, and changes nothing of a connection that works.
 
+use diagnosis::evidence;
 use grants::record_failure::record_once;
 use std::{sync::Arc, time::Duration};
 
+use diagnosis::{Actor, Cause, guide::Audience};
 use domain::{
-    App, Connection, ConnectionId, ConnectionState, Evidence, FailureId, Identity, Product,
-    SaturatingTime as _, Stage, Surface,
-    diagnosis::{self, Actor, Cause, Confidence},
-    guide::Audience,
-    secret::AccessToken,
+    App, Confidence, Connection, ConnectionId, ConnectionState, Evidence, FailureId, Identity, Product,
+    SaturatingTime as _, Stage, Surface, secret::AccessToken,
 };
 use grants::record_failure::{Met, Of, Recorded};
 use grants::refresh::{Need, Renewal};
@@ -268,7 +267,7 @@ impl Token {
         let missing: Vec<&str> = missing.into_iter().filter(|scope| !OFFLINE.contains(scope)).collect();
         if !missing.is_empty() {
             let which = format!("not granted: {}", missing.join(" "));
-            seen.wrong.push(Evidence::our_own(Surface::Api, "scope_missing", Some(&which)));
+            seen.wrong.push(evidence::our_own(Surface::Api, "scope_missing", Some(&which)));
         }
         match answers.api {
             None => seen.api.why = Some("the scope api was not granted"),
@@ -286,11 +285,11 @@ impl Token {
             Ok(who) => {
                 if !same(&who.identity, &connection.identity) {
                     let which = format!("{} of {}", who.identity.user, who.identity.org);
-                    seen.wrong.push(Evidence::our_own(Surface::Api, "identity_mismatch", Some(&which)));
+                    seen.wrong.push(evidence::our_own(Surface::Api, "identity_mismatch", Some(&which)));
                 }
                 if who.active == Some(false) {
                     let said = Some("userinfo says that the user is inactive");
-                    seen.wrong.push(Evidence::observed(Surface::Api, Some("inactive_user"), said, None));
+                    seen.wrong.push(evidence::observed(Surface::Api, Some("inactive_user"), said, None));
                 }
                 seen.who = Some(who);
             }

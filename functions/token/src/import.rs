@@ -14,9 +14,10 @@
 mod keep;
 mod quarantine;
 
+use diagnosis::evidence;
+use diagnosis::{Actor, Candidate};
 use domain::{
-    App, AppId, Customer, Environment, Evidence, Failure, FailureId, Product, Stage, Surface,
-    diagnosis::{self, Actor, Candidate},
+    App, AppId, Customer, Environment, Failure, FailureId, Product, Stage, Surface,
     secret::{Hash, RefreshToken},
 };
 use grants::record_failure::{Met, Of, diagnose};
@@ -369,7 +370,7 @@ impl Token {
         error: Option<&SalesforceError>,
         now: Timestamp,
     ) -> Result<Problem, Failed> {
-        let evidence = Evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
+        let evidence = evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
         let mut met = Met::new(brought.of(), brought.app, Stage::Refresh, evidence);
         if let Some(error) = error {
             met = met.because(error);
@@ -392,7 +393,7 @@ impl Token {
         let evidence = match self.platform.store.failure(failure, now).await? {
             Some(Failure { evidence, .. }) => evidence,
             // Failures are kept for a set time; the journal still says that the token is of no use.
-            None => Evidence::token_endpoint(Some("invalid_grant"), None, None),
+            None => evidence::token_endpoint(Some("invalid_grant"), None, None),
         };
         let found = Met::new(brought.of(), brought.app, Stage::Refresh, evidence).diagnosis();
         Ok(self.refusal(brought, &found.ranked[0], failure))

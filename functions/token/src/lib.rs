@@ -23,12 +23,13 @@ mod import;
 use grants::refresh::Refresher;
 use jiff::Timestamp;
 use platform::{Platform, SettingError, log::internal};
+use runtime::HttpFunction;
 use store::Vault;
 use web::{Function, Problem, Request, Response, Route};
 
 use error::Failed;
 
-/// The function.
+/// The function token.
 #[derive(Debug, Clone)]
 pub struct Token {
     platform: Platform,
@@ -36,20 +37,19 @@ pub struct Token {
     refresher: Refresher,
 }
 
-impl Token {
-    /// The function on this platform.
-    pub fn new(platform: Platform) -> Result<Self, SettingError> {
+impl HttpFunction for Token {
+    const NAME: &'static str = "token";
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
         Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
     }
 
-    /// Fetches the keyring: nearly every call needs it, and a sandbox that starts is waiting for its first call.
-    /// What goes wrong is told to the call that needs it.
-    pub async fn warm_up(&self) {
+    /// Fetches the keyring: nearly every call needs it. An error is reported to the call that needs it.
+    async fn warm_up(&self) {
         let _ = self.vault.ready().await;
     }
 
-    /// Every call ends in a document, so this cannot fail.
-    pub async fn respond(&self, request: Request, now: Timestamp) -> Response {
+    async fn respond(&self, request: Request, now: Timestamp) -> Response {
         let route = match Route::of(&request, Function::Token) {
             Ok(route) => route,
             Err(answer) => return *answer,

@@ -1,6 +1,7 @@
 //! The operator's command as an operator runs it, against an embedded DynamoDB.
 #![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
 
+use diagnosis::evidence;
 use std::{
     io::Write,
     path::PathBuf,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Customer, Evidence, Failure, FailureId, Stage, Surface, product::ApiKeyDigest, secret::Hash};
+use domain::{Customer, Failure, FailureId, Stage, Surface, product::ApiKeyDigest, secret::Hash};
 use jiff::{SignedDuration, Timestamp};
 use platform::{Aws, clock::now};
 use serde_json::json;
@@ -424,7 +425,7 @@ async fn what_fails_most_is_counted_over_all_products_and_costs_what_failed() {
             environment: None,
             connected_before: None,
             stage: Stage::Refresh,
-            evidence: Evidence::our_own(Surface::TokenEndpoint, "answer_lost", None),
+            evidence: evidence::our_own(Surface::TokenEndpoint, "answer_lost", None),
             cause: cause.to_owned(),
             incident: None,
             confidence: None,

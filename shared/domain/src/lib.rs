@@ -9,19 +9,15 @@
 //! | [`connection`] | a lasting grant on an org, and the tokens in it |
 //! | [`failure`] | what went wrong, where, and the evidence for it |
 //! | [`incident`] | many stops that are one event |
-//! | [`diagnosis`] | evidence → ranked causes, each with its playbooks |
 //! | [`tally`] | what is counted, and how long fixes take |
 //! | [`time`] | sums of times that do not panic |
-//! | [`guide`] | the same playbooks as standing documentation |
 //!
 //! Nothing here is async and nothing knows an SDK: every other crate may depend on this one, and it on none.
 
 #![warn(missing_docs)]
 
 pub mod connection;
-pub mod diagnosis;
 pub mod failure;
-pub mod guide;
 pub mod id;
 pub mod incident;
 pub mod product;
@@ -32,7 +28,7 @@ pub mod text;
 pub mod time;
 
 pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
-pub use failure::{Evidence, Failure, Provenance, Stage, Surface};
+pub use failure::{Confidence, Evidence, Failure, Provenance, Stage, Surface};
 pub use id::{
     AppId, AttemptId, ConnectionId, FailureId, IncidentId, OrgId, ProductId, SalesforceUserId, SessionId,
 };

@@ -1,10 +1,9 @@
 //! Evidence → a failure: diagnosed, logged once, and with an address for its help page.
 
+use diagnosis::{Actor, Cause, Context, Diagnosis};
 use domain::{
     App, Attempt, ConnectSession, Connection, ConnectionId, Customer, Environment, Evidence, Failure,
-    FailureId, OrgId, ProductId, Provenance, SessionState, Stage,
-    diagnosis::{self, Actor, Cause, Context, Diagnosis},
-    secret::Hash,
+    FailureId, OrgId, ProductId, Provenance, SessionState, Stage, secret::Hash,
 };
 use jiff::{SignedDuration, Timestamp};
 use store::{Noted, StoreError, connections::Listed};

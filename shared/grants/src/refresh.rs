@@ -32,13 +32,14 @@ mod single_flight;
 pub mod token_lifetime;
 
 use crate::incidents::count_incident;
+use diagnosis::evidence;
 use std::time::Duration;
 
 use crate::record_failure::{Met, Of, diagnose};
+use diagnosis::{Cause, Context};
 use domain::{
     App, AppKind, ConnectionId, ConnectionState, Evidence, Failure, FailureId, Incident, SaturatingTime as _,
     Stage, Surface,
-    diagnosis::{Cause, Context},
 };
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, Platform, SettingError, log::internal};
@@ -465,7 +466,7 @@ impl Refresher {
     async fn pause(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
         let now = ask.time.now();
         let why = (!record.connection.scopes.grants("api")).then_some("the scope api was not granted");
-        let evidence = Evidence::our_own(Surface::Api, "tokens_rejected", why);
+        let evidence = evidence::our_own(Surface::Api, "tokens_rejected", why);
         let met = Met::new(Of::Connection(&record.connection), ask.app, Stage::Api, evidence);
         let (failure, diagnosis) = diagnose(met, now);
         if self.platform.store.pause_refreshing(record, now + PAUSE, &failure).await? {
@@ -490,7 +491,7 @@ impl Refresher {
         if ask.need.can_use(&record, ask.time.now()) {
             return Ok(Renewal::StillWorks(record, "this grant has no refresh token and will end"));
         }
-        let evidence = Evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None);
+        let evidence = evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None);
         self.end(&record, ask, evidence).await
     }
 
@@ -546,7 +547,7 @@ impl Refresher {
     ) -> Result<Renewal, RefreshError> {
         // Failures are kept for a set time; the connection still says that it was stopped.
         let found = self.platform.store.failure(failure, now).await?;
-        let cause = found.as_ref().and_then(|failure| domain::diagnosis::cause(&failure.cause));
+        let cause = found.as_ref().and_then(|failure| diagnosis::cause(&failure.cause));
         Ok(Renewal::Stopped(Stopped {
             stop,
             cause: cause.unwrap_or_else(unknown_cause),
@@ -571,12 +572,12 @@ fn met<'a>(record: &'a ConnectionRecord, app: &'a App, evidence: Evidence) -> Me
 }
 
 fn unknown_cause() -> &'static Cause {
-    let evidence = Evidence::token_endpoint(None, None, None);
+    let evidence = evidence::token_endpoint(None, None, None);
     let context = Context {
         stage: Stage::Refresh,
         app_kind: AppKind::ConnectedApp,
         environment: None,
         connected_before: None,
     };
-    domain::diagnosis::diagnose(&evidence, &context).cause()
+    diagnosis::diagnose(&evidence, &context).cause()
 }

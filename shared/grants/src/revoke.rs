@@ -5,7 +5,8 @@
 //! may be the one that the connection, or another, goes on with; and what has taken its place is looked at
 //! afterwards, for nobody knows that Salesforce never ends the two together.
 
-use domain::{App, Connection, ConnectionId, ConnectionState, Evidence, Stage, Surface, secret::AccessToken};
+use diagnosis::evidence;
+use domain::{App, Connection, ConnectionId, ConnectionState, Stage, Surface, secret::AccessToken};
 use jiff::Timestamp;
 use salesforce::{HostRefused, Registration, SalesforceError};
 use secrecy::ExposeSecret;
@@ -127,7 +128,7 @@ async fn end(
     app: &App,
     now: Timestamp,
 ) -> Result<(), RevokeError> {
-    let evidence = Evidence::our_own(Surface::TokenEndpoint, "ended_by_revoke", None);
+    let evidence = evidence::our_own(Surface::TokenEndpoint, "ended_by_revoke", None);
     let met = Met::new(Of::Connection(&record.connection), app, Stage::Refresh, evidence);
     let (failure, _) = diagnose(met, now);
     let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };

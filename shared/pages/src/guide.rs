@@ -4,10 +4,8 @@
 use std::mem;
 
 use askama::Template;
-use domain::{
-    App, AppId, AppKind, Product, ProductId,
-    guide::{self, Audience},
-};
+use diagnosis::guide::{self, Audience};
+use domain::{App, AppId, AppKind, Product, ProductId};
 
 use crate::{
     fill::{Markup, Names, fill, fill_with, rich, web},

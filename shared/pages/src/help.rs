@@ -2,11 +2,8 @@
 //! The admin: why, and the steps.
 
 use askama::{Template, filters::Safe};
-use domain::{
-    App, Brand, Customer, Environment, Evidence, Provenance, Surface,
-    diagnosis::{Actor, Candidate, Cause, Confidence, Diagnosis},
-    incident::Scope,
-};
+use diagnosis::{Actor, Candidate, Cause, Diagnosis};
+use domain::{App, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface, incident::Scope};
 use jiff::{Timestamp, ToSpan};
 
 use crate::{

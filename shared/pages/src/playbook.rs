@@ -1,10 +1,8 @@
 //! The catalogue's steps, made ready for one app in one org: what is not for this kind of app or needs a package
 //! that there is none of is left out, names are filled in, Setup's pages become links.
 
-use domain::{
-    AppKind,
-    diagnosis::{Branch, Playbook, Step},
-};
+use diagnosis::{Branch, Playbook, Step};
+use domain::AppKind;
 
 use crate::fill::{Markup, Names, rich};
 

@@ -2,10 +2,8 @@
 
 mod samples;
 
-use domain::{
-    App, AppKind, Brand, Customer, Environment, Evidence, Provenance, Surface, diagnosis::Confidence,
-    guide::Audience,
-};
+use diagnosis::guide::Audience;
+use domain::{App, AppKind, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface};
 use pages::{ConnectPage, HelpPage, HostForm, HostRefusal, NoticePage, Page, SignIn, TroublePage};
 use samples::{NONCE, Sample, every_page};
 
@@ -220,14 +218,14 @@ fn no_text_becomes_markup() {
     }
 }
 
-static CAUSE: domain::diagnosis::Cause = domain::diagnosis::Cause {
+static CAUSE: diagnosis::Cause = diagnosis::Cause {
     id: "sample",
     title: "{app} of {product} and {customer}",
     why: "**{app}**, {support}, {package_link}, {unknown}",
     article: None,
-    actor: domain::diagnosis::Actor::Admin,
+    actor: diagnosis::Actor::Admin,
     end_user: &[],
-    admin: Some(domain::diagnosis::Playbook { goal: "**{app}", steps: &[], branches: &[], check: &[] }),
+    admin: Some(diagnosis::Playbook { goal: "**{app}", steps: &[], branches: &[], check: &[] }),
     vendor: None,
     wait_minutes: None,
     retry: false,

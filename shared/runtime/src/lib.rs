@@ -1,8 +1,12 @@
 //! The Lambda loop: from an event to a handler, with logs, metrics and traces around it.
 //!
+//! A function implements one of three traits, and its `main` is one call: [`http()`], [`stream()`] or [`schedule()`].
+//!
 //! | module | holds |
 //! | --- | --- |
-//! | [`http`] | the loop of functions that answer HTTP requests |
+//! | [`mod@http`] | functions that answer HTTP requests |
+//! | [`mod@stream`] | functions that read the table's stream |
+//! | [`mod@schedule`] | functions that run on a schedule |
 //! | `sanitize_event` | API Gateway events are cleaned before lambda_http reads them |
 //! | `origin_verify` | rejects requests that bypass CloudFront |
 //! | [`invocation_log`] | the log line and the metrics of one invocation |
@@ -17,3 +21,10 @@ pub mod logs;
 mod origin_verify;
 pub mod otlp;
 mod sanitize_event;
+pub mod schedule;
+pub mod stream;
+
+pub use http::{HttpFunction, http};
+pub use lambda_runtime::Error;
+pub use schedule::{ScheduledFunction, schedule};
+pub use stream::{StreamFunction, stream};

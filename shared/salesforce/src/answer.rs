@@ -10,9 +10,9 @@ mod text;
 use std::fmt;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use diagnosis::redact;
 use domain::{
     Environment, Identity, Scopes,
-    diagnosis::redact,
     secret::{AccessToken, ConsumerSecret, RawIdToken, RawTokenAnswer, RefreshToken},
 };
 use hmac::{Hmac, KeyInit, Mac};

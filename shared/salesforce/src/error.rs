@@ -2,6 +2,7 @@
 //!
 //! [`SalesforceError::may_have_spent`] is in `spent.rs`.
 
+use diagnosis::evidence;
 use std::time::Duration;
 
 use domain::{Evidence, Surface, secret::RawTokenAnswer};
@@ -157,27 +158,27 @@ impl SalesforceError {
     pub fn evidence(&self) -> Evidence {
         match self {
             Self::Refused { status, code, description, .. } => {
-                Evidence::token_endpoint(Some(code), Some(description), Some(*status))
+                evidence::token_endpoint(Some(code), Some(description), Some(*status))
             }
             Self::Unreachable(NoAnswer { oversized: true, .. }) => {
-                Evidence::token_endpoint(Some("unexpected_answer"), Some(&self.to_string()), None)
+                evidence::token_endpoint(Some("unexpected_answer"), Some(&self.to_string()), None)
             }
             Self::Unreachable(_) => {
-                Evidence::token_endpoint(Some("service_unavailable"), Some(&self.to_string()), None)
+                evidence::token_endpoint(Some("service_unavailable"), Some(&self.to_string()), None)
             }
             Self::Unreadable { status: 429, .. } => {
-                Evidence::token_endpoint(Some("rate_limit_exceeded"), None, Some(429))
+                evidence::token_endpoint(Some("rate_limit_exceeded"), None, Some(429))
             }
             Self::Unreadable { status, .. } => {
-                Evidence::token_endpoint(Some("unexpected_answer"), Some(&self.to_string()), Some(*status))
+                evidence::token_endpoint(Some("unexpected_answer"), Some(&self.to_string()), Some(*status))
             }
             Self::Moved(moved) => {
-                Evidence::token_endpoint(Some("host_moved"), Some(&moved.to_string()), Some(moved.status))
+                evidence::token_endpoint(Some("host_moved"), Some(&moved.to_string()), Some(moved.status))
             }
             Self::Untrusted(distrust) => {
-                Evidence::token_endpoint(Some(distrust.code()), Some(&distrust.to_string()), None)
+                evidence::token_endpoint(Some(distrust.code()), Some(&distrust.to_string()), None)
             }
-            Self::Doubtful(doubtful) => Evidence::token_endpoint(
+            Self::Doubtful(doubtful) => evidence::token_endpoint(
                 Some(doubtful.distrust.code()),
                 Some(&doubtful.to_string()),
                 Some(doubtful.status),

@@ -1,7 +1,8 @@
 //! What an access token can do, asked of Salesforce itself (fact base 1.6, 3.5, P7). Nothing is changed there, and
 //! every answer is bounded by [`Http`](crate::Http).
 
-use domain::{Identity, diagnosis::redact, secret::AccessToken};
+use diagnosis::redact;
+use domain::{Identity, secret::AccessToken};
 use http::{StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 

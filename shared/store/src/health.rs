@@ -89,7 +89,7 @@ pub struct AppHealth {
     pub orgs: BTreeSet<String>,
     /// How many answers in a row could not be trusted.
     pub untrusted: u32,
-    /// The check that the last of them failed: one of [`domain::failure::OUR_OWN`].
+    /// The check that the last of them failed: one of [`diagnosis::evidence::OUR_OWN`].
     pub untrusted_as: Option<String>,
 }
 

@@ -1,8 +1,8 @@
 //! Connections and causes as the API shows them. Times are RFC 3339 in UTC; no token is ever part of a view.
 
+use diagnosis::{Candidate, Cause};
 use domain::{
     App, Connection, ConnectionState, Customer, Environment, Failure, Identity, Product,
-    diagnosis::{self, Candidate, Cause},
     session::{Change, Whose},
 };
 use jiff::Timestamp;
@@ -201,7 +201,7 @@ impl<'a> FailureView<'a> {
             cause: &failure.cause,
             title: cause.zip(app).map(|(cause, app)| title(cause, product, app, &failure.customer)),
             actor: cause.map(|cause| cause.actor.word()),
-            confidence: failure.confidence.map(diagnosis::Confidence::word),
+            confidence: failure.confidence.map(domain::Confidence::word),
             session_id: failure.session.as_ref().map(domain::SessionId::as_str),
             connection_id: failure.connection.as_ref().map(domain::ConnectionId::as_str),
             help_url: format!("{origin}/help/{}", failure.id),

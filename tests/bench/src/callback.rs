@@ -1,5 +1,6 @@
 //! The callback from Salesforce's redirect to ours, against what it waits for: the exchange, the reads, the writes.
 
+use runtime::HttpFunction as _;
 use std::{collections::BTreeMap, time::Instant};
 
 use callback::Callback;

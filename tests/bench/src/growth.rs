@@ -1,5 +1,6 @@
 //! Growth: the same calls on a table of a thousand, a hundred thousand and a million connections, on file.
 
+use runtime::HttpFunction as _;
 use std::time::{Duration, Instant};
 
 use domain::ConnectionId;
@@ -103,7 +104,8 @@ fn grow(stage: &Stage, ids: &mut Vec<ConnectionId>, size: usize) {
 
 /// The page, waits included.
 async fn operators_page(stage: &Stage) -> Duration {
-    let (ops, visit) = (Ops::new(platform(stage)), stage.operators_visit().await);
+    let (ops, visit) =
+        (Ops::new(platform(stage)).expect("the settings are complete"), stage.operators_visit().await);
     let mut took = Vec::new();
     for _ in 0..=15 {
         let began = Instant::now();

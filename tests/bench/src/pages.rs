@@ -1,5 +1,6 @@
 //! Pages: how long they take, how large they are. The paste reader, on what no person pastes.
 
+use runtime::HttpFunction as _;
 use std::{
     future::poll_fn,
     hint::black_box,
@@ -7,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use domain::diagnosis::read_paste;
+use diagnosis::read_paste;
 use errors::Errors;
 use http::Request;
 use lambda_http::Body;
@@ -30,7 +31,7 @@ const SESSIONS: usize = 2_000;
 /// The table. What a page waits for is left out: this is what it takes to ask for what it needs, to choose and to fill it.
 pub(crate) async fn measure(stage: &Stage) -> Section {
     let mut section = Section::new("Pages");
-    let errors = Errors::new(platform(stage));
+    let errors = Errors::new(platform(stage)).expect("the settings are complete");
     for (name, path) in [
         ("help page", help_page(stage).await),
         ("guide for admins", "/guides/fernway/sync".to_owned()),
@@ -59,7 +60,7 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
 async fn operators(section: &mut Section) {
     let stage = Stage::of_a_month(SESSIONS).await;
     let visit = stage.operators_visit().await;
-    let ops = Ops::new(platform(&stage));
+    let ops = Ops::new(platform(&stage)).expect("the settings are complete");
     let now = stage.story.stack.clock.now();
     let (took, bytes) = own(async || ops.respond(visit(), now).await).await;
     rows(section, "operators' page", took, bytes);

@@ -1,5 +1,6 @@
 //! A thousand callers and one token that has ended.
 
+use runtime::HttpFunction as _;
 use std::time::{Duration, Instant};
 
 use http::Request;

@@ -1,5 +1,6 @@
 //! A fresh token from a warm instance, against a bare GetItem of the same item through the same client, in turn.
 
+use runtime::HttpFunction as _;
 use std::{
     hint::black_box,
     time::{Duration, Instant},

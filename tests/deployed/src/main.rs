@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use local::stack::registration;
 use platform::{Aws, Platform, Settings};
+use runtime::HttpFunction as _;
 use salesforce::{Hosts, Http, Salesforce, egress::Egress};
 use url::Url;
 use world::{Clock, echo::Echo};
@@ -68,23 +69,14 @@ async fn be_function(name: &str, site: &str, echo: &Url) -> Result<(), Error> {
     let salesforce = Salesforce::new(Http::on_this_machine(), hosts);
     let platform = Platform::new(Settings::from_env()?, &Aws::from_env()?, salesforce);
     match name {
-        "authorize" => {
-            let authorize: &'static _ = Box::leak(Box::new(authorize::Authorize::new(platform)));
-            runtime::http::serve("authorize", |request, now| authorize.respond(request, now)).await
+        "authorize" => runtime::http::serve(authorize::Authorize::new(platform)?).await,
+        "callback" => runtime::http::serve(callback::Callback::new(platform)?).await,
+        "token" => runtime::http::serve(token::Token::new(platform)?).await,
+        "errors" => runtime::http::serve(errors::Errors::new(platform)?).await,
+        "sweep" => {
+            let (sweep, egress) = (sweep::Sweep::new(platform)?, Egress::on_this_machine(echo)?);
+            runtime::schedule::serve(sweep::Scheduled::with_egress(sweep, egress)).await
         }
-        "callback" => {
-            let callback: &'static _ = Box::leak(Box::new(callback::Callback::new(platform)?));
-            runtime::http::serve("callback", |request, now| callback.respond(request, now)).await
-        }
-        "token" => {
-            let token: &'static _ = Box::leak(Box::new(token::Token::new(platform)?));
-            runtime::http::serve("token", |request, now| token.respond(request, now)).await
-        }
-        "errors" => {
-            let errors: &'static _ = Box::leak(Box::new(errors::Errors::new(platform)));
-            runtime::http::serve("errors", |request, now| errors.respond(request, now)).await
-        }
-        "sweep" => sweep::serve(sweep::Sweep::new(platform)?, Egress::on_this_machine(echo)?).await,
         other => Err(format!("{other} is no function that talks to Salesforce").into()),
     }
 }

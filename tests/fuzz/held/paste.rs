@@ -1,10 +1,11 @@
-//! What holds of the reader of pastes, whatever is pasted. The fuzzer tries new bytes; the tests of `domain`
+//! What holds of the reader of pastes, whatever is pasted. The fuzzer tries new bytes; the tests of `diagnosis`
 //! try the kept corpus again.
 
+use diagnosis::evidence;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use domain::diagnosis::{Context, diagnose, read_paste, scrub};
-use domain::failure::MAX_EVIDENCE;
+use diagnosis::evidence::MAX_EVIDENCE;
+use diagnosis::{Context, diagnose, read_paste, scrub};
 use domain::{AppKind, Evidence, Provenance, Stage};
 
 /// The most bytes of a paste that are kept.
@@ -43,7 +44,7 @@ pub(crate) fn holds(bytes: &[u8]) {
         diagnosis_holds(&evidence, context);
     }
     let (code, description) = text.split_once('\n').unwrap_or((&text, ""));
-    diagnosis_holds(&Evidence::callback(code, Some(description)), context);
+    diagnosis_holds(&evidence::callback(code, Some(description)), context);
     no_secret_survives(&text);
 }
 

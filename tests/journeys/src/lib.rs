@@ -5,6 +5,7 @@
 
 use jiff::SignedDuration;
 use local::{Options, Stack, logs::Logs};
+use runtime::HttpFunction as _;
 use salesforce::Http;
 use serde_json::{Value, json};
 use world::browser::{Browser, Page};

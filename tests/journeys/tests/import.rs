@@ -1,5 +1,6 @@
 //! A product brings the tokens that it holds already.
 
+use runtime::HttpFunction as _;
 use std::time::Duration;
 
 use jiff::SignedDuration;

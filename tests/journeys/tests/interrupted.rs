@@ -1,6 +1,7 @@
 //! A callback is killed after it has claimed its attempt: the fault is ours, it is on record as that, and the user can try
 //! again at once.
 
+use runtime::HttpFunction as _;
 use std::time::Duration;
 
 use callback::Callback;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{Stage, diagnosis};
+use domain::Stage;
 use jiff::SignedDuration;
 use journeys::{Story, approve, emf};
 use local::functions::DEPLOYMENT;

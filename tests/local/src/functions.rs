@@ -1,6 +1,7 @@
 //! Every function on one port: the routes of `infra/template.yaml` (`web::routes`), and the same `respond(request, now)` that
 //! runs under Lambda.
 
+use runtime::HttpFunction as _;
 use std::sync::{Arc, LazyLock};
 
 use authorize::Authorize;

@@ -2,15 +2,16 @@
 //! happens is drawn from a seed; what is written is written by the store's own operations, diagnosed by the real diagnosis,
 //! and counted by the real `tally` from the table's stream, while the clock goes through the month.
 
+use diagnosis::evidence;
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap},
 };
 
+use diagnosis::read_paste;
 use domain::{
     App, Attempt, ConnectSession, Connection, ConnectionId, ConnectionState, Customer, Environment, Evidence,
     ExpiryBasis, HostChoice, Identity, Product, SalesforceUserId, Scopes, SessionState, Stage, Surface,
-    diagnosis::read_paste,
     secret::{AccessToken, BrowserSecret, ConnectKey, Hash, Receipt, RefreshToken, State},
     session::{BoundBrowser, Redemption},
 };
@@ -319,10 +320,10 @@ impl Replay<'_> {
     fn refusal(&mut self, trip: &Trip, at: Timestamp) -> Option<(Stage, Evidence)> {
         let hours = at.duration_since(self.begin).as_hours();
         let token = |code, description, status| {
-            Some((Stage::Exchange, Evidence::token_endpoint(Some(code), Some(description), Some(status))))
+            Some((Stage::Exchange, evidence::token_endpoint(Some(code), Some(description), Some(status))))
         };
         let callback =
-            |code, description| Some((Stage::Callback, Evidence::callback(code, Some(description))));
+            |code, description| Some((Stage::Callback, evidence::callback(code, Some(description))));
         // The tenth day: Salesforce is away for three hours. The eighteenth: our own secret is wrong for seven.
         if (9 * 24 + 9..9 * 24 + 12).contains(&hours) && self.chance(85) {
             return token("unknown_error", "retry your request", 503);
@@ -441,7 +442,7 @@ impl Replay<'_> {
     async fn lose(&mut self, trip: Trip, at: Timestamp) -> Result<(), StartError> {
         let session = self.platform.store.session(&trip.key.session()).await?.ok_or("a session")?;
         let app = self.parties(&trip).1.clone();
-        let nothing = Evidence::observed(Surface::Unknown, None, None, None);
+        let nothing = evidence::observed(Surface::Unknown, None, None, None);
         let before = Some(!self.is_new(&trip));
         let met = Met::new(Of::Session(&session), &app, Stage::Lost, nothing).in_an_org(before);
         let (failure, _) = diagnose(met, at);
@@ -471,16 +472,16 @@ impl Replay<'_> {
             _ => None,
         };
         if let Some((code, description)) = refused {
-            let evidence = Evidence::token_endpoint(Some(code), Some(description), Some(400));
+            let evidence = evidence::token_endpoint(Some(code), Some(description), Some(400));
             let met = Met::new(Of::Connection(&record.connection), &app, Stage::Refresh, evidence);
             let (failure, diagnosis) = diagnose(met, at);
             let (since, failed) = (at, failure.id.clone());
             match diagnosis.cause().actor {
-                domain::diagnosis::Actor::EndUser => {
+                diagnosis::Actor::EndUser => {
                     let state = ConnectionState::NeedsReauth { since, failure: failed };
                     store.stop_connection(lease.record(), &state, &failure).await?;
                 }
-                domain::diagnosis::Actor::Admin => {
+                diagnosis::Actor::Admin => {
                     let state = ConnectionState::Blocked { since, failure: failed };
                     store.stop_connection(lease.record(), &state, &failure).await?;
                     self.at(again, Event::Refresh(product, id.clone()));

@@ -1,5 +1,6 @@
 //! The stack: every part started, wired, and stopped with it.
 
+use runtime::HttpFunction as _;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use authorize::Authorize;
@@ -261,11 +262,11 @@ impl Stack {
 
         let (observers, lines) = (Arc::new(Observers::new(collector.as_ref())), Lines::default());
         let functions = Box::new(Functions {
-            authorize: Authorize::new(parts.platform()),
+            authorize: Authorize::new(parts.platform())?,
             callback: Callback::new(parts.platform())?,
             token: Token::new(parts.platform())?,
-            errors: Errors::new(parts.platform()),
-            ops: Ops::new(parts.platform()),
+            errors: Errors::new(parts.platform())?,
+            ops: Ops::new(parts.platform())?,
             clock: clock.clone(),
             lines: lines.clone(),
             tape: Tape::default(),

@@ -1,5 +1,6 @@
 //! A connection at a Salesforce, and processes that are asked for its token.
 
+use runtime::HttpFunction as _;
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_credential_types::Credentials;
@@ -432,7 +433,7 @@ impl Rig {
     /// What is counted of the stops over one app or in one org, by whatever cause.
     pub fn wave(&self, over: &str, what: &str) -> Option<Value> {
         let prefix = format!("{over}#{what}#");
-        let mut causes = domain::diagnosis::catalogue().iter();
+        let mut causes = diagnosis::catalogue().iter();
 
         causes
             .find_map(|cause| self.ether.table.item(TABLE, "WAVE#fernway", &format!("{prefix}{}", cause.id)))

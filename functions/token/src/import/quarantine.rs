@@ -1,8 +1,9 @@
 //! Answers to an import that fail a check, or that do not name the org's API.
 
+use diagnosis::evidence;
 use std::time::Duration;
 
-use domain::{Evidence, FailureId, Stage, Surface};
+use domain::{FailureId, Stage, Surface};
 use grants::record_failure::{Met, diagnose};
 use grants::refresh::ImportAnswer;
 use http::StatusCode;
@@ -60,9 +61,9 @@ impl Token {
         let Some(kept) = self.refresher.import_in_quarantine(import, &brought.token).await? else {
             return Ok(());
         };
-        let code = domain::failure::OUR_OWN.into_iter().find(|code| *code == kept.reason);
+        let code = diagnosis::evidence::OUR_OWN.into_iter().find(|code| *code == kept.reason);
         let code = code.unwrap_or("unexpected_answer");
-        let evidence = Evidence::our_own(Surface::TokenEndpoint, code, Some(&kept.detail));
+        let evidence = evidence::our_own(Surface::TokenEndpoint, code, Some(&kept.detail));
         let met = Met::new(brought.of(), brought.app, Stage::Refresh, evidence);
         let (failure, _) = diagnose(met, now);
         let to = ImportState::Quarantined(failure.id.clone());

@@ -1,13 +1,12 @@
 //! What a caller gets while nothing may be sent: after a refusal, and of a token that was reported as rejected.
 
 use crate::record_failure::record_once;
+use diagnosis::evidence;
 use std::time::Duration;
 
 use crate::record_failure::{Met, Recorded};
-use domain::{
-    Evidence, FailureId, Surface,
-    diagnosis::{Actor, Cause},
-};
+use diagnosis::{Actor, Cause};
+use domain::{Evidence, FailureId, Surface};
 use jiff::Timestamp;
 use platform::log::internal;
 use salesforce::SalesforceError;
@@ -42,7 +41,7 @@ impl RetryLater {
     pub fn of(backoff: &Backoff, now: Timestamp) -> Self {
         Self {
             seconds: backoff.seconds(now),
-            cause: backoff.cause.as_deref().and_then(domain::diagnosis::cause),
+            cause: backoff.cause.as_deref().and_then(diagnosis::cause),
             failure: backoff.failure.clone(),
         }
     }
@@ -59,9 +58,9 @@ pub(crate) fn recorded(recorded: Recorded) -> Option<FailureId> {
 /// What was seen of an app whose answers cannot be trusted.
 fn untrusted(health: &AppHealth) -> Evidence {
     let seen = health.untrusted_as.as_deref();
-    let code = domain::failure::OUR_OWN.into_iter().find(|code| Some(*code) == seen);
+    let code = diagnosis::evidence::OUR_OWN.into_iter().find(|code| Some(*code) == seen);
     let why = "several answers in a row could not be trusted; nothing is sent for the app";
-    Evidence::our_own(Surface::TokenEndpoint, code.unwrap_or("unexpected_answer"), Some(why))
+    evidence::our_own(Surface::TokenEndpoint, code.unwrap_or("unexpected_answer"), Some(why))
 }
 
 impl Refresher {
@@ -113,7 +112,7 @@ impl Refresher {
         }
         let evidence = match held {
             Held::Host(_) => return Ok(Renewal::NotYet(seconds.into())),
-            Held::App(_) => Evidence::token_endpoint(Some("invalid_client"), None, None),
+            Held::App(_) => evidence::token_endpoint(Some("invalid_client"), None, None),
             Held::Untrusted(_) => untrusted(health),
         };
         let met = met(&record, ask.app, evidence);

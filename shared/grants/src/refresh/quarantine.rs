@@ -5,10 +5,11 @@
 
 mod exchange;
 
+use diagnosis::evidence;
 use std::time::Duration;
 
 use domain::{
-    App, Attempt, Connection, ConnectionState, Evidence, ProductId, Surface,
+    App, Attempt, Connection, ConnectionState, ProductId, Surface,
     secret::{RawTokenAnswer, RefreshToken},
 };
 use jiff::Timestamp;
@@ -137,8 +138,8 @@ impl Refresher {
         quarantined: &Quarantined,
     ) -> Result<Renewal, RefreshError> {
         let now = ask.time.now();
-        let code = domain::failure::OUR_OWN.into_iter().find(|code| *code == quarantined.reason);
-        let evidence = Evidence::our_own(
+        let code = diagnosis::evidence::OUR_OWN.into_iter().find(|code| *code == quarantined.reason);
+        let evidence = evidence::our_own(
             Surface::TokenEndpoint,
             code.unwrap_or("unexpected_answer"),
             Some(&quarantined.detail),

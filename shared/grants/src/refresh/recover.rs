@@ -1,9 +1,10 @@
 //! After an answer was lost: the fallback is looked into, then, once and only if the host is known to answer, the refresh
 //! token is sent again.
 
+use diagnosis::evidence;
 use std::time::Duration;
 
-use domain::{Evidence, SaturatingTime as _, Surface, secret::RefreshToken};
+use domain::{SaturatingTime as _, Surface, secret::RefreshToken};
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, log::internal};
 use salesforce::SalesforceError;
@@ -218,7 +219,7 @@ impl Refresher {
     }
 
     async fn lost(&self, record: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
-        self.end(record, ask, Evidence::our_own(Surface::TokenEndpoint, "answer_lost", None)).await
+        self.end(record, ask, evidence::our_own(Surface::TokenEndpoint, "answer_lost", None)).await
     }
 
     async fn kept(&self, record: &ConnectionRecord) -> Result<Option<Kept>, StoreError> {

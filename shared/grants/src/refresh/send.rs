@@ -1,12 +1,13 @@
 //! The lease holder's part: send, save, and only then hand out.
 
 use crate::record_failure::record_once;
+use diagnosis::evidence;
 use std::time::Duration;
 
 use crate::record_failure::{Met, diagnose};
+use diagnosis::{Actor, Cause, Diagnosis};
 use domain::{
-    App, ConnectionState, ExpiryBasis, LearntLife, SaturatingTime as _,
-    diagnosis::{Actor, Cause, Confidence, Diagnosis},
+    App, Confidence, ConnectionState, ExpiryBasis, LearntLife, SaturatingTime as _,
     secret::{ConsumerSecret, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -204,8 +205,7 @@ impl Refresher {
     async fn report_instance(&self, record: &ConnectionRecord, ask: Ask<'_>, grant: &Grant) {
         let Some(unknown) = &grant.unknown_instance else { return };
         let detail = format!("the answer's instance_url names {unknown}");
-        let evidence =
-            domain::Evidence::our_own(domain::Surface::TokenEndpoint, "instance_unknown", Some(&detail));
+        let evidence = evidence::our_own(domain::Surface::TokenEndpoint, "instance_unknown", Some(&detail));
         if let Err(error) = record_once(&self.platform, met(record, ask.app, evidence), ask.time.now()).await
         {
             internal(&error);

@@ -1,9 +1,7 @@
 //! A cause for each actor, in the manner of the catalogue's and independent of its wording.
 
-use domain::{
-    AppKind,
-    diagnosis::{Actor, Branch, Cause, Playbook, Step},
-};
+use diagnosis::{Actor, Branch, Cause, Playbook, Step};
+use domain::AppKind;
 
 const fn step(text: &'static str) -> Step {
     Step { text, setup: None, only: None, needs_package: false }

@@ -2,10 +2,10 @@
 
 mod causes;
 
+use diagnosis::evidence;
+use diagnosis::{Candidate, Cause, Diagnosis, guide::Audience};
 use domain::{
-    App, AppKind, Brand, Customer, Environment, Evidence, Identity, Product, Provenance, Surface,
-    diagnosis::{Candidate, Cause, Confidence, Diagnosis},
-    guide::Audience,
+    App, AppKind, Brand, Confidence, Customer, Environment, Evidence, Identity, Product, Provenance, Surface,
     incident::Scope,
     product::{Packages, Support},
     session::{Change, Whose},
@@ -165,7 +165,7 @@ pub(crate) fn every_cause(kind: AppKind) -> Vec<Sample> {
         };
         page.sample(&format!("cause-{}", cause.id))
     };
-    domain::diagnosis::catalogue().iter().map(page).collect()
+    diagnosis::catalogue().iter().map(page).collect()
 }
 
 /// [`Page`] as an object: askama's own methods are generic.
@@ -328,7 +328,7 @@ fn trouble(add: &mut dyn FnMut(&str, &dyn Shown)) {
 
 fn help_pages(add: &mut dyn FnMut(&str, &dyn Shown)) {
     let (brand, app, customer) = (brand(), app(AppKind::ConnectedApp), customer());
-    let (reported, nothing) = (evidence(), Evidence::observed(Surface::Unknown, None, None, None));
+    let (reported, nothing) = (evidence(), evidence::observed(Surface::Unknown, None, None, None));
 
     let diagnosis = diagnosis(&[
         (&causes::NOT_INSTALLED, Confidence::Likely),
@@ -366,9 +366,9 @@ fn help_pages(add: &mut dyn FnMut(&str, &dyn Shown)) {
     let unpackaged = App { packages: Packages::default(), ..self::app(AppKind::ConnectedApp) };
     add("help-admin-without-package", &HelpPage { app: &unpackaged, ..admins });
 
-    let refused = Evidence::callback("access_denied", Some("end-user denied authorization"));
+    let refused = evidence::callback("access_denied", Some("end-user denied authorization"));
     let token =
-        Evidence::token_endpoint(Some("invalid_client"), Some("invalid client credentials"), Some(400));
+        evidence::token_endpoint(Some("invalid_client"), Some("invalid client credentials"), Some(400));
     for (name, cause, evidence, retry) in [
         ("help-end-user", &causes::DENIED, &refused, WayOn::Connect(CONNECT)),
         ("help-vendor", &causes::WRONG_SECRET, &token, WayOn::Product(BACK)),

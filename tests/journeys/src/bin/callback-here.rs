@@ -1,9 +1,9 @@
 //! The callback function as a process of its own, with this machine's Salesforce.
 
 use callback::Callback;
+use runtime::HttpFunction as _;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let callback: &'static Callback = Box::leak(Box::new(Callback::new(journeys::here::platform()?)?));
-    runtime::http::serve("callback", |request, now| callback.respond(request, now)).await
+    runtime::http::serve(Callback::new(journeys::here::platform()?)?).await
 }

@@ -1,9 +1,10 @@
 //! The sweep as a process of its own, with this machine's Salesforce.
 
 use salesforce::egress::Egress;
-use sweep::Sweep;
+use sweep::{Scheduled, Sweep};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    sweep::serve(Sweep::new(journeys::here::platform()?)?, Egress::deployed()).await
+    let sweep = Sweep::new(journeys::here::platform()?)?;
+    runtime::schedule::serve(Scheduled::with_egress(sweep, Egress::deployed())).await
 }

@@ -7,7 +7,7 @@ use std::{env, fs, path::Path};
 mod check;
 #[path = "build/format.rs"]
 mod format;
-#[path = "src/diagnosis/words.rs"]
+#[path = "src/words.rs"]
 mod words;
 #[path = "build/write.rs"]
 mod write;
@@ -15,7 +15,7 @@ mod write;
 fn main() -> std::io::Result<()> {
     println!("cargo::rerun-if-changed=catalogue");
     println!("cargo::rerun-if-changed=build");
-    println!("cargo::rerun-if-changed=src/diagnosis/words.rs");
+    println!("cargo::rerun-if-changed=src/words.rs");
 
     let mut files = Vec::new();
     for folder in ["catalogue", "catalogue/causes", "catalogue/guides"] {

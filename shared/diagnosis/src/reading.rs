@@ -5,7 +5,7 @@ use super::paste::{prose, says_anything};
 use super::rule::{Basis, Fit, Seen};
 use super::words::normal;
 use super::{ASIDE, Candidate, Confidence, Context, Diagnosis};
-use crate::{Evidence, Provenance, Surface};
+use domain::{Evidence, Provenance, Surface};
 
 /// How many readings are worth showing.
 const RANKED: usize = 6;
@@ -103,9 +103,10 @@ impl<'a> Seen<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::evidence;
     use super::super::rule::{Part, Phrase, Rule};
     use super::*;
-    use crate::{AppKind, Stage};
+    use domain::{AppKind, Stage};
 
     /// A text that a phrase fits.
     fn said(phrase: Phrase) -> String {
@@ -118,7 +119,7 @@ mod tests {
 
     /// Just what a rule asks for, and nothing else.
     fn asked(rule: &Rule, phrase: Option<Phrase>) -> (Evidence, Context) {
-        let mut evidence = Evidence::observed(
+        let mut evidence = evidence::observed(
             rule.surfaces.first().copied().unwrap_or(Surface::Unknown),
             rule.codes.first().copied().map(|code| code.replace(' ', "_")).as_deref(),
             phrase.map(said).as_deref(),

@@ -1,7 +1,9 @@
 //! Evidence → causes: every error case on record, and what a diagnosis promises.
 
-use domain::diagnosis::{Actor, Cause, Confidence, Context, Diagnosis, Playbook, diagnose, read_paste};
-use domain::{AppKind, Environment, Evidence, Stage, Surface};
+use diagnosis::evidence;
+use diagnosis::{Actor, Cause, Context, Diagnosis, Playbook, diagnose, read_paste};
+use domain::Confidence;
+use domain::{AppKind, Environment, Stage, Surface};
 use serde_json::Value;
 
 fn cases() -> Vec<Value> {
@@ -79,7 +81,7 @@ fn acts(cause: &Cause, who: &str) -> bool {
 fn every_case_on_record_is_among_the_first_two() {
     for case in cases() {
         let (surface, stage) = place(&case);
-        let evidence = Evidence::observed(surface, text(&case, "code"), text(&case, "description"), None);
+        let evidence = evidence::observed(surface, text(&case, "code"), text(&case, "description"), None);
         let diagnosis = diagnose(&evidence, &context(stage, kind(&case)));
         let first_two = || diagnosis.ranked.iter().take(2).map(|candidate| candidate.cause);
         let found = first_two().any(|cause| case["expect"] == cause.id);
@@ -122,7 +124,7 @@ fn every_case_on_record_can_be_pasted() {
 
 #[test]
 fn the_bare_page_is_read_by_what_is_known_and_asks_one_question() {
-    let evidence = Evidence::observed(
+    let evidence = evidence::observed(
         Surface::HostedPage,
         Some("OAUTH_APPROVAL_ERROR_GENERIC"),
         Some("An unexpected error has occurred during authentication. Please try again."),
@@ -148,7 +150,7 @@ fn the_bare_page_is_read_by_what_is_known_and_asks_one_question() {
 
 #[test]
 fn the_bare_code_leaves_the_admin_and_then_the_vendor_and_asks_the_same_question() {
-    let evidence = Evidence::observed(Surface::HostedPage, Some("OAUTH_APPROVAL_ERROR_GENERIC"), None, None);
+    let evidence = evidence::observed(Surface::HostedPage, Some("OAUTH_APPROVAL_ERROR_GENERIC"), None, None);
     for connected_before in [None, Some(false)] {
         let context = Context { connected_before, ..context(Stage::Lost, AppKind::ConnectedApp) };
         let diagnosis = diagnose(&evidence, &context);
@@ -165,7 +167,7 @@ fn what_salesforce_says_and_nobody_understands_is_said_to_be_unknown() {
         (Surface::Unknown, Stage::Refresh, None, said),
         (Surface::LoginHistory, Stage::Lost, Some("LOGIN_OAUTH_INVALID_DS"), None),
     ] {
-        let evidence = Evidence::observed(surface, code, description, None);
+        let evidence = evidence::observed(surface, code, description, None);
         let diagnosis = diagnose(&evidence, &context(stage, AppKind::ConnectedApp));
         assert_eq!(ids(&diagnosis)[..2], ["grant_expired_or_revoked", "unknown"]);
     }
@@ -174,7 +176,7 @@ fn what_salesforce_says_and_nobody_understands_is_said_to_be_unknown() {
 #[test]
 fn what_is_sure_is_not_diluted_and_asks_nothing() {
     let evidence =
-        Evidence::callback("OAUTH_APP_ACCESS_DENIED", Some("user is not admin approved to access this app"));
+        evidence::callback("OAUTH_APP_ACCESS_DENIED", Some("user is not admin approved to access this app"));
     let diagnosis = diagnose(&evidence, &context(Stage::Callback, AppKind::ConnectedApp));
     assert_eq!(ids(&diagnosis), ["user_not_approved"]);
     assert_eq!(diagnosis.ranked[0].confidence, Confidence::Sure);
@@ -185,7 +187,7 @@ fn what_is_sure_is_not_diluted_and_asks_nothing() {
 fn a_code_is_one_code_in_any_dress() {
     for code in ["access_denied", "access-denied", "ACCESS_DENIED", "Access-Denied", "access_denied "] {
         let diagnosis =
-            diagnose(&Evidence::callback(code, None), &context(Stage::Callback, AppKind::ConnectedApp));
+            diagnose(&evidence::callback(code, None), &context(Stage::Callback, AppKind::ConnectedApp));
         assert_eq!(diagnosis.cause().id, "user_denied", "{code}");
     }
 }
@@ -193,7 +195,7 @@ fn a_code_is_one_code_in_any_dress() {
 #[test]
 fn the_same_code_means_different_things_in_different_places() {
     let read = |surface, stage, code, description| {
-        let evidence = Evidence::observed(surface, Some(code), description, None);
+        let evidence = evidence::observed(surface, Some(code), description, None);
         diagnose(&evidence, &context(stage, AppKind::ConnectedApp)).cause().id
     };
     let spent = Some("expired authorization code");
@@ -221,7 +223,7 @@ fn a_server_error_is_never_a_revocation() {
         ("invalid_grant", Some("ip restricted")),
         ("unexpected_answer", None),
     ] {
-        let evidence = Evidence::token_endpoint(Some(code), description, Some(503));
+        let evidence = evidence::token_endpoint(Some(code), description, Some(503));
         let diagnosis = diagnose(&evidence, &context(Stage::Refresh, AppKind::ConnectedApp));
         assert_eq!(diagnosis.cause().id, "salesforce_unavailable", "{code} {description:?}");
     }
@@ -229,7 +231,7 @@ fn a_server_error_is_never_a_revocation() {
 
 #[test]
 fn what_nobody_knows_is_said_to_be_unknown() {
-    let evidence = Evidence::callback("brand_new_code", Some("something nobody has seen"));
+    let evidence = evidence::callback("brand_new_code", Some("something nobody has seen"));
     let diagnosis = diagnose(&evidence, &context(Stage::Callback, AppKind::ConnectedApp));
     assert_eq!(ids(&diagnosis), ["unknown"]);
     assert_eq!(diagnosis.ranked[0].confidence, Confidence::Possible);
@@ -238,7 +240,7 @@ fn what_nobody_knows_is_said_to_be_unknown() {
 
 #[test]
 fn a_session_that_never_came_back_is_guessed_from_the_app_and_its_history() {
-    let evidence = Evidence::observed(Surface::Unknown, None, None, None);
+    let evidence = evidence::observed(Surface::Unknown, None, None, None);
     let read = |app_kind, connected_before| {
         let context = Context {
             stage: Stage::Lost,
@@ -257,7 +259,7 @@ fn a_session_that_never_came_back_is_guessed_from_the_app_and_its_history() {
 #[test]
 fn a_choice_of_screen_alone_picks_a_page() {
     let read = |surface| {
-        let evidence = Evidence::observed(surface, None, None, None);
+        let evidence = evidence::observed(surface, None, None, None);
         diagnose(&evidence, &context(Stage::Authorize, AppKind::ExternalClientApp)).cause().id
     };
     assert_eq!(read(Surface::RawBody), "redirect_uri_mismatch");
@@ -285,7 +287,7 @@ fn our_own_causes_are_named_by_their_ids() {
         "answer_lost",
     ] {
         for stage in [Stage::Callback, Stage::Exchange, Stage::Refresh] {
-            let evidence = Evidence::observed(Surface::Callback, Some(id), None, None);
+            let evidence = evidence::observed(Surface::Callback, Some(id), None, None);
             let diagnosis = diagnose(&evidence, &context(stage, AppKind::ExternalClientApp));
             assert_eq!(diagnosis.cause().id, id);
             assert_eq!(diagnosis.ranked[0].confidence, Confidence::Sure);
@@ -296,7 +298,7 @@ fn our_own_causes_are_named_by_their_ids() {
 #[test]
 fn another_identity_is_one_cause_whether_it_was_refused_or_nobody_answered() {
     for code in ["other_identity_refused", "other_identity_unanswered"] {
-        let evidence = Evidence::our_own(Surface::Callback, code, None);
+        let evidence = evidence::our_own(Surface::Callback, code, None);
         let diagnosis = diagnose(&evidence, &context(Stage::Callback, AppKind::ConnectedApp));
         assert_eq!(diagnosis.cause().id, "other_identity");
         assert_eq!(diagnosis.ranked[0].confidence, Confidence::Sure);

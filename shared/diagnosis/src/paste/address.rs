@@ -2,7 +2,7 @@
 
 use super::super::words::normal;
 use super::fields::Fields;
-use crate::Surface;
+use domain::Surface;
 
 /// Where My Domains live. A local world has them under `.my.salesforce.` with a label of its own.
 const SALESFORCE: [&str; 5] =

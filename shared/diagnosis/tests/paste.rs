@@ -1,6 +1,6 @@
 //! The reader of pastes: what people really paste, what they must not leave behind, and any text at all.
 
-use domain::diagnosis::{Context, diagnose, read_paste, scrub};
+use diagnosis::{Context, diagnose, read_paste, scrub};
 use domain::{AppKind, Evidence, Provenance, Stage, Surface};
 use proptest::prelude::*;
 

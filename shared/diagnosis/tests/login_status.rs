@@ -1,7 +1,7 @@
 //! Every value of Salesforce's `LOGIN_STATUS` reference, as code and as Login History shows it, has a cause.
 //! docs/salesforce.md, 1.9, has the reference's address.
 
-use domain::diagnosis::{Context, diagnose, read_paste};
+use diagnosis::{Context, diagnose, read_paste};
 use domain::{AppKind, Stage};
 
 const CONTEXT: Context = Context {

@@ -3,10 +3,8 @@
 //! The words are data: `catalogue/guides/*.toml` beside this crate, which take their steps and questions from
 //! the same `playbooks.toml` as the causes do; `build.rs` checks them and turns them into constants.
 
-use crate::{
-    AppKind,
-    diagnosis::{Branch, Step},
-};
+use crate::{Branch, Step};
+use domain::AppKind;
 
 /// For whom a guide is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

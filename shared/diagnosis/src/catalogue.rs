@@ -2,7 +2,7 @@
 
 use super::rule::{Part, Rule};
 use super::{Actor, Branch, Cause, Confidence, Playbook, Step};
-use crate::{AppKind, Environment, Stage, Surface};
+use domain::{AppKind, Environment, Stage, Surface};
 
 include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use domain::diagnosis::{Context, cause, diagnose, read_paste};
+use diagnosis::{Context, cause, diagnose, read_paste};
 use domain::{AppKind, Stage};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};

@@ -4,14 +4,14 @@
 //! without Rust; `build.rs` checks them and turns them into the constants that [`catalogue`] lists.
 
 mod catalogue;
+pub mod evidence;
+pub mod guide;
 mod paste;
 mod reading;
 mod rule;
 mod words;
 
-use serde::{Deserialize, Serialize};
-
-use crate::{AppKind, Environment, Evidence, Stage};
+use domain::{AppKind, Confidence, Environment, Evidence, Stage};
 
 /// What parts a second error from the first one in a description: what follows ranks after what stands before it.
 const ASIDE: &str = "· also: ";
@@ -29,18 +29,6 @@ pub enum Actor {
     Wait,
 }
 
-/// How sure a reading is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// A guess among several.
-    Possible,
-    /// The likeliest by what is known.
-    Likely,
-    /// What Salesforce said can mean nothing else.
-    Sure,
-}
-
 impl Actor {
     /// The word for it in the API.
     pub fn word(self) -> &'static str {
@@ -49,17 +37,6 @@ impl Actor {
             Self::Admin => "admin",
             Self::Vendor => "vendor",
             Self::Wait => "wait",
-        }
-    }
-}
-
-impl Confidence {
-    /// The word for it in the API.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Possible => "possible",
-            Self::Likely => "likely",
-            Self::Sure => "sure",
         }
     }
 }

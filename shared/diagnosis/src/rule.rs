@@ -2,7 +2,7 @@
 
 use super::words::Word;
 use super::{Confidence, Context};
-use crate::{AppKind, Environment, Evidence, Stage, Surface};
+use domain::{AppKind, Environment, Evidence, Stage, Surface};
 
 /// One rule of the catalogue. Every condition that is given must hold; within a list, one of its entries.
 #[derive(Debug)]

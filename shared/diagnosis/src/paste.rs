@@ -18,6 +18,7 @@ mod forms;
 mod passwords;
 mod secrets;
 
+use crate::evidence;
 use std::collections::HashSet;
 
 use super::ASIDE;
@@ -25,8 +26,8 @@ use super::Confidence;
 use super::catalogue::{RULES, telling};
 use super::rule::{Part, Phrase, Rule, find, literal_words};
 use super::words::{Word, normal, words};
-use crate::{Evidence, Provenance, Surface};
 use codes::Found;
+use domain::{Evidence, Provenance, Surface};
 
 /// The most bytes of a pasted text that are kept.
 const KEPT: usize = 8 * 1024;
@@ -152,7 +153,7 @@ impl Reading {
             return None;
         }
         let mut evidence =
-            Evidence::observed(self.surface, self.code.as_deref(), self.description.as_deref(), None);
+            evidence::observed(self.surface, self.code.as_deref(), self.description.as_deref(), None);
         evidence.provenance = Provenance::Reported;
         evidence.host = self.host;
         Some(evidence)

@@ -1,14 +1,14 @@
 //! The catalogue: every cause has words for who acts, and what the build refuses.
 
+use diagnosis::guide::{Audience, Section};
+use diagnosis::{Actor, Cause, Playbook, Step, catalogue, cause};
 use domain::AppKind;
-use domain::diagnosis::{Actor, Cause, Playbook, Step, catalogue, cause};
-use domain::guide::{Audience, Section};
 
 #[path = "../build/check.rs"]
 mod check;
 #[path = "../build/format.rs"]
 mod format;
-#[path = "../src/diagnosis/words.rs"]
+#[path = "../src/words.rs"]
 mod words;
 #[path = "../build/write.rs"]
 mod write;
