@@ -68,8 +68,8 @@ impl Callback {
         }
     }
 
-    /// Asks for the tokens; once more if, and only if, Salesforce refused the consumer secret and there is
-    /// another by now.
+    /// Asks for the tokens; once more if, and only if, Salesforce refused the consumer secret, there is another by now,
+    /// and time is left for its answer.
     async fn ask(
         &self,
         trip: &Trip<'_>,
@@ -89,6 +89,9 @@ impl Callback {
         let Some(other) = self.platform.secrets.other_consumer(&app.secret, secret).await? else {
             return Err(refused.into());
         };
+        if !trip.time.has(SEND) {
+            return Err(refused.into());
+        }
         let app_with = Registration { secret: &other, ..app_with };
         let patience = trip.for_exchange();
         Ok(salesforce.exchange(host, app_with, code, &verifier, &callback, patience).await?)

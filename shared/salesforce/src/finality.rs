@@ -19,24 +19,35 @@ const FINAL_TEXTS: [&str; 10] = [
 ];
 
 impl SalesforceError {
-    /// Whether a refusal says in words that are known to be final that the grant is of no use until a person acts. An
-    /// error code that names the obstacle itself (`inactive_user`, `app_blocked`) needs no words.
+    /// Whether a refusal says in words that are known to be final that the grant is of no use until a person acts.
     pub fn is_final_refusal(&self) -> bool {
+        match self.client_error() {
+            Some(("invalid_grant", description)) => {
+                let words = words(description);
+                FINAL_TEXTS.iter().any(|text| words.contains(&format!(" {text} ")))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether the error code names the obstacle itself (`inactive_user`, `app_blocked`): an admin who is needed for it
+    /// is needed whatever the description says. That never ends a grant.
+    pub fn names_an_obstacle(&self) -> bool {
+        // These say no more than that the token was not accepted.
+        const VAGUE: [&str; 5] =
+            ["invalid_grant", "invalid_token", "access_denied", "login_error", "invalid_request"];
+        self.client_error().is_some_and(|(code, _)| !VAGUE.contains(&code))
+    }
+
+    /// Code and description of a refusal that is about the request, and not about a limit or the server's state.
+    fn client_error(&self) -> Option<(&str, &str)> {
         match self {
             Self::Refused { status, code, description, .. }
                 if (400..500).contains(status) && *status != 429 =>
             {
-                match code.as_str() {
-                    "invalid_grant" => {
-                        let words = words(description);
-                        FINAL_TEXTS.iter().any(|text| words.contains(&format!(" {text} ")))
-                    }
-                    // These say no more than that the token was not taken.
-                    "invalid_token" | "access_denied" | "login_error" | "invalid_request" => false,
-                    _ => true,
-                }
+                Some((code, description))
             }
-            _ => false,
+            _ => None,
         }
     }
 }
@@ -54,7 +65,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorFormat;
 
-    fn is_final(status: u16, code: &str, description: &str) -> bool {
+    fn refused(status: u16, code: &str, description: &str) -> SalesforceError {
         SalesforceError::Refused {
             status,
             code: code.into(),
@@ -62,7 +73,10 @@ mod tests {
             format: ErrorFormat::OAuth,
             retry_after: None,
         }
-        .is_final_refusal()
+    }
+
+    fn is_final(status: u16, code: &str, description: &str) -> bool {
+        refused(status, code, description).is_final_refusal()
     }
 
     #[test]
@@ -104,7 +118,31 @@ mod tests {
 
     #[test]
     fn a_code_that_names_the_obstacle_needs_no_text() {
-        assert!(is_final(400, "inactive_user", ""));
-        assert!(!is_final(400, "invalid_token", ""));
+        for code in ["inactive_user", "app_blocked", "invalid_app_access"] {
+            assert!(refused(400, code, "").names_an_obstacle(), "{code}");
+        }
+        for (status, code) in [(400, "invalid_token"), (400, "invalid_grant"), (429, "app_blocked"), (503, "app_blocked")]
+        {
+            assert!(!refused(status, code, "").names_an_obstacle(), "{status} {code}");
+        }
+    }
+
+    /// A challenge, a lockout and a limit pass; their code must not end a grant, whatever else the answer says.
+    #[test]
+    fn no_code_but_invalid_grant_is_final() {
+        for code in [
+            "password_lockout",
+            "login_challenge_issued",
+            "login_twofactor_req",
+            "oauth_approval_error_generic",
+            "server_error",
+            "temporarily_unavailable",
+            "invalid_token",
+            "never_seen_before",
+        ] {
+            for text in ["", "expired access/refresh token", "inactive user"] {
+                assert!(!is_final(400, code, text), "{code} {text}");
+            }
+        }
     }
 }

@@ -53,9 +53,11 @@ impl Salesforce {
         host: &LoginHost,
         app: Registration<'_>,
         token: &RefreshToken,
+        timeout: Duration,
     ) -> Result<Answered, SalesforceError> {
         let token = oauth2::RefreshToken::new(token.expose().to_owned());
-        let sender = Sender { salesforce: self, host, path: TOKEN, timeout: TOKEN_ENDPOINT_TIMEOUT };
+        let timeout = timeout.min(TOKEN_ENDPOINT_TIMEOUT);
+        let sender = Sender { salesforce: self, host, path: TOKEN, timeout };
         answer_of(client(host, app)?.exchange_refresh_token(&token).request_async(&sender).await)
     }
 

@@ -44,7 +44,7 @@ impl Salesforce {
         answer::read(&self.hosts, app.secret, answered)
     }
 
-    /// Refreshes (RFC 6749 §6). No `scope` is sent: Salesforce refuses it (fact base 1.4). The caller keeps what is
+    /// Refreshes (RFC 6749 §6) within `timeout`. No `scope` is sent: Salesforce refuses it (fact base 1.4). The caller keeps what is
     /// [doubtful](SalesforceError::Doubtful): it may be the only copy of a rotated token.
     ///
     /// Who calls this holds the connection's lease, or an import's right to send: the store opens a refresh token
@@ -54,8 +54,9 @@ impl Salesforce {
         host: &LoginHost,
         app: Registration<'_>,
         token: &RefreshToken,
+        timeout: Duration,
     ) -> Result<Grant, SalesforceError> {
-        let answered = self.send_refresh_token(host, app, token).await?;
+        let answered = self.send_refresh_token(host, app, token, timeout).await?;
         answer::read(&self.hosts, app.secret, answered)
     }
 

@@ -115,7 +115,10 @@ impl Vault {
 
         let mut keyring = self.keyring().await?;
         if !keyring.keys.contains_key(version) {
-            self.secrets.forget(&self.keyring);
+            let has_version = |text: &SecretString| {
+                read_keyring(text.expose_secret()).is_ok_and(|keyring| keyring.keys.contains_key(version))
+            };
+            self.secrets.renew(&self.keyring, has_version).await?;
             keyring = self.keyring().await?;
         }
         let held =

@@ -120,6 +120,20 @@ impl Secrets {
             .find(|secret| secret.expose() != refused.expose()))
     }
 
+    /// Fetches a secret anew. What is held of it stays until there is an answer that `is_better`: others may be about to
+    /// seal with it what exists nowhere else.
+    pub(crate) async fn renew(
+        &self,
+        name: &str,
+        is_better: impl FnOnce(&SecretString) -> bool,
+    ) -> Result<(), SecretError> {
+        let fetched = self.fetch(name).await?;
+        if is_better(&fetched) {
+            self.lock().insert(name.to_owned(), Arc::new(OnceCell::new_with(Some(fetched))));
+        }
+        Ok(())
+    }
+
     /// Forgets what is held of a secret, so that the next use asks again.
     pub(crate) fn forget(&self, name: &str) {
         self.lock().remove(name);

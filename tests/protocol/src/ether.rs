@@ -263,6 +263,11 @@ impl Ether {
         self.state().secrets_are_down = down;
     }
 
+    /// Secrets Manager holds this from now on.
+    pub fn put_secret(&self, name: &str, value: String) {
+        self.state().secrets.insert(name.to_owned(), value);
+    }
+
     /// How many requests there were since the fates were set.
     pub fn requests(&self) -> usize {
         self.state().number

@@ -221,6 +221,16 @@ impl Rig {
         self.ether.table.seed(FALLBACK, copies);
     }
 
+    /// The app has another consumer secret: at Salesforce and in Secrets Manager.
+    pub fn rotate_consumer_secret(&self) {
+        let secret = "another-consumer-secret";
+        self.world.change(|state| {
+            let app = state.apps.iter_mut().find(|app| app.consumer_key == CONSUMER_KEY);
+            app.expect("registered").consumer_secret = secret.into();
+        });
+        self.ether.put_secret(APP_SECRET, json!({ "current": secret }).to_string());
+    }
+
     /// The product's file names no app any more.
     pub async fn remove_apps(&self) {
         let product = Product { apps: Vec::new(), ..self.product.clone().expect("filled") };

@@ -244,11 +244,40 @@ fn a_host_that_is_down_for_many_orgs_is_tried_once_in_ten_seconds() {
     });
 }
 
-const STRANGE: [&str; 4] = [
+/// An error that is not 503 and not a timeout may be one request's own.
+#[test]
+fn host_that_answers_with_errors_is_not_taken_to_be_down() {
+    let page = |status| Script { status, headers: &[], body: "<html>error</html>", processed: false };
+    let json = |status| refusal(status, r#"{"error":"server_error","error_description":"oops"}"#);
+    for script in [page(500), page(502), json(500), json(502), json(504)] {
+        run(async {
+            let mut rig = Rig::new(true).await;
+            let connections = in_orgs(&rig, 8).await;
+            let process = rig.process();
+            sleep(16 * MINUTE).await;
+            let (store, now) = (rig.store(), rig.clock.now());
+            let host = rig.item()["login_host"]["S"].as_str().expect("one").to_owned();
+            for org in 0..4 {
+                let other = "otherco".parse().expect("an id");
+                store.note_down(&host, &other, &format!("00Dother{org}"), now).await.expect("written");
+            }
+            rig.ether.set(Refuses(script));
+            for connection in &connections {
+                assert_eq!(process.answer(rig.call_for(connection, None)).await.status, 503);
+            }
+            assert_eq!(sent(&rig), connections.len(), "{} {}", script.status, script.body);
+        });
+    }
+}
+
+const STRANGE: [&str; 7] = [
     r#"{"error":"invalid_grant","error_description":"user is locked"}"#,
     r#"{"error":"invalid_grant","error_description":"authentication failure"}"#,
     r#"{"error":"invalid_grant","error_description":"login hours do not allow this"}"#,
     r#"{"error":"invalid_grant"}"#,
+    r#"{"error":"password_lockout","error_description":"your account is locked"}"#,
+    r#"{"error":"login_challenge_issued","error_description":"verify your identity"}"#,
+    r#"{"error":"never_seen_before","error_description":"expired access/refresh token"}"#,
 ];
 
 #[test]

@@ -219,6 +219,68 @@ const NO_CLIENT: Script = Script {
     processed: false,
 };
 
+/// Salesforce takes so long over each refresh.
+struct SlowRefreshes(Duration);
+
+impl Fates for SlowRefreshes {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let calm = Calm.fate(number, kind);
+        if kind == Kind::Refresh { Fate { there: self.0, ..calm } } else { calm }
+    }
+}
+
+/// The consumer secret was replaced. The refusal of the old one comes late, and the second request would end after the
+/// lease and the function.
+#[test]
+fn second_request_with_another_secret_fits_in_the_time_of_one() {
+    for (takes, sends, status) in [(1, 2, 200), (4, 2, 200), (6, 1, 409), (14, 1, 409)] {
+        run(async move {
+            let mut rig = Rig::new(true).await;
+            let process = rig.process();
+            sleep(16 * MINUTE).await;
+            assert_eq!(ask(&rig, &process).await.status, 200);
+            rig.rotate_consumer_secret();
+            sleep(16 * MINUTE).await;
+            rig.ether.set(SlowRefreshes(Duration::from_secs(takes)));
+            let answer = ask(&rig, &process).await;
+            assert_eq!((answer.status, sent(&rig)), (status, 1 + sends), "{takes} s: {}", answer.body);
+            rig.ether.set(Calm);
+            sleep(2 * MINUTE).await;
+            assert_eq!(ask(&rig, &process).await.status, 200, "{takes} s: by then the new secret is known");
+        });
+    }
+}
+
+/// One connection's token names a key that the keyring does not have. While Secrets Manager is down, looking for that key
+/// must not take the keyring from a refresh that is under way.
+#[test]
+fn unknown_key_version_costs_no_other_connection_its_answer() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let (process, healthy) = (rig.process(), rig.connect_another(1).await);
+        assert_eq!(process.answer(rig.call_for(&healthy, None)).await.status, 200);
+        sleep(16 * MINUTE).await;
+        rig.change(|item| {
+            let sealed = item["refresh_token"]["S"].as_str().expect("sealed").replacen("v1.", "v9.", 1);
+            item["refresh_token"] = json!({ "S": sealed });
+        });
+        rig.ether.set(SlowRefreshes(Duration::from_secs(3)));
+        let refreshing = {
+            let (process, request) = (process.clone(), rig.call_for(&healthy, None));
+            tokio::spawn(async move { process.answer(request).await })
+        };
+        sleep(Duration::from_secs(1)).await;
+        assert_eq!(sent(&rig), 1);
+        rig.ether.set_secrets_down(true);
+        assert_eq!(ask(&rig, &process).await.status, 503, "its own token cannot be opened");
+        let answer = refreshing.await.expect("it ends");
+        assert_eq!((answer.status, sent(&rig)), (200, 1), "{}", answer.body);
+        sleep(16 * MINUTE).await;
+        rig.ether.set(Calm);
+        assert_eq!(process.answer(rig.call_for(&healthy, None)).await.status, 200, "and it was kept");
+    });
+}
+
 #[test]
 fn sweep_leaves_an_incident_of_ours_alone_for_an_hour() {
     run(async {

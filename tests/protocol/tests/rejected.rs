@@ -9,6 +9,7 @@ use protocol::{
 };
 use serde_json::json;
 use tokio::time::sleep;
+use world::salesforce::Fault;
 
 /// Salesforce refuses every refresh; anything else is answered.
 struct Busy;
@@ -54,6 +55,74 @@ fn a_reported_token_that_is_dead_is_returned_to_nobody() {
         let newer = get(&rig, &other).await;
         assert_eq!(newer.status, 200, "{}", newer.body);
         assert!(newer.token() != token.token() && newer.body["warning"].is_null(), "{}", newer.body);
+    });
+}
+
+/// Salesforce refuses every refresh, and answers anything else so.
+struct BusyAndElse(Script);
+
+impl Fates for BusyAndElse {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        match kind {
+            Kind::Other => Fate { effect: Effect::Scripted(self.0), ..Calm.fate(number, kind) },
+            _ => Busy.fate(number, kind),
+        }
+    }
+}
+
+/// Only userinfo itself shows that a token works: not a redirect, a limit, a gateway's page or an error.
+#[test]
+fn answer_that_shows_nothing_is_no_proof_that_a_token_works() {
+    const HTML: &str = "<html>moved, busy, or under maintenance</html>";
+    for (status, body) in [
+        (200, HTML),
+        (200, ""),
+        (200, "[]"),
+        (201, "{}"),
+        (204, ""),
+        (302, ""),
+        (307, HTML),
+        (400, r#"{"error":"invalid_request"}"#),
+        (404, HTML),
+        (408, ""),
+        (418, "{}"),
+        (429, r#"{"error":"rate_limit_exceeded"}"#),
+        (503, HTML),
+    ] {
+        run(async {
+            let mut rig = Rig::new(true).await;
+            let (one, other) = (rig.process(), rig.process());
+            let token = get(&rig, &one).await;
+            rig.world.expire_access_tokens();
+            rig.ether.set(BusyAndElse(Script { status, headers: &[], body, processed: false }));
+            assert_eq!(report(&rig, &one, &token).await.status, 503);
+            let answer = get(&rig, &other).await;
+            assert_eq!((answer.status, answer.token()), (503, None), "{status} {body}: {}", answer.body);
+            assert_eq!(tests(&rig), 1, "{status} {body}: Salesforce was asked");
+        });
+    }
+}
+
+/// The refresh that a report caused brings the very token that was reported.
+#[test]
+fn rejected_token_that_a_refresh_brings_again_is_not_returned() {
+    thread_local!(static REPORTED: std::cell::RefCell<String> = const { std::cell::RefCell::new(String::new()) });
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        let token = get(&rig, &process).await;
+        REPORTED.set(token.body["access_token"].as_str().expect("a token").to_owned());
+        rig.world.queue_token_fault(Fault::Rewritten(|mut answer| {
+            answer["access_token"] = REPORTED.with_borrow(Clone::clone).into();
+            (200, answer.to_string().into_bytes())
+        }));
+        let answer = report(&rig, &process, &token).await;
+        assert_eq!((answer.status, answer.token()), (409, None), "{}", answer.body);
+        assert_eq!((answer.problem(), rig.ether.sent().len()), ("tokens-rejected", 1), "{}", answer.body);
+        // The refresh token of that answer was kept.
+        sleep(Duration::from_mins(16)).await;
+        let later = get(&rig, &process).await;
+        assert_eq!((later.status, rig.ether.sent().len()), (200, 2), "{}", later.body);
     });
 }
 

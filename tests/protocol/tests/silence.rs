@@ -104,6 +104,81 @@ fn a_harmless_answer_is_not_enough_while_refreshes_are_silent() {
     });
 }
 
+/// Every address of Salesforce shows a page with 200, as a host under maintenance or a captive portal does.
+struct Maintenance;
+
+impl Fates for Maintenance {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        const PAGE: Script =
+            Script { status: 200, headers: &[], body: "<html>back soon</html>", processed: false };
+        let away = matches!(kind, Kind::Refresh | Kind::Other);
+        let effect = if away { Effect::Scripted(PAGE) } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, kind) }
+    }
+}
+
+#[test]
+fn page_in_place_of_the_keys_does_not_let_the_recovery_go() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        sleep(16 * MINUTE).await;
+        rig.ether.set(Maintenance);
+        Box::pin(silence(&rig, &process, 3 * HOUR)).await;
+        assert_eq!(rig.ether.sent().len(), 1, "nothing is sent under maintenance");
+        rig.ether.set(Calm);
+        let mut answer = ask(&rig, &process).await;
+        for _ in 0..13 {
+            if answer.status == 200 {
+                break;
+            }
+            sleep(MINUTE).await;
+            answer = ask(&rig, &process).await;
+        }
+        assert_eq!((answer.status, rig.ether.sent().len()), (200, 2), "{}", answer.body);
+    });
+}
+
+/// Refreshes meet this; everything else at Salesforce is silent.
+struct OnlyRefreshesMeet(Script);
+
+impl Fates for OnlyRefreshesMeet {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        match kind {
+            Kind::Refresh => Fate { effect: Effect::Scripted(self.0), ..Calm.fate(number, kind) },
+            _ => Silent.fate(number, kind),
+        }
+    }
+}
+
+/// A page or limit in front of the token endpoint that another connection meets does not show that the endpoint answers.
+#[test]
+fn page_that_another_connection_meets_does_not_let_the_recovery_go() {
+    let page = |status, headers| Script { status, headers, body: "<html>busy</html>", processed: false };
+    for script in [
+        page(429, &[] as &[_]),
+        page(429, &[("Retry-After", "5")]),
+        page(302, &[("Location", "https://example.com/")]),
+        page(503, &[("Retry-After", "5")]),
+    ] {
+        run(async move {
+            let mut rig = Rig::new(true).await;
+            let (process, other) = (rig.process(), rig.connect_another(1).await);
+            sleep(16 * MINUTE).await;
+            rig.ether.set(Silent);
+            Box::pin(silence(&rig, &process, 3 * MINUTE)).await;
+            rig.ether.set(OnlyRefreshesMeet(script));
+            assert_eq!(process.answer(rig.call_for(&other, None)).await.status, 503);
+            assert_eq!(rig.ether.sent().len(), 2);
+            Box::pin(silence(&rig, &process, 30 * MINUTE)).await;
+            let of_this = rig.item()["refresh_fingerprint"].clone();
+            let sent = rig.ether.sent();
+            let again = sent.iter().filter(|sent| of_this["S"] == sent.token.as_str()).count();
+            assert_eq!(again, 1, "{}: it was recovered while the endpoint was away", script.status);
+        });
+    }
+}
+
 #[test]
 fn another_connections_answer_lets_the_recovery_go() {
     run(async {

@@ -44,8 +44,10 @@ pub(crate) enum Told<'a> {
     Untrusted(&'static str),
     /// The host is down.
     Down,
-    /// No answer came that says what became of the request.
+    /// No answer came that says what became of the request, and the host may be down.
     Unanswered,
+    /// The same, but something answered: the host is not down.
+    Lost,
     /// Nothing that counts.
     Nothing,
 }
@@ -145,7 +147,7 @@ impl Refresher {
         let (store, now) = (&self.platform.store, ask.time.now());
         let (app, host) = (app_at(record, ask), &record.connection.login_host);
         match told {
-            Told::Unanswered => store.note_unanswered(host, now).await?,
+            Told::Unanswered | Told::Lost => store.note_unanswered(host, now).await?,
             Told::Down | Told::Untrusted(_) | Told::Nothing => {}
             Told::Granted(_) | Told::Refused | Told::AppRefused => {
                 if health.host.is_silent() || health.host.not_before.is_some() {
@@ -157,7 +159,7 @@ impl Refresher {
             Told::Unanswered | Told::Down if is_generic(record) => {
                 store.note_down(host, &record.connection.product, org(record), now).await
             }
-            Told::Unanswered | Told::Down | Told::Refused | Told::Nothing => Ok(()),
+            Told::Unanswered | Told::Lost | Told::Down | Told::Refused | Told::Nothing => Ok(()),
             Told::AppRefused => {
                 store.note_app_refused(app, org(record), &health.app, now).await?;
                 Ok(())

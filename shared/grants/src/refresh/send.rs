@@ -12,7 +12,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use platform::log::internal;
-use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError};
+use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError, TOKEN_ENDPOINT_TIMEOUT};
 use store::{Backoff, ConnectionRecord, Field, Health, Lease, Renewed, Saved, StoreError};
 use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
@@ -34,6 +34,10 @@ const FALLBACK: Duration = Duration::from_secs(3);
 
 /// How long one try to write an answer may take.
 const ONE_WRITE: Duration = Duration::from_secs(4);
+
+/// Minimum time left for a refresh with another consumer secret: an answer that is cut off may be the only copy of a
+/// rotated token.
+const MIN_SECOND_TRY: Duration = Duration::from_secs(10);
 
 /// How long nothing is sent for a connection after Salesforce refused its app. The app's own stop is in its health item.
 const APP_REFUSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
@@ -138,8 +142,9 @@ impl Refresher {
         Ok(Prepared { host, secret: self.platform.secrets.consumer(&ask.app.secret).await?.current })
     }
 
-    /// Sends a refresh token once; once more if, and only if, Salesforce refused the consumer secret and there is
-    /// another by now. Who calls this may use the token: by a lease, or by an import's journal.
+    /// Sends a refresh token once; once more if, and only if, Salesforce refused the consumer secret, there is another
+    /// by now, and the two requests together take no longer than one may. Who calls this may use the token: by a lease, or
+    /// by an import's journal.
     pub async fn exchange(
         &self,
         host: &LoginHost,
@@ -147,21 +152,27 @@ impl Refresher {
         secret: &ConsumerSecret,
         token: &RefreshToken,
     ) -> Result<Grant, SalesforceError> {
+        let until = Instant::now() + TOKEN_ENDPOINT_TIMEOUT;
         let registration = Registration { consumer_key: &app.consumer_key, secret };
-        let refused = match self.platform.salesforce.refresh(host, registration, token).await {
+        let salesforce = &self.platform.salesforce;
+        let refused = match salesforce.refresh(host, registration, token, TOKEN_ENDPOINT_TIMEOUT).await {
             Err(error) if error.is_invalid_client() => error,
             answer => return answer,
         };
-        match self.platform.secrets.other_consumer(&app.secret, secret).await {
-            Ok(Some(other)) => {
-                let registration = Registration { secret: &other, ..registration };
-                self.platform.salesforce.refresh(host, registration, token).await
-            }
-            Ok(None) => Err(refused),
+        let other = match self.platform.secrets.other_consumer(&app.secret, secret).await {
+            Ok(other) => other,
             Err(unread) => {
                 internal(&unread);
-                Err(refused)
+                None
             }
+        };
+        let left = until.saturating_duration_since(Instant::now());
+        match other {
+            Some(other) if MIN_SECOND_TRY <= left => {
+                let registration = Registration { secret: &other, ..registration };
+                salesforce.refresh(host, registration, token, left).await
+            }
+            _ => Err(refused),
         }
     }
 
@@ -481,12 +492,18 @@ pub(crate) fn verdict(
     let since = record.backoff.as_ref().and_then(|backoff| backoff.unexplained_since);
     match diagnosis.cause().actor {
         Actor::Wait | Actor::Vendor => Verdict::Retry { unexplained: false },
-        Actor::Admin if sure || error.is_final_refusal() => Verdict::Blocked,
+        Actor::Admin if sure || error.is_final_refusal() || error.names_an_obstacle() => Verdict::Blocked,
         Actor::EndUser if error.is_final_refusal() => Verdict::Ended,
         _ if since.is_some_and(|since| since.later_by(UNEXPLAINED_FOR) <= now) => Verdict::Ended,
         Actor::EndUser | Actor::Admin => Verdict::Retry { unexplained: true },
     }
 }
+
+/// The status of a host that is down (RFC 9110 §15.6.4). Other errors may be one org's or one request's own.
+const DOWN: u16 = 503;
+
+/// The status of a gateway that waited in vain (RFC 9110 §15.6.5).
+const GATEWAY_TIMEOUT: u16 = 504;
 
 /// What a refusal tells of the app and the host.
 pub(crate) fn told(error: &SalesforceError) -> Told<'static> {
@@ -494,20 +511,22 @@ pub(crate) fn told(error: &SalesforceError) -> Told<'static> {
         SalesforceError::Refused { status, .. } if *status < 500 && error.is_invalid_client() => {
             Told::AppRefused
         }
-        SalesforceError::Refused { status: 500.., .. }
-        | SalesforceError::Unreadable { status: 500.., .. }
+        SalesforceError::Refused { status: DOWN, .. }
+        | SalesforceError::Unreadable { status: DOWN, .. }
         | SalesforceError::Unreachable(_) => Told::Down,
-        SalesforceError::Moved(_) => Told::Nothing,
-        _ => Told::Refused,
+        SalesforceError::Refused { status: 500.., .. } => Told::Nothing,
+        SalesforceError::Refused { .. } => Told::Refused,
+        // A redirect, or a page in front of the token endpoint, says nothing about the endpoint.
+        _ => Told::Nothing,
     }
 }
 
 /// The same where the refresh token may be spent: whether the host is silent, or answers what cannot be used.
 pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
     match error {
-        SalesforceError::Unreachable(_) | SalesforceError::Unreadable { status: 500.., .. } => {
-            Told::Unanswered
-        }
+        SalesforceError::Unreachable(_)
+        | SalesforceError::Unreadable { status: DOWN | GATEWAY_TIMEOUT, .. } => Told::Unanswered,
+        SalesforceError::Unreadable { status: 500.., .. } => Told::Lost,
         SalesforceError::Unreadable { status: 200..=299, .. } | SalesforceError::Untrusted(_) => {
             Told::Untrusted("unexpected_answer")
         }
