@@ -121,7 +121,8 @@ mod tests {
         for code in ["inactive_user", "app_blocked", "invalid_app_access"] {
             assert!(refused(400, code, "").names_an_obstacle(), "{code}");
         }
-        for (status, code) in [(400, "invalid_token"), (400, "invalid_grant"), (429, "app_blocked"), (503, "app_blocked")]
+        for (status, code) in
+            [(400, "invalid_token"), (400, "invalid_grant"), (429, "app_blocked"), (503, "app_blocked")]
         {
             assert!(!refused(status, code, "").names_an_obstacle(), "{status} {code}");
         }

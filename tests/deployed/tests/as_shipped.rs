@@ -45,8 +45,12 @@ async fn a_product_reaches_with_its_own_key_and_nothing_without() {
     for key in ["", "lk_fernway_k1_wrong", "lk_tidewater_k1_wrong"] {
         assert_eq!(here.call_with(key, "GET", "/v1/connections", None).await.status, 401, "{key:?}");
     }
-    let unknown = here.token("cn_0192f0000000700080000000000000000").await;
-    assert_eq!(unknown.status, 404, "{}", unknown.body);
+    // Of an id's form, so that the table is asked, and of no form.
+    let id = domain::ConnectionId::mint("2026-11-22T12:00:00Z".parse().expect("a time"));
+    for unknown in [id.as_str(), "cn_0192f0000000700080000000000000000"] {
+        let unknown = here.token(unknown).await;
+        assert_eq!(unknown.status, 404, "{}", unknown.body);
+    }
     let astray = json!({ "app": "sync", "customer": { "id": "c", "name": "C" }, "user": "u", "return_to": "https://evil.example/" });
     let refused = here.call("POST", "/v1/connect-sessions", Some(astray)).await;
     assert_eq!(refused.status, 400, "{}", refused.body);

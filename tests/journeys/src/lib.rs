@@ -147,6 +147,18 @@ impl Story {
         browser
     }
 
+    /// The cause of the failed session whose connect link this browser opened last, as the product's backend sees it.
+    pub async fn failed_cause(&self, browser: &Browser) -> String {
+        let link = connect_link(browser);
+        let key = domain::secret::ConnectKey::new(link.rsplit('/').next().expect("a key"));
+        let asked = self.call("GET", &format!("/v1/connect-sessions/{}", key.session()), None).await;
+        assert_eq!(asked.text("status"), "failed", "{}", asked.body);
+        let failure = &asked.body["failure"];
+        assert!(failure["help_url"].as_str().expect("a help page").contains("/help/fl_"));
+        assert!(failure["reference"].as_str().expect("a reference").starts_with("LK-"));
+        failure["cause"].as_str().expect("a cause").to_owned()
+    }
+
     /// The user presses Connect Salesforce and goes on to production, until Salesforce shows something.
     pub async fn leave(&self, browser: &Browser) -> Page {
         let connect = browser.get(&self.stack.product).await.click("Connect Salesforce").await;
@@ -229,4 +241,12 @@ impl ColdToken {
             .expect("a request");
         self.0.respond(request, story.stack.clock.now()).await.status().as_u16()
     }
+}
+
+/// The connect link that this browser opened last.
+pub fn connect_link(browser: &Browser) -> String {
+    let history = browser.history();
+    let link =
+        history.iter().rev().find(|url| url.path().starts_with("/connect/ck_")).expect("a link was opened");
+    format!("{}{}", link.origin().ascii_serialization(), link.path().trim_end_matches("/trouble"))
 }

@@ -1,38 +1,19 @@
 //! Whatever stands in the way, the person ends on a page that names the true cause, says who acts, and leads on.
 
-use journeys::Story;
+use journeys::{Story, connect_link};
 use serde_json::json;
 use world::{
     browser::{Browser, Page},
     salesforce::PermittedUsers,
 };
 
-/// The connect link that this browser opened last.
-fn link(browser: &Browser) -> String {
-    let history = browser.history();
-    let link =
-        history.iter().rev().find(|url| url.path().starts_with("/connect/ck_")).expect("a link was opened");
-    format!("{}{}", link.origin().ascii_serialization(), link.path().trim_end_matches("/trouble"))
-}
-
 /// The user goes back to the link and pastes what Salesforce shows.
 async fn paste(browser: &Browser, pasted: &str) -> Page {
-    let back = browser.get(&link(browser)).await;
+    let back = browser.get(&connect_link(browser)).await;
     let (_, trouble) =
         back.links().into_iter().find(|(_, to)| to.ends_with("/trouble")).expect("the way to tell");
     let trouble = browser.get(&trouble).await;
     trouble.fill("pasted", pasted).click("Show me what to do").await
-}
-
-/// What the product's backend sees of the session.
-async fn cause(story: &Story, browser: &Browser) -> String {
-    let id = domain::secret::ConnectKey::new(link(browser).rsplit('/').next().expect("a key")).session();
-    let asked = story.call("GET", &format!("/v1/connect-sessions/{id}"), None).await;
-    assert_eq!(asked.text("status"), "failed", "{}", asked.body);
-    let failure = &asked.body["failure"];
-    assert!(failure["help_url"].as_str().expect("a help page").contains("/help/fl_"));
-    assert!(failure["reference"].as_str().expect("a reference").starts_with("LK-"));
-    failure["cause"].as_str().expect("a cause").to_owned()
 }
 
 #[tokio::test]
@@ -43,7 +24,7 @@ async fn who_presses_deny_is_told_and_can_try_again_at_once() {
     let help = story.leave(&browser).await.click("uma@acme.example").await.click("Deny").await;
 
     assert!(help.url.path().starts_with("/help/fl_"), "{}", help.url);
-    assert_eq!(cause(&story, &browser).await, "user_denied");
+    assert_eq!(story.failed_cause(&browser).await, "user_denied");
     // This browser is bound to the session: its help page leads back to the connect page.
     let again = help.links().into_iter().find(|(_, to)| to.contains("/connect/ck_")).expect("the way back");
     let connect = browser.get(&again.1).await;
@@ -65,7 +46,7 @@ async fn a_blocked_app_comes_back_with_the_step_that_unblocks_it() {
     let help = story.leave(&browser).await.click("uma@acme.example").await;
 
     assert!(help.has("Unblock"), "{}", help.text());
-    assert_eq!(cause(&story, &browser).await, "app_blocked");
+    assert_eq!(story.failed_cause(&browser).await, "app_blocked");
     story.stack.salesforce.unblock("acme", &key);
     story.install("sync");
     let home = story.leave(&browser).await.click("Allow").await;
@@ -81,7 +62,7 @@ async fn a_user_whom_the_admin_has_not_approved_leads_to_profiles_and_permission
 
     let help = story.leave(&browser).await.click("uma@acme.example").await;
 
-    assert_eq!(cause(&story, &browser).await, "user_not_approved");
+    assert_eq!(story.failed_cause(&browser).await, "user_not_approved");
     assert!(help.has("Manage Profiles") && help.has("Manage Permission Sets"), "{}", help.text());
 }
 
@@ -94,7 +75,7 @@ async fn an_external_client_app_that_is_missing_comes_back_with_its_install_link
     let login = connect.choose("Production").click("Continue to Salesforce").await;
     let help = login.click("uma@acme.example").await;
 
-    assert_eq!(cause(&story, &browser).await, "eca_not_installed");
+    assert_eq!(story.failed_cause(&browser).await, "eca_not_installed");
     let package = story.stack.app("fernway", "insights").packages.production.clone().expect("a package");
     let links = help.links();
     assert!(links.iter().any(|(_, to)| to == package.as_str()), "{links:?}");
@@ -144,7 +125,7 @@ async fn what_the_vendor_did_wrong_is_not_blamed_on_the_customer() {
         };
         let help = paste(&browser, &shown).await;
 
-        assert_eq!(cause(&story, &browser).await, expected);
+        assert_eq!(story.failed_cause(&browser).await, expected);
         assert!(!help.has("For your Salesforce admin"), "{expected}: {}", help.text());
         assert!(help.has("help@fernway.example") && help.has("LK-"), "{expected}: {}", help.text());
         story.stack.salesforce.register_app(right.clone());
@@ -168,7 +149,7 @@ async fn what_nobody_knows_is_said_to_be_unknown_and_has_a_way_out() {
     );
     let help = browser.get(&forged).await;
 
-    assert_eq!(cause(&story, &browser).await, "unknown");
+    assert_eq!(story.failed_cause(&browser).await, "unknown");
     assert!(help.has("OAUTH_BRAND_NEW"), "shown as it came: {}", help.text());
     assert!(!help.body.contains("<script>nobody"), "but never as markup");
     assert!(story.logs.text().contains("OAUTH_BRAND_NEW"));
@@ -179,14 +160,16 @@ async fn a_choice_without_a_text_is_enough_and_nothing_at_all_is_asked_again() {
     let story = Story::begin().await;
     let browser = story.signed_in("Alice").await;
     story.leave(&browser).await.click("uma@acme.example").await;
-    let trouble = browser.get(&format!("{}/trouble", link(&browser))).await;
+    let trouble = browser.get(&format!("{}/trouble", connect_link(&browser))).await;
 
     let again = trouble.click("Show me what to do").await;
     assert_eq!(again.status, 422, "{}", again.text());
     let help = again.choose("generic_error").click("Show me what to do").await;
 
     assert_eq!(help.status, 200);
-    assert!(help.has("Install"), "the likeliest by what is known: {}", help.text());
+    // The likeliest by what is known: nobody of this org has connected the app.
+    assert_eq!(story.failed_cause(&browser).await, "app_not_installed");
+    assert!(help.heading().contains("An admin has to install the app once"), "{}", help.text());
     let pasted = paste(&browser, "my cat sat on the keyboard, code=aPrx0secret0code").await;
     assert_eq!(pasted.status, 200);
     assert!(!pasted.body.contains("aPrx0secret0code"));

@@ -1,6 +1,6 @@
 //! From Connect to a working token.
 
-use journeys::Story;
+use journeys::{Story, connect_link};
 
 #[tokio::test]
 async fn a_user_connects_and_the_product_reads_records() {
@@ -25,21 +25,18 @@ async fn an_app_that_is_not_installed_leads_from_salesforces_page_to_the_steps_a
     assert!(stuck.url.as_str().contains("RemoteAccessErrorPage"), "{}", stuck.url);
     assert!(stuck.has("OAUTH_APPROVAL_ERROR_GENERIC"), "{}", stuck.text());
 
-    let link = browser
-        .history()
-        .iter()
-        .rev()
-        .find(|url| url.as_str().contains("/connect/ck_"))
-        .cloned()
-        .expect("a link");
-    let back = browser.get(link.as_str()).await;
+    let link = connect_link(&browser);
+    let back = browser.get(&link).await;
     let trouble = browser.get(&format!("{link}/trouble")).await;
     assert!(back.links().iter().any(|(_, to)| to.ends_with("/trouble")), "{:?}", back.links());
     let help = trouble.fill("pasted", stuck.url.as_str()).click("Show me what to do").await;
 
     assert!(help.url.as_str().contains("/help/fl_"), "{}", help.url);
-    assert!(help.has("Install"), "{}", help.text());
-    assert!(help.has("Fernway Sync"), "{}", help.text());
+    assert_eq!(story.failed_cause(&browser).await, "app_not_installed");
+    let heading = help.heading();
+    assert_eq!(heading, "Your Salesforce does not know Fernway yet. An admin has to install the app once.");
+    // The steps are this cause's: what the admin opens, and the app to find there.
+    assert!(help.has("Connected Apps OAuth Usage") && help.has("“Fernway Sync”"), "{}", help.text());
 
     story.install("sync");
     let home = story.leave(&browser).await.click("Allow").await;

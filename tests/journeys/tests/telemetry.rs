@@ -147,7 +147,11 @@ async fn a_cause_has_one_name_in_log_metric_page_and_api() {
     let logged: Value = serde_json::from_str(logged).expect("JSON");
     assert_eq!((&logged["cause"], &logged["connection"]), (&json!(cause), &json!(connection)));
     let page = story.stack.browser().get(refused.text("help_url")).await;
-    assert!(page.has(&cause) || page.has(reference), "the page names its cause: {page:?}");
+    // People read the cause's title; its id is for operators and programs.
+    let title = diagnosis::cause(&cause).expect("in the catalogue").title;
+    assert!(!title.contains('{'), "a title without names in it: {title}");
+    assert_eq!(page.heading(), title, "the page tells this cause and no other");
+    assert!(page.has(reference), "{page:?}");
 }
 
 #[tokio::test]

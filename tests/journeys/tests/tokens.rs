@@ -4,7 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use domain::ConnectionState;
 use jiff::SignedDuration;
-use journeys::Story;
+use journeys::{Returning, Story};
+use local::stack::FALLBACK;
 use serde_json::json;
 use world::{
     dynamodb::{Fault as TableFault, Which},
@@ -236,22 +237,31 @@ async fn a_save_that_fails_is_tried_again_and_the_rotated_token_is_not_lost() {
 
 #[tokio::test]
 async fn a_revoked_grant_asks_for_the_user_again_and_connecting_again_mends_it() {
-    let story = Story::installed().await;
-    let connection = story.connected().await;
+    let again = Returning::begin().await;
+    let (story, connection) = (&again.story, &again.earlier);
     story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
     story.pass(STALE);
 
-    let over = story.token(&connection).await;
+    let over = story.token(connection).await;
 
     assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
     story.stack.salesforce.forget_calls();
-    let again = story.token(&connection).await;
-    assert_eq!(again.text("help_url"), over.text("help_url"), "the same answer, the same page");
+    let same = story.token(connection).await;
+    assert_eq!(same.text("help_url"), over.text("help_url"), "the same answer, the same page");
     assert!(story.stack.salesforce.token_calls().is_empty(), "and Salesforce is not asked again");
     let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
     assert_eq!(shown.text("state"), "needs_reauth");
     let help = story.stack.browser().get(over.text("help_url")).await;
     assert_eq!(help.status, 200, "{}", help.text());
+
+    let home = again.about_to_return().await.follow().await;
+
+    assert!(home.has("Your Salesforce accounts"), "{} {}", home.url, home.text());
+    assert_eq!(story.connections().await.len(), 1, "the same connection");
+    again.works(connection).await;
+    // With its new refresh token as well.
+    story.pass(STALE);
+    again.works(connection).await;
 }
 
 #[tokio::test]
@@ -394,6 +404,18 @@ async fn an_answer_for_another_user_is_never_accepted() {
     assert_eq!((refused.status, refused.problem()), (409, "vendor-incident"), "{}", refused.body);
     let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
     assert_eq!(shown.text("username"), "uma@acme.example");
+    // At Salesforce: the grant lives on with the new refresh token, which nobody uses, and the old one is not sent again.
+    let [grant] = &story.stack.salesforce.live_grants()[..] else { panic!("one live grant") };
+    let new = grant.refresh_token.clone().expect("a refresh token");
+    for _ in 0..6 {
+        story.pass(SignedDuration::from_hours(5));
+        assert_eq!(story.token(&connection).await.status, 409);
+        story.stack.sweep().await;
+    }
+    let salesforce = &story.stack.salesforce;
+    assert_eq!(salesforce.live_grants().len(), 1, "nobody has revoked it");
+    assert!(salesforce.refresh_token_uses().iter().all(|(token, uses)| *token != new && *uses == 1));
+    assert_eq!(story.stack.dynamodb.dump(FALLBACK).len(), 1, "its answer is kept, sealed");
 }
 
 #[tokio::test]

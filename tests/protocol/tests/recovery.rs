@@ -107,6 +107,51 @@ fn recovery_that_is_refused_for_good_ends_the_connection() {
     });
 }
 
+/// Refused in unknown words, the recovery has not been used. It is sent again, with backoff and for a day at most.
+#[test]
+fn recovery_refused_in_unknown_words_is_retried_for_a_day() {
+    run(async {
+        let (rig, process) = recoverable(true).await;
+        rig.ether.set(Refreshes(Effect::Scripted(STRANGE)));
+        for _ in 0..23 {
+            let refused = ask(&rig, &process).await;
+            assert_eq!((refused.status, refused.problem()), (503, "token-not-ready"), "{}", refused.body);
+            sleep(60 * MINUTE).await;
+        }
+        assert!((20..=25).contains(&sent(&rig)), "each hour: {}", sent(&rig));
+        sleep(90 * MINUTE).await;
+        let ended = ask(&rig, &process).await;
+        assert_eq!(
+            (ended.problem(), &ended.body["cause"]),
+            ("reauthorization-needed", &json!("answer_lost"))
+        );
+        let before = sent(&rig);
+        sleep(60 * MINUTE).await;
+        ask(&rig, &process).await;
+        assert_eq!(sent(&rig), before, "nothing is sent any more");
+    });
+}
+
+/// A recovery that was refused keeps its right; one that may have spent the token has used it.
+#[test]
+fn recovery_that_may_have_spent_the_token_is_the_last_use() {
+    run(async {
+        let (rig, process) = recoverable(true).await;
+        for refusal in [BUSY, STRANGE, NO_CLIENT] {
+            rig.ether.set(Refreshes(Effect::Scripted(refusal)));
+            ask(&rig, &process).await;
+            sleep(6 * MINUTE).await;
+        }
+        assert_eq!(sent(&rig), 4);
+        rig.ether.set(Refreshes(Effect::Silent));
+        let lost = ask(&rig, &process).await;
+        assert_eq!((lost.problem(), &lost.body["cause"]), ("reauthorization-needed", &json!("answer_lost")));
+        rig.ether.set(Calm);
+        sleep(60 * MINUTE).await;
+        assert_eq!((ask(&rig, &process).await.problem(), sent(&rig)), ("reauthorization-needed", 5));
+    });
+}
+
 #[test]
 fn two_processes_that_find_it_lost_name_the_same_failure() {
     run(async {
