@@ -7,7 +7,7 @@ use pages::guide;
 use platform::log::internal;
 use store::{
     StoreError,
-    connections::{ListQuery, Listed},
+    connection_lists::{ListQuery, Listed},
 };
 
 use crate::Authorize;

@@ -8,7 +8,7 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use platform::log::about_session;
 use serde::Deserialize;
-use store::{Created, connections::Listed};
+use store::{Created, connection_lists::Listed};
 use telemetry::{Outcome, ended};
 use web::{Problem, Request, Response, api_auth, connect_params, request, respond};
 

@@ -24,7 +24,9 @@ use web::{
     return_to_product::Back,
 };
 
-use crate::{Callback, arrive::REDEEM};
+use grants::exchange::REDEEM;
+
+use crate::Callback;
 
 /// Why there is nothing to confirm.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface};
 use grants::{
+    exchange::ExchangeError,
     record_failure::{Met, Of, diagnose},
-    verify::GrantRefused,
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -15,8 +15,7 @@ use platform::{
     Deadline,
     log::{about_attempt, internal, refused},
 };
-use salesforce::SalesforceError;
-use store::{SecretError, StoreError};
+use store::StoreError;
 use telemetry::Outcome;
 use tokio::time::sleep;
 use web::{
@@ -27,7 +26,7 @@ use web::{
     return_to_product::Back,
 };
 
-use crate::{Callback, kept::keep_cookie};
+use crate::Callback;
 
 /// How long a second visit of a callback waits before it looks again whether the first one has ended.
 const LOOK: Duration = Duration::from_millis(500);
@@ -37,6 +36,10 @@ const LOOKS: usize = 16;
 
 /// Minimum time left for one more look, and for what follows it.
 const TIME_TO_LOOK: Duration = Duration::from_secs(5);
+
+/// How long a browser keeps the cookie of an attempt whose answer is in quarantine: as long as the answer, and as long
+/// as the product has to redeem it once it is released.
+const KEEP_COOKIE: Duration = Duration::from_hours(48);
 
 /// Why a callback ended without a connection.
 #[derive(Debug, thiserror::Error)]
@@ -87,55 +90,6 @@ pub(crate) enum Stray {
     /// We hold no attempt of that state.
     #[error("no attempt has this state")]
     Unknown,
-}
-
-/// Why a claimed attempt's exchange failed.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ExchangeError {
-    /// Salesforce.
-    #[error(transparent)]
-    Salesforce(#[from] SalesforceError),
-    /// The consumer secret or the keyring.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The attempt's login host is not one of Salesforce's.
-    #[error("the attempt's login host is not one of Salesforce's")]
-    Host,
-    /// The answer is refused, and its grant given back.
-    #[error(transparent)]
-    Refused(#[from] GrantRefused),
-    /// The answer is kept in quarantine.
-    #[error("the answer is in quarantine: {0}")]
-    Kept(SalesforceError),
-    /// The code was not sent: its answer might not have been stored in time.
-    #[error("no time was left to send the code")]
-    NoTime,
-}
-
-impl ExchangeError {
-    /// What it tells a diagnosis. Our own faults are ours: the person is not told a secret's name.
-    pub(crate) fn evidence(&self) -> Evidence {
-        match self {
-            // The status of an answer that carries tokens says nothing of what passes by itself.
-            Self::Kept(error @ SalesforceError::Doubtful(_)) => {
-                Evidence { http_status: None, ..error.evidence() }
-            }
-            Self::Salesforce(error) | Self::Kept(error) => error.evidence(),
-            Self::Secret(_) | Self::Host => evidence::our_own(Surface::TokenEndpoint, "internal", None),
-            Self::NoTime => {
-                evidence::our_own(Surface::Callback, "callback_interrupted", Some(&self.to_string()))
-            }
-            Self::Refused(GrantRefused::NoRefreshToken) => {
-                evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
-            }
-            Self::Refused(GrantRefused::NoIdToken) => {
-                evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None)
-            }
-            Self::Refused(GrantRefused::Distrust(distrust)) => {
-                SalesforceError::Untrusted(*distrust).evidence()
-            }
-        }
-    }
 }
 
 impl Callback {
@@ -314,4 +268,9 @@ impl Callback {
         let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
         found.ok_or_else(|| Ended::Unconfigured(attempt.product.to_string()))
     }
+}
+
+/// Makes the browser keep its cookie, so that it gets the receipt once the answer is released.
+fn keep_cookie(response: &mut Response, attempt: &domain::AttemptId, cookie: &AttemptCookie) {
+    cookie.keep(response, attempt, i64::try_from(KEEP_COOKIE.as_secs()).unwrap_or(i64::MAX));
 }

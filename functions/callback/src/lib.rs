@@ -1,11 +1,9 @@
 //! **callback**: back from Salesforce, and the product's word that it was the right user.
 //!
-//! `GET /oauth/callback` → [`arrive`]: claim the attempt once, exchange the code, check the answer, seal the
-//! tokens, store a pending connection, send the browser to the product with a one-time receipt. An answer of doubtful form
-//! goes into quarantine ([`kept`]), one that may be another's is revoked. [`trip`] says how long each part may take.
+//! `GET /oauth/callback` → [`oauth_callback`]: claims the attempt once, lets [`grants::exchange`] turn the code into a
+//! pending connection, and sends the browser to the product with a one-time receipt.
 //!
-//! Where the session authorizes a connection anew ([`reconnect`]), the new grant waits beside the connection, and takes
-//! the old one's place when it is redeemed. If it is another org's or user's, the browser goes to
+//! If the session renews a connection and the grant is another org's or user's, the browser goes to
 //! `/connect/{key}/confirm` first → [`confirm`]: both are shown, and the user says which is meant.
 //!
 //! `POST /v1/connect-sessions/{id}/redeem` → [`redeem`]: receipt and user together make it active; a right
@@ -14,20 +12,16 @@
 #![warn(missing_docs)]
 
 mod answer;
-mod arrive;
 mod confirm;
 mod error;
-mod exchange;
-mod kept;
-mod reconnect;
+mod oauth_callback;
 mod redeem;
-mod trip;
-mod unredeemed;
 
+use grants::exchange::Exchanger;
 use jiff::Timestamp;
 use platform::{Platform, SettingError};
 use runtime::HttpFunction;
-use store::{Fallback, Vault};
+use store::Vault;
 use web::{Function, Request, Response, Route};
 
 /// The function callback.
@@ -35,14 +29,14 @@ use web::{Function, Request, Response, Route};
 pub struct Callback {
     platform: Platform,
     vault: Vault,
-    fallback: Fallback,
+    exchanger: Exchanger,
 }
 
 impl HttpFunction for Callback {
     const NAME: &'static str = "callback";
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
+        Ok(Self { vault: platform.vault()?, exchanger: Exchanger::new(platform.clone())?, platform })
     }
 
     async fn respond(&self, request: Request, now: Timestamp) -> Response {
@@ -53,7 +47,7 @@ impl HttpFunction for Callback {
         match route.parts() {
             ("GET", ["oauth", "callback"]) => {
                 let time = web::request::deadline(&request, now);
-                match self.arrive(&request, &time).await {
+                match self.oauth_callback(&request, &time).await {
                     Ok(response) => response,
                     Err(ended) => self.end(ended, &time).await,
                 }

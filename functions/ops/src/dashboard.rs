@@ -12,8 +12,8 @@ use pages::{
 };
 use store::{
     StoreError,
-    failures::{FailureFilter, FailureQuery},
-    needy::Needy,
+    action_required::Needy,
+    failure_lists::{FailureFilter, FailureQuery},
     tallies::Tally,
     waves::Wave,
 };

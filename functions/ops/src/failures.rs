@@ -6,7 +6,10 @@ use domain::{Environment, Failure, ProductId, Provenance, Stage, secret::Hash};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use store::failures::{FAILURE_KEPT, FailureFilter, FailureQuery, Place};
+use store::{
+    failure_lists::{FailureFilter, FailureQuery, Place},
+    failures::FAILURE_KEPT,
+};
 use web::{Problem, Query, Request, Response, respond, views::FailureView};
 
 use crate::{Ops, error::OpsError};

@@ -9,7 +9,7 @@ use pages::{
     Names, fill,
     ops::{Incident, Latest, Needy as InNeed, WORDS, say},
 };
-use store::{needy::Needy, waves::Wave};
+use store::{action_required::Needy, waves::Wave};
 
 use crate::{
     format::{clock_time, customer, customers, environment_name, failures, next_action, title},

@@ -3,7 +3,7 @@
 use domain::{App, AppId, Environment, FailureId, Product, ProductId};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use pages::ops::{Choice, WORDS};
-use store::failures::{FailureFilter, FailureQuery};
+use store::failure_lists::{FailureFilter, FailureQuery};
 use web::Query;
 
 use crate::{

@@ -19,7 +19,7 @@ use pages::{
 };
 use platform::log::refused;
 use serde::Serialize;
-use store::{StoreError, ops::OpsScope};
+use store::{StoreError, operator_sessions::OpsScope};
 use web::{
     Problem, Request, Response,
     cookies::set_cookie,

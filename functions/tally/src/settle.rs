@@ -3,9 +3,10 @@
 use domain::{AppId, ConnectionId, Customer, ProductId, tally::RefreshOutcome};
 use jiff::Timestamp;
 use store::{
-    Store, StoreError, keys,
-    needy::Needy,
-    open::{Open, Party, Success},
+    Store, StoreError,
+    action_required::Needy,
+    keys,
+    unresolved_failures::{Open, Party, Success},
 };
 
 use crate::{

@@ -11,7 +11,7 @@ use platform::{
 use serde::Serialize;
 use store::{
     Backoff, ConnectionRecord, Sought,
-    connections::{ListQuery, Listed},
+    connection_lists::{ListQuery, Listed},
 };
 use web::{
     Problem, Query, Request, Response, api_auth,

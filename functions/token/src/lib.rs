@@ -20,7 +20,7 @@ mod error;
 mod hand_out;
 mod import;
 
-use grants::refresh::Refresher;
+use grants::{import::Importer, refresh::Refresher};
 use jiff::Timestamp;
 use platform::{Platform, SettingError, log::internal};
 use runtime::HttpFunction;
@@ -35,13 +35,16 @@ pub struct Token {
     platform: Platform,
     vault: Vault,
     refresher: Refresher,
+    importer: Importer,
 }
 
 impl HttpFunction for Token {
     const NAME: &'static str = "token";
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
+        let (vault, refresher) = (platform.vault()?, Refresher::new(platform.clone())?);
+        let importer = Importer::new(platform.clone(), vault.clone(), refresher.clone());
+        Ok(Self { platform, vault, refresher, importer })
     }
 
     /// Fetches the keyring: nearly every call needs it. An error is reported to the call that needs it.

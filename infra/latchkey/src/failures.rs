@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::{
     Store,
-    failures::{FailureFilter, FailureQuery},
+    failure_lists::{FailureFilter, FailureQuery},
 };
 
 use crate::{

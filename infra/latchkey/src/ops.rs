@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::{
     Store, StoreError,
-    ops::{MAX_OWNER, OpsScope, OpsSession},
+    operator_sessions::{MAX_OWNER, OpsScope, OpsSession},
 };
 
 use crate::{

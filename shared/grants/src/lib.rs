@@ -1,16 +1,46 @@
 //! The life of a grant. A grant is what Salesforce gave: refresh token, access token, scopes, identity.
 //!
-//! | module | holds |
+//! ```text
+//!  code                                     token of the product
+//!   │ exchange                                     │ import
+//!   ▼                                              ▼
+//! parked ──confirm──▶ pending ──redeem──▶ ┌─────────────────┐ ◀─────────── replace ───────────┐
+//!   │                    │                │     active      │                                 │
+//!   │                    │                └─────────────────┘                                 │
+//!   │                    │                 │ ▲     │ ▲     │                                  │
+//!   │                    │      unanswered │ │     │ │     │ refused: the user must act       │
+//!   │                    │                 ▼ │     │ │     └──────────▶ needs_reauth ─────────┘
+//!   │                    │    refresh_unknown│     │ │                       ▲
+//!   │                    │          │  └─────┘     │ │ works again           │
+//!   │                    │          │ recover      ▼ │                       │
+//!   │                    │          │             blocked: an admin must act │
+//!   │                    │          └────────────── answer lost ─────────────┘
+//!   │ not confirmed      │ not redeemed
+//!   ▼                    ▼
+//! revoking ──revoke──▶ deleted          (every state becomes revoking when the product deletes the connection)
+//!
+//! An answer that fails a check stays in quarantine until an operator decides:
+//! release leads to pending or active, discard to revoked.
+//! ```
+//!
+//! | module | arrows |
 //! | --- | --- |
-//! | [`verify`] | the checks of a new grant before it becomes a connection |
-//! | [`replace`] | a new grant replaces the old grant of a connection: reconnect, redeem and import of the same user |
-//! | [`refresh`] | the refresh protocol: one process of all sends the refresh token |
-//! | [`revoke`] | a grant is revoked at Salesforce, then deleted here |
-//! | [`record_failure`] | evidence becomes a diagnosed, recorded failure |
-//! | [`incidents`] | many connections that stop for the same cause |
+//! | [`exchange`] | code → *pending*, *parked*, quarantine or revoked |
+//! | [`import`] | a refresh token that the product holds → *active* |
+//! | [`verify`] | the checks of a new grant: no arrow without them |
+//! | [`replace`] | *pending* takes the place of a connection's old grant: reconnect, redeem and import of the same user |
+//! | [`refresh`] | *active* → *active*, *blocked*, *needs_reauth* or *refresh_unknown*, and back; recovery; quarantine of refreshes |
+//! | [`revoke`] | *revoking* → deleted |
+//! | [`record_failure`] | no arrow: evidence becomes a diagnosed, recorded failure |
+//! | [`incidents`] | no arrow: many connections that stop for the same cause |
+//!
+//! The arrows *confirm* and *redeem* are one transaction each ([`store::reconnects`], [`store::redemptions`]); the function
+//! `callback` decides on them.
 
 #![warn(missing_docs)]
 
+pub mod exchange;
+pub mod import;
 pub mod incidents;
 pub mod record_failure;
 pub mod refresh;

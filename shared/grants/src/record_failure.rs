@@ -6,7 +6,7 @@ use domain::{
     FailureId, OrgId, ProductId, Provenance, SessionState, Stage, secret::Hash,
 };
 use jiff::{SignedDuration, Timestamp};
-use store::{Noted, StoreError, connections::Listed};
+use store::{Noted, StoreError, connection_lists::Listed};
 use telemetry::{Fact, about, failed};
 
 use platform::Platform;

@@ -2,25 +2,28 @@
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
-    App, AppId, Connection, ConnectionId, Customer, Environment, ExpiryBasis, Failure, FailureId, Identity,
-    LearntLife, ProductId, SaturatingTime as _, SessionId,
+    App, AppId, Connection, ConnectionId, ExpiryBasis, FailureId, LearntLife, ProductId, SaturatingTime as _,
+    SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
     session::BoundBrowser,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Backoff, Field, Item, N, Next, Owner, Page, Rejected, S, Sealed, SecretError, Sought, Store, StoreError,
-    Vault, conditional,
+    Item, N, Next, Page, S, Sought, Store, StoreError,
+    backoff::Backoff,
+    connection_item::ConnectionRow,
     expression::Expression,
+    item::{VERSION, from_item, to_item},
     keys,
     leases::MAX_LEASE_AHEAD,
     millis,
     reconnects::Reconnect,
-    rows::{ConnectionRow, ListedRow, VERSION, from_item, to_item},
-    sessions::built,
-    table::{CUSTOMER, DUE, LISTING},
-    write::SendWrite as _,
+    rejected::Rejected,
+    schema::DUE,
+    secrets::SecretError,
+    token_cipher::{Field, Owner, Sealed, Vault},
+    write::{SendWrite, built, conditional},
 };
 
 /// A connection with its sealed tokens and the state of its refreshes.
@@ -112,60 +115,6 @@ pub struct NewConnection<'a> {
     pub due: Timestamp,
 }
 
-/// A connection as a list shows it.
-#[derive(Debug)]
-pub struct Listed {
-    /// Its id.
-    pub id: ConnectionId,
-    /// Its app.
-    pub app: AppId,
-    /// Its customer.
-    pub customer: Customer,
-    /// Who it is at Salesforce.
-    pub identity: Identity,
-    /// The word for its state.
-    pub state: String,
-    /// Which kind of login host.
-    pub environment: Environment,
-    /// When it was made.
-    pub created_at: Timestamp,
-}
-
-/// What [`Store::stop_connection`] changes, and what it ends.
-const STOP: &str = "SET #state = :to, since = :at, failure = :failure, refused_at = :at";
-const NO_REFRESH: &str = "REMOVE lease_until, began_at, began_epoch, recovered_at, paused_until, paused_for, \
-                          not_before, refusals, unexplained_since, retry_cause, retry_failure";
-
-const LOOK_AGAIN: &str = "due_shard = :shard, due_at = :due";
-
-/// How often the sweep sees whether an admin has lifted what blocks a connection.
-const LOOK_AT_BLOCKED: SignedDuration = SignedDuration::from_hours(6);
-
-/// What is said of a connection whose refresh token was refused, in an update of its own and in a transaction's.
-trait Refused: Expression {
-    /// On condition that the refresh token is still the one that was sent, and may be used.
-    fn sent_by(self, record: &ConnectionRecord) -> Self {
-        let of_sent = match &record.refresh_fingerprint {
-            Some(_) => "refresh_fingerprint = :sent",
-            None => "attribute_not_exists(refresh_fingerprint)",
-        };
-        let this = self
-            .on_condition(&format!("#state IN (:active, :blocked, :unknown) AND {of_sent}"))
-            .living_states();
-        match &record.refresh_fingerprint {
-            Some(sent) => this.value(":sent", S(sent.as_str())),
-            None => this,
-        }
-    }
-
-    /// The values of [`LOOK_AGAIN`].
-    fn looked_at_again(self, id: &ConnectionId, now: Timestamp) -> Self {
-        self.value(":shard", S(keys::due_shard(id.as_str()))).value(":due", millis(now + LOOK_AT_BLOCKED))
-    }
-}
-
-impl<E: Expression> Refused for E {}
-
 /// What has come due.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Due {
@@ -173,17 +122,6 @@ pub enum Due {
     Connection(ConnectionId),
     /// A session whose browser has not come back.
     Session(SessionId),
-}
-
-/// Which of a product's connections to list.
-#[derive(Debug, Default)]
-pub struct ListQuery {
-    /// Only this customer's.
-    pub customer: Option<String>,
-    /// Only those after this one.
-    pub after: Option<ConnectionId>,
-    /// At most so many, 1 to 100.
-    pub limit: u8,
 }
 
 /// How far from now a time that Salesforce names may be. No clock is a day off; a time that is cannot be reckoned with.
@@ -278,91 +216,6 @@ impl Store {
         self.find(&Sought::connection(id)).await
     }
 
-    /// A product's connections in the order they were made, and where to go on.
-    pub async fn list_connections(
-        &self,
-        product: &ProductId,
-        query: &ListQuery,
-    ) -> Result<(Vec<Listed>, Option<ConnectionId>), StoreError> {
-        let limit = usize::from(query.limit.clamp(1, 100));
-        let mut listed: Vec<Listed> = Vec::new();
-        let mut after = query.after.clone();
-        loop {
-            let page = self.listing_page(product, query, after.as_ref()).await?;
-            let last = page
-                .last_evaluated_key
-                .as_ref()
-                .and_then(|key| key.get("listing_sk"))
-                .and_then(|id| id.as_s().ok().and_then(|id| id.parse::<ConnectionId>().ok()));
-            for item in page.items.unwrap_or_default() {
-                let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-                listed.push(from_item::<ListedRow>(&pk, item)?.read(&pk)?);
-            }
-            if listed.len() > limit {
-                listed.truncate(limit);
-                let next = listed.last().map(|connection| connection.id.clone());
-                return Ok((listed, next));
-            }
-            match last {
-                Some(id) => after = Some(id),
-                None => return Ok((listed, None)),
-            }
-        }
-    }
-
-    /// What a list shows of one connection of a product's, by its id; nothing of its tokens is read. The index
-    /// follows a write within moments: what was made just now may not be in it yet.
-    pub async fn listed(&self, product: &ProductId, id: &ConnectionId) -> Result<Option<Listed>, StoreError> {
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(LISTING)
-            .key_condition_expression("listing_pk = :product AND listing_sk = :id")
-            .expression_attribute_values(":product", S(keys::listing(product)))
-            .expression_attribute_values(":id", S(id.as_str()))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &error))?;
-        let found = page.items.unwrap_or_default().into_iter().next();
-        let pk = keys::connection(id).pk;
-        found.map(|item| from_item::<ListedRow>(&pk, item)?.read(&pk)).transpose()
-    }
-
-    /// What a list shows of a customer's connections with one app, in any state.
-    pub async fn connections_of(
-        &self,
-        product: &ProductId,
-        app: &AppId,
-        customer: &str,
-    ) -> Result<Vec<Listed>, StoreError> {
-        let mut found = Vec::new();
-        let mut start = None;
-        loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(CUSTOMER)
-                .key_condition_expression("customer_pk = :customer")
-                .filter_expression("app = :app")
-                .expression_attribute_values(":app", S(app.as_str()))
-                .expression_attribute_values(":customer", S(keys::customer(product, customer)))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| StoreError::unavailable("Query", &error))?;
-            for item in page.items.unwrap_or_default() {
-                let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-                found.push(from_item::<ListedRow>(&pk, item)?.read(&pk)?);
-            }
-            start = page.last_evaluated_key;
-            if start.is_none() {
-                return Ok(found);
-            }
-        }
-    }
-
     /// Notes by what name a connection's user signs in. It is for people to read.
     pub async fn name_user(&self, id: &ConnectionId, username: &str) -> Result<(), StoreError> {
         let named = self
@@ -373,39 +226,6 @@ impl Store {
             .send_write()
             .await;
         conditional("UpdateItem", named).map(drop)
-    }
-
-    async fn listing_page(
-        &self,
-        product: &ProductId,
-        query: &ListQuery,
-        after: Option<&ConnectionId>,
-    ) -> Result<aws_sdk_dynamodb::operation::query::QueryOutput, StoreError> {
-        let (index, hash, partition) = match &query.customer {
-            Some(customer) => (CUSTOMER, "customer_pk", keys::customer(product, customer)),
-            None => (LISTING, "listing_pk", keys::listing(product)),
-        };
-        let start = after.map(|id| {
-            let key = keys::connection(id);
-            Item::from([
-                ("pk".into(), S(key.pk)),
-                ("sk".into(), S(key.sk)),
-                (hash.into(), S(&partition)),
-                ("listing_sk".into(), S(id.as_str())),
-            ])
-        });
-        self.client
-            .query()
-            .table_name(&self.table)
-            .index_name(index)
-            .key_condition_expression("#hash = :partition")
-            .expression_attribute_names("#hash", hash)
-            .expression_attribute_values(":partition", S(&partition))
-            .limit(i32::from(query.limit.clamp(1, 100)) + 1)
-            .set_exclusive_start_key(start)
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &error))
     }
 
     /// Marks a connection as to be revoked: from now on it hands out nothing, and the sweep sees to it if
@@ -486,46 +306,6 @@ impl Store {
             .send_write()
             .await;
         conditional("DeleteItem", deleted).map(drop)
-    }
-
-    /// A blocked connection was refused once more, for the same cause: since when, and by which failure, stays.
-    /// `false`: a reconnect or another refresh came between.
-    pub async fn refused_again(&self, record: &ConnectionRecord, now: Timestamp) -> Result<bool, StoreError> {
-        let again = self
-            .update(&keys::connection(&record.connection.id))
-            .sent_by(record)
-            .update_expression(format!("SET refused_at = :at, {LOOK_AGAIN} {NO_REFRESH}"))
-            .expression_attribute_values(":at", millis(now))
-            .looked_at_again(&record.connection.id, now)
-            .send_write()
-            .await;
-        conditional("UpdateItem", again).map(|written| written.is_ok())
-    }
-
-    /// Moves an active connection to the state that a permanent refusal means, and records the failure,
-    /// both or neither. A reconnect or another refresh in between wins: the refresh token must still be the
-    /// one that was refused.
-    pub async fn stop_connection(
-        &self,
-        record: &ConnectionRecord,
-        to: &domain::ConnectionState,
-        failure: &Failure,
-    ) -> Result<bool, StoreError> {
-        let mut update = self
-            .update_together(&keys::connection(&record.connection.id))
-            .sent_by(record)
-            .expression_attribute_values(":to", S(to.word()))
-            .expression_attribute_values(":at", millis(failure.at))
-            .expression_attribute_values(":failure", S(failure.id.as_str()));
-        // Only what can come back by itself is looked at again.
-        update = if matches!(to, domain::ConnectionState::Blocked { .. }) {
-            update
-                .update_expression(format!("{STOP}, {LOOK_AGAIN} {NO_REFRESH}"))
-                .looked_at_again(&record.connection.id, failure.at)
-        } else {
-            update.update_expression(format!("{STOP} {NO_REFRESH}, due_shard, due_at"))
-        };
-        Ok(self.transact(vec![built(update.build())?, self.failure_write(failure)?]).await?.is_ok())
     }
 
     /// Whether this app was ever connected from the org of that host.

@@ -15,9 +15,14 @@ use domain::{ConnectionId, ProductId, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::write::SendWrite;
 use crate::{
-    Item, Lease, Next, Page, Renewed, S, Saved, Store, StoreError, conditional, keys, quarantine::Kept,
-    table, write::SendWrite as _,
+    Item, Next, Page, S, Store, StoreError, keys,
+    leases::{Lease, Saved},
+    quarantine::Kept,
+    refreshed_tokens::Renewed,
+    schema,
+    write::conditional,
 };
 
 /// The fallback's table.
@@ -91,7 +96,7 @@ impl Fallback {
             .key_schema(key("sk", KeyType::Range))
             .send()
             .await;
-        table::created(created)
+        schema::created(created)
     }
 
     /// Keeps an answer that the table did not take. From then on it is durable.

@@ -5,23 +5,21 @@
 //! Salesforce refuses the app itself. An item of a host says when the token endpoint last failed to answer and when it
 //! answered again, and until when nothing is sent because the host is down.
 
-use std::collections::BTreeSet;
-
 use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
     types::{AttributeValue, ReturnValue},
 };
 use domain::{AppId, ProductId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
 
 use crate::{
-    Item, N, S, Store, StoreError, conditional,
+    Item, N, S, Store, StoreError,
     expression::Expression,
+    item::is_readable,
     keys::{self, Key},
     millis,
-    rows::is_readable,
-    ttl,
-    write::SendWrite as _,
+    write::{SendWrite, conditional},
 };
 
 /// How long nothing is sent for an app after Salesforce refused it once, and after each further refusal. Both secrets
@@ -32,18 +30,18 @@ const APP_WAITS: [SignedDuration; 2] = [SignedDuration::from_secs(65), SignedDur
 const ORGS_THAT_STOP_AN_APP: usize = 2;
 
 /// How often a host that is down is tried.
-const HOST_WAIT: SignedDuration = SignedDuration::from_secs(10);
+pub(crate) const HOST_WAIT: SignedDuration = SignedDuration::from_secs(10);
 
 /// Within this time so many orgs of so many products must see a host down.
-const OUTAGE_WINDOW: SignedDuration = SignedDuration::from_mins(1);
-const ORGS_IN_AN_OUTAGE: usize = 5;
-const PRODUCTS_IN_AN_OUTAGE: usize = 2;
+pub(crate) const OUTAGE_WINDOW: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const ORGS_IN_AN_OUTAGE: usize = 5;
+pub(crate) const PRODUCTS_IN_AN_OUTAGE: usize = 2;
 
 /// Maximum entries of [`HostHealth::seen_down_by`].
-const MAX_SEEN_DOWN_BY: u32 = 50;
+pub(crate) const MAX_SEEN_DOWN_BY: u32 = 50;
 
 /// Minimum time between two harmless requests to a host that does not answer.
-const MIN_QUESTION_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+pub(crate) const MIN_QUESTION_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 
 /// How many answers of an app in a row that cannot be trusted stop sending for it.
 pub const MAX_UNTRUSTED: u32 = 5;
@@ -56,7 +54,7 @@ const UNTRUSTED_WAIT: SignedDuration = SignedDuration::from_mins(15);
 const LONGEST_STOP: SignedDuration = SignedDuration::from_mins(20);
 
 /// How long a host's item is kept after its last change.
-const HOST_KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
+pub(crate) const HOST_KEPT: SignedDuration = SignedDuration::from_hours(24 * 60);
 
 /// Which app, as Salesforce knows it. An app that a customer owns has a consumer key of its own.
 #[derive(Debug, Clone, Copy)]
@@ -233,7 +231,7 @@ impl Store {
         } else {
             update.update_expression("SET not_before = :until")
         };
-        write(update).await?;
+        send(update).await?;
         Ok(until)
     }
 
@@ -259,14 +257,14 @@ impl Store {
             return Ok(false);
         }
         let update = self.update(&key).update_expression("SET not_before = :until");
-        write(update.value(":until", millis(now + UNTRUSTED_WAIT))).await?;
+        send(update.value(":until", millis(now + UNTRUSTED_WAIT))).await?;
         Ok(true)
     }
 
     /// Records that Salesforce accepted an app again, with an answer that can be trusted.
     pub async fn note_app_works(&self, app: AppAt<'_>) -> Result<(), StoreError> {
         let update = self.update(&keys::app_health(app));
-        write(update.update_expression("REMOVE not_before, orgs, untrusted, untrusted_as")).await
+        send(update.update_expression("REMOVE not_before, orgs, untrusted, untrusted_as")).await
     }
 
     /// Reserves the one refresh that tries whether an app works again. `false`: another has it.
@@ -296,110 +294,9 @@ impl Store {
             .await;
         conditional("UpdateItem", reserved).map(|written| written.is_ok())
     }
-
-    /// Records that a refresh at a host got no answer.
-    pub async fn note_unanswered(&self, host: &str, now: Timestamp) -> Result<(), StoreError> {
-        let update = self
-            .host_update(host, now)
-            .update_expression("SET unanswered_at = :now, #ttl = :ttl REMOVE reachable_at");
-        write(update.value(":now", millis(now))).await
-    }
-
-    /// Records that a host's token endpoint answers again.
-    pub async fn note_answered(&self, host: &str, now: Timestamp) -> Result<(), StoreError> {
-        let update = self.host_update(host, now).update_expression(
-            "SET answered_at = :now, #ttl = :ttl REMOVE not_before, down_since, seen_down_by",
-        );
-        write(update.value(":now", millis(now))).await
-    }
-
-    /// Reserves the one harmless request of a minute. `false`: another has it.
-    pub async fn begin_question(&self, host: &str, now: Timestamp) -> Result<bool, StoreError> {
-        let begun = self
-            .host_update(host, now)
-            .update_expression("SET asked_at = :now, #ttl = :ttl")
-            .condition_expression(
-                "attribute_not_exists(asked_at) OR asked_at <= :minute_ago OR asked_at > :minute_ahead",
-            )
-            .value(":now", millis(now))
-            .value(":minute_ago", millis(now - MIN_QUESTION_INTERVAL))
-            .value(":minute_ahead", millis(now + MIN_QUESTION_INTERVAL))
-            .send_write()
-            .await;
-        conditional("UpdateItem", begun).map(|written| written.is_ok())
-    }
-
-    /// Records that a host answered a harmless request. The first time after `since` counts, when a refresh got no
-    /// usable answer: an earlier time says nothing of that refresh, and keeping it would hold its recovery for ever.
-    pub async fn note_reachable(
-        &self,
-        host: &str,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let noted = self
-            .host_update(host, now)
-            .update_expression("SET reachable_at = :now, #ttl = :ttl")
-            .condition_expression(
-                "attribute_not_exists(reachable_at) OR reachable_at <= :since OR reachable_at > :now",
-            )
-            .value(":now", millis(now))
-            .value(":since", millis(since))
-            .send_write()
-            .await;
-        conditional("UpdateItem", noted).map(drop)
-    }
-
-    /// Records that an org of a product saw a host down. Once enough orgs of enough products did within a minute, the
-    /// host waits.
-    pub async fn note_down(
-        &self,
-        host: &str,
-        product: &ProductId,
-        org: &str,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let who = AttributeValue::Ss(vec![format!("{product} {org}")]);
-        let minute_ago = millis(now - OUTAGE_WINDOW);
-        let added = self
-            .host_update(host, now)
-            .update_expression("SET #ttl = :ttl ADD seen_down_by :who")
-            .condition_expression("down_since > :minute_ago AND size(seen_down_by) < :most")
-            .value(":who", who.clone())
-            .value(":minute_ago", minute_ago.clone())
-            .value(":most", N(MAX_SEEN_DOWN_BY))
-            .return_values(ReturnValue::AllNew)
-            .send_write()
-            .await;
-        let Ok(added) = conditional("UpdateItem", added)? else {
-            let begun = self
-                .host_update(host, now)
-                .update_expression("SET down_since = :now, seen_down_by = :who, #ttl = :ttl")
-                .condition_expression("attribute_not_exists(down_since) OR down_since <= :minute_ago")
-                .value(":who", who)
-                .value(":minute_ago", minute_ago)
-                .value(":now", millis(now))
-                .send_write()
-                .await;
-            return conditional("UpdateItem", begun).map(drop);
-        };
-        let item = added.attributes.unwrap_or_default();
-        let seen = texts(&item, "seen_down_by");
-        let products: BTreeSet<_> = seen.iter().filter_map(|who| who.split(' ').next()).collect();
-        let orgs: BTreeSet<_> = seen.iter().filter_map(|who| who.split(' ').next_back()).collect();
-        if orgs.len() < ORGS_IN_AN_OUTAGE || products.len() < PRODUCTS_IN_AN_OUTAGE {
-            return Ok(());
-        }
-        let update = self.host_update(host, now).update_expression("SET not_before = :until, #ttl = :ttl");
-        write(update.value(":until", millis(now + HOST_WAIT))).await
-    }
-
-    fn host_update(&self, host: &str, now: Timestamp) -> UpdateItemFluentBuilder {
-        self.update(&keys::host_health(host)).name("#ttl", "ttl").value(":ttl", ttl(now + HOST_KEPT))
-    }
 }
 
-async fn write(update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
+pub(crate) async fn send(update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
     update.send_write().await.map(drop).map_err(|error| StoreError::unavailable("UpdateItem", &error))
 }
 
@@ -412,7 +309,7 @@ fn number(item: &Item, name: &str) -> u32 {
     item.get(name).and_then(|number| number.as_n().ok()?.parse().ok()).unwrap_or_default()
 }
 
-fn texts(item: &Item, name: &str) -> BTreeSet<String> {
+pub(crate) fn texts(item: &Item, name: &str) -> BTreeSet<String> {
     item.get(name).and_then(|texts| texts.as_ss().ok()).into_iter().flatten().cloned().collect()
 }
 

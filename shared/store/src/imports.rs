@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionRecord, N, S, Store, StoreError, Unique, conditional, keys,
+    N, S, Store, StoreError,
+    connections::ConnectionRecord,
+    item::{from_item, to_item},
+    keys,
     leases::RECOVERY_AFTER,
     millis,
-    rows::{from_item, to_item},
-    sessions::built,
-    unique::held_by,
-    write::SendWrite as _,
+    unique::{Unique, held_by},
+    write::{SendWrite, built, conditional},
 };
 
 /// What a product wants imported, but for the token.

@@ -1,12 +1,11 @@
 //! The one place that knows the keys. The item table is in this crate's README.
 
-use std::borrow::Cow;
-
 use domain::{
     AppId, AttemptId, Connection, ConnectionId, FailureId, ProductId, SalesforceUserId, SessionId,
     incident::Over, product::Sharing, secret::Hash,
 };
 use jiff::{Timestamp, civil::Date};
+use std::borrow::Cow;
 
 use crate::health::AppAt;
 

@@ -5,28 +5,30 @@
 //! the refresh token that was sent: a late holder's good answer is kept while nothing newer is stored, and
 //! a reconnect in between is never overwritten.
 
-use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure,
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
 use domain::{
-    ConnectionId, ConnectionState, ExpiryBasis, Failure, LearntLife, Scopes,
+    ConnectionId, ConnectionState,
     secret::{Fingerprint, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, ConnectionRecord, Field, N, Owner, S, Sealed, SecretError, Store, StoreError, Vault,
-    backoff::BACKOFF,
-    conditional,
+    N, S, Store, StoreError,
+    backoff::{BACKOFF, Backoff},
+    connection_item::ConnectionRow,
+    connections::ConnectionRecord,
     expression::Expression,
+    item::from_item,
     keys, millis,
+    refreshed_tokens::Renewed,
     rejected::REJECTED,
-    rows::{ConnectionRow, duration, from_item},
-    sessions::built,
-    write::SendWrite as _,
+    secrets::SecretError,
+    token_cipher::{Field, Owner, Sealed, Vault},
+    write::{SendWrite, conditional},
 };
 
 /// How long a lease lasts: longer than the token endpoint may take (15 s) and the writes around it, so that a holder
@@ -41,7 +43,7 @@ pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
     SignedDuration::from_secs(LEASE.as_secs() + MAX_SKEW.as_secs());
 
 /// The condition that nobody holds the lease; [`LeaseOver::lease_over`] gives its values.
-const LEASE_OVER: &str =
+pub(crate) const LEASE_OVER: &str =
     "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :too_late)";
 
 /// How long after a refresh was begun its recovery may start: function and HTTP time-outs are over by then,
@@ -53,7 +55,7 @@ pub const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60);
 pub struct Lease {
     record: ConnectionRecord,
     sent: Fingerprint,
-    sealed: Sealed,
+    pub(crate) sealed: Sealed,
 }
 
 /// What became of asking for the lease.
@@ -65,43 +67,6 @@ pub enum Leased {
     No(Box<ConnectionRecord>),
     /// The connection is gone.
     Gone,
-}
-
-/// A refresh's answer, sealed and ready to be stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Renewed {
-    /// The new access token.
-    pub access_token: Sealed,
-    /// Which one it is.
-    pub access_fingerprint: Fingerprint,
-    /// The new refresh token, where it was rotated.
-    pub refresh_token: Option<(Sealed, Fingerprint)>,
-    /// Where the org's API answers now.
-    pub instance_url: String,
-    /// The origin of the login host, where it has moved.
-    // Absent from items of earlier versions.
-    #[serde(default)]
-    pub login_host: Option<String>,
-    /// What is granted now; `None` where the answer did not say.
-    pub scopes: Option<Scopes>,
-    /// When Salesforce issued the access token.
-    pub issued_at: Timestamp,
-    /// When it came, by our clock.
-    // Absent from items of earlier versions.
-    #[serde(default)]
-    pub fetched_at: Option<Timestamp>,
-    /// Until when it is taken to work.
-    pub expires_at: Timestamp,
-    /// On what that rests.
-    pub expiry_basis: ExpiryBasis,
-    /// How long this connection's access tokens live, where that was learnt.
-    pub learnt: Option<LearntLife>,
-    /// How many tokens in a row Salesforce had rejected, fresh, before this one.
-    pub rejections: u32,
-    /// Whether nobody has asked for this token yet: the sweep fetched it.
-    pub unasked: bool,
-    /// When the sweep has to look at the connection again.
-    pub due: Timestamp,
 }
 
 /// What became of saving a refresh's answer.
@@ -177,31 +142,9 @@ impl Store {
         self.take(record, now, wanted).await
     }
 
-    /// Takes the lease of a connection whose refresh was never answered, for the one recovery: the mark and
-    /// the right are the same write, so there is no second.
-    pub async fn lease_recovery(
-        &self,
-        record: &ConnectionRecord,
-        now: Timestamp,
-    ) -> Result<Leased, StoreError> {
-        let wanted = |update: UpdateItemFluentBuilder| {
-            update
-                .update_expression(
-                    "SET lease_until = :until, lease_holder = :holder, recovered_at = :now ADD epoch :one",
-                )
-                .condition_expression(
-                    "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
-                     AND attribute_not_exists(recovered_at)",
-                )
-                .value(":now", millis(now))
-                .value(":unknown", S("refresh_unknown"))
-        };
-        self.take(record, now, wanted).await
-    }
-
     /// Takes a lease on the conditions that `wanted` adds. Who took it is written with it: a write that the
     /// SDK tries again, because its answer was lost, is known as this caller's own.
-    async fn take(
+    pub(crate) async fn take(
         &self,
         record: &ConnectionRecord,
         now: Timestamp,
@@ -310,82 +253,6 @@ impl Store {
         from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(Saved::Yes)
     }
 
-    /// Corrects until when an access token is taken to work, once Salesforce has been asked. A token that has
-    /// been replaced since is left alone.
-    pub async fn learn_life(
-        &self,
-        record: &ConnectionRecord,
-        learnt: LearntLife,
-        expires_at: Timestamp,
-        due: Timestamp,
-    ) -> Result<(), StoreError> {
-        let updated = self
-            .update(&keys::connection(&record.connection.id))
-            .update_expression(
-                "SET learnt_life = :life, learnt_from = :from, expiry_basis = :from, expires_at = :expires, due_at = :due",
-            )
-            .condition_expression("access_fingerprint = :access AND attribute_exists(due_shard)")
-            .value(":life", N(duration(learnt.life)))
-            .value(":from", S(learnt.basis.word()))
-            .value(":expires", millis(expires_at))
-            .value(":due", millis(due))
-            .value(":access", S(record.access_fingerprint.as_str()))
-            .send_write()
-            .await;
-        conditional("UpdateItem", updated).map(drop)
-    }
-
-    /// Notes that somebody asks for a token that the sweep fetched: it will be fetched ahead again.
-    pub async fn mark_asked(&self, record: &ConnectionRecord, due: Timestamp) -> Result<(), StoreError> {
-        let marked = self
-            .update(&keys::connection(&record.connection.id))
-            .update_expression("SET unasked = :no, due_at = :due")
-            .condition_expression("access_fingerprint = :access AND unasked = :yes")
-            .value(":no", AttributeValue::Bool(false))
-            .value(":yes", AttributeValue::Bool(true))
-            .value(":due", millis(due))
-            .value(":access", S(record.access_fingerprint.as_str()))
-            .send_write()
-            .await;
-        conditional("UpdateItem", marked).map(drop)
-    }
-
-    /// Pauses refreshing because it is no cure, and records the failure, both or neither. Of any number of
-    /// callers with the same rejected token one does it: `false` for the others.
-    pub async fn pause_refreshing(
-        &self,
-        record: &ConnectionRecord,
-        until: Timestamp,
-        failure: &Failure,
-    ) -> Result<bool, StoreError> {
-        let pause = self
-            .update_together(&keys::connection(&record.connection.id))
-            .update_expression("SET paused_until = :until, paused_for = :failure, rejections = :none")
-            .condition_expression(
-                "access_fingerprint = :access AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
-            )
-            .value(":until", millis(until))
-            .value(":failure", S(failure.id.as_str()))
-            .value(":none", N(0))
-            .value(":access", S(record.access_fingerprint.as_str()))
-            .value(":now", millis(failure.at));
-        Ok(self.transact(vec![built(pause.build())?, self.failure_write(failure)?]).await?.is_ok())
-    }
-
-    /// Gives the right to the one recovery back after an answer that spent nothing. Nothing is sent before the
-    /// backoff is over, if there is one.
-    pub async fn release_recovery(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
-        let released = self
-            .holder_update(lease)
-            .releasing("lease_until, recovered_at", backoff)
-            .condition_expression("epoch = :epoch AND #state = :unknown")
-            .name("#state", "state")
-            .value(":unknown", S("refresh_unknown"))
-            .send_write()
-            .await;
-        conditional("UpdateItem", released).map(drop)
-    }
-
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is
     /// sent before the backoff is over, if there is one.
     pub async fn release(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
@@ -423,45 +290,14 @@ impl Store {
         conditional("UpdateItem", abandoned).map(drop)
     }
 
-    /// Marks a connection whose refresh was begun and never answered, once the lease has run out.
-    pub async fn mark_refresh_unknown(
-        &self,
-        record: &ConnectionRecord,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let key = keys::connection(&record.connection.id);
-        // A time that is still to come was written by a process whose clock is wrong.
-        let since = record.began_at.map_or(now, |began| began.min(now));
-        let marked = self
-            .update(&key)
-            .unanswered(record, ":since")
-            .condition_expression(format!(
-                "#state IN (:active, :blocked) AND attribute_exists(began_at) AND epoch = :epoch AND {LEASE_OVER}",
-            ))
-            .lease_over(now)
-            .value(":active", S("active"))
-            .value(":blocked", S("blocked"))
-            .value(":epoch", N(record.epoch))
-            .value(":since", millis(since))
-            .send_write()
-            .await;
-        conditional("UpdateItem", marked).map(drop)
-    }
-
-    /// Opens the refresh token for the one recovery.
-    pub async fn open_for_recovery(&self, lease: &Lease, vault: &Vault) -> Result<RefreshToken, SecretError> {
-        let token = vault.open(lease.owner(), Field::RefreshToken, &lease.sealed).await?;
-        Ok(RefreshToken::new(token.expose_secret()))
-    }
-
-    fn holder_update(&self, lease: &Lease) -> UpdateItemFluentBuilder {
+    pub(crate) fn holder_update(&self, lease: &Lease) -> UpdateItemFluentBuilder {
         self.update(&keys::connection(&lease.record.connection.id))
             .expression_attribute_values(":epoch", N(lease.record.epoch))
     }
 }
 
 /// What updates of a lease have in common.
-trait LeaseUpdate {
+pub(crate) trait LeaseUpdate {
     fn lease_over(self, now: Timestamp) -> Self;
     fn releasing(self, gone: &str, backoff: Option<&Backoff>) -> Self;
     fn unanswered(self, record: &ConnectionRecord, since: &str) -> Self;
@@ -503,65 +339,6 @@ impl LeaseUpdate for UpdateItemFluentBuilder {
         .value(":unknown", S("refresh_unknown"))
         .value(":shard", S(keys::due_shard(record.connection.id.as_str())))
         .value(":due", millis(record.expires_at))
-    }
-}
-
-impl Renewed {
-    /// What a connection's item says once this is stored; what it does not name stays as it is.
-    pub fn attributes(&self) -> Vec<(&'static str, AttributeValue)> {
-        let mut attributes = vec![
-            ("access_token", S(self.access_token.as_str())),
-            ("access_fingerprint", S(self.access_fingerprint.as_str())),
-            ("instance_url", S(&self.instance_url)),
-            ("issued_at", millis(self.issued_at)),
-            ("expires_at", millis(self.expires_at)),
-            ("expiry_basis", S(self.expiry_basis.word())),
-            ("rejections", N(self.rejections)),
-            ("unasked", AttributeValue::Bool(self.unasked)),
-            ("due_at", millis(self.due)),
-        ];
-        if let Some((sealed, fingerprint)) = &self.refresh_token {
-            attributes.push(("refresh_token", S(sealed.as_str())));
-            attributes.push(("refresh_fingerprint", S(fingerprint.as_str())));
-        }
-        if let Some(fetched_at) = self.fetched_at {
-            attributes.push(("fetched_at", millis(fetched_at)));
-        }
-        if let Some(login_host) = &self.login_host {
-            attributes.push(("login_host", S(login_host)));
-        }
-        if let Some(scopes) = &self.scopes {
-            attributes.push(("scopes", S(scopes.to_string())));
-        }
-        if let Some(LearntLife { life, basis }) = self.learnt {
-            attributes.push(("learnt_life", N(duration(life))));
-            attributes.push(("learnt_from", S(basis.word())));
-        }
-        attributes
-    }
-
-    /// What the connection is once this is stored: for an answer that is durable in the fallback only.
-    pub fn on(&self, record: &ConnectionRecord) -> ConnectionRecord {
-        let mut record = record.clone();
-        record.access_token = self.access_token.clone();
-        record.access_fingerprint = self.access_fingerprint.clone();
-        if let Some((sealed, fingerprint)) = &self.refresh_token {
-            (record.refresh_token, record.refresh_fingerprint) =
-                (Some(sealed.clone()), Some(fingerprint.clone()));
-        }
-        record.connection.instance_url.clone_from(&self.instance_url);
-        if let Some(login_host) = &self.login_host {
-            record.connection.login_host.clone_from(login_host);
-        }
-        if let Some(scopes) = &self.scopes {
-            record.connection.scopes = scopes.clone();
-        }
-        record.connection.state = ConnectionState::Active;
-        (record.backoff, record.rejected) = (None, None);
-        (record.issued_at, record.expires_at) = (self.issued_at, self.expires_at);
-        record.fetched_at = self.fetched_at;
-        (record.expiry_basis, record.learnt) = (self.expiry_basis, self.learnt.or(record.learnt));
-        record
     }
 }
 

@@ -1,35 +1,46 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod attempts;
 mod expression;
+mod item;
 
+pub mod action_required;
+pub mod attempts;
 pub mod backoff;
+mod connection_item;
+pub mod connection_lists;
+mod connection_notes;
 pub mod connections;
+pub mod failure_lists;
 pub mod failures;
 pub mod fallback;
 pub mod health;
+mod host_health;
 pub mod imports;
 pub mod keys;
 pub mod leases;
-pub mod needy;
-pub mod open;
-pub mod ops;
+pub mod operator_sessions;
 pub mod products;
 pub mod quarantine;
 pub mod reconnects;
+mod recovery_leases;
+pub mod redemptions;
+pub mod refreshed_tokens;
 pub mod rejected;
-pub mod seal;
+mod reseal;
+mod resolve_failures;
+pub mod schema;
 pub mod secrets;
 pub mod sessions;
-pub mod table;
+mod shared_grants;
+mod stopped_connections;
 pub mod tallies;
+pub mod token_cipher;
 pub mod unique;
 pub mod unredeemed;
+pub mod unresolved_failures;
 pub mod waves;
 pub mod write;
-
-mod rows;
 
 use aws_sdk_dynamodb::{
     Client,
@@ -40,19 +51,23 @@ use aws_sdk_dynamodb::{
 use jiff::Timestamp;
 use keys::Key;
 
+pub use attempts::{Begun, Claim};
 pub use backoff::Backoff;
+pub use connection_lists::Listed;
 pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
 pub use failures::Noted;
 pub use fallback::{Fallback, Waiting};
 pub use health::{AppAt, Health};
 pub use imports::Imported;
-pub use leases::{Lease, Leased, Renewed, Saved};
+pub use leases::{Lease, Leased, Saved};
 pub use quarantine::{Decision, ExchangedAs, ImportedAs, Kept, Origin, Quarantined};
 pub use reconnects::{Bringing, Reconnect, TakenOver, Takeover};
+pub use redemptions::{Redeemed, Repeat};
+pub use refreshed_tokens::Renewed;
 pub use rejected::Rejected;
-pub use seal::{Field, Owner, Sealed, Vault};
 pub use secrets::{SecretError, Secrets};
-pub use sessions::{Begun, Claim, Created, Redeemed, Repeat};
+pub use sessions::Created;
+pub use token_cipher::{Field, Owner, Sealed, Vault};
 pub use unique::Unique;
 pub use write::SendWrite;
 
@@ -211,49 +226,6 @@ pub struct Page<T> {
 /// Where a page ended.
 #[derive(Debug)]
 pub struct Next(Item);
-
-/// An error that may be a condition's refusal.
-trait Refusal: ProvideErrorMetadata {
-    /// The condition's refusal, if that is what it is.
-    fn refused(&self) -> Option<Refused>;
-}
-
-/// A refused condition, with the item that refused: absent where it was not asked for or there is none.
-struct Refused(Option<Item>);
-
-macro_rules! refusal {
-    ($($error:path),*) => {$(
-        impl Refusal for $error {
-            fn refused(&self) -> Option<Refused> {
-                match self {
-                    Self::ConditionalCheckFailedException(refused) => Some(Refused(refused.item.clone())),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-
-refusal!(
-    aws_sdk_dynamodb::operation::put_item::PutItemError,
-    aws_sdk_dynamodb::operation::update_item::UpdateItemError,
-    aws_sdk_dynamodb::operation::delete_item::DeleteItemError
-);
-
-/// Splits a conditional write's outcomes: a refused condition is expected, with the item that refused; any
-/// other error is not.
-fn conditional<T, E: Refusal>(
-    operation: &'static str,
-    written: Result<T, SdkError<E>>,
-) -> Result<Result<T, Option<Item>>, StoreError> {
-    match written {
-        Ok(output) => Ok(Ok(output)),
-        Err(error) => match error.as_service_error().and_then(Refusal::refused) {
-            Some(Refused(item)) => Ok(Err(item)),
-            None => Err(StoreError::unavailable(operation, &error)),
-        },
-    }
-}
 
 #[expect(non_snake_case, reason = "reads as DynamoDB's own notation for a string attribute")]
 fn S(text: impl Into<String>) -> AttributeValue {

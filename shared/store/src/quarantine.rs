@@ -3,8 +3,6 @@
 //! Such an answer is sealed whole in the fallback table, under the key where a recovery looks before it sends a token
 //! again. It is never used unseen and never dropped: an operator releases or discards it.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     AppId, AttemptId, ConnectionId, Customer, Environment, ProductId, SaturatingTime as _,
@@ -12,12 +10,14 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 use crate::{
-    Fallback, Item, N, Sealed, StoreError, conditional,
-    fallback::{Waiting, key},
-    rows::from_item,
-    write::SendWrite as _,
+    Item, N, StoreError,
+    fallback::{Fallback, Waiting, key},
+    item::from_item,
+    token_cipher::Sealed,
+    write::{SendWrite, conditional},
 };
 
 /// What the fallback keeps for a refresh token that was sent.

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, TransactWriteItem, builders::PutBuilder,
 };
 use domain::{
-    Connection, ConnectionId, ConnectionState, Failure, Identity, SalesforceUserId, SessionId,
+    Connection, ConnectionId, Failure, Identity, SessionId,
     secret::Hash,
     session::{BoundBrowser, Change, Previous, Redemption},
 };
@@ -17,14 +17,16 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ConnectionRecord, Field, N, Owner, Redeemed, S, SecretError, Store, StoreError, Unique, Vault,
+    N, S, Store, StoreError,
     attempts::OpenAttempts,
+    connections::ConnectionRecord,
     expression::Expression,
     imports::Import,
     keys, millis,
-    sessions::{built, last_failure, why_unredeemed},
-    table::GRANTS,
-    unique::held_by,
+    redemptions::{Redeemed, why_unredeemed},
+    sessions::last_failure,
+    unique::{Unique, held_by},
+    write::built,
 };
 
 /// What an item beside a connection holds of the connection's reconnect.
@@ -82,77 +84,6 @@ pub enum TakenOver {
     Held(ConnectionId),
     /// The session or the new grant does not allow it.
     Refused(Redeemed),
-}
-
-impl ConnectionRecord {
-    /// This connection with a new grant: all of it is new but its id and its age. The epoch goes on, so that a lease on
-    /// the old grant is worth nothing.
-    pub async fn renewed(&self, vault: &Vault, new: &Self) -> Result<Self, SecretError> {
-        let connection = Connection {
-            id: self.connection.id.clone(),
-            created_at: self.connection.created_at,
-            state: ConnectionState::Active,
-            ..new.connection.clone()
-        };
-        let after = new.resealed(vault, connection).await?;
-        Ok(Self { epoch: self.epoch + 1, ..after })
-    }
-
-    /// The old grant of a connection that got a new one, to be revoked in the new one's item; `None`: it has no refresh
-    /// token, or the new one's.
-    pub async fn retired(
-        &self,
-        vault: &Vault,
-        new: &Self,
-        now: Timestamp,
-    ) -> Result<Option<Self>, SecretError> {
-        if self.refresh_token.is_none() || self.refresh_fingerprint == new.refresh_fingerprint {
-            return Ok(None);
-        }
-        let connection = Connection {
-            id: new.connection.id.clone(),
-            state: ConnectionState::Revoking { since: now },
-            ..self.connection.clone()
-        };
-        let old = self.resealed(vault, connection).await?;
-        Ok(Some(Self { reconnect: Some(Reconnect::Old { of: self.connection.id.clone() }), ..old }))
-    }
-
-    /// The same grant in another item: opened, and sealed for that one.
-    pub async fn resealed(&self, vault: &Vault, connection: Connection) -> Result<Self, SecretError> {
-        let from = Owner { product: &self.connection.product, connection: &self.connection.id };
-        let to = Owner { product: &connection.product, connection: &connection.id };
-        let refresh_token = match &self.refresh_token {
-            Some(sealed) => Some(vault.reseal(from, to, Field::RefreshToken, sealed).await?),
-            None => None,
-        };
-        Ok(Self {
-            access_token: vault.reseal(from, to, Field::AccessToken, &self.access_token).await?,
-            access_fingerprint: self.access_fingerprint.clone(),
-            refresh_token,
-            refresh_fingerprint: self.refresh_fingerprint.clone(),
-            issued_at: self.issued_at,
-            fetched_at: self.fetched_at,
-            expires_at: self.expires_at,
-            epoch: 0,
-            lease_until: None,
-            began_at: None,
-            recovered_at: None,
-            refused_at: None,
-            expiry_basis: self.expiry_basis,
-            learnt: self.learnt,
-            rejections: 0,
-            paused: None,
-            unasked: false,
-            reconnect: None,
-            grants_key: self.grants_key.clone(),
-            unique: None,
-            another: false,
-            backoff: None,
-            rejected: self.rejected,
-            connection,
-        })
-    }
 }
 
 /// The session that a new grant was made in: a reconnect has one.
@@ -376,55 +307,6 @@ impl Store {
 
     fn put_together(&self, item: crate::Item) -> PutBuilder {
         Put::builder().table_name(&self.table).set_item(Some(item))
-    }
-
-    /// How many grants of this user to the app of this consumer key we hold, over all products: Salesforce ends
-    /// the oldest when there are more than five (fact base 3.10). The index follows a write within moments.
-    pub async fn grants(&self, consumer_key: &str, user: &SalesforceUserId) -> Result<usize, StoreError> {
-        self.granted(&keys::grants(consumer_key, user)).await.map(|connections| connections.len())
-    }
-
-    /// Whether another connection holds this record's refresh token: revoking it would end that one too.
-    pub async fn is_held_elsewhere(&self, record: &ConnectionRecord) -> Result<bool, StoreError> {
-        let (Some(key), Some(fingerprint)) = (&record.grants_key, &record.refresh_fingerprint) else {
-            return Ok(false);
-        };
-        let mut others = self.granted(key).await?;
-        // The index may not have it yet; a moment ago it held the same grant.
-        if let Some(Reconnect::New { of, .. } | Reconnect::Old { of }) = &record.reconnect
-            && !others.contains(of)
-        {
-            others.push(of.clone());
-        }
-        for other in others.iter().filter(|other| **other != record.connection.id) {
-            let held = self
-                .connection(other)
-                .await?
-                .filter(|other| !matches!(other.connection.state, domain::ConnectionState::Revoking { .. }));
-            if held.is_some_and(|held| held.refresh_fingerprint.as_ref() == Some(fingerprint)) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// The connections in one partition of index `grants`, but for those that are being revoked.
-    pub(crate) async fn granted(&self, partition: &str) -> Result<Vec<ConnectionId>, StoreError> {
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(GRANTS)
-            .key_condition_expression("grants_pk = :partition")
-            .filter_expression("#state <> :revoking")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":partition", S(partition))
-            .expression_attribute_values(":revoking", S("revoking"))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &error))?;
-        let items = page.items.unwrap_or_default();
-        Ok(items.iter().filter_map(|item| keys::connection_of(item.get("pk")?.as_s().ok()?)).collect())
     }
 }
 

@@ -5,9 +5,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{SaturatingTime as _, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::write::SendWrite;
 use crate::{
-    ConnectionRecord, S, Store, StoreError, conditional, expression::Expression, keys, millis,
-    write::SendWrite as _,
+    S, Store, StoreError, connections::ConnectionRecord, expression::Expression, keys, millis,
+    write::conditional,
 };
 
 /// Minimum time between two requests that test one reported token.

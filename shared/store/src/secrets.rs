@@ -1,15 +1,14 @@
 //! Secrets Manager: asked once for a secret and then not again, until what we hold has proved stale.
 
+use aws_sdk_secretsmanager::{Client, error::ProvideErrorMetadata};
+use domain::secret::ConsumerSecret;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
-
-use aws_sdk_secretsmanager::{Client, error::ProvideErrorMetadata};
-use domain::secret::ConsumerSecret;
-use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use tokio::sync::OnceCell;
 
 /// The secrets that a function may read.

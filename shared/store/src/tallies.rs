@@ -5,13 +5,12 @@
 //! written in one transaction with the number of the last of them, on condition that the number before is still the one
 //! that was read: so a run is counted whole or not at all, and never again.
 
-use std::collections::BTreeMap;
-
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{AppId, ProductId, tally::Counter};
 use jiff::{SignedDuration, Timestamp, ToSpan as _, civil::Date, tz::TimeZone};
+use std::collections::BTreeMap;
 
-use crate::{Item, N, S, Store, StoreError, keys, millis, sessions::built, ttl};
+use crate::{Item, N, S, Store, StoreError, keys, millis, ttl, write::built};
 
 /// How long the counters of an hour are kept.
 const HOURS_KEPT: SignedDuration = SignedDuration::from_hours(24 * 40);

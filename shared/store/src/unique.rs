@@ -11,9 +11,13 @@ use aws_sdk_dynamodb::types::{
 };
 use domain::{Connection, ConnectionId, ConnectionState, product::Sharing};
 
+use crate::write::SendWrite;
 use crate::{
-    ConnectionRecord, Item, N, S, Store, StoreError, conditional, keys, rows::VERSION, sessions::built,
-    write::SendWrite as _,
+    Item, N, S, Store, StoreError,
+    connections::ConnectionRecord,
+    item::VERSION,
+    keys,
+    write::{built, conditional},
 };
 
 /// Maximum connections of one Salesforce user and app that are compared with a new grant.

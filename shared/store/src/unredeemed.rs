@@ -3,9 +3,14 @@
 use domain::{Attempt, ConnectionId, ProductId};
 use jiff::Timestamp;
 
+use crate::write::SendWrite;
 use crate::{
-    ConnectionRecord, S, Store, StoreError, conditional, expression::Expression, keys, millis,
-    sessions::built, table::GRANTS, write::SendWrite as _,
+    S, Store, StoreError,
+    connections::ConnectionRecord,
+    expression::Expression,
+    keys, millis,
+    schema::GRANTS,
+    write::{built, conditional},
 };
 
 /// What one Salesforce user has granted to one app, as a new grant meets it.

@@ -9,12 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Item, N, S, Store, StoreError, conditional,
+    Item, N, S, Store, StoreError,
+    item::{from_item, time_in, to_item},
     keys::{self, Key},
-    millis,
-    rows::{from_item, time_in, to_item},
-    ttl,
-    write::SendWrite as _,
+    millis, ttl,
+    write::{SendWrite, conditional},
 };
 
 /// How long an hour's stops are kept after its last: what comes later finds nothing usual.

@@ -5,8 +5,6 @@
 //! (`TransactionConflictException`, and `TransactionCanceledException` with the reason `TransactionConflict`), so every
 //! write goes through [`SendWrite::send_write`]. `clippy.toml` rejects a plain `send`.
 
-use std::time::Duration;
-
 use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     operation::{
@@ -17,8 +15,12 @@ use aws_sdk_dynamodb::{
         },
         update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
     },
+    types::{CancellationReason, Delete, Put, TransactWriteItem, Update},
 };
+use std::time::Duration;
 use tokio::time::sleep;
+
+use crate::{Item, Store, StoreError};
 
 /// Maximum number of times that a write is sent which meets a transaction each time.
 pub const MAX_SENDS: u32 = 6;
@@ -95,6 +97,109 @@ send_write! {
     PutItemFluentBuilder => PutItemOutput, PutItemError;
     DeleteItemFluentBuilder => DeleteItemOutput, DeleteItemError;
     TransactWriteItemsFluentBuilder => TransactWriteItemsOutput, TransactWriteItemsError;
+}
+
+/// An error that may be a condition's refusal.
+pub(crate) trait Refusal: ProvideErrorMetadata {
+    /// The condition's refusal, if that is what it is.
+    fn refused(&self) -> Option<Refused>;
+}
+
+/// A refused condition, with the item that refused: absent where it was not asked for or there is none.
+pub(crate) struct Refused(Option<Item>);
+
+macro_rules! refusal {
+    ($($error:path),*) => {$(
+        impl Refusal for $error {
+            fn refused(&self) -> Option<Refused> {
+                match self {
+                    Self::ConditionalCheckFailedException(refused) => Some(Refused(refused.item.clone())),
+                    _ => None,
+                }
+            }
+        }
+    )*};
+}
+
+refusal!(
+    aws_sdk_dynamodb::operation::put_item::PutItemError,
+    aws_sdk_dynamodb::operation::update_item::UpdateItemError,
+    aws_sdk_dynamodb::operation::delete_item::DeleteItemError
+);
+
+/// Splits a conditional write's outcomes: a refused condition is expected, with the item that refused; any
+/// other error is not.
+pub(crate) fn conditional<T, E: Refusal>(
+    operation: &'static str,
+    written: Result<T, SdkError<E>>,
+) -> Result<Result<T, Option<Item>>, StoreError> {
+    match written {
+        Ok(output) => Ok(Ok(output)),
+        Err(error) => match error.as_service_error().and_then(Refusal::refused) {
+            Some(Refused(item)) => Ok(Err(item)),
+            None => Err(StoreError::unavailable(operation, &error)),
+        },
+    }
+}
+
+impl Store {
+    /// Writes all or nothing. The inner error: a condition refused, with each write's reason.
+    pub(crate) async fn transact(
+        &self,
+        writes: Vec<TransactWriteItem>,
+    ) -> Result<Result<(), Vec<CancellationReason>>, StoreError> {
+        let written = self.client.transact_write_items().set_transact_items(Some(writes)).send_write().await;
+        let Err(error) = written else { return Ok(Ok(())) };
+        match error.as_service_error() {
+            // A transaction that met another one as well has no verdict: which condition refused is not known.
+            Some(refused) if refused.met_transaction() => {
+                Err(StoreError::unavailable("TransactWriteItems", &error))
+            }
+            Some(TransactWriteItemsError::TransactionCanceledException(cancelled))
+                if cancelled
+                    .cancellation_reasons()
+                    .iter()
+                    .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
+            {
+                Ok(Err(cancelled.cancellation_reasons().to_vec()))
+            }
+            _ => Err(StoreError::unavailable("TransactWriteItems", &error)),
+        }
+    }
+}
+
+/// One write of a transaction.
+pub(crate) trait Write {
+    fn write(self) -> TransactWriteItem;
+}
+
+impl Write for Put {
+    fn write(self) -> TransactWriteItem {
+        TransactWriteItem::builder().put(self).build()
+    }
+}
+
+impl Write for Update {
+    fn write(self) -> TransactWriteItem {
+        TransactWriteItem::builder().update(self).build()
+    }
+}
+
+impl Write for Delete {
+    fn write(self) -> TransactWriteItem {
+        TransactWriteItem::builder().delete(self).build()
+    }
+}
+
+/// A builder that lacks a part is a bug of ours; it surfaces as a failed call, never as a panic.
+pub(crate) fn built<W: Write>(
+    write: Result<W, aws_sdk_dynamodb::error::BuildError>,
+) -> Result<TransactWriteItem, StoreError> {
+    write.map(Write::write).map_err(|error| StoreError::Unavailable {
+        operation: "TransactWriteItems",
+        code: "Incomplete".into(),
+        message: error.to_string(),
+    })
 }
 
 #[cfg(test)]

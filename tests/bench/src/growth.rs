@@ -11,7 +11,7 @@ use local::stack::TABLE;
 use ops::Ops;
 use platform::{Deadline, Platform};
 use serde_json::{Value, json};
-use store::{Field, Owner, connections::ListQuery};
+use store::{Field, Owner, connection_lists::ListQuery};
 use sweep::Sweep;
 use token::Token;
 use world::Clock;

@@ -32,9 +32,9 @@ fn the_local_port_serves_the_templates_routes_and_no_others() {
 #[test]
 fn the_templates_table_is_the_one_that_the_local_stack_creates() {
     let template = template();
-    let listed = format!("NonKeyAttributes: [{}]\n", store::table::LISTED.join(", "));
+    let listed = format!("NonKeyAttributes: [{}]\n", store::schema::LISTED.join(", "));
     assert_eq!(template.matches(&listed).count(), 2, "listing and customer carry {listed}");
-    assert!(template.contains(&format!("NonKeyAttributes: [{}]}}", store::table::COUNTED.join(", "))));
+    assert!(template.contains(&format!("NonKeyAttributes: [{}]}}", store::schema::COUNTED.join(", "))));
     for part in [
         "IndexName: listing",
         "{AttributeName: listing_pk, KeyType: HASH}",

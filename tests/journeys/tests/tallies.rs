@@ -418,10 +418,10 @@ async fn open_failures_are_bounded_and_a_refresh_reads_one_note() {
     let id: domain::ConnectionId = connection.parse().expect("an id");
     let (product, app) = ("fernway".parse().expect("an id"), "sync".parse().expect("an id"));
     let customer = story.connections().await[0]["customer"]["id"].as_str().expect("an id").to_owned();
-    let party = store::open::Party { product: &product, app: &app, customer: &customer };
+    let party = store::unresolved_failures::Party { product: &product, app: &app, customer: &customer };
     let now = story.stack.clock.now();
-    for number in 0..store::open::MAX_OPEN + 30 {
-        let open = store::open::Open {
+    for number in 0..store::unresolved_failures::MAX_OPEN + 30 {
+        let open = store::unresolved_failures::Open {
             id: domain::FailureId::mint(now),
             at: now + SignedDuration::from_secs(number.into()),
             cause: "api_limit".into(),
@@ -436,22 +436,23 @@ async fn open_failures_are_bounded_and_a_refresh_reads_one_note() {
     }
     let items = story.stack.dynamodb.dump(TABLE);
     let open = items.iter().filter(|item| item["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("OPEN#")));
-    let most = store::open::MAX_OPEN as usize + 2;
+    let most = store::unresolved_failures::MAX_OPEN as usize + 2;
     assert!(open.clone().count() <= most, "{} notes", open.count());
 
     // A refresh of a connection that never failed one: one read, whatever else stands open.
     let at = now + SignedDuration::from_hours(1);
-    let refreshed = store::open::Success::Refreshed { at, connection: id.clone() };
+    let refreshed = store::unresolved_failures::Success::Refreshed { at, connection: id.clone() };
     story.stack.dynamodb.reset_counts();
     assert_eq!(story.stack.store.note_success(party, &refreshed).await.expect("noted"), 0);
     let requests = story.stack.dynamodb.requests();
     assert_eq!(requests.iter().map(|request| request.operation.as_str()).collect::<Vec<_>>(), ["GetItem"]);
     assert!(requests[0].read_units <= 1.0, "{requests:?}");
 
-    let connected = store::open::Success::Connected { at, session: None, connection: Some(id) };
+    let connected =
+        store::unresolved_failures::Success::Connected { at, session: None, connection: Some(id) };
     let resolved = story.stack.store.note_success(party, &connected).await.expect("noted");
-    assert_eq!(resolved, store::open::MAX_OPEN as usize);
-    let again = store::open::Open {
+    assert_eq!(resolved, store::unresolved_failures::MAX_OPEN as usize);
+    let again = store::unresolved_failures::Open {
         id: domain::FailureId::mint(now),
         at: at + SignedDuration::from_secs(1),
         cause: "api_limit".into(),
@@ -467,20 +468,19 @@ async fn open_failures_are_bounded_and_a_refresh_reads_one_note() {
 async fn failed_refresh_is_resolved_by_the_next_success_of_its_connection_alone() {
     let story = Story::installed().await;
     let (product, app) = ("fernway".parse().expect("an id"), "sync".parse().expect("an id"));
-    let party = store::open::Party { product: &product, app: &app, customer: "any" };
+    let party = store::unresolved_failures::Party { product: &product, app: &app, customer: "any" };
     let now = story.stack.clock.now();
     let [failed, other] = [0, 1].map(|_| domain::ConnectionId::mint(now));
     let later = |seconds: i64| now + SignedDuration::from_secs(seconds);
-    let open = |connection: &domain::ConnectionId, at: i64| store::open::Open {
+    let open = |connection: &domain::ConnectionId, at: i64| store::unresolved_failures::Open {
         id: domain::FailureId::mint(now),
         at: later(at),
         cause: "rate_limited".into(),
         stage: domain::Stage::Refresh,
         connection: Some(connection.clone()),
     };
-    let refreshed = |connection: &domain::ConnectionId, at: i64| store::open::Success::Refreshed {
-        at: later(at),
-        connection: connection.clone(),
+    let refreshed = |connection: &domain::ConnectionId, at: i64| {
+        store::unresolved_failures::Success::Refreshed { at: later(at), connection: connection.clone() }
     };
     let store = &story.stack.store;
     store.note_open(party, &open(&failed, 1)).await.expect("noted");

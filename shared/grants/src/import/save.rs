@@ -1,24 +1,20 @@
 //! What an import's answer becomes: a connection, or the new grant of the one that stands for the same Salesforce user.
 
-use grants::replace::{retire, take_over};
 use std::time::Duration;
 
 use domain::{App, Connection, ConnectionState, SaturatingTime as _};
-use grants::replace::{IfHeld, Taken, TakeoverError, Target, Took};
-use http::StatusCode;
 use jiff::Timestamp;
 use platform::{Deadline, log::internal};
 use salesforce::Grant;
 use store::{
     Bringing, ConnectionRecord, Imported, StoreError, Tokens, Unique,
-    connections::Listed,
+    connection_lists::Listed,
     imports::{Import, Sender},
 };
 use tokio::time::{sleep, timeout};
-use web::{Response, respond, views::ConnectionView};
 
-use super::{Brought, ImportedView, under_way};
-use crate::{Token, error::Failed};
+use super::{ImportError, ImportOutcome, ImportRequest, ImportedConnection, Importer, imported_before};
+use crate::replace::{IfHeld, Taken, TakeoverError, Target, Took, retire, take_over};
 
 /// How much of an invocation is left for its answer when the table does not take a new connection.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -47,17 +43,17 @@ struct Keeping<'a> {
     standing: Option<ConnectionRecord>,
 }
 
-impl Token {
+impl Importer {
     /// Makes the answer durable before anything else is done with it. The table is tried to the invocation's end:
     /// what Salesforce returned exists nowhere else.
     pub(super) async fn keep_import(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         sender: &Sender,
         grant: &Grant,
         others: &[Listed],
         time: &Deadline,
-    ) -> Result<Response, Failed> {
+    ) -> Result<ImportOutcome, ImportError> {
         let mut record = self.import_record(brought, sender.import(), grant, time.now()).await?;
         let unique = (!brought.another).then(|| Unique::of(&record.connection, brought.app.connections));
         record.unique = unique.as_ref().map(|unique| unique.key().to_owned());
@@ -69,8 +65,7 @@ impl Token {
             // The journal names the connection.
             Stored::Before => {
                 let import = self.platform.store.import(&brought.product.id, &brought.mark).await?;
-                let import = import.as_ref().unwrap_or(sender.import());
-                return self.imported_before(brought, import, false).await;
+                return imported_before(brought, import.unwrap_or_else(|| sender.import().clone()));
             }
         };
         let id = connection.id.clone();
@@ -89,13 +84,10 @@ impl Token {
                 && other.identity.org.same_as(&grant.identity.org)
                 && other.identity.user.same_as(&grant.identity.user)
         };
-        let view = ImportedView {
-            connection: ConnectionView::from(&connection),
-            rotated: Some(grant.refresh.is_some()),
-            renewed: !is_new,
-            same_as: others.iter().filter(same).map(|other| other.id.to_string()).collect(),
-        };
-        Ok(respond::json(if is_new { StatusCode::CREATED } else { StatusCode::OK }, &view))
+        let same_as = others.iter().filter(same).map(|other| other.id.clone()).collect();
+        let rotated = grant.refresh.is_some();
+        let imported = ImportedConnection { connection, rotated, renewed: !is_new, same_as };
+        Ok(ImportOutcome::Imported(Box::new(imported)))
     }
 
     /// Writes the answer until the table takes it, or the invocation ends.
@@ -103,7 +95,7 @@ impl Token {
         &self,
         mut keeping: Keeping<'_>,
         time: &Deadline,
-    ) -> Result<(Stored, ConnectionRecord), Failed> {
+    ) -> Result<(Stored, ConnectionRecord), ImportError> {
         let mut wait = Duration::from_millis(100);
         let mut is_first = true;
         loop {
@@ -113,10 +105,10 @@ impl Token {
                 Ok(Ok(Some(stored))) => return Ok((stored, keeping.record)),
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => drop(internal(&error)),
-                Err(_) => return Err(under_way(keeping.sender.import(), time.now()).into()),
+                Err(_) => return Err(ImportError::under_way(keeping.sender.import(), time.now())),
             }
             if !time.has(wait + ANSWER) {
-                return Err(under_way(keeping.sender.import(), time.now()).into());
+                return Err(ImportError::under_way(keeping.sender.import(), time.now()));
             }
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
@@ -182,11 +174,11 @@ impl Token {
     /// one that was sent.
     async fn import_record(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         import: &Import,
         grant: &Grant,
         now: Timestamp,
-    ) -> Result<ConnectionRecord, Failed> {
+    ) -> Result<ConnectionRecord, ImportError> {
         let connection = Connection {
             id: import.connection.clone(),
             product: brought.product.id.clone(),

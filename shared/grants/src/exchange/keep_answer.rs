@@ -2,22 +2,17 @@
 
 use std::time::Duration;
 
-use domain::secret::{RawTokenAnswer, Receipt};
+use domain::secret::RawTokenAnswer;
 use platform::log::internal;
 use salesforce::{DoubtfulAnswer, Grant, LoginHost, http::ANSWER, token::NothingToRevoke};
 use store::{Decision, ExchangedAs, Field, Origin, Owner, Quarantined, SecretError, StoreError};
 use telemetry::{Metric, add};
 use tokio::time::{sleep, timeout};
-use web::{Response, browser_binding::AttemptCookie};
 
-use crate::{
-    Callback,
-    trip::{FALLBACK, Trip},
+use super::{
+    Exchanger,
+    context::{FALLBACK, Trip},
 };
-
-/// How long a browser keeps the cookie of an attempt whose answer is in quarantine: as long as the answer, and as long
-/// as the product has to redeem it once it is released.
-const KEEP_COOKIE: Duration = Duration::from_hours(48);
 
 /// Maximum number of tries to write an answer: if the fallback does not take it, there must be time left to revoke it.
 const MAX_TRIES: u32 = 5;
@@ -84,7 +79,7 @@ impl Reason {
     }
 }
 
-impl Callback {
+impl Exchanger {
     /// Seals an answer into the fallback, with the reason and what is to become of it.
     pub(crate) async fn keep_answer(
         &self,
@@ -94,7 +89,7 @@ impl Callback {
     ) -> Result<Quarantined, KeepError> {
         let attempt = trip.attempt;
         let owner = Owner { product: &attempt.product, connection: &trip.id };
-        let receipt = Receipt::of(&trip.id, &trip.cookie.secret, &attempt.id);
+        let receipt = trip.receipt();
         let quarantined = Quarantined {
             product: attempt.product.clone(),
             app: attempt.app.clone(),
@@ -161,9 +156,4 @@ impl Callback {
         }
         false
     }
-}
-
-/// Makes the browser keep its cookie, so that it gets the receipt once the answer is released.
-pub(crate) fn keep_cookie(response: &mut Response, attempt: &domain::AttemptId, cookie: &AttemptCookie) {
-    cookie.keep(response, attempt, i64::try_from(KEEP_COOKIE.as_secs()).unwrap_or(i64::MAX));
 }

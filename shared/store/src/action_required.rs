@@ -8,11 +8,12 @@ use domain::{AppId, ConnectionId, Customer, Environment, FailureId, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::write::SendWrite;
 use crate::{
-    S, Store, StoreError, conditional, keys, millis,
-    rows::{from_item, time_in, to_item},
-    ttl,
-    write::SendWrite as _,
+    S, Store, StoreError,
+    item::{from_item, time_in, to_item},
+    keys, millis, ttl,
+    write::conditional,
 };
 
 /// Longer than a stream keeps its records.

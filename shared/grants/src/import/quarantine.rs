@@ -3,22 +3,21 @@
 use diagnosis::evidence;
 use std::time::Duration;
 
-use domain::{FailureId, Stage, Surface};
-use grants::record_failure::{Met, diagnose};
-use grants::refresh::ImportAnswer;
-use http::StatusCode;
+use domain::{Stage, Surface};
 use jiff::Timestamp;
 use platform::{Deadline, log::internal};
 use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use store::{
     ImportedAs,
-    connections::Listed,
+    connection_lists::Listed,
     imports::{Import, ImportState, Sender},
 };
-use web::{Problem, Response};
 
-use super::Brought;
-use crate::{Token, error::Failed};
+use super::{ImportError, ImportOutcome, ImportRequest, Importer};
+use crate::{
+    record_failure::{Met, diagnose},
+    refresh::ImportAnswer,
+};
 
 /// How long Salesforce may take to tell where the org's API answers.
 const ASK_INSTANCE: Duration = Duration::from_secs(5);
@@ -26,22 +25,22 @@ const ASK_INSTANCE: Duration = Duration::from_secs(5);
 /// Minimum time left for writing an answer.
 const TIME_TO_SAVE: Duration = Duration::from_secs(4);
 
-impl Token {
+impl Importer {
     /// The answer does not name the org's API. It is kept first; then Salesforce is asked where the API answers.
     pub(super) async fn import_without_instance(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         sender: &Sender,
         grant: Grant,
         others: &[Listed],
         time: &Deadline,
-    ) -> Result<Response, Failed> {
+    ) -> Result<ImportOutcome, ImportError> {
         let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
         self.quarantine(brought, sender.import(), &doubtful, time.now()).await?;
         let patience = ASK_INSTANCE.min(time.left().saturating_sub(TIME_TO_SAVE));
         let told = self.platform.salesforce.identity(&grant, patience).await.instance_url;
         let Some(told) = told else {
-            return self.say_quarantined(brought, sender.import(), &doubtful, time.now()).await;
+            return Err(self.say_quarantined(brought, sender.import(), &doubtful, time.now()).await);
         };
         let kept = self.keep_import(brought, sender, &grant.at_instance(told), others, time).await?;
         if let Err(error) = self.refresher.forget_import(sender.import(), &brought.token).await {
@@ -54,10 +53,10 @@ impl Token {
     /// it ended before it could say so.
     pub(super) async fn refuse_quarantined(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         import: &Import,
         now: Timestamp,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), ImportError> {
         let Some(kept) = self.refresher.import_in_quarantine(import, &brought.token).await? else {
             return Ok(());
         };
@@ -68,29 +67,31 @@ impl Token {
         let (failure, _) = diagnose(met, now);
         let to = ImportState::Quarantined(failure.id.clone());
         self.platform.store.end_import(import, &to, &failure).await?;
-        Err(in_quarantine(&failure.id).into())
+        Err(ImportError::InQuarantine(failure.id))
     }
 
     /// Keeps an answer that fails a check, then says so in the journal.
     pub(super) async fn quarantine_import(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         import: &Import,
         doubtful: &DoubtfulAnswer,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
-        self.quarantine(brought, import, doubtful, now).await?;
+    ) -> ImportError {
+        if let Err(error) = self.quarantine(brought, import, doubtful, now).await {
+            return error;
+        }
         self.say_quarantined(brought, import, doubtful, now).await
     }
 
     /// Keeps an answer that fails a check: the token is not sent again.
     async fn quarantine(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         import: &Import,
         doubtful: &DoubtfulAnswer,
         now: Timestamp,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), ImportError> {
         let imported = ImportedAs {
             mark: brought.mark.clone(),
             customer: brought.customer.clone(),
@@ -105,28 +106,18 @@ impl Token {
     /// Says in the journal that an answer is in quarantine.
     async fn say_quarantined(
         &self,
-        brought: &Brought<'_>,
+        brought: &ImportRequest<'_>,
         import: &Import,
         doubtful: &DoubtfulAnswer,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> ImportError {
         let error = SalesforceError::Doubtful(Box::new(doubtful.clone()));
         let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(&error);
         let (failure, _) = diagnose(met, now);
         let to = ImportState::Quarantined(failure.id.clone());
-        self.platform.store.end_import(import, &to, &failure).await?;
-        Err(in_quarantine(&failure.id).into())
+        match self.platform.store.end_import(import, &to, &failure).await {
+            Ok(_) => ImportError::InQuarantine(failure.id),
+            Err(error) => error.into(),
+        }
     }
-}
-
-/// The answer to this token fails a check, and an operator has to look at it.
-pub(super) fn in_quarantine(failure: &FailureId) -> Problem {
-    Problem::new(
-        StatusCode::CONFLICT,
-        "import-quarantined",
-        "Salesforce's answer for this token failed a check",
-        "The answer is kept, and Latchkey's operators have to look at it. Do not use the token elsewhere. Once they have \
-         released it, the same call returns the connection.",
-    )
-    .with("reference", failure.reference())
 }

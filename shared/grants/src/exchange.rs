@@ -1,38 +1,200 @@
-//! The exchange: one call to the token endpoint, and the checks that decide where its answer goes. Those that need no
-//! network come before anything else is awaited: the answer goes to the connection, into quarantine, or back.
+//! The exchange of an authorization code: from the code to a stored grant, in this order.
+//!
+//! 1. [`Exchanger::exchange`] sends the code once. Checks that need no network come before anything else is awaited: they
+//!    decide whether the answer is stored, kept in quarantine, or revoked (`keep_answer`).
+//! 2. The grant is stored as a pending connection (`save`), beside the connection that it renews if there is one
+//!    (`reconnect`). Only then Salesforce is asked for names that people read.
+//! 3. Older grants that nobody redeemed are revoked (`unredeemed`): Salesforce keeps five of a user and app.
+//!
+//! [`Trip`] says how much time each part has.
 
-use grants::verify::{check_grant, look_again};
+mod context;
+mod keep_answer;
+mod reconnect;
+mod save;
+mod unredeemed;
+
 use std::time::Duration;
 
-use domain::{Identity, secret::AuthorizationCode};
-use grants::verify::{GrantRefused, Lacking, LookError, asks};
-use jiff::Timestamp;
-use platform::log::internal;
+use diagnosis::evidence;
+use domain::{
+    Evidence, Identity, Surface,
+    secret::{AuthorizationCode, Receipt},
+};
+use jiff::{SignedDuration, Timestamp};
+use platform::{Platform, SettingError, log::internal};
 use salesforce::{Distrust, DoubtfulAnswer, Grant, LoginHost, Registration, SalesforceError};
-use store::{ConnectionRecord, Quarantined};
+use store::{ConnectionRecord, Fallback, Quarantined, SecretError, StoreError, Vault};
 use telemetry::step;
 use tokio::time::timeout;
 
 use crate::{
-    Callback,
-    error::ExchangeError,
-    kept::Reason,
-    trip::{SEND, Trip},
+    replace::reconnectable,
+    verify::{GrantRefused, Lacking, LookError, asks, check_grant, look_again},
 };
+use context::SEND;
+use keep_answer::Reason;
+
+pub use context::Trip;
+
+/// How long the product has to redeem a receipt. The browser is on its way there.
+pub const REDEEM: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long the user has to confirm another org or user.
+pub const PARKED: SignedDuration = SignedDuration::from_mins(30);
 
 /// How long the keys of a login host may take before the code is sent.
 const KEYS: Duration = Duration::from_secs(5);
 
-/// Whether the answer is kept in quarantine until its grant is stored.
+/// Exchanges codes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Exchanger {
+    platform: Platform,
+    vault: Vault,
+    fallback: Fallback,
+}
+
+/// Where a code led.
+#[derive(Debug)]
+pub enum Exchanged {
+    /// A pending connection is stored. The product redeems it with this receipt.
+    Pending(Receipt),
+    /// The grant is another org's or user's than the connection that it was to renew. It is parked until the user has seen
+    /// both and said which is meant.
+    Parked,
+}
+
+/// Why a code did not become a connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// Salesforce.
+    #[error(transparent)]
+    Salesforce(#[from] SalesforceError),
+    /// The consumer secret or the keyring.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The attempt's login host is not one of Salesforce's.
+    #[error("the attempt's login host is not one of Salesforce's")]
+    Host,
+    /// The answer is refused, and its grant given back.
+    #[error(transparent)]
+    Refused(#[from] GrantRefused),
+    /// The answer is kept in quarantine.
+    #[error("the answer is in quarantine: {0}")]
+    Kept(SalesforceError),
+    /// The code was not sent: its answer might not have been stored in time.
+    #[error("no time was left to send the code")]
+    NoTime,
+    /// The connection that was to be renewed is gone. The new grant is revoked.
+    #[error("the connection that was to be renewed is gone")]
+    Overtaken,
+    /// The session has its connection already, from another tab. The new grant is revoked.
+    #[error("the session is connected already")]
+    AlreadyConnected,
+    /// The table. The grant, if there is one, is kept in the fallback.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ExchangeError {
+    /// What it tells a diagnosis. Our own faults are ours: the person is not told a secret's name.
+    pub fn evidence(&self) -> Evidence {
+        match self {
+            // The status of an answer that carries tokens says nothing of what passes by itself.
+            Self::Kept(error @ SalesforceError::Doubtful(_)) => {
+                Evidence { http_status: None, ..error.evidence() }
+            }
+            Self::Salesforce(error) | Self::Kept(error) => error.evidence(),
+            Self::Secret(_) | Self::Host | Self::AlreadyConnected | Self::Store(_) => {
+                evidence::our_own(Surface::TokenEndpoint, "internal", None)
+            }
+            Self::NoTime => {
+                evidence::our_own(Surface::Callback, "callback_interrupted", Some(&self.to_string()))
+            }
+            Self::Overtaken => evidence::our_own(Surface::Callback, "reconnect_overtaken", None),
+            Self::Refused(GrantRefused::NoRefreshToken) => {
+                evidence::our_own(Surface::TokenEndpoint, "refresh_token_missing", None)
+            }
+            Self::Refused(GrantRefused::NoIdToken) => {
+                evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None)
+            }
+            Self::Refused(GrantRefused::Distrust(distrust)) => {
+                SalesforceError::Untrusted(*distrust).evidence()
+            }
+        }
+    }
+}
+
+/// A grant that passed every check.
 #[derive(Debug)]
 pub(crate) struct Obtained {
     pub(crate) grant: Grant,
+    /// The same answer in quarantine, where it stays until the grant is stored.
     pub(crate) kept: Option<Quarantined>,
 }
 
-impl Callback {
+impl Exchanger {
+    /// The exchanges of this platform.
+    pub fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
+    }
+
+    /// Sends the code and stores what comes back. Whatever the answer is, no grant is lost: it is stored, in quarantine,
+    /// or revoked.
+    pub async fn connect(
+        &self,
+        trip: &Trip<'_>,
+        code: &AuthorizationCode,
+    ) -> Result<Exchanged, ExchangeError> {
+        let before = match &trip.attempt.reconnects {
+            None => None,
+            Some(of) => reconnectable(&self.platform, &trip.attempt.product, of).await?,
+        };
+        let obtained = step!("exchange", self.exchange(trip, code, before.as_ref())).await?;
+        if trip.attempt.reconnects.is_some() && before.is_none() {
+            // The connection was deleted. Only an exchanged code yields a grant that can be revoked.
+            if self.give_back(trip, &obtained.grant).await {
+                self.forget(obtained.kept.as_ref()).await;
+            }
+            return Err(ExchangeError::Overtaken);
+        }
+        let record = match step!("seal", self.record(trip, &obtained.grant)).await {
+            Ok(record) => record,
+            Err(error) => {
+                self.give_back(trip, &obtained.grant).await;
+                return Err(error);
+            }
+        };
+        let exchanged = match &before {
+            Some(before) => Box::pin(self.reconnect(trip, &obtained, before, record)).await?,
+            None => self.store_new(trip, &obtained, &record).await?,
+        };
+        self.forget(obtained.kept.as_ref()).await;
+        Ok(exchanged)
+    }
+
+    /// Stores a new connection; only then is asked for what people read.
+    async fn store_new(
+        &self,
+        trip: &Trip<'_>,
+        obtained: &Obtained,
+        record: &ConnectionRecord,
+    ) -> Result<Exchanged, ExchangeError> {
+        let receipt = trip.receipt();
+        match step!("store", self.save(trip, record, &receipt)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.give_back(trip, &obtained.grant).await;
+                return Err(ExchangeError::AlreadyConnected);
+            }
+            Err(unsaved) => return Err(self.unsaved(trip, obtained, unsaved).await),
+        }
+        self.tell_people(trip, record, &obtained.grant).await;
+        Ok(Exchanged::Pending(receipt))
+    }
+
     /// Exchanges a code at the host that the attempt went to, and checks what comes back.
-    pub(crate) async fn exchange(
+    async fn exchange(
         &self,
         trip: &Trip<'_>,
         code: &AuthorizationCode,
@@ -78,7 +240,7 @@ impl Callback {
         secret: &domain::secret::ConsumerSecret,
     ) -> Result<Grant, ExchangeError> {
         let (salesforce, app) = (&self.platform.salesforce, trip.app);
-        let verifier = trip.cookie.secret.pkce_verifier(&trip.attempt.id);
+        let verifier = trip.browser.pkce_verifier(&trip.attempt.id);
         let callback = self.platform.settings.public_url.callback();
         let app_with = Registration { consumer_key: &app.consumer_key, secret };
         let patience = trip.for_exchange();

@@ -1,19 +1,18 @@
-//! One return from Salesforce, and the time that it has.
+//! One return from Salesforce: the attempt, its code, and how much time each part of the exchange has.
 //!
-//! Lambda ends the function after 28 s. A code is sent only with 22 s left; what comes back is in the table or in the
-//! fallback at most 20 s after that. Whatever else is asked of Salesforce gets what is left.
+//! Lambda stops the function after 28 s. A code is sent only with 22 s left; the answer is in the table or in the fallback
+//! at most 20 s later. Every other request to Salesforce gets the time that is left.
 
 use std::time::Duration;
 
+use crate::verify::Wanted;
 use domain::{
     App, Attempt, ConnectionId,
-    secret::{AuthorizationCode, Fingerprint, Hash},
+    secret::{AuthorizationCode, BrowserSecret, Fingerprint, Hash, Receipt},
 };
-use grants::verify::Wanted;
 use jiff::Timestamp;
 use platform::Deadline;
 use tokio::time::Instant;
-use web::browser_binding::AttemptCookie;
 
 /// Minimum time left for sending a code.
 pub(crate) const SEND: Duration = Duration::from_secs(22);
@@ -30,16 +29,19 @@ pub(crate) const FALLBACK: Duration = Duration::from_secs(3);
 /// How long recording a failure may take.
 const RECORD: Duration = Duration::from_secs(2);
 
-/// A browser's return with a code.
+/// A browser's return from Salesforce with a code.
 #[derive(Debug)]
-pub(crate) struct Trip<'a> {
-    pub(crate) attempt: &'a Attempt,
-    pub(crate) app: &'a App,
-    pub(crate) cookie: &'a AttemptCookie,
+pub struct Trip<'a> {
+    /// The attempt.
+    pub attempt: &'a Attempt,
+    /// Its app.
+    pub app: &'a App,
+    /// The secret of the browser that began the attempt.
+    pub(crate) browser: &'a BrowserSecret,
     /// Names what was sent, in quarantine.
     pub(crate) code: Fingerprint,
     /// The connection to come.
-    pub(crate) id: ConnectionId,
+    pub id: ConnectionId,
     /// The digest of the attempt's nonce.
     pub(crate) nonce: Hash,
     pub(crate) time: &'a Deadline,
@@ -47,22 +49,28 @@ pub(crate) struct Trip<'a> {
 }
 
 impl<'a> Trip<'a> {
-    pub(crate) fn new(
+    /// The exchange of this code, in the browser that began the attempt.
+    pub fn new(
         (attempt, app): (&'a Attempt, &'a App),
-        cookie: &'a AttemptCookie,
+        browser: &'a BrowserSecret,
         code: &AuthorizationCode,
         time: &'a Deadline,
     ) -> Self {
         Self {
             attempt,
             app,
-            cookie,
+            browser,
             code: code.fingerprint(),
             id: ConnectionId::mint(time.now()),
-            nonce: Hash::of(&cookie.secret.nonce(&attempt.id)),
+            nonce: Hash::of(&browser.nonce(&attempt.id)),
             time,
             entered: Instant::now(),
         }
+    }
+
+    /// The receipt of this return: the same browser may get it again, nobody else.
+    pub fn receipt(&self) -> Receipt {
+        Receipt::of(&self.id, self.browser, &self.attempt.id)
     }
 
     /// What the grant has to fit, received now.

@@ -1,11 +1,14 @@
 //! The table itself: created by `infra/template.yaml` in AWS and by [`Store::create_table`] in the local
 //! stack. A test keeps the two alike.
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+use aws_sdk_dynamodb::{
+    error::SdkError,
+    operation::create_table::CreateTableError,
+    types::{
+        AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+        ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType,
+    },
 };
-use aws_sdk_dynamodb::{error::SdkError, operation::create_table::CreateTableError};
 
 use crate::{Store, StoreError};
 

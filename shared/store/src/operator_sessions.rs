@@ -6,14 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Item, N, S, Store, StoreError, conditional,
+    Item, N, S, Store, StoreError,
+    item::{from_item, to_item},
     keys::{self, Key},
     millis,
-    rows::{from_item, to_item},
-    sessions::built,
-    table::LISTING,
+    schema::LISTING,
     ttl,
-    write::SendWrite as _,
+    write::{SendWrite, built, conditional},
 };
 
 /// How long a session may be unused before it ends.
@@ -176,42 +175,6 @@ impl Store {
             .send_write()
             .await;
         conditional("DeleteItem", deleted).map(drop)
-    }
-
-    /// The ids of the products that the operator's command has stored.
-    pub async fn products(&self) -> Result<Vec<ProductId>, StoreError> {
-        let item = self.get(&keys::products(), false).await?;
-        let ids = item.and_then(|item| item.get("ids").and_then(|ids| ids.as_ss().ok().cloned()));
-        let mut ids: Vec<ProductId> =
-            ids.unwrap_or_default().iter().filter_map(|id| id.parse().ok()).collect();
-        ids.sort();
-        Ok(ids)
-    }
-
-    /// The ids of API keys that a product had once. None of them is given to another key.
-    pub async fn retired_key_ids(&self, product: &ProductId) -> Result<Vec<String>, StoreError> {
-        let item = self.get(&keys::retired_key_ids(product), true).await?;
-        let ids = item.and_then(|item| item.get("ids").and_then(|ids| ids.as_ss().ok().cloned()));
-        Ok(ids.unwrap_or_default())
-    }
-
-    /// Retires ids of API keys for good.
-    pub async fn retire_key_ids(&self, product: &ProductId, ids: Vec<String>) -> Result<(), StoreError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let update = self.update(&keys::retired_key_ids(product)).update_expression("ADD ids :ids");
-        let ids = aws_sdk_dynamodb::types::AttributeValue::Ss(ids);
-        let retired = update.expression_attribute_values(":ids", ids).send_write().await;
-        conditional("UpdateItem", retired).map(drop)
-    }
-
-    /// Adds a product to that list.
-    pub async fn note_product(&self, id: &ProductId) -> Result<(), StoreError> {
-        let ids = aws_sdk_dynamodb::types::AttributeValue::Ss(vec![id.to_string()]);
-        let update = self.update(&keys::products()).update_expression("ADD ids :id");
-        let noted = update.expression_attribute_values(":id", ids).send_write().await;
-        conditional("UpdateItem", noted).map(drop)
     }
 }
 

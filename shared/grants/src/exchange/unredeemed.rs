@@ -4,7 +4,6 @@
 //! A session holds one of them: a newer return takes the place of an earlier one. Over all sessions, the oldest ones are
 //! revoked where the next approval would end a grant that we hold.
 
-use grants::revoke::revoke_and_delete;
 use std::time::Duration;
 
 use domain::{Attempt, ConnectionId, SessionState};
@@ -13,7 +12,9 @@ use platform::log::internal;
 use store::{ConnectionRecord, StoreError};
 use tokio::time::timeout;
 
-use crate::{Callback, arrive::Unsaved, trip::Trip};
+use crate::revoke::revoke_and_delete;
+
+use super::{Exchanger, context::Trip, save::Unsaved};
 
 /// Maximum grants of one user and app that leave room for one more approval.
 const MAX_GRANTS: usize = 4;
@@ -24,7 +25,7 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Minimum time left for everything after it.
 const RESERVE: Duration = Duration::from_secs(4);
 
-impl Callback {
+impl Exchanger {
     /// Stores a new grant with `write`, in place of what its session has not redeemed. `false`: the session has
     /// succeeded before.
     pub(crate) async fn keep_newest<W>(

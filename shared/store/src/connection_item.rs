@@ -1,237 +1,21 @@
-//! Items as they are stored, and the states that they must fit: a row that fits none says so by name.
+//! A connection as its item, and the part of it that the index `listing` holds.
 
 use domain::{
-    AppId, Attempt, AttemptId, ConnectSession, Connection, ConnectionId, ConnectionState, Customer,
-    Environment, ExpiryBasis, FailureId, HostChoice, Identity, LearntLife, OrgId, ProductId,
-    SalesforceUserId, Scopes, SessionId, SessionState,
-    secret::{Fingerprint, Hash},
-    session::{BoundBrowser, Change, LastFailure},
+    AppId, Connection, ConnectionId, ConnectionState, Customer, Environment, ExpiryBasis, FailureId,
+    Identity, OrgId, ProductId, SalesforceUserId, Scopes, SessionId, secret::Fingerprint,
 };
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use url::Url;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Backoff, Item, N, S, StoreError,
+    StoreError,
+    backoff::Backoff,
     connections::{ConnectionRecord, Paused},
-    keys::Key,
+    item::{duration, learnt, time},
     reconnects::Reconnect,
     rejected,
-    seal::Sealed,
+    token_cipher::Sealed,
 };
-
-/// The version of the items that this code writes; it reads this and all before it. It is raised where the code before
-/// would misread what is written, one release after the code that reads both: two versions run side by side while one is
-/// deployed, and either may be rolled back to.
-pub(crate) const VERSION: u8 = 1;
-
-pub(crate) fn to_item(key: &Key, row: &impl Serialize) -> Result<Item, StoreError> {
-    let mut item: Item = serde_dynamo::to_item(row)
-        .map_err(|error| StoreError::Corrupt { pk: key.pk.clone(), what: error.to_string() })?;
-    item.retain(|_, value| !value.is_null());
-    item.insert("pk".into(), S(&key.pk));
-    item.insert("sk".into(), S(&*key.sk));
-    item.insert("v".into(), N(VERSION));
-    Ok(item)
-}
-
-pub(crate) fn from_item<R: DeserializeOwned>(pk: &str, item: Item) -> Result<R, StoreError> {
-    is_readable(pk, &item)?;
-    serde_dynamo::from_item(item)
-        .map_err(|error| StoreError::Corrupt { pk: pk.to_owned(), what: error.to_string() })
-}
-
-/// Refuses what a later version has written: read half, it would be written back without the other half.
-pub(crate) fn is_readable(pk: &str, item: &Item) -> Result<(), StoreError> {
-    let version = item.get("v").and_then(|version| version.as_n().ok()?.parse::<u32>().ok());
-    match version.filter(|version| *version > VERSION.into()) {
-        None => Ok(()),
-        Some(later) => Err(StoreError::Corrupt {
-            pk: pk.to_owned(),
-            what: format!(
-                "version {later}, of a later Latchkey; this one reads up to {VERSION}: deploy that one again"
-            ),
-        }),
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SessionRow {
-    id: SessionId,
-    product: ProductId,
-    app: AppId,
-    customer: Customer,
-    user: String,
-    host: HostChoice,
-    // Since v1 was first written, so absent from older items.
-    environment: Option<Environment>,
-    return_to: Url,
-    state: String,
-    created_at: i64,
-    expires_at: i64,
-    opened_at: Option<i64>,
-    redirected_at: Option<i64>,
-    attempts: u32,
-    connection: Option<ConnectionId>,
-    receipt: Option<Hash>,
-    redeem_by: Option<i64>,
-    last_failure: Option<LastFailure>,
-    reconnects: Option<ConnectionId>,
-    parked_until: Option<i64>,
-    identity_change: Option<Change>,
-    browser: Option<Hash>,
-    browser_attempt: Option<AttemptId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    open_attempts: Vec<AttemptId>,
-    // Since v1 was first written, so absent from older items.
-    #[serde(default)]
-    another: bool,
-}
-
-impl SessionRow {
-    pub(crate) fn new(session: &ConnectSession) -> Self {
-        Self {
-            id: session.id.clone(),
-            product: session.product.clone(),
-            app: session.app.clone(),
-            customer: session.customer.clone(),
-            user: session.user.clone(),
-            host: session.host.clone(),
-            environment: session.environment,
-            return_to: session.return_to.clone(),
-            state: session.state.word().to_owned(),
-            created_at: session.created_at.as_millisecond(),
-            expires_at: session.expires_at.as_millisecond(),
-            opened_at: None,
-            redirected_at: None,
-            attempts: session.attempts,
-            connection: None,
-            receipt: None,
-            redeem_by: None,
-            last_failure: None,
-            reconnects: session.reconnects.clone(),
-            parked_until: None,
-            identity_change: None,
-            browser: None,
-            browser_attempt: None,
-            open_attempts: Vec::new(),
-            another: session.another,
-        }
-    }
-
-    pub(crate) fn read(self, pk: &str) -> Result<ConnectSession, StoreError> {
-        let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
-        let state = match self.state.as_str() {
-            "created" if self.opened_at.is_some() => SessionState::Opened,
-            "created" => SessionState::Created,
-            "redirected" => SessionState::Redirected {
-                at: time(self.redirected_at).ok_or_else(|| corrupt("no redirected_at"))?,
-            },
-            "returned" => SessionState::Returned {
-                connection: self.connection.ok_or_else(|| corrupt("returned without a connection"))?,
-                receipt: self.receipt.ok_or_else(|| corrupt("returned without a receipt"))?,
-                redeem_by: time(self.redeem_by).ok_or_else(|| corrupt("returned without redeem_by"))?,
-            },
-            "parked" => SessionState::Parked {
-                connection: self.connection.ok_or_else(|| corrupt("parked without a connection"))?,
-                until: time(self.parked_until).ok_or_else(|| corrupt("parked without parked_until"))?,
-            },
-            "connected" => SessionState::Connected {
-                connection: self.connection.ok_or_else(|| corrupt("connected without a connection"))?,
-            },
-            "failed" => SessionState::Failed,
-            "lost" => SessionState::Lost,
-            other => return Err(corrupt(&format!("unknown session state {other}"))),
-        };
-        Ok(ConnectSession {
-            id: self.id,
-            product: self.product,
-            app: self.app,
-            customer: self.customer,
-            user: self.user,
-            host: self.host,
-            environment: self.environment,
-            return_to: self.return_to,
-            state,
-            created_at: time(Some(self.created_at)).ok_or_else(|| corrupt("created_at"))?,
-            expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
-            attempts: self.attempts,
-            last_failure: self.last_failure,
-            reconnects: self.reconnects,
-            another: self.another,
-            change: self.identity_change,
-            browser: self
-                .browser_attempt
-                .zip(self.browser)
-                .map(|(attempt, secret)| BoundBrowser { attempt, secret }),
-            open_attempts: self.open_attempts,
-        })
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct AttemptRow {
-    id: AttemptId,
-    session: SessionId,
-    product: ProductId,
-    app: AppId,
-    customer: Customer,
-    user: String,
-    login_host: String,
-    environment: Environment,
-    return_to: Url,
-    browser: Hash,
-    began_at: i64,
-    expires_at: i64,
-    claimed_at: Option<i64>,
-    reconnects: Option<ConnectionId>,
-    // Since v1 was first written, so absent from older items.
-    #[serde(default)]
-    another: bool,
-}
-
-impl AttemptRow {
-    pub(crate) fn new(attempt: &Attempt) -> Self {
-        Self {
-            id: attempt.id.clone(),
-            session: attempt.session.clone(),
-            product: attempt.product.clone(),
-            app: attempt.app.clone(),
-            customer: attempt.customer.clone(),
-            user: attempt.user.clone(),
-            login_host: attempt.login_host.clone(),
-            environment: attempt.environment,
-            return_to: attempt.return_to.clone(),
-            browser: attempt.browser.clone(),
-            began_at: attempt.began_at.as_millisecond(),
-            expires_at: attempt.expires_at.as_millisecond(),
-            claimed_at: attempt.claimed_at.map(Timestamp::as_millisecond),
-            reconnects: attempt.reconnects.clone(),
-            another: attempt.another,
-        }
-    }
-
-    pub(crate) fn read(self, pk: &str) -> Result<Attempt, StoreError> {
-        let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
-        Ok(Attempt {
-            id: self.id,
-            session: self.session,
-            product: self.product,
-            app: self.app,
-            customer: self.customer,
-            user: self.user,
-            login_host: self.login_host,
-            environment: self.environment,
-            return_to: self.return_to,
-            browser: self.browser,
-            reconnects: self.reconnects,
-            another: self.another,
-            began_at: time(Some(self.began_at)).ok_or_else(|| corrupt("began_at"))?,
-            expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
-            claimed_at: time(self.claimed_at),
-        })
-    }
-}
 
 /// What the table and its index `listing` both hold of a connection.
 #[derive(Debug, Serialize, Deserialize)]
@@ -247,9 +31,9 @@ pub(crate) struct ListedRow {
 }
 
 impl ListedRow {
-    pub(crate) fn read(self, pk: &str) -> Result<crate::connections::Listed, StoreError> {
+    pub(crate) fn read(self, pk: &str) -> Result<crate::connection_lists::Listed, StoreError> {
         let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
-        Ok(crate::connections::Listed {
+        Ok(crate::connection_lists::Listed {
             id: crate::keys::connection_of(pk).ok_or_else(|| corrupt("not a connection"))?,
             app: self.app,
             customer: self.customer,
@@ -479,24 +263,4 @@ impl ConnectionRow {
             another: self.another,
         })
     }
-}
-
-fn learnt(millis: Option<i64>, basis: Option<ExpiryBasis>) -> Option<LearntLife> {
-    let (millis, basis) = millis.zip(basis)?;
-    Some(LearntLife { life: SignedDuration::from_millis(millis), basis })
-}
-
-/// In whole milliseconds: no session lasts longer than an `i64` of them.
-pub(crate) fn duration(life: SignedDuration) -> i64 {
-    i64::try_from(life.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// A time that an item must have.
-pub(crate) fn time_in(pk: &str, millis: i64) -> Result<Timestamp, StoreError> {
-    let corrupt = |_| StoreError::Corrupt { pk: pk.to_owned(), what: format!("{millis} is no time") };
-    Timestamp::from_millisecond(millis).map_err(corrupt)
-}
-
-fn time(millis: Option<i64>) -> Option<Timestamp> {
-    Timestamp::from_millisecond(millis?).ok()
 }

@@ -1,0 +1,111 @@
+//! `GET /oauth/callback`: a browser returns from Salesforce.
+
+use diagnosis::evidence;
+use domain::{Attempt, Evidence, Stage, Surface, secret::BrowserSecret};
+use grants::exchange::{ExchangeError, Exchanged, PARKED, REDEEM, Trip};
+use platform::Deadline;
+use store::Claim;
+use telemetry::step;
+use web::{
+    Request, Response,
+    browser_binding::{AttemptCookie, is_prefetch},
+    respond::redirect,
+    return_to_product::Back,
+};
+
+use crate::{
+    Callback,
+    answer::{Answer, Outcome},
+    error::{Ended, Stray},
+};
+
+impl Callback {
+    pub(crate) async fn oauth_callback(&self, request: &Request, time: &Deadline) -> Result<Response, Ended> {
+        if is_prefetch(request) {
+            return Err(Ended::Prefetch);
+        }
+        let answer = Answer::read(request).ok_or(Ended::Stray(Stray::NoState))?;
+        let (attempt, cookie) = step!("claim", self.claim(request, &answer, time)).await?;
+        let code = match answer.outcome {
+            Outcome::Approved(_) if !self.is_issuer(answer.issuer.as_deref(), &attempt.login_host) => {
+                let why = Some("the answer names another issuer");
+                let evidence = evidence::our_own(Surface::Callback, "identity_mismatch", why);
+                return Err(failed(attempt, Stage::Callback, evidence));
+            }
+            Outcome::Approved(code) => code,
+            Outcome::Declined { code, description } => {
+                let evidence = evidence::callback(&code, description.as_deref());
+                return Err(failed(attempt, Stage::Callback, evidence));
+            }
+            Outcome::Unclear(why) => {
+                let evidence = evidence::our_own(Surface::Callback, "unexpected_answer", Some(why));
+                return Err(failed(attempt, Stage::Callback, evidence));
+            }
+        };
+        let (_, app) = self.parties(&attempt, time.now()).await?;
+        let trip = Trip::new((&attempt, &app), &cookie.secret, &code, time);
+        let id = trip.id.clone();
+        match self.exchanger.connect(&trip, &code).await {
+            Ok(Exchanged::Pending(receipt)) => {
+                let back =
+                    Back { session: &attempt.session, attempt: &attempt.id, return_to: &attempt.return_to };
+                Ok(back.to_product(&id, &receipt, &cookie, REDEEM))
+            }
+            Ok(Exchanged::Parked) => {
+                let mut response = redirect(&format!("/connect/{}/confirm", cookie.key.expose()));
+                cookie.keep(&mut response, &attempt.id, (PARKED + REDEEM).as_secs());
+                Ok(response)
+            }
+            Err(ExchangeError::Store(error)) => Err(error.into()),
+            Err(ExchangeError::AlreadyConnected) => Err(Ended::Connected(attempt)),
+            Err(error @ ExchangeError::Overtaken) => Err(failed(attempt, Stage::Callback, error.evidence())),
+            Err(error) => Err(exchange_failed(attempt, error, cookie)),
+        }
+    }
+
+    /// Whether an answer's `iss`, where it has one, is the login host that the browser was sent to (RFC 9207 §2.4). A
+    /// generic login host may hand over to the org's own My Domain, which is not known yet.
+    fn is_issuer(&self, issuer: Option<&str>, login_host: &str) -> bool {
+        let hosts = self.platform.salesforce.hosts();
+        let is_my_domain = |origin: &str| {
+            hosts.readmit(origin).is_ok_and(|host| host.environment() == domain::Environment::MyDomain)
+        };
+        issuer
+            .is_none_or(|issuer| issuer == login_host || (is_my_domain(issuer) && !is_my_domain(login_host)))
+    }
+
+    /// Claims the attempt that the answer names, in the browser that began it.
+    async fn claim(
+        &self,
+        request: &Request,
+        answer: &Answer,
+        time: &Deadline,
+    ) -> Result<(Box<Attempt>, AttemptCookie), Ended> {
+        let id = answer.state.attempt();
+        let cookie = AttemptCookie::of(request, &id);
+        // A browser without the cookie asks with a secret that no attempt has: it learns where to start again.
+        let browser = cookie.as_ref().map_or_else(BrowserSecret::mint, |cookie| cookie.secret.clone());
+        match (self.platform.store.claim(&id, &browser.hash(), time.now()).await?, cookie) {
+            (Claim::Yours(attempt), Some(cookie)) => Ok((attempt, cookie)),
+            (Claim::Used(attempt), Some(cookie)) => Err(Ended::Used(attempt, cookie)),
+            (Claim::Unknown, _) => Err(Ended::Stray(Stray::Unknown)),
+            (Claim::OtherBrowser(attempt) | Claim::Yours(attempt) | Claim::Used(attempt), _) => {
+                Err(Ended::OtherBrowser(attempt))
+            }
+            (Claim::Expired(attempt), _) => {
+                let evidence = evidence::our_own(Surface::Callback, "attempt_expired", None);
+                Err(failed(attempt, Stage::Callback, evidence))
+            }
+        }
+    }
+}
+
+fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {
+    Ended::Failed { attempt, stage, evidence: Box::new(evidence), error: None, cookie: None }
+}
+
+fn exchange_failed(attempt: Box<Attempt>, error: ExchangeError, cookie: AttemptCookie) -> Ended {
+    let evidence = Box::new(error.evidence());
+    let cookie = matches!(error, ExchangeError::Kept(_)).then(|| Box::new(cookie));
+    Ended::Failed { attempt, stage: Stage::Exchange, evidence, error: Some(error), cookie }
+}

@@ -1,0 +1,385 @@
+//! Import: a refresh token that the product holds becomes a connection.
+//!
+//! 1. Everything that can be known without sending comes first: whether this token was imported before, and whether the
+//!    customer is connected at this host already. A dry run ends here.
+//! 2. The import is journaled under the token's mark. The process that wrote the journal may send the token, and no other.
+//! 3. One refresh proves the token. Salesforce says which org and user it belongs to. If tokens rotate, the product's own
+//!    copy is dead from then on, so nothing comes before the save.
+//! 4. Connection and journal are saved in one transaction (`save`). If the same Salesforce user is connected for the same
+//!    customer already, that connection gets the token.
+//! 5. An unanswered send leaves the journal begun. The token is sent once more, when the first sender cannot be alive any
+//!    more. If that is not answered either, or Salesforce says that the token is dead, the token is lost. A refusal that
+//!    says nothing about the token leaves the right to try.
+
+mod quarantine;
+mod save;
+
+use diagnosis::{Actor, Candidate, Diagnosis, evidence};
+use domain::{
+    App, Connection, ConnectionId, Customer, Failure, FailureId, Product, Stage, Surface,
+    secret::{Hash, RefreshToken},
+};
+use jiff::{SignedDuration, Timestamp};
+use platform::{Deadline, Platform, log::internal};
+use salesforce::{Distrust, LoginHost, Rotation, SalesforceError};
+use store::{
+    AppAt, SecretError, StoreError, Vault,
+    connection_lists::Listed,
+    imports::{Import, ImportState, MaySend, Wanted},
+};
+
+use crate::{
+    record_failure::{Met, Of, diagnose},
+    refresh::{REFRESH, RefreshError, Refresher, SEND},
+};
+
+/// How long a refusal that needs the user is cached. Not forever: Salesforce refuses what an admin has blocked, and can
+/// unblock, in the same words.
+const REMEMBERED: SignedDuration = SignedDuration::from_mins(10);
+
+/// Maximum number of a customer's connections that are checked for the same host.
+const LOOKED_INTO: usize = 20;
+
+/// A refresh token that a product imports.
+#[derive(Debug)]
+pub struct ImportRequest<'a> {
+    /// The product.
+    pub product: &'a Product,
+    /// Its app that the token belongs to.
+    pub app: &'a App,
+    /// The customer that is to be connected.
+    pub customer: Customer,
+    /// The product's user.
+    pub user: String,
+    /// The token.
+    pub token: RefreshToken,
+    /// The token's mark: by it, an import of the same token is known again.
+    pub mark: Hash,
+    /// The host where the token is refreshed.
+    pub host: LoginHost,
+    /// Whether this is one more connection of a customer that is connected at the same host already.
+    pub another: bool,
+}
+
+impl<'a> ImportRequest<'a> {
+    fn wanted(&'a self) -> Wanted<'a> {
+        Wanted {
+            product: &self.product.id,
+            mark: &self.mark,
+            app: &self.app.id,
+            customer: &self.customer.id,
+            login_host: self.host.origin(),
+        }
+    }
+
+    fn app_at(&self) -> AppAt<'_> {
+        AppAt { product: &self.product.id, app: &self.app.id, consumer_key: &self.app.consumer_key }
+    }
+
+    fn of(&self) -> Of<'_> {
+        Of::Import {
+            product: &self.product.id,
+            customer: &self.customer,
+            login_host: self.host.origin(),
+            environment: self.host.environment(),
+        }
+    }
+}
+
+/// What an import came to.
+#[derive(Debug)]
+pub enum ImportOutcome {
+    /// The token is a connection now.
+    Imported(Box<ImportedConnection>),
+    /// The token was imported before, for the same customer and app.
+    ImportedBefore(Import),
+    /// A dry run: the token would be sent.
+    WouldImport,
+}
+
+/// A connection that an imported token made or renewed.
+#[derive(Debug)]
+pub struct ImportedConnection {
+    /// The connection.
+    pub connection: Connection,
+    /// Whether Salesforce replaced the token that was sent: then the product's own copy is dead.
+    pub rotated: bool,
+    /// Whether the connection existed before, and has the token now.
+    pub renewed: bool,
+    /// Other connections of the same customer, app, org and Salesforce user.
+    pub same_as: Vec<ConnectionId>,
+}
+
+/// Why a token was not imported.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    /// The customer is connected at this host already, by these connections. Nothing was sent.
+    #[error("the customer is connected already")]
+    AlreadyConnected(Vec<ConnectionId>),
+    /// This token was imported for another customer or app, as this connection. Nothing was sent.
+    #[error("the token was imported for another customer or app")]
+    ImportedForAnother(ConnectionId),
+    /// The token was sent, and no answer is stored yet. Ask again after this many seconds.
+    #[error("the token was sent, and no answer is stored yet")]
+    UnderWay(u32),
+    /// The answer failed a check and is in quarantine.
+    #[error("the answer is in quarantine")]
+    InQuarantine(FailureId),
+    /// Salesforce refused the token, now or in an earlier call.
+    #[error("Salesforce refused the token")]
+    Refused(Candidate, FailureId),
+    /// Salesforce could not answer. The token is as it was.
+    #[error("Salesforce is away")]
+    Away(FailureId),
+    /// Too little time was left to send the token. Nothing was sent.
+    #[error("no time was left to send the token")]
+    NoTime,
+    /// Salesforce's answers for the app cannot be trusted now. Nothing was sent. Ask again after this many seconds.
+    #[error("nothing is sent for an app whose answers cannot be trusted")]
+    Untrusted(u32),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// The answer could not be put into quarantine.
+    #[error(transparent)]
+    Refresh(#[from] RefreshError),
+}
+
+impl ImportError {
+    fn under_way(import: &Import, now: Timestamp) -> Self {
+        let seconds = (import.under_way_until() - now).get_seconds();
+        Self::UnderWay(u32::try_from(seconds).unwrap_or(1).max(1))
+    }
+
+    fn refused(mut found: Diagnosis, failure: FailureId) -> Self {
+        Self::Refused(found.ranked.swap_remove(0), failure)
+    }
+}
+
+/// Imports refresh tokens. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Importer {
+    platform: Platform,
+    vault: Vault,
+    refresher: Refresher,
+}
+
+impl Importer {
+    /// Imports through this refresher.
+    pub fn new(platform: Platform, vault: Vault, refresher: Refresher) -> Self {
+        Self { platform, vault, refresher }
+    }
+
+    /// Imports a token. A dry run sends nothing.
+    pub async fn import(
+        &self,
+        brought: &ImportRequest<'_>,
+        dry_run: bool,
+        time: &Deadline,
+    ) -> Result<ImportOutcome, ImportError> {
+        let (store, now) = (&self.platform.store, time.now());
+        let before = store.import(&brought.product.id, &brought.mark).await?;
+        let before = match before {
+            Some(import) if import.state == ImportState::Done => return imported_before(brought, import),
+            before => before,
+        };
+        let others = self.others(brought).await?;
+        if !brought.another {
+            self.refuse_second(brought, &others).await?;
+        }
+        let again = match &before {
+            Some(import) => self.may_try_again(brought, import, now).await?,
+            None => false,
+        };
+        if dry_run {
+            return Ok(ImportOutcome::WouldImport);
+        }
+        // Everything that can fail without spending anything comes before the journal.
+        self.vault.ready().await?;
+        let secret = self.platform.secrets.consumer(&brought.app.secret).await?.current;
+        if !time.has(REFRESH) {
+            return Err(ImportError::NoTime);
+        }
+        let now = time.now();
+        let health = self.refresher.may_import(brought.app_at(), &brought.host, now).await;
+        let health = health.map_err(ImportError::Untrusted)?;
+        let asked = match &before {
+            Some(import) if again => store.begin_import_again(import, brought.wanted(), now).await?,
+            _ => store.begin_import(brought.wanted(), now).await?,
+        };
+        let sender = match asked {
+            MaySend::Yes(sender) => sender,
+            MaySend::No(import) if import.state == ImportState::Done => {
+                return imported_before(brought, import);
+            }
+            MaySend::No(import) => return Err(ImportError::under_way(&import, now)),
+        };
+        if !time.has(SEND) {
+            // If this fails too, *begun* stands for what it says: the next call waits, and sends.
+            store.put_off_import(&sender).await?;
+            return Err(ImportError::NoTime);
+        }
+        let sent = self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await;
+        let (answer, fails) = match sent {
+            Ok(grant) if grant.instance_url(None).is_none() => {
+                let answer = self.import_without_instance(brought, &sender, grant, &others, time).await;
+                let fails = answer.is_err().then(|| Distrust::InstanceUrl.code());
+                (answer, fails)
+            }
+            Ok(grant) => {
+                let kept = self.keep_import(brought, &sender, &grant, &others, time);
+                (Box::pin(kept).await, None)
+            }
+            Err(SalesforceError::Doubtful(doubtful)) => {
+                let kept = self.quarantine_import(brought, sender.import(), &doubtful, time.now()).await;
+                (Err(kept), Some(doubtful.distrust.code()))
+            }
+            Err(error) => {
+                return Err(self.refused_import(brought, sender.import(), &error, time.now()).await);
+            }
+        };
+        self.refresher.learn_import(brought.app_at(), &health, fails, time.now()).await;
+        answer
+    }
+
+    /// The customer's connections with the same app, at any host.
+    async fn others(&self, brought: &ImportRequest<'_>) -> Result<Vec<Listed>, ImportError> {
+        let ImportRequest { product, app, customer, .. } = brought;
+        Ok(self.platform.store.connections_of(&product.id, &app.id, &customer.id).await?)
+    }
+
+    /// A customer that is connected at the same host has most likely connected since the product kept this token.
+    /// Nothing is sent then: the product's own copy stays as it is.
+    async fn refuse_second(&self, brought: &ImportRequest<'_>, others: &[Listed]) -> Result<(), ImportError> {
+        let mut standing = Vec::new();
+        let living = |state: &str| !matches!(state, "needs_reauth" | "revoking");
+        for other in others.iter().filter(|other| living(&other.state)).take(LOOKED_INTO) {
+            let record = self.platform.store.connection(&other.id).await?;
+            if record.is_some_and(|record| record.connection.login_host == brought.host.origin()) {
+                standing.push(other.id.clone());
+            }
+        }
+        if standing.is_empty() {
+            return Ok(());
+        }
+        Err(ImportError::AlreadyConnected(standing))
+    }
+
+    /// Whether a token that was brought before, and is not imported, may be sent again.
+    async fn may_try_again(
+        &self,
+        brought: &ImportRequest<'_>,
+        import: &Import,
+        now: Timestamp,
+    ) -> Result<bool, ImportError> {
+        match &import.state {
+            ImportState::Done => Ok(false),
+            ImportState::Begun if now < import.under_way_until() => Err(ImportError::under_way(import, now)),
+            ImportState::Begun => {
+                self.refuse_quarantined(brought, import, now).await?;
+                if import.was_tried_again() {
+                    return Err(self.lose(brought, import, None, now).await);
+                }
+                Ok(true)
+            }
+            ImportState::Unsent => Ok(true),
+            ImportState::Lost(failure) => Err(self.told_before(brought, failure, now).await),
+            ImportState::Quarantined(failure) => Err(ImportError::InQuarantine(failure.clone())),
+            ImportState::Refused(failure) => {
+                let same = import.app == brought.app.id && import.login_host == brought.host.origin();
+                let cause = self.platform.store.failure(failure, now).await?.map(|failure| failure.cause);
+                let actor = cause.and_then(|cause| diagnosis::cause(&cause)).map(|cause| cause.actor);
+                // What only the user mends seldom mends itself; everything else may have been put right since.
+                if same && actor == Some(Actor::EndUser) && now < import.began_at + REMEMBERED {
+                    return Err(self.told_before(brought, failure, now).await);
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// What an error means: the token may be spent, or it was refused and is as it was. After an answer that was
+    /// lost a refusal that speaks of the token is the end of it; any other says nothing of it, and the right to send
+    /// once more stays.
+    async fn refused_import(
+        &self,
+        brought: &ImportRequest<'_>,
+        import: &Import,
+        error: &SalesforceError,
+        now: Timestamp,
+    ) -> ImportError {
+        let again = import.was_tried_again();
+        if error.may_have_spent(Rotation::Possible) {
+            if again {
+                return self.lose(brought, import, Some(error), now).await;
+            }
+            internal(error);
+            return ImportError::under_way(import, now);
+        }
+        let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(error);
+        let (failure, found) = diagnose(met, now);
+        if again && found.cause().actor == Actor::EndUser {
+            return self.lose(brought, import, Some(error), now).await;
+        }
+        let to = ImportState::Refused(failure.id.clone());
+        match self.platform.store.end_import(import, &to, &failure).await {
+            Ok(true) => {}
+            Ok(false) => return ImportError::under_way(import, now),
+            Err(error) => return error.into(),
+        }
+        if found.cause().actor == Actor::Wait {
+            return ImportError::Away(failure.id);
+        }
+        ImportError::refused(found, failure.id)
+    }
+
+    /// Ends an import whose token may be spent on an answer that nobody has.
+    async fn lose(
+        &self,
+        brought: &ImportRequest<'_>,
+        import: &Import,
+        error: Option<&SalesforceError>,
+        now: Timestamp,
+    ) -> ImportError {
+        let evidence = evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
+        let mut met = Met::new(brought.of(), brought.app, Stage::Refresh, evidence);
+        if let Some(error) = error {
+            met = met.because(error);
+        }
+        let (failure, found) = diagnose(met, now);
+        let to = ImportState::Lost(failure.id.clone());
+        match self.platform.store.end_import(import, &to, &failure).await {
+            Ok(true) => ImportError::refused(found, failure.id),
+            Ok(false) => ImportError::under_way(import, now),
+            Err(error) => error.into(),
+        }
+    }
+
+    /// What an earlier call has found: the same answer, with the page that it made.
+    async fn told_before(
+        &self,
+        brought: &ImportRequest<'_>,
+        failure: &FailureId,
+        now: Timestamp,
+    ) -> ImportError {
+        let evidence = match self.platform.store.failure(failure, now).await {
+            Err(error) => return error.into(),
+            Ok(Some(Failure { evidence, .. })) => evidence,
+            // Failures are kept for a set time; the journal still says that the token is of no use.
+            Ok(None) => evidence::token_endpoint(Some("invalid_grant"), None, None),
+        };
+        let found = Met::new(brought.of(), brought.app, Stage::Refresh, evidence).diagnosis();
+        ImportError::refused(found, failure.clone())
+    }
+}
+
+/// The outcome for a token that was imported before.
+fn imported_before(brought: &ImportRequest<'_>, import: Import) -> Result<ImportOutcome, ImportError> {
+    if import.customer != brought.customer.id || import.app != brought.app.id {
+        return Err(ImportError::ImportedForAnother(import.connection));
+    }
+    Ok(ImportOutcome::ImportedBefore(import))
+}

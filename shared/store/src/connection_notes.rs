@@ -1,0 +1,80 @@
+//! What is learned about a connection outside its refreshes: how long its tokens live, whether anybody uses them, and that
+//! refreshing does not help.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{Failure, LearntLife};
+use jiff::Timestamp;
+
+use crate::write::SendWrite;
+use crate::{
+    N, S, Store, StoreError,
+    connections::ConnectionRecord,
+    expression::Expression,
+    item::duration,
+    keys, millis,
+    write::{built, conditional},
+};
+
+impl Store {
+    /// Corrects until when an access token is taken to work, once Salesforce has been asked. A token that has
+    /// been replaced since is left alone.
+    pub async fn learn_life(
+        &self,
+        record: &ConnectionRecord,
+        learnt: LearntLife,
+        expires_at: Timestamp,
+        due: Timestamp,
+    ) -> Result<(), StoreError> {
+        let updated = self
+            .update(&keys::connection(&record.connection.id))
+            .update_expression(
+                "SET learnt_life = :life, learnt_from = :from, expiry_basis = :from, expires_at = :expires, due_at = :due",
+            )
+            .condition_expression("access_fingerprint = :access AND attribute_exists(due_shard)")
+            .value(":life", N(duration(learnt.life)))
+            .value(":from", S(learnt.basis.word()))
+            .value(":expires", millis(expires_at))
+            .value(":due", millis(due))
+            .value(":access", S(record.access_fingerprint.as_str()))
+            .send_write()
+            .await;
+        conditional("UpdateItem", updated).map(drop)
+    }
+
+    /// Notes that somebody asks for a token that the sweep fetched: it will be fetched ahead again.
+    pub async fn mark_asked(&self, record: &ConnectionRecord, due: Timestamp) -> Result<(), StoreError> {
+        let marked = self
+            .update(&keys::connection(&record.connection.id))
+            .update_expression("SET unasked = :no, due_at = :due")
+            .condition_expression("access_fingerprint = :access AND unasked = :yes")
+            .value(":no", AttributeValue::Bool(false))
+            .value(":yes", AttributeValue::Bool(true))
+            .value(":due", millis(due))
+            .value(":access", S(record.access_fingerprint.as_str()))
+            .send_write()
+            .await;
+        conditional("UpdateItem", marked).map(drop)
+    }
+
+    /// Pauses refreshing because it is no cure, and records the failure, both or neither. Of any number of
+    /// callers with the same rejected token one does it: `false` for the others.
+    pub async fn pause_refreshing(
+        &self,
+        record: &ConnectionRecord,
+        until: Timestamp,
+        failure: &Failure,
+    ) -> Result<bool, StoreError> {
+        let pause = self
+            .update_together(&keys::connection(&record.connection.id))
+            .update_expression("SET paused_until = :until, paused_for = :failure, rejections = :none")
+            .condition_expression(
+                "access_fingerprint = :access AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
+            )
+            .value(":until", millis(until))
+            .value(":failure", S(failure.id.as_str()))
+            .value(":none", N(0))
+            .value(":access", S(record.access_fingerprint.as_str()))
+            .value(":now", millis(failure.at));
+        Ok(self.transact(vec![built(pause.build())?, self.failure_write(failure)?]).await?.is_ok())
+    }
+}
