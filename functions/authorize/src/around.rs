@@ -7,7 +7,7 @@ use pages::guide;
 use platform::log::internal;
 use store::{
     StoreError,
-    connection_lists::{ListQuery, Listed},
+    connection_lists::{ConnectionSummary, ListQuery},
 };
 
 use crate::Authorize;
@@ -25,7 +25,7 @@ pub(crate) struct Around {
     /// The admin's guide, unless the app was connected from that org before.
     pub(crate) guide: Option<String>,
     /// The connection that is authorized anew.
-    pub(crate) renews: Option<Listed>,
+    pub(crate) renews: Option<ConnectionSummary>,
     /// The known grants of each Salesforce user who has granted the app about as often as Salesforce allows.
     pub(crate) crowded: Vec<usize>,
 }
@@ -58,12 +58,12 @@ impl Authorize {
         session: &ConnectSession,
         product: &Product,
         app: &App,
-        renews: Option<&Listed>,
+        renews: Option<&ConnectionSummary>,
     ) -> Result<Vec<usize>, StoreError> {
         let store = &self.platform.store;
         let query = ListQuery { customer: Some(session.customer.id.clone()), after: None, limit: 100 };
         let (listed, _) = store.list_connections(&product.id, &query).await?;
-        let of_app = |listed: &&Listed| {
+        let of_app = |listed: &&ConnectionSummary| {
             product.app(&listed.app).is_some_and(|its| its.consumer_key == app.consumer_key)
         };
         let mut crowded = Vec::new();

@@ -8,11 +8,11 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use platform::log::about_session;
 use serde::Deserialize;
-use store::{Created, connection_lists::Listed};
+use store::{Created, connection_lists::ConnectionSummary};
 use telemetry::{Outcome, ended};
 use web::{Problem, Request, Response, api_auth, connect_params, request, respond};
 
-use crate::{Authorize, error::Failed, show::SessionView};
+use crate::{Authorize, error::AuthorizeError, show::SessionView};
 
 /// What the call takes.
 #[derive(Debug, Deserialize)]
@@ -37,7 +37,7 @@ const SHORTEST: SignedDuration = SignedDuration::from_mins(5);
 const LONGEST: SignedDuration = SignedDuration::from_hours(24 * 7);
 
 impl Authorize {
-    pub(crate) async fn create(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn create(&self, request: &Request, now: Timestamp) -> Result<Response, AuthorizeError> {
         let caller = api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?;
@@ -78,7 +78,7 @@ impl Authorize {
 
     /// The connection that is to be authorized anew. Another product's is not found; one that was never redeemed
     /// has a receipt to be brought.
-    async fn target(&self, product: &Product, id: &str) -> Result<Listed, Failed> {
+    async fn target(&self, product: &Product, id: &str) -> Result<ConnectionSummary, AuthorizeError> {
         let unknown = || Problem::not_found("connection");
         let id: ConnectionId = id.parse().map_err(|_| unknown())?;
         let target = self.platform.store.listed(&product.id, &id).await?.ok_or_else(unknown)?;
@@ -95,7 +95,7 @@ impl Authorize {
         key: &ConnectKey,
         call: Call,
         product: &Product,
-        target: Option<&Listed>,
+        target: Option<&ConnectionSummary>,
         now: Timestamp,
     ) -> Result<ConnectSession, Problem> {
         let app = connect_params::app(product, call.app.as_ref().or(target.map(|target| &target.app)))?;
@@ -156,7 +156,7 @@ impl Authorize {
 }
 
 /// A connection stays with its customer, whose name may have changed.
-fn choose_customer(asked: Option<Customer>, target: Option<&Listed>) -> Result<Customer, Problem> {
+fn choose_customer(asked: Option<Customer>, target: Option<&ConnectionSummary>) -> Result<Customer, Problem> {
     match (asked, target.map(|target| &target.customer)) {
         (Some(asked), Some(its)) if asked.id != its.id => {
             Err(Problem::bad_request("customer.id is not the connection's; it can be left out"))

@@ -24,7 +24,7 @@ use web::{
 
 use crate::{
     Authorize,
-    error::Failed,
+    error::AuthorizeError,
     page::{over, sign_in},
 };
 
@@ -50,15 +50,16 @@ impl Authorize {
         request: &Request,
         key: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, AuthorizeError> {
         let public_url = &self.platform.settings.public_url;
         if !is_same_origin(request, public_url.origin()) {
-            return Err(Failed::ForeignForm);
+            return Err(AuthorizeError::ForeignForm);
         }
-        let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
+        let form = Form::of_body(request).map_err(|_| AuthorizeError::BadForm)?;
         let chosen = Chosen::read(&form);
         let key = ConnectKey::new(key);
-        let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+        let session =
+            self.platform.store.session(&key.session()).await?.ok_or(AuthorizeError::UnknownLink)?;
         let (product, app) = self.parties(&session, now).await?;
         if let Some(over) = over(request, &key, &session, &product, now) {
             return Ok(over);
@@ -93,7 +94,8 @@ impl Authorize {
         let attempt = attempt(&session, &host, &state, &browser, now);
         if self.platform.store.begin_attempt(&attempt).await? == Begun::No {
             // Between the read above and this write the session ended: its page says how.
-            let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+            let session =
+                self.platform.store.session(&key.session()).await?.ok_or(AuthorizeError::UnknownLink)?;
             return Ok(over(request, &key, &session, &product, now).unwrap_or_else(|| {
                 used_link("the connect session has had too many attempts", &product.brand, &session.return_to)
             }));

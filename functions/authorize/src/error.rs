@@ -1,11 +1,11 @@
 //! How a visit can end early, and the page for each.
 
 use store::StoreError;
-use web::{Problem, Refused, Response, error_pages};
+use web::{Problem, RequestError, Response, error_pages};
 
 /// Why a visit ended early.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
+pub(crate) enum AuthorizeError {
     /// The product's call is not as documented.
     #[error("a call that is not as documented")]
     Call(Box<Problem>),
@@ -26,24 +26,24 @@ pub(crate) enum Failed {
     Store(#[from] StoreError),
 }
 
-impl From<Problem> for Failed {
+impl From<Problem> for AuthorizeError {
     fn from(problem: Problem) -> Self {
         Self::Call(Box::new(problem))
     }
 }
 
-impl From<Refused> for Failed {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for AuthorizeError {
+    fn from(refused: RequestError) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }
 }
 
 /// The page for whoever clicked.
-pub(crate) fn page(failed: &Failed) -> Response {
+pub(crate) fn page(failed: &AuthorizeError) -> Response {
     match failed {
-        Failed::UnknownLink => error_pages::unknown_link(failed),
-        Failed::BadForm | Failed::Call(_) => error_pages::bad_request(failed),
-        Failed::ForeignForm => error_pages::foreign_form(failed),
-        Failed::Unconfigured | Failed::Store(_) => error_pages::unavailable(failed),
+        AuthorizeError::UnknownLink => error_pages::unknown_link(failed),
+        AuthorizeError::BadForm | AuthorizeError::Call(_) => error_pages::bad_request(failed),
+        AuthorizeError::ForeignForm => error_pages::foreign_form(failed),
+        AuthorizeError::Unconfigured | AuthorizeError::Store(_) => error_pages::unavailable(failed),
     }
 }

@@ -27,7 +27,7 @@ use runtime::HttpFunction;
 use std::sync::Arc;
 use web::{Function, Problem, Request, Response, Route, error_pages};
 
-use error::Failed;
+use error::AuthorizeError;
 
 /// The function authorize.
 #[derive(Debug, Clone)]
@@ -59,20 +59,24 @@ impl HttpFunction for Authorize {
 
 impl Authorize {
     /// The product and the app that a session names.
-    async fn parties(&self, session: &ConnectSession, now: Timestamp) -> Result<(Arc<Product>, App), Failed> {
+    async fn parties(
+        &self,
+        session: &ConnectSession,
+        now: Timestamp,
+    ) -> Result<(Arc<Product>, App), AuthorizeError> {
         about_session(session);
         let found = self.platform.products.with_app(&session.product, &session.app, now).await?;
-        found.ok_or(Failed::Unconfigured)
+        found.ok_or(AuthorizeError::Unconfigured)
     }
 }
 
-fn or_problem(answer: Result<Response, Failed>) -> Response {
+fn or_problem(answer: Result<Response, AuthorizeError>) -> Response {
     answer.unwrap_or_else(|failed| match failed {
-        Failed::Call(problem) => (*problem).into(),
+        AuthorizeError::Call(problem) => (*problem).into(),
         failed => Problem::internal(&internal(&failed)).into(),
     })
 }
 
-fn or_page(answer: Result<Response, Failed>) -> Response {
+fn or_page(answer: Result<Response, AuthorizeError>) -> Response {
     answer.unwrap_or_else(|failed| error::page(&failed))
 }

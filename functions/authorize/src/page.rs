@@ -16,7 +16,7 @@ use web::{
     return_to_product::Back,
 };
 
-use crate::{Authorize, around::Around, error::Failed};
+use crate::{Authorize, around::Around, error::AuthorizeError};
 
 impl Authorize {
     pub(crate) async fn page(
@@ -24,10 +24,14 @@ impl Authorize {
         request: &Request,
         key: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, AuthorizeError> {
         let key = ConnectKey::new(key);
-        let session =
-            self.platform.store.open_session(&key.session(), now).await?.ok_or(Failed::UnknownLink)?;
+        let session = self
+            .platform
+            .store
+            .open_session(&key.session(), now)
+            .await?
+            .ok_or(AuthorizeError::UnknownLink)?;
         let (product, app) = self.parties(&session, now).await?;
         if let Some(over) = over(request, &key, &session, &product, now) {
             return Ok(over);
@@ -47,8 +51,8 @@ impl Authorize {
         ))
     }
 
-    pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, Failed> {
-        self.platform.salesforce.hosts().fixed(&session.host).map_err(|_| Failed::Unconfigured)
+    pub(crate) fn fixed_host(&self, session: &ConnectSession) -> Result<Option<LoginHost>, AuthorizeError> {
+        self.platform.salesforce.hosts().fixed(&session.host).map_err(|_| AuthorizeError::Unconfigured)
     }
 
     pub(crate) fn connect_page(

@@ -4,13 +4,13 @@ use domain::{ConnectSession, ConnectionId, Customer, SessionState};
 use jiff::Timestamp;
 use platform::settings::PublicUrl;
 use serde::Serialize;
-use store::Sought;
+use store::Lookup;
 use web::{
     Problem, Request, Response, api_auth, respond,
     views::{self, ChangeView},
 };
 
-use crate::{Authorize, error::Failed};
+use crate::{Authorize, error::AuthorizeError};
 
 /// A session as the API shows it.
 #[derive(Debug, Serialize)]
@@ -95,14 +95,19 @@ impl<'a> SessionView<'a> {
 }
 
 impl Authorize {
-    pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn show(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Response, AuthorizeError> {
         let unknown = || Problem::not_found("connect session");
         let products = &self.platform.products;
         let Ok(id) = id.parse() else {
             api_auth::caller(products, request, now).await?.ok_or_else(|| Problem::unauthorized(request))?;
             return Err(unknown().into());
         };
-        let found = api_auth::caller_and(products, request, &Sought::session(&id), now).await?;
+        let found = api_auth::caller_and(products, request, &Lookup::session(&id), now).await?;
         let (caller, session) = found.ok_or_else(|| Problem::unauthorized(request))?;
         let session = session.filter(|session| session.product == caller.product.id).ok_or_else(unknown)?;
         Ok(respond::json(

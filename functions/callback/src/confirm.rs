@@ -7,7 +7,7 @@ use domain::{
     secret::{ConnectKey, Receipt},
     session::{BoundBrowser, Change},
 };
-use grants::record_failure::{Met, Of, diagnose};
+use grants::record_failure::{FailureSubject, Observation, diagnose};
 use grants::revoke::revoke_and_delete;
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -158,14 +158,19 @@ impl Callback {
         now: Timestamp,
     ) -> Result<Response, Unconfirmed> {
         let evidence = evidence::our_own(Surface::Callback, code, None);
-        let met = Met::new(Of::Connection(&parked.connection), &asked.app, Stage::Callback, evidence);
+        let met = Observation::new(
+            FailureSubject::Connection(&parked.connection),
+            &asked.app,
+            Stage::Callback,
+            evidence,
+        );
         let (mut failure, _) = diagnose(met, now);
         failure.connection.clone_from(&asked.session.reconnects);
         let (store, connection) = (&self.platform.store, &parked.connection);
         if !store.refuse_parked(&asked.session.id, &connection.id, &failure, now).await? {
             return Err(asked.over());
         }
-        if let Err(error) = revoke_and_delete(&self.platform, &self.vault, parked, now).await {
+        if let Err(error) = revoke_and_delete(&self.platform, &self.cipher, parked, now).await {
             internal(&error);
         }
         Ok(redirect(&format!("/help/{}", failure.id)))

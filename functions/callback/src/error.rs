@@ -6,7 +6,7 @@ use std::time::Duration;
 use domain::{App, Attempt, Evidence, Failure, Product, SessionState, Stage, Surface};
 use grants::{
     exchange::ExchangeError,
-    record_failure::{Met, Of, diagnose},
+    record_failure::{FailureSubject, Observation, diagnose},
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -43,7 +43,7 @@ const KEEP_COOKIE: Duration = Duration::from_hours(48);
 
 /// Why a callback ended without a connection.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Ended {
+pub(crate) enum CallbackError {
     /// It belongs to no attempt that we know, in this browser.
     #[error("{0}")]
     Stray(Stray),
@@ -95,20 +95,20 @@ pub(crate) enum Stray {
 impl Callback {
     /// Ends a callback: every failure of a known attempt is recorded and has a help page; a stranger's gets
     /// an unbranded page and a bounded counter.
-    pub(crate) async fn end(&self, ended: Ended, time: &Deadline) -> Response {
+    pub(crate) async fn end(&self, ended: CallbackError, time: &Deadline) -> Response {
         let now = time.now();
         match ended {
-            Ended::Stray(why) => {
+            CallbackError::Stray(why) => {
                 refused(why);
                 self.count_stray(now).await;
                 page(StatusCode::BAD_REQUEST, Forms::Ours, |nonce| NoticePage::stray_callback(nonce).html())
             }
             // Not 2xx: a browser must not show what it prefetched instead of asking again.
-            Ended::Prefetch => page(StatusCode::FORBIDDEN, Forms::Ours, |nonce| {
+            CallbackError::Prefetch => page(StatusCode::FORBIDDEN, Forms::Ours, |nonce| {
                 refused(&ended);
                 NoticePage::stray_callback(nonce).html()
             }),
-            Ended::OtherBrowser(ref attempt) => {
+            CallbackError::OtherBrowser(ref attempt) => {
                 self.count_stray(now).await;
                 match self.platform.products.get(&attempt.product, now).await {
                     Ok(Some(product)) => other_browser(&ended, &product, &attempt.return_to),
@@ -116,13 +116,13 @@ impl Callback {
                     Err(error) => unavailable(&error),
                 }
             }
-            Ended::Used(ref attempt, ref cookie) => match self.again(attempt, cookie, time).await {
+            CallbackError::Used(ref attempt, ref cookie) => match self.again(attempt, cookie, time).await {
                 Ok(Some(response)) => response,
                 Ok(None) => self.already(&ended, attempt, time.now()).await,
                 Err(error) => unavailable(&error),
             },
-            Ended::Connected(ref attempt) => self.already(&ended, attempt, now).await,
-            Ended::Failed { attempt, stage, evidence, error, cookie } => {
+            CallbackError::Connected(ref attempt) => self.already(&ended, attempt, now).await,
+            CallbackError::Failed { attempt, stage, evidence, error, cookie } => {
                 match self.fail(&attempt, stage, *evidence, error.as_ref(), now).await {
                     Ok(mut response) => {
                         if let Some(cookie) = cookie {
@@ -133,7 +133,7 @@ impl Callback {
                     Err(error) => unavailable(&error),
                 }
             }
-            Ended::Store(_) | Ended::Unconfigured(_) => unavailable(&ended),
+            CallbackError::Store(_) | CallbackError::Unconfigured(_) => unavailable(&ended),
         }
     }
 
@@ -152,7 +152,7 @@ impl Callback {
         attempt: &Attempt,
         cookie: &AttemptCookie,
         time: &Deadline,
-    ) -> Result<Option<Response>, Ended> {
+    ) -> Result<Option<Response>, CallbackError> {
         for pause in std::iter::once(Duration::ZERO).chain([LOOK; LOOKS]) {
             if !time.has(pause + TIME_TO_LOOK) {
                 break;
@@ -185,7 +185,11 @@ impl Callback {
 
     /// The first visit of this callback was interrupted: that is on record now, with a page that leads on. `None`:
     /// another visit or the sweep has recorded it.
-    async fn interrupted(&self, attempt: &Attempt, now: Timestamp) -> Result<Option<Response>, Ended> {
+    async fn interrupted(
+        &self,
+        attempt: &Attempt,
+        now: Timestamp,
+    ) -> Result<Option<Response>, CallbackError> {
         let evidence = evidence::our_own(Surface::Callback, "callback_interrupted", None);
         let failure = self.failure(attempt, Stage::Callback, evidence, None, now).await?;
         let recorded = self.platform.store.end_attempt(attempt, &failure).await?;
@@ -193,7 +197,7 @@ impl Callback {
     }
 
     /// A visit that came to nothing: the session's result counts, and the way on is in the product.
-    async fn already(&self, ended: &Ended, attempt: &Attempt, now: Timestamp) -> Response {
+    async fn already(&self, ended: &CallbackError, attempt: &Attempt, now: Timestamp) -> Response {
         let product = match self.platform.products.get(&attempt.product, now).await {
             Ok(product) => product,
             Err(error) => return unavailable(&error),
@@ -232,7 +236,7 @@ impl Callback {
         evidence: Evidence,
         error: Option<&ExchangeError>,
         now: Timestamp,
-    ) -> Result<Response, Ended> {
+    ) -> Result<Response, CallbackError> {
         let failure = self.failure(attempt, stage, evidence, error, now).await?;
         self.platform.store.fail_session(attempt, &failure).await?;
         Ok(redirect(&format!("/help/{}", failure.id)))
@@ -245,11 +249,12 @@ impl Callback {
         evidence: Evidence,
         error: Option<&ExchangeError>,
         now: Timestamp,
-    ) -> Result<Failure, Ended> {
+    ) -> Result<Failure, CallbackError> {
         let (_, app) = self.parties(attempt, now).await?;
         let (product, host) = (&attempt.product, attempt.login_host.as_str());
         let connected_before = self.platform.connected_before(product, &app.id, Some(host)).await;
-        let mut met = Met::new(Of::Attempt(attempt), &app, stage, evidence).in_an_org(connected_before);
+        let mut met = Observation::new(FailureSubject::Attempt(attempt), &app, stage, evidence)
+            .in_an_org(connected_before);
         if let Some(error) = error {
             met = met.because(error);
         }
@@ -263,10 +268,10 @@ impl Callback {
         &self,
         attempt: &Attempt,
         now: Timestamp,
-    ) -> Result<(std::sync::Arc<Product>, App), Ended> {
+    ) -> Result<(std::sync::Arc<Product>, App), CallbackError> {
         about_attempt(attempt);
         let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
-        found.ok_or_else(|| Ended::Unconfigured(attempt.product.to_string()))
+        found.ok_or_else(|| CallbackError::Unconfigured(attempt.product.to_string()))
     }
 }
 

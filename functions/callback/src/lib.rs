@@ -21,14 +21,14 @@ use grants::exchange::Exchanger;
 use jiff::Timestamp;
 use platform::{Platform, SettingError};
 use runtime::HttpFunction;
-use store::Vault;
+use store::TokenCipher;
 use web::{Function, Request, Response, Route};
 
 /// The function callback.
 #[derive(Debug, Clone)]
 pub struct Callback {
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     exchanger: Exchanger,
 }
 
@@ -36,7 +36,7 @@ impl HttpFunction for Callback {
     const NAME: &'static str = "callback";
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, exchanger: Exchanger::new(platform.clone())?, platform })
+        Ok(Self { cipher: platform.token_cipher()?, exchanger: Exchanger::new(platform.clone())?, platform })
     }
 
     async fn respond(&self, request: Request, now: Timestamp) -> Response {

@@ -16,15 +16,19 @@ use web::{
 use crate::{
     Callback,
     answer::{Answer, Outcome},
-    error::{Ended, Stray},
+    error::{CallbackError, Stray},
 };
 
 impl Callback {
-    pub(crate) async fn oauth_callback(&self, request: &Request, time: &Deadline) -> Result<Response, Ended> {
+    pub(crate) async fn oauth_callback(
+        &self,
+        request: &Request,
+        time: &Deadline,
+    ) -> Result<Response, CallbackError> {
         if is_prefetch(request) {
-            return Err(Ended::Prefetch);
+            return Err(CallbackError::Prefetch);
         }
-        let answer = Answer::read(request).ok_or(Ended::Stray(Stray::NoState))?;
+        let answer = Answer::read(request).ok_or(CallbackError::Stray(Stray::NoState))?;
         let (attempt, cookie) = step!("claim", self.claim(request, &answer, time)).await?;
         let code = match answer.outcome {
             Outcome::Approved(_) if !self.is_issuer(answer.issuer.as_deref(), &attempt.login_host) => {
@@ -57,7 +61,7 @@ impl Callback {
                 Ok(response)
             }
             Err(ExchangeError::Store(error)) => Err(error.into()),
-            Err(ExchangeError::AlreadyConnected) => Err(Ended::Connected(attempt)),
+            Err(ExchangeError::AlreadyConnected) => Err(CallbackError::Connected(attempt)),
             Err(error @ ExchangeError::Overtaken) => Err(failed(attempt, Stage::Callback, error.evidence())),
             Err(error) => Err(exchange_failed(attempt, error, cookie)),
         }
@@ -80,17 +84,17 @@ impl Callback {
         request: &Request,
         answer: &Answer,
         time: &Deadline,
-    ) -> Result<(Box<Attempt>, AttemptCookie), Ended> {
+    ) -> Result<(Box<Attempt>, AttemptCookie), CallbackError> {
         let id = answer.state.attempt();
         let cookie = AttemptCookie::of(request, &id);
         // A browser without the cookie asks with a secret that no attempt has: it learns where to start again.
         let browser = cookie.as_ref().map_or_else(BrowserSecret::mint, |cookie| cookie.secret.clone());
         match (self.platform.store.claim(&id, &browser.hash(), time.now()).await?, cookie) {
             (Claim::Yours(attempt), Some(cookie)) => Ok((attempt, cookie)),
-            (Claim::Used(attempt), Some(cookie)) => Err(Ended::Used(attempt, cookie)),
-            (Claim::Unknown, _) => Err(Ended::Stray(Stray::Unknown)),
+            (Claim::Used(attempt), Some(cookie)) => Err(CallbackError::Used(attempt, cookie)),
+            (Claim::Unknown, _) => Err(CallbackError::Stray(Stray::Unknown)),
             (Claim::OtherBrowser(attempt) | Claim::Yours(attempt) | Claim::Used(attempt), _) => {
-                Err(Ended::OtherBrowser(attempt))
+                Err(CallbackError::OtherBrowser(attempt))
             }
             (Claim::Expired(attempt), _) => {
                 let evidence = evidence::our_own(Surface::Callback, "attempt_expired", None);
@@ -100,12 +104,12 @@ impl Callback {
     }
 }
 
-fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> Ended {
-    Ended::Failed { attempt, stage, evidence: Box::new(evidence), error: None, cookie: None }
+fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> CallbackError {
+    CallbackError::Failed { attempt, stage, evidence: Box::new(evidence), error: None, cookie: None }
 }
 
-fn exchange_failed(attempt: Box<Attempt>, error: ExchangeError, cookie: AttemptCookie) -> Ended {
+fn exchange_failed(attempt: Box<Attempt>, error: ExchangeError, cookie: AttemptCookie) -> CallbackError {
     let evidence = Box::new(error.evidence());
     let cookie = matches!(error, ExchangeError::Kept(_)).then(|| Box::new(cookie));
-    Ended::Failed { attempt, stage: Stage::Exchange, evidence, error: Some(error), cookie }
+    CallbackError::Failed { attempt, stage: Stage::Exchange, evidence, error: Some(error), cookie }
 }

@@ -12,8 +12,8 @@ use domain::{
 use grants::replace::{retire, take_over};
 use grants::revoke::revoke_and_delete;
 use grants::{
-    record_failure::{Met, Of, diagnose},
-    replace::{IfHeld, MAX_TAKEOVERS, Taken, TakeoverError, Target, Took},
+    record_failure::{FailureSubject, Observation, diagnose},
+    replace::{IfHeld, MAX_TAKEOVERS, ReplaceOutcome, Replacement, TakeoverError, Target},
 };
 use http::StatusCode;
 use jiff::Timestamp;
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use store::{Bringing, ConnectionRecord, Reconnect, Redeemed, Repeat, StoreError, Unique};
 use telemetry::{Fact, Outcome, about, ended};
 use web::{
-    Problem, Refused, Request, Response, api_auth, request, respond,
+    Problem, Request, RequestError, Response, api_auth, request, respond,
     views::{ConnectionView, IdentityView},
 };
 
@@ -78,8 +78,8 @@ impl From<Problem> for Unredeemed {
     }
 }
 
-impl From<Refused> for Unredeemed {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for Unredeemed {
+    fn from(refused: RequestError) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }
 }
@@ -183,11 +183,13 @@ impl Callback {
                 let Connection { id, identity, .. } = &standing.connection;
                 let target = Target { id, whose: identity, held: IfHeld::Stop };
                 let bringing = Bringing::Redemption(redemption);
-                match take_over(&self.platform, &self.vault, &new, target, bringing, now).await? {
-                    Took::Yes(taken) => return self.renewed(*taken, now).await,
-                    Took::Refused(why) => return self.unredeemed(why, redemption, Some(&new), now).await,
-                    Took::Held(other) => other,
-                    Took::Overtaken => continue,
+                match take_over(&self.platform, &self.cipher, &new, target, bringing, now).await? {
+                    ReplaceOutcome::Yes(taken) => return self.renewed(*taken, now).await,
+                    ReplaceOutcome::Refused(why) => {
+                        return self.unredeemed(why, redemption, Some(&new), now).await;
+                    }
+                    ReplaceOutcome::Held(other) => other,
+                    ReplaceOutcome::Overtaken => continue,
                 }
             } else {
                 match store.redeem(redemption, Some(&unique), now).await? {
@@ -231,16 +233,16 @@ impl Callback {
         };
         let target = Target { id: of, whose, held: IfHeld::GoWithout };
         let bringing = Bringing::Redemption(redemption);
-        match take_over(&self.platform, &self.vault, new, target, bringing, now).await? {
-            Took::Yes(taken) => self.renewed(*taken, now).await,
-            Took::Refused(why) => self.unredeemed(why, redemption, Some(new), now).await,
-            Took::Overtaken | Took::Held(_) => self.overtaken(redemption, new, now).await,
+        match take_over(&self.platform, &self.cipher, new, target, bringing, now).await? {
+            ReplaceOutcome::Yes(taken) => self.renewed(*taken, now).await,
+            ReplaceOutcome::Refused(why) => self.unredeemed(why, redemption, Some(new), now).await,
+            ReplaceOutcome::Overtaken | ReplaceOutcome::Held(_) => self.overtaken(redemption, new, now).await,
         }
     }
 
     /// The answer for a connection that has a new grant. The old one is revoked first.
-    async fn renewed(&self, taken: Taken, now: Timestamp) -> Result<Response, Unredeemed> {
-        retire(&self.platform, &self.vault, &taken, now).await;
+    async fn renewed(&self, taken: Replacement, now: Timestamp) -> Result<Response, Unredeemed> {
+        retire(&self.platform, &self.cipher, &taken, now).await;
         // Read again: the new grant may not have outlived the old one.
         let stands = self.platform.store.connection(&taken.after.id).await?;
         let after = stands.map_or(taken.after, |record| record.connection);
@@ -343,12 +345,13 @@ impl Callback {
         let found = self.platform.products.with_app(product, app, now).await?;
         let (_, app) = found.ok_or_else(|| Problem::not_found("app"))?;
         let evidence = evidence::our_own(Surface::Callback, code, None);
-        let met = Met::new(Of::Connection(&record.connection), &app, Stage::Callback, evidence);
+        let met =
+            Observation::new(FailureSubject::Connection(&record.connection), &app, Stage::Callback, evidence);
         let (mut failure, _) = diagnose(met, now);
         failure.session = Some(redemption.session.clone());
         // Only the request whose transaction took the grant may revoke it: the rightful user may have been first.
         if store.refuse_redemption(redemption, &failure, now).await? {
-            if let Err(error) = revoke_and_delete(&self.platform, &self.vault, record, now).await {
+            if let Err(error) = revoke_and_delete(&self.platform, &self.cipher, record, now).await {
                 internal(&error);
             }
         } else if let Some(session) = store.session(&redemption.session).await?

@@ -5,7 +5,7 @@ use web::{Response, error_pages};
 
 /// Why a visit ended early.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
+pub(crate) enum ErrorsError {
     /// There is no session or failure behind the link, or not any more.
     #[error("nothing is behind this link")]
     UnknownLink,
@@ -27,12 +27,12 @@ pub(crate) enum Failed {
 }
 
 /// The page for whoever came.
-pub(crate) fn page(failed: &Failed) -> Response {
+pub(crate) fn page(failed: &ErrorsError) -> Response {
     match failed {
-        Failed::UnknownLink => error_pages::unknown_link(failed),
-        Failed::NotFound => error_pages::not_found(),
-        Failed::BadForm => error_pages::bad_request(failed),
-        Failed::ForeignForm => error_pages::foreign_form(failed),
-        Failed::Unconfigured | Failed::Store(_) => error_pages::unavailable(failed),
+        ErrorsError::UnknownLink => error_pages::unknown_link(failed),
+        ErrorsError::NotFound => error_pages::not_found(),
+        ErrorsError::BadForm => error_pages::bad_request(failed),
+        ErrorsError::ForeignForm => error_pages::foreign_form(failed),
+        ErrorsError::Unconfigured | ErrorsError::Store(_) => error_pages::unavailable(failed),
     }
 }

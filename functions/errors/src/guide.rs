@@ -10,7 +10,7 @@ use web::{
     respond::{Forms, page},
 };
 
-use crate::{Errors, error::Failed};
+use crate::{Errors, error::ErrorsError};
 
 impl Errors {
     pub(crate) async fn guide(
@@ -19,10 +19,12 @@ impl Errors {
         app: &str,
         audience: Audience,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
-        let (Ok(product), Ok(app)) = (product.parse(), app.parse()) else { return Err(Failed::NotFound) };
+    ) -> Result<Response, ErrorsError> {
+        let (Ok(product), Ok(app)) = (product.parse(), app.parse()) else {
+            return Err(ErrorsError::NotFound);
+        };
         let found = self.platform.products.with_app(&product, &app, now).await?;
-        let (product, app) = &found.ok_or(Failed::NotFound)?;
+        let (product, app) = &found.ok_or(ErrorsError::NotFound)?;
         let public_url = &self.platform.settings.public_url;
         let callback = public_url.callback();
         let address = public_url.at(&pages::guide::path(&product.id, &app.id, audience));

@@ -14,7 +14,7 @@ use web::{
     respond::{self, Forms, page},
 };
 
-use crate::{Errors, error::Failed};
+use crate::{Errors, error::ErrorsError};
 
 #[derive(Debug, Serialize)]
 struct Status {
@@ -22,7 +22,12 @@ struct Status {
 }
 
 impl Errors {
-    pub(crate) async fn help(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn help(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Response, ErrorsError> {
         let (failure, session) = self.found(id, now).await?;
         let (product, app) = self.parties(&failure.product, &failure.app, now).await?;
         let context = Context {
@@ -76,7 +81,7 @@ impl Errors {
         }))
     }
 
-    pub(crate) async fn status(&self, id: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn status(&self, id: &str, now: Timestamp) -> Result<Response, ErrorsError> {
         let (failure, session) = self.found(id, now).await?;
         let state = match self.state(&failure, session.as_ref()).await? {
             HelpState::Open => "open",
@@ -85,9 +90,13 @@ impl Errors {
         Ok(respond::json(StatusCode::OK, &Status { state }))
     }
 
-    async fn found(&self, id: &str, now: Timestamp) -> Result<(Failure, Option<ConnectSession>), Failed> {
-        let id: FailureId = id.parse().map_err(|_| Failed::UnknownLink)?;
-        let failure = self.platform.store.failure(&id, now).await?.ok_or(Failed::UnknownLink)?;
+    async fn found(
+        &self,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<(Failure, Option<ConnectSession>), ErrorsError> {
+        let id: FailureId = id.parse().map_err(|_| ErrorsError::UnknownLink)?;
+        let failure = self.platform.store.failure(&id, now).await?.ok_or(ErrorsError::UnknownLink)?;
         let session = match &failure.session {
             Some(session) => self.platform.store.session(session).await?,
             None => None,

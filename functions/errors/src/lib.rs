@@ -31,7 +31,7 @@ use platform::{Platform, SettingError};
 use runtime::HttpFunction;
 use web::{Function, Request, Response, Route, respond};
 
-use error::Failed;
+use error::ErrorsError;
 
 /// The function errors.
 #[derive(Debug, Clone)]
@@ -64,7 +64,7 @@ impl HttpFunction for Errors {
                 Ok(self.reported(&request, id, now).await.unwrap_or_else(Response::from))
             }
             ("GET", ["healthz"]) => Ok(respond::json(StatusCode::OK, &Healthy { status: "ok" })),
-            _ => Err(Failed::NotFound),
+            _ => Err(ErrorsError::NotFound),
         };
         answer.unwrap_or_else(|failed| error::page(&failed))
     }
@@ -77,8 +77,8 @@ impl Errors {
         product: &ProductId,
         app: &AppId,
         now: Timestamp,
-    ) -> Result<(Arc<Product>, App), Failed> {
-        self.platform.products.with_app(product, app, now).await?.ok_or(Failed::Unconfigured)
+    ) -> Result<(Arc<Product>, App), ErrorsError> {
+        self.platform.products.with_app(product, app, now).await?.ok_or(ErrorsError::Unconfigured)
     }
 }
 

@@ -6,14 +6,14 @@ use diagnosis::evidence;
 use diagnosis::{Actor, read_paste, scrub};
 use domain::{ConnectionId, Evidence, Stage, Surface};
 use grants::record_failure::record_once;
-use grants::record_failure::{Met, Of, Recorded};
+use grants::record_failure::{FailureSubject, Observation, RecordOutcome};
 use http::StatusCode;
 use jiff::Timestamp;
 use platform::log::internal;
 use serde::{Deserialize, Serialize};
 use store::StoreError;
 use telemetry::{Outcome, ended};
-use web::{Problem, Refused, Request, Response, api_auth, request, respond, views::CauseView};
+use web::{Problem, Request, RequestError, Response, api_auth, request, respond, views::CauseView};
 
 use crate::Errors;
 
@@ -81,8 +81,8 @@ impl From<Problem> for Unreported {
     }
 }
 
-impl From<Refused> for Unreported {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for Unreported {
+    fn from(refused: RequestError) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }
 }
@@ -113,12 +113,12 @@ impl Errors {
         let listed = self.platform.store.listed(&product.id, &id).await?.ok_or_else(unknown)?;
         let app = product.app(&listed.app).ok_or_else(unknown)?;
 
-        let met = Met::new(Of::Listed(&product.id, &listed), app, Stage::Api, evidence);
+        let met = Observation::new(FailureSubject::Listed(&product.id, &listed), app, Stage::Api, evidence);
         let ranked = met.diagnosis().ranked;
         let (status, failure) = match record_once(&self.platform, met, now).await? {
-            Recorded::Now(failure) => (StatusCode::CREATED, failure),
-            Recorded::Before(failure) => (StatusCode::OK, failure),
-            Recorded::TooMany => return Err(too_many().into()),
+            RecordOutcome::Now(failure) => (StatusCode::CREATED, failure),
+            RecordOutcome::Before(failure) => (StatusCode::OK, failure),
+            RecordOutcome::TooMany => return Err(too_many().into()),
         };
         ended(Outcome::Reported);
         let mut causes = ranked.iter().map(|found| CauseView::new(found, product, app, &listed.customer));

@@ -4,7 +4,7 @@
 use diagnosis::evidence;
 use diagnosis::{read_paste, scrub};
 use domain::{ConnectSession, Evidence, Provenance, Stage, Surface, secret::ConnectKey};
-use grants::record_failure::{Met, Of, diagnose};
+use grants::record_failure::{FailureSubject, Observation, diagnose};
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{NoticePage, Page, Seen, TroublePage, WayOn};
@@ -16,12 +16,12 @@ use web::{
     respond::{Forms, page, redirect},
 };
 
-use crate::{Errors, error::Failed};
+use crate::{Errors, error::ErrorsError};
 
 impl Errors {
-    pub(crate) async fn trouble(&self, key: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn trouble(&self, key: &str, now: Timestamp) -> Result<Response, ErrorsError> {
         let key = ConnectKey::new(key);
-        let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+        let session = self.platform.store.session(&key.session()).await?.ok_or(ErrorsError::UnknownLink)?;
         self.ask(&key, &session, StatusCode::OK, None, now).await
     }
 
@@ -30,13 +30,13 @@ impl Errors {
         request: &Request,
         key: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, ErrorsError> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
-            return Err(Failed::ForeignForm);
+            return Err(ErrorsError::ForeignForm);
         }
-        let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
+        let form = Form::of_body(request).map_err(|_| ErrorsError::BadForm)?;
         let key = ConnectKey::new(key);
-        let session = self.platform.store.session(&key.session()).await?.ok_or(Failed::UnknownLink)?;
+        let session = self.platform.store.session(&key.session()).await?.ok_or(ErrorsError::UnknownLink)?;
         let seen = form.only("seen").and_then(Seen::from_word);
         let pasted = form.only("pasted").unwrap_or_default().trim();
         if !session.is_open(now) || (seen.is_none() && pasted.is_empty()) {
@@ -47,7 +47,7 @@ impl Errors {
         let host = evidence.host.clone().or_else(|| session.host.my_domain().map(str::to_owned));
         let connected_before =
             self.platform.connected_before(&session.product, &session.app, host.as_deref()).await;
-        let met = Met::new(Of::Session(&session), &app, Stage::Authorize, evidence);
+        let met = Observation::new(FailureSubject::Session(&session), &app, Stage::Authorize, evidence);
         let (failure, _) = diagnose(met.in_an_org(connected_before), now);
         if !self.platform.store.report_failure(&session.id, &failure).await? {
             return self.ask(&key, &session, StatusCode::TOO_MANY_REQUESTS, seen, now).await;
@@ -63,7 +63,7 @@ impl Errors {
         status: StatusCode,
         seen: Option<Seen>,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, ErrorsError> {
         let (product, app) = self.parties(&session.product, &session.app, now).await?;
         if !session.is_open(now) {
             refused(format_args!("the connect session is over: {}", session.id));

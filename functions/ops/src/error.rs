@@ -1,7 +1,7 @@
 //! Errors of the API calls.
 
 use store::StoreError;
-use web::{Problem, Refused};
+use web::{Problem, RequestError};
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,8 +20,8 @@ impl From<Problem> for OpsError {
     }
 }
 
-impl From<Refused> for OpsError {
-    fn from(refused: Refused) -> Self {
+impl From<RequestError> for OpsError {
+    fn from(refused: RequestError) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }
 }

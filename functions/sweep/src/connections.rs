@@ -2,14 +2,14 @@
 
 use diagnosis::evidence;
 use domain::{App, Connection, ConnectionId, ConnectionState, SaturatingTime as _, Stage, Surface};
-use grants::record_failure::{Met, Of, diagnose};
+use grants::record_failure::{FailureSubject, Observation, diagnose};
 use grants::refresh::{Need, Renewal, Stop, token_lifetime};
 use grants::revoke::revoke_and_delete;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, log::internal};
 use store::{ConnectionRecord, Due, StoreError};
 
-use crate::{Failed, Outcome, Sweep};
+use crate::{Outcome, Sweep, SweepError};
 
 /// How long until a revocation that failed is tried again.
 const REVOKE_AGAIN: SignedDuration = SignedDuration::from_mins(15);
@@ -27,7 +27,7 @@ impl Sweep {
         id: &ConnectionId,
         seen: Timestamp,
         time: &Deadline,
-    ) -> Result<Outcome, Failed> {
+    ) -> Result<Outcome, SweepError> {
         let store = &self.platform.store;
         let Some(record) = store.connection(id).await? else { return Ok(Outcome::Nothing) };
         match record.connection.state {
@@ -62,8 +62,8 @@ impl Sweep {
         done: Outcome,
         seen: Timestamp,
         time: &Deadline,
-    ) -> Result<Outcome, Failed> {
-        match revoke_and_delete(&self.platform, &self.vault, record, time.now()).await {
+    ) -> Result<Outcome, SweepError> {
+        match revoke_and_delete(&self.platform, &self.cipher, record, time.now()).await {
             Ok(()) => Ok(done),
             Err(error) => {
                 internal(&error);
@@ -84,7 +84,7 @@ impl Sweep {
             return store.begin_revoking(&parked.product, &parked.id, now).await;
         };
         let evidence = evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
-        let met = Met::new(Of::Connection(parked), &app, Stage::Callback, evidence);
+        let met = Observation::new(FailureSubject::Connection(parked), &app, Stage::Callback, evidence);
         let (failure, _) = diagnose(met, now);
         store.refuse_parked(session, &parked.id, &failure, now).await
     }
@@ -95,7 +95,7 @@ impl Sweep {
         record: ConnectionRecord,
         seen: Timestamp,
         time: &Deadline,
-    ) -> Result<Outcome, Failed> {
+    ) -> Result<Outcome, SweepError> {
         let (store, now) = (&self.platform.store, time.now());
         let works_until = record.expires_at;
         if record.refresh_token.is_none() {

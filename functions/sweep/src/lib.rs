@@ -28,7 +28,7 @@ use grants::refresh::{RefreshError, Refresher};
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, Platform, SettingError, log::internal};
 use serde::Serialize;
-use store::{Due, StoreError, Vault, keys::DUE_SHARDS};
+use store::{Due, StoreError, TokenCipher, keys::DUE_SHARDS};
 use telemetry::{Metric, add, carried, counted, ended, most, step};
 use tokio::task::{self, JoinSet};
 
@@ -54,7 +54,7 @@ const UNREADABLE_AGAIN: SignedDuration = SignedDuration::from_hours(6);
 #[derive(Debug, Clone)]
 pub struct Sweep {
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     refresher: Refresher,
 }
 
@@ -112,7 +112,7 @@ struct Running {
 
 /// Something that is due could not be dealt with.
 #[derive(Debug, thiserror::Error)]
-enum Failed {
+enum SweepError {
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -122,7 +122,7 @@ enum Failed {
 impl Sweep {
     /// The function on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, refresher: Refresher::new(platform.clone())?, platform })
+        Ok(Self { cipher: platform.token_cipher()?, refresher: Refresher::new(platform.clone())?, platform })
     }
 
     /// One run over everything that is due. An error means that nothing could be looked at.
@@ -217,7 +217,7 @@ impl Sweep {
     async fn deal_with(self, due: Due, seen: Timestamp, time: Deadline) -> Outcome {
         let done = match &due {
             Due::Connection(id) => self.take_up(id, seen, &time).await,
-            Due::Session(id) => self.settle(id, time.now()).await.map_err(Failed::from),
+            Due::Session(id) => self.settle(id, time.now()).await.map_err(SweepError::from),
         };
         let error = match done {
             Ok(outcome) => return outcome,
@@ -226,8 +226,8 @@ impl Sweep {
         internal(&error);
         // Else each run would begin with it, and spend its time on it.
         let (again, outcome) = match &error {
-            Failed::Store(StoreError::Corrupt { .. })
-            | Failed::Refresh(RefreshError::Store(StoreError::Corrupt { .. })) => {
+            SweepError::Store(StoreError::Corrupt { .. })
+            | SweepError::Refresh(RefreshError::Store(StoreError::Corrupt { .. })) => {
                 (UNREADABLE_AGAIN, Outcome::Unreadable)
             }
             _ => (REFRESH_AGAIN, Outcome::PutOff),

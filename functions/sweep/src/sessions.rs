@@ -2,7 +2,7 @@
 
 use diagnosis::evidence;
 use domain::{App, Attempt, ConnectSession, SessionId, SessionState, Stage, Surface};
-use grants::record_failure::{Met, Of, diagnose};
+use grants::record_failure::{FailureSubject, Observation, diagnose};
 use jiff::Timestamp;
 use store::StoreError;
 
@@ -48,7 +48,10 @@ impl Sweep {
         let mut interrupted = 0;
         for attempt in claimed {
             let evidence = evidence::our_own(Surface::Callback, "callback_interrupted", None);
-            let (failure, _) = diagnose(Met::new(Of::Attempt(attempt), app, Stage::Callback, evidence), now);
+            let (failure, _) = diagnose(
+                Observation::new(FailureSubject::Attempt(attempt), app, Stage::Callback, evidence),
+                now,
+            );
             interrupted += u32::from(self.platform.store.end_attempt(attempt, &failure).await?);
         }
         Ok(interrupted)
@@ -67,7 +70,7 @@ impl Sweep {
                 let (product, host) = (&session.product, session.host.my_domain());
                 let connected_before = self.platform.connected_before(product, &session.app, host).await;
                 let nothing = evidence::observed(Surface::Unknown, None, None, None);
-                let met = Met::new(Of::Session(session), app, Stage::Lost, nothing);
+                let met = Observation::new(FailureSubject::Session(session), app, Stage::Lost, nothing);
                 Some(diagnose(met.in_an_org(connected_before), now).0)
             }
         };

@@ -10,7 +10,7 @@ use domain::{
     App, Confidence, Connection, ConnectionId, ConnectionState, Evidence, FailureId, Identity, Product,
     SaturatingTime as _, Stage, Surface, secret::AccessToken,
 };
-use grants::record_failure::{Met, Of, Recorded};
+use grants::record_failure::{FailureSubject, Observation, RecordOutcome};
 use grants::refresh::{Need, Renewal};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +29,7 @@ use web::{
 
 use crate::{
     Token,
-    error::{Failed, not_yet, salesforce_is_away},
+    error::{TokenError, not_yet, salesforce_is_away},
 };
 
 /// How long Salesforce may take over one question.
@@ -171,12 +171,13 @@ impl Token {
         request: &Request,
         id: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, TokenError> {
         let time = web::request::deadline(request, now);
         let (caller, record) = self.own(request, id, now).await?;
         let id = record.connection.id.clone();
         let product = &caller.product;
-        let app = product.app(&record.connection.app).ok_or_else(|| Failed::Unconfigured(id.to_string()))?;
+        let app =
+            product.app(&record.connection.app).ok_or_else(|| TokenError::Unconfigured(id.to_string()))?;
         let mut check = Check { product, app, now, findings: Vec::new() };
         let (record, answers) = match self.prove(record, app, &time).await? {
             Proof::Answered(record, answers) => (record, answers),
@@ -195,7 +196,7 @@ impl Token {
 
     /// Asks Salesforce with the connection's token. One that nothing takes has ended before its time; then a newer
     /// one tells what is wrong, if anything is.
-    async fn prove(&self, record: ConnectionRecord, app: &App, time: &Deadline) -> Result<Proof, Failed> {
+    async fn prove(&self, record: ConnectionRecord, app: &App, time: &Deadline) -> Result<Proof, TokenError> {
         let mut held = record;
         let mut rejected = None;
         loop {
@@ -224,14 +225,19 @@ impl Token {
         id: &ConnectionId,
         cause: &'static Cause,
         failure: &FailureId,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, TokenError> {
         let store = &self.platform.store;
         let record = store.connection(id).await?.ok_or_else(|| Problem::not_found("connection"))?;
         let evidence = store.failure(failure, check.now).await?.map(|failure| failure.evidence);
         let ranked = evidence.map(|evidence| {
-            Met::new(Of::Connection(&record.connection), check.app, Stage::Refresh, evidence)
-                .diagnosis()
-                .ranked
+            Observation::new(
+                FailureSubject::Connection(&record.connection),
+                check.app,
+                Stage::Refresh,
+                evidence,
+            )
+            .diagnosis()
+            .ranked
         });
         let confidence = ranked
             .and_then(|ranked| ranked.into_iter().find(|candidate| candidate.cause.id == cause.id))
@@ -245,7 +251,7 @@ impl Token {
     }
 
     /// Asks Salesforce who the token speaks for, and whether the API takes it, both at once.
-    async fn ask(&self, record: &ConnectionRecord, time: &Deadline) -> Result<Answers, Failed> {
+    async fn ask(&self, record: &ConnectionRecord, time: &Deadline) -> Result<Answers, TokenError> {
         let token = self.open(record).await?;
         let Connection { instance_url, scopes, .. } = &record.connection;
         let salesforce = &self.platform.salesforce;
@@ -259,7 +265,7 @@ impl Token {
     }
 
     /// What the answers mean together.
-    fn read(record: &ConnectionRecord, app: &App, answers: Answers) -> Result<Seen, Failed> {
+    fn read(record: &ConnectionRecord, app: &App, answers: Answers) -> Result<Seen, TokenError> {
         let connection = &record.connection;
         let mut seen = Seen::default();
         let missing = connection.scopes.missing(&app.scopes);
@@ -311,7 +317,7 @@ impl Token {
         app: &App,
         seen: &mut Seen,
         time: &Deadline,
-    ) -> Result<(), Failed> {
+    ) -> Result<(), TokenError> {
         let token: AccessToken = self.open(record).await?;
         let (salesforce, instance_url) = (&self.platform.salesforce, &record.connection.instance_url);
         let both = async {
@@ -334,16 +340,16 @@ impl Token {
         check: &mut Check<'_>,
         connection: &Connection,
         evidence: Evidence,
-    ) -> Result<(), Failed> {
-        let met = Met::new(Of::Connection(connection), check.app, Stage::Api, evidence);
+    ) -> Result<(), TokenError> {
+        let met = Observation::new(FailureSubject::Connection(connection), check.app, Stage::Api, evidence);
         let diagnosis = met.diagnosis();
         let Some(first) = diagnosis.ranked.first() else { return Ok(()) };
         let public_url = &self.platform.settings.public_url;
         let (reference, help_url) = match record_once(&self.platform, met, check.now).await? {
-            Recorded::Now(failure) | Recorded::Before(failure) => {
+            RecordOutcome::Now(failure) | RecordOutcome::Before(failure) => {
                 (Some(failure.reference()), public_url.at(&format!("/help/{failure}")))
             }
-            Recorded::TooMany => (None, self.guide(check, first.cause)),
+            RecordOutcome::TooMany => (None, self.guide(check, first.cause)),
         };
         check.find(connection, first.cause, first.confidence, false, reference, help_url);
         Ok(())

@@ -10,8 +10,8 @@ use platform::{
 };
 use serde::Serialize;
 use store::{
-    Backoff, ConnectionRecord, Sought,
-    connection_lists::{ListQuery, Listed},
+    Backoff, ConnectionRecord, Lookup,
+    connection_lists::{ConnectionSummary, ListQuery},
 };
 use web::{
     Problem, Query, Request, Response, api_auth,
@@ -20,7 +20,7 @@ use web::{
     views::{self, ConnectionView},
 };
 
-use crate::{Token, error::Failed};
+use crate::{Token, error::TokenError};
 
 const PAGE: u8 = 50;
 
@@ -45,8 +45,8 @@ struct ListedView<'a> {
     created_at: String,
 }
 
-impl<'a> From<&'a Listed> for ListedView<'a> {
-    fn from(listed: &'a Listed) -> Self {
+impl<'a> From<&'a ConnectionSummary> for ListedView<'a> {
+    fn from(listed: &'a ConnectionSummary) -> Self {
         Self {
             id: listed.id.as_str(),
             state: &listed.state,
@@ -105,7 +105,7 @@ impl<'a> RetryingView<'a> {
 }
 
 impl Token {
-    pub(crate) async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, Failed> {
+    pub(crate) async fn caller(&self, request: &Request, now: Timestamp) -> Result<Caller, TokenError> {
         Ok(api_auth::caller(&self.platform.products, request, now)
             .await?
             .ok_or_else(|| Problem::unauthorized(request))?)
@@ -117,14 +117,14 @@ impl Token {
         request: &Request,
         id: &str,
         now: Timestamp,
-    ) -> Result<(Caller, ConnectionRecord), Failed> {
+    ) -> Result<(Caller, ConnectionRecord), TokenError> {
         let unknown = || Problem::not_found("connection");
         let Ok(id) = id.parse() else {
             self.caller(request, now).await?;
             return Err(unknown().into());
         };
         let found =
-            api_auth::caller_and(&self.platform.products, request, &Sought::connection(&id), now).await?;
+            api_auth::caller_and(&self.platform.products, request, &Lookup::connection(&id), now).await?;
         let (caller, record) = found.ok_or_else(|| Problem::unauthorized(request))?;
         let record = record.filter(|record| record.connection.product == caller.product.id);
         let record = record.ok_or_else(unknown)?;
@@ -137,7 +137,7 @@ impl Token {
         request: &Request,
         given: &Query,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, TokenError> {
         let caller = self.caller(request, now).await?;
         let after = given.get("after").map(str::parse).transpose();
         let limit = given.get("limit").map_or(Ok(PAGE), str::parse);
@@ -157,7 +157,12 @@ impl Token {
         Ok(respond::json(StatusCode::OK, &view))
     }
 
-    pub(crate) async fn show(&self, request: &Request, id: &str, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn show(
+        &self,
+        request: &Request,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Response, TokenError> {
         let (_, record) = self.own(request, id, now).await?;
         let connection = ConnectionView::from(&record.connection);
         let retrying = record.backoff.as_ref().map(|backoff| RetryingView::new(backoff, &self.platform));
@@ -172,7 +177,7 @@ impl Token {
         request: &Request,
         id: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, TokenError> {
         let (caller, record) = self.own(request, id, now).await?;
         let id = &record.connection.id;
         if !self.platform.store.begin_revoking(&caller.product.id, id, now).await? {
@@ -185,7 +190,7 @@ impl Token {
         // Where a refresh stands begun, what lives at Salesforce may wait in the fallback. The sweep revokes that first;
         // deleted before, the connection would leave nobody to say that it is to be revoked.
         if record.began_at.is_none() {
-            match revoke_and_delete(&self.platform, &self.vault, &record, now).await {
+            match revoke_and_delete(&self.platform, &self.cipher, &record, now).await {
                 Ok(()) => return Ok(respond::no_content()),
                 Err(error) => {
                     internal(&error);

@@ -10,7 +10,7 @@ use web::Problem;
 
 /// Why a call ended without what it asked for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Failed {
+pub(crate) enum TokenError {
     /// The answer says why.
     #[error("refused")]
     Problem(Box<Problem>),
@@ -28,14 +28,14 @@ pub(crate) enum Failed {
     Unconfigured(String),
 }
 
-impl From<Problem> for Failed {
+impl From<Problem> for TokenError {
     fn from(problem: Problem) -> Self {
         Self::Problem(Box::new(problem))
     }
 }
 
-impl From<web::Refused> for Failed {
-    fn from(refused: web::Refused) -> Self {
+impl From<web::RequestError> for TokenError {
+    fn from(refused: web::RequestError) -> Self {
         Problem::bad_request(refused.to_string()).into()
     }
 }

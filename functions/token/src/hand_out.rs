@@ -18,7 +18,7 @@ use web::{Problem, Query, Request, Response, request, respond, views};
 
 use crate::{
     Token,
-    error::{Failed, not_yet, stopped},
+    error::{TokenError, not_yet, stopped},
 };
 
 /// What the caller knows (POST), or nothing (GET).
@@ -54,7 +54,7 @@ struct TokenView<'a> {
     warning: Option<&'static str>,
 }
 
-fn need(request: &Request, query: &Query) -> Result<Need, Failed> {
+fn need(request: &Request, query: &Query) -> Result<Need, TokenError> {
     let call: Call = if request.method() == Method::POST { request::json(request)? } else { Call::default() };
     let rejected = match call.rejected.as_deref() {
         None => None,
@@ -87,14 +87,14 @@ impl Token {
         query: &Query,
         id: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, TokenError> {
         let time = request::deadline(request, now);
         let (caller, record) = self.own(request, id, now).await?;
         let need = need(request, query)?;
         let app = caller
             .product
             .app(&record.connection.app)
-            .ok_or_else(|| Failed::Unconfigured(record.connection.id.to_string()))?;
+            .ok_or_else(|| TokenError::Unconfigured(record.connection.id.to_string()))?;
         let id = record.connection.id.clone();
         match self.usable(record, app, &need, &time).await? {
             Renewal::Fresh(record) => {
@@ -126,7 +126,7 @@ impl Token {
         app: &App,
         need: &Need,
         time: &Deadline,
-    ) -> Result<Renewal, Failed> {
+    ) -> Result<Renewal, TokenError> {
         if let Some(refused) = Self::refused(&record) {
             return Err(refused.into());
         }
@@ -151,10 +151,10 @@ impl Token {
     }
 
     /// The access token itself.
-    pub(crate) async fn open(&self, record: &ConnectionRecord) -> Result<AccessToken, Failed> {
+    pub(crate) async fn open(&self, record: &ConnectionRecord) -> Result<AccessToken, TokenError> {
         let Connection { product, id, .. } = &record.connection;
         let owner = Owner { product, connection: id };
-        let token = self.vault.open(owner, Field::AccessToken, &record.access_token).await?;
+        let token = self.cipher.open(owner, Field::AccessToken, &record.access_token).await?;
         Ok(AccessToken::new(token.expose_secret()))
     }
 
@@ -184,7 +184,7 @@ impl Token {
         app: &App,
         record: &ConnectionRecord,
         warning: Option<&'static str>,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, TokenError> {
         let connection = &record.connection;
         let token = self.open(record).await?;
         ended(Outcome::HandedOut);

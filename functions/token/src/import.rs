@@ -18,7 +18,7 @@ use web::{
 use crate::{
     Token,
     check::OFFLINE,
-    error::{Failed, salesforce_is_away},
+    error::{TokenError, salesforce_is_away},
 };
 
 /// Salesforce's refresh tokens are about 90 characters.
@@ -63,7 +63,7 @@ struct DryRunView<'a> {
 }
 
 impl Token {
-    pub(crate) async fn import(&self, request: &Request, now: Timestamp) -> Result<Response, Failed> {
+    pub(crate) async fn import(&self, request: &Request, now: Timestamp) -> Result<Response, TokenError> {
         let time = request::deadline(request, now);
         let caller = self.caller(request, now).await?;
         let call: Call = request::json(request)?;
@@ -91,7 +91,7 @@ impl Token {
     }
 
     /// The answer for a token that was not imported.
-    fn not_imported(&self, brought: &ImportRequest<'_>, error: ImportError) -> Failed {
+    fn not_imported(&self, brought: &ImportRequest<'_>, error: ImportError) -> TokenError {
         let ids = |connections: Vec<ConnectionId>| connections.iter().map(ToString::to_string).collect();
         match error {
             ImportError::AlreadyConnected(connections) => already_connected(
@@ -120,8 +120,8 @@ impl Token {
         }
     }
 
-    fn read_import<'a>(&self, caller: &'a Caller, call: Call) -> Result<ImportRequest<'a>, Failed> {
-        let bad = |why: &str| Failed::from(Problem::bad_request(why));
+    fn read_import<'a>(&self, caller: &'a Caller, call: Call) -> Result<ImportRequest<'a>, TokenError> {
+        let bad = |why: &str| TokenError::from(Problem::bad_request(why));
         let product = &*caller.product;
         let app = connect_params::app(product, call.app.as_ref())?;
         if !app.scopes.iter().any(|scope| OFFLINE.contains(&scope.as_str())) {
@@ -149,7 +149,7 @@ impl Token {
     }
 
     /// The answer for a token that was imported before.
-    async fn imported_before(&self, import: &Import, dry_run: bool) -> Result<Response, Failed> {
+    async fn imported_before(&self, import: &Import, dry_run: bool) -> Result<Response, TokenError> {
         let id = &import.connection;
         if dry_run {
             let view = DryRunView { dry_run, would: "already-imported", connection_id: Some(id.as_str()) };

@@ -24,16 +24,16 @@ use grants::{import::Importer, refresh::Refresher};
 use jiff::Timestamp;
 use platform::{Platform, SettingError, log::internal};
 use runtime::HttpFunction;
-use store::Vault;
+use store::TokenCipher;
 use web::{Function, Problem, Request, Response, Route};
 
-use error::Failed;
+use error::TokenError;
 
 /// The function token.
 #[derive(Debug, Clone)]
 pub struct Token {
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     refresher: Refresher,
     importer: Importer,
 }
@@ -42,14 +42,14 @@ impl HttpFunction for Token {
     const NAME: &'static str = "token";
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
-        let (vault, refresher) = (platform.vault()?, Refresher::new(platform.clone())?);
-        let importer = Importer::new(platform.clone(), vault.clone(), refresher.clone());
-        Ok(Self { platform, vault, refresher, importer })
+        let (cipher, refresher) = (platform.token_cipher()?, Refresher::new(platform.clone())?);
+        let importer = Importer::new(platform.clone(), cipher.clone(), refresher.clone());
+        Ok(Self { platform, cipher, refresher, importer })
     }
 
     /// Fetches the keyring: nearly every call needs it. An error is reported to the call that needs it.
     async fn warm_up(&self) {
-        let _ = self.vault.ready().await;
+        let _ = self.cipher.ready().await;
     }
 
     async fn respond(&self, request: Request, now: Timestamp) -> Response {
@@ -69,7 +69,7 @@ impl HttpFunction for Token {
             _ => Err(Problem::not_found("resource").into()),
         };
         answer.unwrap_or_else(|failed| match failed {
-            Failed::Problem(problem) => (*problem).into(),
+            TokenError::Problem(problem) => (*problem).into(),
             failed => Problem::internal(&internal(&failed)).into(),
         })
     }

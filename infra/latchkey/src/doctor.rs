@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use salesforce::Http;
 use serde::Serialize;
 use serde_json::json;
-use store::Vault;
+use store::TokenCipher;
 
 use crate::{
     apply,
@@ -114,7 +114,7 @@ async fn secrets(
 ) -> Result<(), CommandError> {
     let held = SecretsManager::from_env()?.secrets();
     let keyring = deployment.keyring()?;
-    match Vault::new(held.clone(), keyring).ready().await {
+    match TokenCipher::new(held.clone(), keyring).ready().await {
         Ok(()) => note(findings, "the keyring", true, "it seals", ""),
         Err(error) => note(findings, "the keyring", false, "", &error.to_string()),
     }

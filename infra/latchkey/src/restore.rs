@@ -18,7 +18,7 @@ use aws_sdk_dynamodb::{
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
-use store::{Renewed, SendWrite as _, Waiting};
+use store::{RefreshedTokens, SendWrite as _, Waiting};
 
 use crate::{
     report::{CommandError, Report},
@@ -206,9 +206,9 @@ struct Unanswered {
 
 impl Unanswered {
     /// `began_at` is now, so that no recovery is sent for [`store::leases::RECOVERY_AFTER`] from here.
-    fn new(item: &Item, answer: Option<&Renewed>, now: Timestamp, due: Timestamp) -> Self {
+    fn new(item: &Item, answer: Option<&RefreshedTokens>, now: Timestamp, due: Timestamp) -> Self {
         let millis = |at: Timestamp| AttributeValue::N(at.as_millisecond().to_string());
-        let mut set = answer.map(Renewed::attributes).unwrap_or_default();
+        let mut set = answer.map(RefreshedTokens::attributes).unwrap_or_default();
         set.retain(|(name, _)| *name != "due_at");
         set.extend([
             ("state", AttributeValue::S("refresh_unknown".into())),
@@ -278,7 +278,7 @@ struct Answers {
 impl Answers {
     /// The answer to the refresh token that the item holds, if it is newer than what the item has. Any other is of a
     /// connection that has moved on: laid on it, it would bring a spent token back.
-    fn take_for(&mut self, item: &Item) -> Option<Renewed> {
+    fn take_for(&mut self, item: &Item) -> Option<RefreshedTokens> {
         let key = (text(item, "pk").to_owned(), format!("AFTER#{}", text(item, "refresh_fingerprint")));
         let issued_at: i64 = item.get("issued_at")?.as_n().ok()?.parse().ok()?;
         let waiting = self.waiting.get(&key)?;

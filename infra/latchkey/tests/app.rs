@@ -13,7 +13,7 @@ use local::stack::{consumer_secret, registration};
 use platform::Aws;
 use salesforce::{Hosts, Http};
 use secrecy::ExposeSecret;
-use store::{Field, Owner, Secrets, Store, Vault};
+use store::{Field, Owner, Secrets, Store, TokenCipher};
 use world::{Clock, dynamodb::DynamoDb, salesforce::Salesforce};
 
 const CALLBACK: &str = "https://connect.example.com/oauth/callback";
@@ -292,7 +292,7 @@ async fn a_rotated_keyring_seals_with_a_new_key_and_opens_with_the_old() {
     rotating
         .secrets
         .put("keyring", r#"{"current":"v1","v1":"0123456789abcdefghijklmnopqrstuvwxyz0123456789ab"}"#);
-    let vault = |secrets: Secrets| Vault::new(secrets, "keyring");
+    let vault = |secrets: Secrets| TokenCipher::new(secrets, "keyring");
     let (product, connection) =
         ("fernway".parse().expect("an id"), domain::ConnectionId::mint(jiff::Timestamp::UNIX_EPOCH));
     let owner = Owner { product: &product, connection: &connection };

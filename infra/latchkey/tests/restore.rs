@@ -12,7 +12,7 @@ use latchkey::{
     restore::{self, Restore},
 };
 use local::stack::{FALLBACK, TABLE};
-use store::{Fallback, Renewed, Store, Waiting};
+use store::{Fallback, RefreshedTokens, Store, Waiting};
 use world::dynamodb::{Fault, Which};
 
 type Item = HashMap<String, AttributeValue>;
@@ -98,7 +98,7 @@ async fn answer_waits(story: &Story, connection: &str) -> Item {
         connection: id,
         login_host: new.connection.login_host.clone(),
         sent: domain::secret::Fingerprint::parse(&fingerprint).expect("a fingerprint"),
-        renewed: Renewed {
+        renewed: RefreshedTokens {
             access_token: new.access_token,
             access_fingerprint: new.access_fingerprint,
             refresh_token: new.refresh_token.zip(new.refresh_fingerprint),

@@ -24,7 +24,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use platform::{Platform, SettingError, log::internal};
 use salesforce::{Distrust, DoubtfulAnswer, Grant, LoginHost, Registration, SalesforceError};
-use store::{ConnectionRecord, Fallback, Quarantined, SecretError, StoreError, Vault};
+use store::{ConnectionRecord, Fallback, Quarantined, SecretError, StoreError, TokenCipher};
 use telemetry::step;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ const KEYS: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct Exchanger {
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     fallback: Fallback,
 }
 
@@ -136,7 +136,7 @@ pub(crate) struct Obtained {
 impl Exchanger {
     /// The exchanges of this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { vault: platform.vault()?, fallback: platform.fallback()?, platform })
+        Ok(Self { cipher: platform.token_cipher()?, fallback: platform.fallback()?, platform })
     }
 
     /// Sends the code and stores what comes back. Whatever the answer is, no grant is lost: it is stored, in quarantine,
@@ -204,7 +204,7 @@ impl Exchanger {
         let host = hosts.readmit(&trip.attempt.login_host).map_err(|_| ExchangeError::Host)?;
         // Whatever can fail without spending anything comes first.
         let secret = self.platform.secrets.consumer(&trip.app.secret).await?.current;
-        self.vault.ready().await?;
+        self.cipher.ready().await?;
         self.fetch_keys(trip, &host).await;
         if !trip.time.has(SEND) {
             return Err(ExchangeError::NoTime);

@@ -23,13 +23,13 @@ use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, Platform, log::internal};
 use salesforce::{Distrust, LoginHost, Rotation, SalesforceError};
 use store::{
-    AppAt, SecretError, StoreError, Vault,
-    connection_lists::Listed,
+    AppAt, SecretError, StoreError, TokenCipher,
+    connection_lists::ConnectionSummary,
     imports::{Import, ImportState, MaySend, Wanted},
 };
 
 use crate::{
-    record_failure::{Met, Of, diagnose},
+    record_failure::{FailureSubject, Observation, diagnose},
     refresh::{REFRESH, RefreshError, Refresher, SEND},
 };
 
@@ -76,8 +76,8 @@ impl<'a> ImportRequest<'a> {
         AppAt { product: &self.product.id, app: &self.app.id, consumer_key: &self.app.consumer_key }
     }
 
-    fn of(&self) -> Of<'_> {
-        Of::Import {
+    fn of(&self) -> FailureSubject<'_> {
+        FailureSubject::Import {
             product: &self.product.id,
             customer: &self.customer,
             login_host: self.host.origin(),
@@ -92,7 +92,7 @@ pub enum ImportOutcome {
     /// The token is a connection now.
     Imported(Box<ImportedConnection>),
     /// The token was imported before, for the same customer and app.
-    ImportedBefore(Import),
+    ImportedBefore(Box<Import>),
     /// A dry run: the token would be sent.
     WouldImport,
 }
@@ -163,14 +163,14 @@ impl ImportError {
 #[derive(Debug, Clone)]
 pub struct Importer {
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     refresher: Refresher,
 }
 
 impl Importer {
     /// Imports through this refresher.
-    pub fn new(platform: Platform, vault: Vault, refresher: Refresher) -> Self {
-        Self { platform, vault, refresher }
+    pub fn new(platform: Platform, cipher: TokenCipher, refresher: Refresher) -> Self {
+        Self { platform, cipher, refresher }
     }
 
     /// Imports a token. A dry run sends nothing.
@@ -198,7 +198,7 @@ impl Importer {
             return Ok(ImportOutcome::WouldImport);
         }
         // Everything that can fail without spending anything comes before the journal.
-        self.vault.ready().await?;
+        self.cipher.ready().await?;
         let secret = self.platform.secrets.consumer(&brought.app.secret).await?.current;
         if !time.has(REFRESH) {
             return Err(ImportError::NoTime);
@@ -246,14 +246,18 @@ impl Importer {
     }
 
     /// The customer's connections with the same app, at any host.
-    async fn others(&self, brought: &ImportRequest<'_>) -> Result<Vec<Listed>, ImportError> {
+    async fn others(&self, brought: &ImportRequest<'_>) -> Result<Vec<ConnectionSummary>, ImportError> {
         let ImportRequest { product, app, customer, .. } = brought;
         Ok(self.platform.store.connections_of(&product.id, &app.id, &customer.id).await?)
     }
 
     /// A customer that is connected at the same host has most likely connected since the product kept this token.
     /// Nothing is sent then: the product's own copy stays as it is.
-    async fn refuse_second(&self, brought: &ImportRequest<'_>, others: &[Listed]) -> Result<(), ImportError> {
+    async fn refuse_second(
+        &self,
+        brought: &ImportRequest<'_>,
+        others: &[ConnectionSummary],
+    ) -> Result<(), ImportError> {
         let mut standing = Vec::new();
         let living = |state: &str| !matches!(state, "needs_reauth" | "revoking");
         for other in others.iter().filter(|other| living(&other.state)).take(LOOKED_INTO) {
@@ -319,7 +323,8 @@ impl Importer {
             internal(error);
             return ImportError::under_way(import, now);
         }
-        let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(error);
+        let met =
+            Observation::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(error);
         let (failure, found) = diagnose(met, now);
         if again && found.cause().actor == Actor::EndUser {
             return self.lose(brought, import, Some(error), now).await;
@@ -345,7 +350,7 @@ impl Importer {
         now: Timestamp,
     ) -> ImportError {
         let evidence = evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
-        let mut met = Met::new(brought.of(), brought.app, Stage::Refresh, evidence);
+        let mut met = Observation::new(brought.of(), brought.app, Stage::Refresh, evidence);
         if let Some(error) = error {
             met = met.because(error);
         }
@@ -371,7 +376,7 @@ impl Importer {
             // Failures are kept for a set time; the journal still says that the token is of no use.
             Ok(None) => evidence::token_endpoint(Some("invalid_grant"), None, None),
         };
-        let found = Met::new(brought.of(), brought.app, Stage::Refresh, evidence).diagnosis();
+        let found = Observation::new(brought.of(), brought.app, Stage::Refresh, evidence).diagnosis();
         ImportError::refused(found, failure.clone())
     }
 }
@@ -381,5 +386,5 @@ fn imported_before(brought: &ImportRequest<'_>, import: Import) -> Result<Import
     if import.customer != brought.customer.id || import.app != brought.app.id {
         return Err(ImportError::ImportedForAnother(import.connection));
     }
-    Ok(ImportOutcome::ImportedBefore(import))
+    Ok(ImportOutcome::ImportedBefore(Box::new(import)))
 }

@@ -6,7 +6,7 @@ use domain::{
     FailureId, OrgId, ProductId, Provenance, SessionState, Stage, secret::Hash,
 };
 use jiff::{SignedDuration, Timestamp};
-use store::{Noted, StoreError, connection_lists::Listed};
+use store::{NoteOutcome, StoreError, connection_lists::ConnectionSummary};
 use telemetry::{Fact, about, failed};
 
 use platform::Platform;
@@ -19,7 +19,7 @@ const A_DAY: u32 = 50;
 
 /// What a failure happened to.
 #[derive(Debug, Clone, Copy)]
-pub enum Of<'a> {
+pub enum FailureSubject<'a> {
     /// An attempt to connect.
     Attempt(&'a Attempt),
     /// A connect session, told by the person in it.
@@ -27,7 +27,7 @@ pub enum Of<'a> {
     /// A connection.
     Connection(&'a Connection),
     /// A connection of a product's as a list shows it, for functions that may not read tokens.
-    Listed(&'a ProductId, &'a Listed),
+    Listed(&'a ProductId, &'a ConnectionSummary),
     /// A refresh token that a product brought, which is no connection yet.
     Import {
         /// The product.
@@ -43,7 +43,7 @@ pub enum Of<'a> {
 
 /// What became of recording what may be met again and again.
 #[derive(Debug)]
-pub enum Recorded {
+pub enum RecordOutcome {
     /// It has a help page, made now.
     Now(FailureId),
     /// The same was recorded a moment ago: this is its page.
@@ -52,30 +52,30 @@ pub enum Recorded {
     TooMany,
 }
 
-impl Of<'_> {
+impl FailureSubject<'_> {
     fn environment(&self) -> Option<Environment> {
         match self {
-            Of::Attempt(attempt) => Some(attempt.environment),
-            Of::Connection(connection) => Some(connection.environment),
-            Of::Listed(_, listed) => Some(listed.environment),
-            Of::Import { environment, .. } => Some(*environment),
-            Of::Session(session) => session.environment,
+            FailureSubject::Attempt(attempt) => Some(attempt.environment),
+            FailureSubject::Connection(connection) => Some(connection.environment),
+            FailureSubject::Listed(_, listed) => Some(listed.environment),
+            FailureSubject::Import { environment, .. } => Some(*environment),
+            FailureSubject::Session(session) => session.environment,
         }
     }
 
     fn connection(&self) -> Option<&ConnectionId> {
         match self {
-            Of::Connection(connection) => Some(&connection.id),
-            Of::Listed(_, listed) => Some(&listed.id),
-            Of::Attempt(_) | Of::Session(_) | Of::Import { .. } => None,
+            FailureSubject::Connection(connection) => Some(&connection.id),
+            FailureSubject::Listed(_, listed) => Some(&listed.id),
+            FailureSubject::Attempt(_) | FailureSubject::Session(_) | FailureSubject::Import { .. } => None,
         }
     }
 }
 
 /// What was met, and on what way.
 #[derive(Debug)]
-pub struct Met<'a> {
-    of: Of<'a>,
+pub struct Observation<'a> {
+    of: FailureSubject<'a>,
     app: &'a App,
     stage: Stage,
     evidence: Evidence,
@@ -83,9 +83,9 @@ pub struct Met<'a> {
     error: Option<&'a (dyn std::error::Error + Sync)>,
 }
 
-impl<'a> Met<'a> {
+impl<'a> Observation<'a> {
     /// Evidence, met at a stage of what it happened to.
-    pub fn new(of: Of<'a>, app: &'a App, stage: Stage, evidence: Evidence) -> Self {
+    pub fn new(of: FailureSubject<'a>, app: &'a App, stage: Stage, evidence: Evidence) -> Self {
         let connected_before = of.connection().is_some().then_some(true);
         Self { of, app, stage, evidence, connected_before, error: None }
     }
@@ -134,39 +134,41 @@ impl<'a> Met<'a> {
 
 /// Diagnoses what was met and makes the failure to be recorded. It is logged here, once, with the error
 /// behind it: an operator finds it by the reference that a person reads out.
-pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
+pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
     let diagnosis = met.diagnosis();
-    let Met { of, app, stage, evidence, connected_before, error } = met;
+    let Observation { of, app, stage, evidence, connected_before, error } = met;
     let environment = of.environment();
     let connection = of.connection().cloned();
     let (product, customer, session, login_host) = match of {
-        Of::Attempt(attempt) => (
+        FailureSubject::Attempt(attempt) => (
             &attempt.product,
             &attempt.customer,
             Some(attempt.session.clone()),
             Some(attempt.login_host.clone()),
         ),
-        Of::Session(session) => (&session.product, &session.customer, Some(session.id.clone()), None),
-        Of::Connection(connection) => (
+        FailureSubject::Session(session) => {
+            (&session.product, &session.customer, Some(session.id.clone()), None)
+        }
+        FailureSubject::Connection(connection) => (
             &connection.product,
             &connection.customer,
             connection.session.clone(),
             Some(connection.login_host.clone()),
         ),
-        Of::Listed(product, listed) => (product, &listed.customer, None, None),
-        Of::Import { product, customer, login_host, .. } => {
+        FailureSubject::Listed(product, listed) => (product, &listed.customer, None, None),
+        FailureSubject::Import { product, customer, login_host, .. } => {
             (product, customer, None, Some(login_host.to_owned()))
         }
     };
     let sent_at = match of {
-        Of::Attempt(attempt) => Some(attempt.began_at),
-        Of::Session(ConnectSession { state: SessionState::Redirected { at }, .. }) => Some(*at),
+        FailureSubject::Attempt(attempt) => Some(attempt.began_at),
+        FailureSubject::Session(ConnectSession { state: SessionState::Redirected { at }, .. }) => Some(*at),
         _ => None,
     };
     let org: Option<OrgId> = match of {
-        Of::Connection(connection) => Some(connection.identity.org.clone()),
-        Of::Listed(_, listed) => Some(listed.identity.org.clone()),
-        Of::Attempt(_) | Of::Session(_) | Of::Import { .. } => None,
+        FailureSubject::Connection(connection) => Some(connection.identity.org.clone()),
+        FailureSubject::Listed(_, listed) => Some(listed.identity.org.clone()),
+        FailureSubject::Attempt(_) | FailureSubject::Session(_) | FailureSubject::Import { .. } => None,
     };
     let failure = Failure {
         id: FailureId::mint(now),
@@ -196,24 +198,28 @@ pub fn diagnose(met: Met<'_>, now: Timestamp) -> (Failure, Diagnosis) {
 /// Records what was met at a connection and may be met again and again: a repeated check, a product that
 /// reports each call, a refresh that is refused each time. The same within ten minutes is one failure, and a day has
 /// a limit: beyond it the same as before has the page that it had.
-pub async fn record_once(platform: &Platform, met: Met<'_>, now: Timestamp) -> Result<Recorded, StoreError> {
+pub async fn record_once(
+    platform: &Platform,
+    met: Observation<'_>,
+    now: Timestamp,
+) -> Result<RecordOutcome, StoreError> {
     let (what, since) = (met.digest(), now - SAME);
     let Some(connection) = met.of.connection().cloned() else {
         let (failure, _) = diagnose(met, now);
         platform.store.record_failure(&failure).await?;
-        return Ok(Recorded::Now(failure.id));
+        return Ok(RecordOutcome::Now(failure.id));
     };
     if let Some(before) = platform.store.noted(&connection, &what, since).await? {
         met.again(&before);
-        return Ok(Recorded::Before(before));
+        return Ok(RecordOutcome::Before(before));
     }
     let (failure, _) = diagnose(met, now);
     Ok(match platform.store.note_failure(&connection, &what, &failure, since, A_DAY).await? {
-        Noted::New => Recorded::Now(failure.id),
-        Noted::Before(before) => Recorded::Before(before),
-        Noted::TooMany => match platform.store.noted(&connection, &what, Timestamp::MIN).await? {
-            Some(before) => Recorded::Before(before),
-            None => Recorded::TooMany,
+        NoteOutcome::New => RecordOutcome::Now(failure.id),
+        NoteOutcome::Before(before) => RecordOutcome::Before(before),
+        NoteOutcome::TooMany => match platform.store.noted(&connection, &what, Timestamp::MIN).await? {
+            Some(before) => RecordOutcome::Before(before),
+            None => RecordOutcome::TooMany,
         },
     })
 }

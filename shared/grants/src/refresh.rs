@@ -35,7 +35,7 @@ use crate::incidents::count_incident;
 use diagnosis::evidence;
 use std::time::Duration;
 
-use crate::record_failure::{Met, Of, diagnose};
+use crate::record_failure::{FailureSubject, Observation, diagnose};
 use diagnosis::{Cause, Context};
 use domain::{
     App, AppKind, ConnectionId, ConnectionState, Evidence, Failure, FailureId, Incident, SaturatingTime as _,
@@ -43,7 +43,9 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, Platform, SettingError, log::internal};
-use store::{ConnectionRecord, Fallback, Leased, SecretError, StoreError, Vault, leases::BeginError};
+use store::{
+    ConnectionRecord, Fallback, LeaseOutcome, SecretError, StoreError, TokenCipher, leases::BeginError,
+};
 use telemetry::{Metric, emf::MILLISECOND, refreshed, sample, step};
 use tokio::time::{Instant, sleep};
 
@@ -59,7 +61,7 @@ pub use recover::Emptied;
 #[derive(Debug, Clone)]
 pub struct Refresher {
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     fallback: Fallback,
     flights: Flights,
 }
@@ -237,7 +239,7 @@ impl Refresher {
     /// The protocol on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
         Ok(Self {
-            vault: platform.vault()?,
+            cipher: platform.token_cipher()?,
             fallback: platform.fallback()?,
             flights: Flights::default(),
             platform,
@@ -413,9 +415,9 @@ impl Refresher {
                         step!("lease", store.lease(&record, rejected, now)).await?
                     };
                     match leased {
-                        Leased::Yes(lease) => return self.refresh(&lease, ask, &health).await,
-                        Leased::Gone => return Ok(Renewal::Gone),
-                        Leased::No(current) => record = current,
+                        LeaseOutcome::Yes(lease) => return self.refresh(&lease, ask, &health).await,
+                        LeaseOutcome::Gone => return Ok(Renewal::Gone),
+                        LeaseOutcome::No(current) => record = current,
                     }
                     let now = time.now();
                     if let Some(backoff) = record.backoff.clone().filter(|backoff| backoff.holds(now)) {
@@ -467,7 +469,8 @@ impl Refresher {
         let now = ask.time.now();
         let why = (!record.connection.scopes.grants("api")).then_some("the scope api was not granted");
         let evidence = evidence::our_own(Surface::Api, "tokens_rejected", why);
-        let met = Met::new(Of::Connection(&record.connection), ask.app, Stage::Api, evidence);
+        let met =
+            Observation::new(FailureSubject::Connection(&record.connection), ask.app, Stage::Api, evidence);
         let (failure, diagnosis) = diagnose(met, now);
         if self.platform.store.pause_refreshing(record, now + PAUSE, &failure).await? {
             return Ok(Renewal::stopped(Stop::Rejected, diagnosis.cause(), failure));
@@ -567,8 +570,8 @@ impl Refresher {
     }
 }
 
-fn met<'a>(record: &'a ConnectionRecord, app: &'a App, evidence: Evidence) -> Met<'a> {
-    Met::new(Of::Connection(&record.connection), app, Stage::Refresh, evidence)
+fn met<'a>(record: &'a ConnectionRecord, app: &'a App, evidence: Evidence) -> Observation<'a> {
+    Observation::new(FailureSubject::Connection(&record.connection), app, Stage::Refresh, evidence)
 }
 
 fn unknown_cause() -> &'static Cause {

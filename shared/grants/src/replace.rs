@@ -7,7 +7,8 @@ use std::time::Duration;
 use domain::{Connection, ConnectionId, ConnectionState, Identity, ProductId, product::Sharing};
 use jiff::{SignedDuration, Timestamp};
 use store::{
-    Bringing, ConnectionRecord, Redeemed, SecretError, StoreError, TakenOver, Takeover, Unique, Vault,
+    Bringing, ConnectionRecord, Redeemed, SecretError, StoreError, Takeover, TakeoverOutcome, TokenCipher,
+    Unique,
 };
 
 use platform::{Platform, log::internal};
@@ -43,9 +44,9 @@ pub enum IfHeld {
 
 /// What became of a new grant that was to take an old one's place.
 #[derive(Debug)]
-pub enum Took {
+pub enum ReplaceOutcome {
     /// It has: what the connection is, and what it was.
-    Yes(Box<Taken>),
+    Yes(Box<Replacement>),
     /// The connection is gone, or another Salesforce user's than when the new grant was accepted.
     Overtaken,
     /// The uniqueness item is another connection's.
@@ -56,7 +57,7 @@ pub enum Took {
 
 /// A takeover that was carried out.
 #[derive(Debug)]
-pub struct Taken {
+pub struct Replacement {
     /// The connection as it is.
     pub after: Connection,
     /// The connection as it was.
@@ -103,12 +104,12 @@ pub async fn reconnectable(
 /// read again, so that it is the newest refresh token that is revoked.
 pub async fn take_over(
     platform: &Platform,
-    vault: &Vault,
+    cipher: &TokenCipher,
     new: &ConnectionRecord,
     target: Target<'_>,
     bringing: Bringing<'_>,
     now: Timestamp,
-) -> Result<Took, TakeoverError> {
+) -> Result<ReplaceOutcome, TakeoverError> {
     let Connection { product, app, .. } = &new.connection;
     let app = platform.products.with_app(product, app, now).await?.map(|(_, app)| app);
     let sharing = app.as_ref().map_or(Sharing::default(), |app| app.connections);
@@ -117,18 +118,18 @@ pub async fn take_over(
     let (mut failures, mut tried) = (0, None);
     for _ in 0..MAX_TAKEOVERS {
         let Some(before) = reconnectable(platform, product, target.id).await? else {
-            return Ok(Took::Overtaken);
+            return Ok(ReplaceOutcome::Overtaken);
         };
         // A try whose answer was lost may have carried it out.
         if let Some(taken) = tried.take_if(|_| before.access_fingerprint == new.access_fingerprint) {
-            return Ok(Took::Yes(taken));
+            return Ok(ReplaceOutcome::Yes(taken));
         }
         if !before.connection.identity.same_as(target.whose) {
-            return Ok(Took::Overtaken);
+            return Ok(ReplaceOutcome::Overtaken);
         }
-        let mut after = before.renewed(vault, new).await?;
+        let mut after = before.renewed(cipher, new).await?;
         after.unique = unique.as_ref().map(|unique| unique.key().to_owned());
-        let old = match before.retired(vault, new, now).await {
+        let old = match before.retired(cipher, new, now).await {
             Ok(old) => old,
             // What nobody can open is why some connections are authorized anew; it cannot be revoked either.
             Err(error @ SecretError::Sealed { .. }) => {
@@ -146,7 +147,7 @@ pub async fn take_over(
             unique: unique.as_ref(),
         };
         let taken = platform.store.take_over(&takeover, bringing, now).await;
-        let these = Box::new(Taken {
+        let these = Box::new(Replacement {
             left: before.unique.filter(|left| after.unique.as_ref() != Some(left)),
             after: after.connection,
             before: before.connection,
@@ -154,18 +155,18 @@ pub async fn take_over(
             old,
         });
         match taken {
-            Ok(TakenOver::Yes) => return Ok(Took::Yes(these)),
-            Ok(TakenOver::Changed) => {}
-            Ok(TakenOver::Held(other)) => {
+            Ok(TakeoverOutcome::Yes) => return Ok(ReplaceOutcome::Yes(these)),
+            Ok(TakeoverOutcome::Changed) => {}
+            Ok(TakeoverOutcome::Held(other)) => {
                 if is_gone(platform, &other, &new.connection, sharing).await? {
                     unique = unique.map(|unique| unique.replacing(other));
                 } else if target.held == IfHeld::Stop {
-                    return Ok(Took::Held(other));
+                    return Ok(ReplaceOutcome::Held(other));
                 } else {
                     unique = None;
                 }
             }
-            Ok(TakenOver::Refused(why)) => return Ok(Took::Refused(why)),
+            Ok(TakeoverOutcome::Refused(why)) => return Ok(ReplaceOutcome::Refused(why)),
             Err(error) if failures + 1 < MAX_WRITES => {
                 internal(&error);
                 failures += 1;
@@ -190,10 +191,10 @@ pub async fn is_gone(
 }
 
 /// Revokes the old grant, and looks whether the new one still stands. What fails is the sweep's.
-pub async fn retire(platform: &Platform, vault: &Vault, taken: &Taken, now: Timestamp) {
+pub async fn retire(platform: &Platform, cipher: &TokenCipher, taken: &Replacement, now: Timestamp) {
     let revoked = async {
         match &taken.old {
-            Some(old) => revoke_and_delete(platform, vault, old, now).await,
+            Some(old) => revoke_and_delete(platform, cipher, old, now).await,
             None => Ok(platform.store.delete_revoked(&taken.beside, None).await?),
         }
     };

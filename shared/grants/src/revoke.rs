@@ -10,9 +10,11 @@ use domain::{App, Connection, ConnectionId, ConnectionState, Stage, Surface, sec
 use jiff::Timestamp;
 use salesforce::{HostRefused, Registration, SalesforceError};
 use secrecy::ExposeSecret;
-use store::{ConnectionRecord, Field, Lease, Leased, Owner, Reconnect, SecretError, StoreError, Vault};
+use store::{
+    ConnectionRecord, Field, Lease, LeaseOutcome, Owner, Reconnect, SecretError, StoreError, TokenCipher,
+};
 
-use crate::record_failure::{Met, Of, diagnose};
+use crate::record_failure::{FailureSubject, Observation, diagnose};
 use platform::{Platform, log::internal};
 
 /// A grant could not be taken back yet. Its item still says so.
@@ -38,7 +40,7 @@ pub enum RevokeError {
 /// and lives on there.
 pub async fn revoke_and_delete(
     platform: &Platform,
-    vault: &Vault,
+    cipher: &TokenCipher,
     record: &ConnectionRecord,
     now: Timestamp,
 ) -> Result<(), RevokeError> {
@@ -50,22 +52,26 @@ pub async fn revoke_and_delete(
         }
         Some(Reconnect::Old { .. }) if record.refresh_token.is_none() => {}
         Some(Reconnect::Old { of }) => {
-            revoke(platform, vault, record).await?;
-            look_after(platform, vault, of, now).await?;
+            revoke(platform, cipher, record).await?;
+            look_after(platform, cipher, of, now).await?;
         }
-        Some(Reconnect::New { .. }) | None => revoke(platform, vault, record).await?,
+        Some(Reconnect::New { .. }) | None => revoke(platform, cipher, record).await?,
     }
     platform.store.delete_revoked(id, record.unique.as_deref()).await?;
     tracing::info!(connection = %id, product = %product, "revoked and deleted {id}");
     Ok(())
 }
 
-async fn revoke(platform: &Platform, vault: &Vault, record: &ConnectionRecord) -> Result<(), RevokeError> {
+async fn revoke(
+    platform: &Platform,
+    cipher: &TokenCipher,
+    record: &ConnectionRecord,
+) -> Result<(), RevokeError> {
     let Connection { id, product, login_host, .. } = &record.connection;
     let owner = Owner { product, connection: id };
     let token = match &record.refresh_token {
-        Some(sealed) => vault.open(owner, Field::RefreshToken, sealed).await?,
-        None => vault.open(owner, Field::AccessToken, &record.access_token).await?,
+        Some(sealed) => cipher.open(owner, Field::RefreshToken, sealed).await?,
+        None => cipher.open(owner, Field::AccessToken, &record.access_token).await?,
     };
     let host = platform.salesforce.hosts().readmit(login_host)?;
     Ok(platform.salesforce.revoke(&host, token.expose_secret()).await?)
@@ -76,7 +82,7 @@ async fn revoke(platform: &Platform, vault: &Vault, record: &ConnectionRecord) -
 /// rotates it meanwhile. Only a clear no ends the connection: what cannot be asked is no news.
 async fn look_after(
     platform: &Platform,
-    vault: &Vault,
+    cipher: &TokenCipher,
     id: &ConnectionId,
     now: Timestamp,
 ) -> Result<(), RevokeError> {
@@ -86,7 +92,7 @@ async fn look_after(
         return Ok(());
     }
     let owner = Owner { product: &connection.product, connection: id };
-    let access = vault.open(owner, Field::AccessToken, &record.access_token).await?;
+    let access = cipher.open(owner, Field::AccessToken, &record.access_token).await?;
     let access = AccessToken::new(access.expose_secret());
     if platform.salesforce.accepts(&connection.instance_url, &access).await? {
         return Ok(());
@@ -95,8 +101,8 @@ async fn look_after(
         return Ok(());
     };
     // Without a refresh token, or while somebody refreshes: whoever uses the connection next finds out.
-    let Leased::Yes(lease) = platform.store.lease(&record, false, now).await? else { return Ok(()) };
-    match has_ended(platform, vault, &lease, &app).await {
+    let LeaseOutcome::Yes(lease) = platform.store.lease(&record, false, now).await? else { return Ok(()) };
+    match has_ended(platform, cipher, &lease, &app).await {
         Ok(true) => end(platform, lease.record(), &app, now).await,
         Ok(false) => Ok(platform.store.release(&lease, None).await?),
         Err(error) => {
@@ -109,14 +115,14 @@ async fn look_after(
 /// Whether Salesforce says that it does not know the refresh token.
 async fn has_ended(
     platform: &Platform,
-    vault: &Vault,
+    cipher: &TokenCipher,
     lease: &Lease,
     app: &App,
 ) -> Result<bool, RevokeError> {
     let record = lease.record();
     let Some(sealed) = &record.refresh_token else { return Ok(false) };
     let host = platform.salesforce.hosts().readmit(&record.connection.login_host)?;
-    let refresh = vault.open(lease.owner(), Field::RefreshToken, sealed).await?;
+    let refresh = cipher.open(lease.owner(), Field::RefreshToken, sealed).await?;
     let secret = platform.secrets.consumer(&app.secret).await?.current;
     let registration = Registration { consumer_key: &app.consumer_key, secret: &secret };
     Ok(!platform.salesforce.knows(&host, registration, refresh.expose_secret()).await?)
@@ -129,7 +135,7 @@ async fn end(
     now: Timestamp,
 ) -> Result<(), RevokeError> {
     let evidence = evidence::our_own(Surface::TokenEndpoint, "ended_by_revoke", None);
-    let met = Met::new(Of::Connection(&record.connection), app, Stage::Refresh, evidence);
+    let met = Observation::new(FailureSubject::Connection(&record.connection), app, Stage::Refresh, evidence);
     let (failure, _) = diagnose(met, now);
     let state = ConnectionState::NeedsReauth { since: now, failure: failure.id.clone() };
     platform.store.stop_connection(record, &state, &failure).await?;

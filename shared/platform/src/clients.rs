@@ -9,7 +9,7 @@ use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use aws_types::{SdkConfig, region::Region};
 use domain::{AppId, Environment, ProductId};
 use salesforce::{Hosts, Http, Salesforce};
-use store::{Fallback, Secrets, Store, Vault};
+use store::{Fallback, Secrets, Store, TokenCipher};
 
 use crate::{Products, SettingError, Settings, aws_https, aws_metrics::Metered, log::internal};
 
@@ -96,8 +96,8 @@ impl Platform {
     }
 
     /// Seals and opens tokens, for the functions that do.
-    pub fn vault(&self) -> Result<Vault, SettingError> {
-        Ok(Vault::new(self.secrets.clone(), self.settings.keyring()?))
+    pub fn token_cipher(&self) -> Result<TokenCipher, SettingError> {
+        Ok(TokenCipher::new(self.secrets.clone(), self.settings.keyring()?))
     }
 }
 

@@ -13,9 +13,9 @@ use web::{Request, Response};
 
 use crate::{
     Error,
-    invocation_log::{Asked, Observer, print},
-    origin_verify::{self, Front},
-    sanitize_event::Tamed,
+    invocation_log::{Observer, RequestFacts, print},
+    origin_verify::{self, OriginVerifier},
+    sanitize_event::SanitizedEvent,
 };
 
 /// A function that answers HTTP requests.
@@ -45,12 +45,12 @@ pub async fn http<F: HttpFunction>() -> Result<(), Error> {
 /// its own: what was asked for, what it was about, what was answered, what it took.
 pub async fn serve<F: HttpFunction>(function: F) -> Result<(), Error> {
     let observer = Arc::new(Observer::from_env(F::NAME)?);
-    let front = Front::from_env()?;
+    let front = OriginVerifier::from_env()?;
     // It lives as long as the process.
     let function: &'static F = Box::leak(Box::new(function));
     tokio::spawn(function.warm_up());
     let answers = Adapter::from(service_fn(move |mut request: Request| {
-        let (observer, asked, now) = (Arc::clone(&observer), Asked::of(&request), now());
+        let (observer, asked, now) = (Arc::clone(&observer), RequestFacts::of(&request), now());
         let let_in = front.lets_in(&mut request);
         let answer = Box::pin(async move {
             if let_in { function.respond(request, now).await } else { origin_verify::refused().into() }
@@ -61,6 +61,6 @@ pub async fn serve<F: HttpFunction>(function: F) -> Result<(), Error> {
             Ok::<_, Infallible>(answer)
         }
     }));
-    let tamed = |event: LambdaEvent<Tamed>| LambdaEvent::new(event.payload.0, event.context);
+    let tamed = |event: LambdaEvent<SanitizedEvent>| LambdaEvent::new(event.payload.0, event.context);
     lambda_runtime::run_concurrent(answers.map_request(tamed)).await
 }

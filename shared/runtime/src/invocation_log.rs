@@ -55,7 +55,7 @@ impl Observer {
     /// boxed, for it is tens of kB that would be moved again at each step.
     pub async fn request(
         &self,
-        asked: Asked,
+        asked: RequestFacts,
         now: Timestamp,
         answer: Pin<Box<impl Future<Output = Response>>>,
     ) -> (Response, Vec<Line>) {
@@ -121,12 +121,12 @@ impl Observer {
 
 /// What of a request is told: never a path, a key or a query.
 #[derive(Debug)]
-pub struct Asked {
+pub struct RequestFacts {
     facts: Vec<(Fact, String)>,
     context: Option<TraceContext>,
 }
 
-impl Asked {
+impl RequestFacts {
     /// Of a request, before it is given away.
     pub fn of(request: &Request) -> Self {
         let mut facts = vec![

@@ -18,12 +18,12 @@ const DIGESTS: &str = "ORIGIN_VERIFY_DIGESTS";
 
 /// What is asked of a request before anything else is.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Front {
+pub(crate) struct OriginVerifier {
     /// Of the proxy's secrets: two while one takes the other's place, none where no proxy stands before us.
     secrets: Vec<Hash>,
 }
 
-impl Front {
+impl OriginVerifier {
     /// As the template sets it (`ORIGIN_VERIFY_DIGESTS`): digests with a comma between them, or nothing.
     pub(crate) fn from_env() -> Result<Self, SettingError> {
         Self::read(&std::env::var(DIGESTS).unwrap_or_default())
@@ -61,7 +61,7 @@ mod tests {
 
     const SECRETS: [&str; 2] = ["of-the-proxy-until-now-0123456789", "of-the-proxy-from-now-on-0123456789"];
 
-    fn asks(front: &Front, secret: Option<&str>) -> (bool, Request) {
+    fn asks(front: &OriginVerifier, secret: Option<&str>) -> (bool, Request) {
         let mut request = Request::default();
         if let Some(secret) = secret {
             request.headers_mut().insert(HEADER, secret.parse().unwrap());
@@ -72,7 +72,8 @@ mod tests {
     #[test]
     fn what_did_not_come_through_the_proxy_is_refused() {
         let front =
-            Front::read(&SECRETS.map(|secret| Hash::of(secret).as_str().to_owned()).join(",")).unwrap();
+            OriginVerifier::read(&SECRETS.map(|secret| Hash::of(secret).as_str().to_owned()).join(","))
+                .unwrap();
 
         for secret in SECRETS {
             let (let_in, request) = asks(&front, Some(secret));
@@ -86,13 +87,13 @@ mod tests {
 
     #[test]
     fn without_a_proxy_everybody_comes_in() {
-        assert!(asks(&Front::read("").unwrap(), None).0);
+        assert!(asks(&OriginVerifier::read("").unwrap(), None).0);
     }
 
     #[test]
     fn what_is_no_digest_stops_the_function() {
         for digests in ["a-secret-in-place-of-its-digest", "=", &format!("{},x", Hash::of("a").as_str())] {
-            assert!(Front::read(digests).is_none(), "{digests}");
+            assert!(OriginVerifier::read(digests).is_none(), "{digests}");
         }
     }
 }

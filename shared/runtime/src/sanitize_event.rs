@@ -44,9 +44,9 @@ const ORIGIN: [&str; 5] = ["host", "forwarded", "x-forwarded-host", "x-forwarded
 /// An event, whatever the caller put into it, that makes a request.
 #[derive(Debug, serde::Deserialize)]
 #[serde(try_from = "Value")]
-pub(crate) struct Tamed(pub(crate) LambdaRequest);
+pub(crate) struct SanitizedEvent(pub(crate) LambdaRequest);
 
-impl TryFrom<Value> for Tamed {
+impl TryFrom<Value> for SanitizedEvent {
     type Error = serde_json::Error;
 
     fn try_from(mut event: Value) -> Result<Self, Self::Error> {
@@ -121,7 +121,7 @@ mod tests {
             "headers": headers,
             "isBase64Encoded": false,
         });
-        serde_json::from_value::<Tamed>(event).expect("an event").0.into()
+        serde_json::from_value::<SanitizedEvent>(event).expect("an event").0.into()
     }
 
     /// Any characters, those that no URI holds among them.

@@ -31,9 +31,9 @@ pub(crate) struct ListedRow {
 }
 
 impl ListedRow {
-    pub(crate) fn read(self, pk: &str) -> Result<crate::connection_lists::Listed, StoreError> {
+    pub(crate) fn read(self, pk: &str) -> Result<crate::connection_lists::ConnectionSummary, StoreError> {
         let corrupt = |what: &str| StoreError::Corrupt { pk: pk.to_owned(), what: what.to_owned() };
-        Ok(crate::connection_lists::Listed {
+        Ok(crate::connection_lists::ConnectionSummary {
             id: crate::keys::connection_of(pk).ok_or_else(|| corrupt("not a connection"))?,
             app: self.app,
             customer: self.customer,

@@ -13,7 +13,7 @@ use crate::{
 
 /// A connection as a list shows it.
 #[derive(Debug)]
-pub struct Listed {
+pub struct ConnectionSummary {
     /// Its id.
     pub id: ConnectionId,
     /// Its app.
@@ -47,9 +47,9 @@ impl Store {
         &self,
         product: &ProductId,
         query: &ListQuery,
-    ) -> Result<(Vec<Listed>, Option<ConnectionId>), StoreError> {
+    ) -> Result<(Vec<ConnectionSummary>, Option<ConnectionId>), StoreError> {
         let limit = usize::from(query.limit.clamp(1, 100));
-        let mut listed: Vec<Listed> = Vec::new();
+        let mut listed: Vec<ConnectionSummary> = Vec::new();
         let mut after = query.after.clone();
         loop {
             let page = self.listing_page(product, query, after.as_ref()).await?;
@@ -76,7 +76,11 @@ impl Store {
 
     /// What a list shows of one connection of a product's, by its id; nothing of its tokens is read. The index
     /// follows a write within moments: what was made just now may not be in it yet.
-    pub async fn listed(&self, product: &ProductId, id: &ConnectionId) -> Result<Option<Listed>, StoreError> {
+    pub async fn listed(
+        &self,
+        product: &ProductId,
+        id: &ConnectionId,
+    ) -> Result<Option<ConnectionSummary>, StoreError> {
         let page = self
             .client
             .query()
@@ -99,7 +103,7 @@ impl Store {
         product: &ProductId,
         app: &AppId,
         customer: &str,
-    ) -> Result<Vec<Listed>, StoreError> {
+    ) -> Result<Vec<ConnectionSummary>, StoreError> {
         let mut found = Vec::new();
         let mut start = None;
         loop {

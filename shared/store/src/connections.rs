@@ -10,7 +10,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Item, N, Next, Page, S, Sought, Store, StoreError,
+    Item, Lookup, N, Next, Page, S, Store, StoreError,
     backoff::Backoff,
     connection_item::ConnectionRow,
     expression::Expression,
@@ -22,7 +22,7 @@ use crate::{
     rejected::Rejected,
     schema::DUE,
     secrets::SecretError,
-    token_cipher::{Field, Owner, Sealed, Vault},
+    token_cipher::{Field, Owner, Sealed, TokenCipher},
     write::{SendWrite, built, conditional},
 };
 
@@ -132,7 +132,7 @@ pub fn credible(issued_at: Timestamp, now: Timestamp) -> Timestamp {
     if issued_at.duration_since(now).abs() <= MAX_CLOCK_ERROR { issued_at } else { now }
 }
 
-impl Sought<ConnectionRecord> {
+impl Lookup<ConnectionRecord> {
     /// The connection of that id.
     pub fn connection(id: &ConnectionId) -> Self {
         Self { key: keys::connection(id), read: |pk, item| from_item::<ConnectionRow>(pk, item)?.read(pk) }
@@ -155,7 +155,7 @@ impl ConnectionRecord {
     /// A connection with the tokens of a fresh grant to `app`, sealed for it alone. An access token is taken to
     /// live as long as the app says: Salesforce does not (fact base 3.7).
     pub async fn seal(
-        vault: &Vault,
+        cipher: &TokenCipher,
         connection: Connection,
         tokens: Tokens<'_>,
         app: &App,
@@ -163,9 +163,9 @@ impl ConnectionRecord {
         let owner = Owner { product: &connection.product, connection: &connection.id };
         let now = connection.created_at;
         let issued_at = credible(tokens.issued_at, now);
-        let access_token = vault.seal(owner, Field::AccessToken, tokens.access.expose()).await?;
+        let access_token = cipher.seal(owner, Field::AccessToken, tokens.access.expose()).await?;
         let refresh_token = match tokens.refresh {
-            Some(refresh) => Some(vault.seal(owner, Field::RefreshToken, refresh.expose()).await?),
+            Some(refresh) => Some(cipher.seal(owner, Field::RefreshToken, refresh.expose()).await?),
             None => None,
         };
         Ok(Self {
@@ -213,7 +213,7 @@ impl ConnectionRecord {
 impl Store {
     /// The connection of that id: one strongly consistent read.
     pub async fn connection(&self, id: &ConnectionId) -> Result<Option<ConnectionRecord>, StoreError> {
-        self.find(&Sought::connection(id)).await
+        self.find(&Lookup::connection(id)).await
     }
 
     /// Notes by what name a connection's user signs in. It is for people to read.

@@ -25,7 +25,7 @@ const NOTED_KEPT: SignedDuration = SignedDuration::from_hours(48);
 
 /// What became of noting a failure.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Noted {
+pub enum NoteOutcome {
     /// It is recorded.
     New,
     /// The same was recorded a moment ago, as this failure.
@@ -108,7 +108,7 @@ impl Store {
         failure: &Failure,
         since: Timestamp,
         most: u32,
-    ) -> Result<Noted, StoreError> {
+    ) -> Result<NoteOutcome, StoreError> {
         let key = keys::noted(connection, what);
         let row = NotedRow { failure: failure.id.clone(), at: failure.at.as_millisecond() };
         let mut item = to_item(&key, &row)?;
@@ -131,10 +131,10 @@ impl Store {
             .expression_attribute_values(":most", N(most))
             .build();
         let writes = vec![built(mark)?, self.failure_write(failure)?, built(count)?];
-        let Err(reasons) = self.transact(writes).await? else { return Ok(Noted::New) };
+        let Err(reasons) = self.transact(writes).await? else { return Ok(NoteOutcome::New) };
         match reasons.into_iter().next().and_then(|reason| reason.item) {
-            Some(before) => Ok(Noted::Before(from_item::<NotedRow>(&key.pk, before)?.failure)),
-            None => Ok(Noted::TooMany),
+            Some(before) => Ok(NoteOutcome::Before(from_item::<NotedRow>(&key.pk, before)?.failure)),
+            None => Ok(NoteOutcome::TooMany),
         }
     }
 

@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 use crate::write::SendWrite;
 use crate::{
     Item, Next, Page, S, Store, StoreError, keys,
-    leases::{Lease, Saved},
+    leases::{Lease, SaveOutcome},
     quarantine::Kept,
-    refreshed_tokens::Renewed,
+    refreshed_tokens::RefreshedTokens,
     schema,
     write::conditional,
 };
@@ -44,7 +44,7 @@ pub struct Waiting {
     /// The refresh token that it replaces.
     pub sent: Fingerprint,
     /// The answer, sealed.
-    pub renewed: Renewed,
+    pub renewed: RefreshedTokens,
     /// Whether it waits to be revoked alone: its holder found the connection changed or deleted meanwhile.
     // Since v1 was first written, so absent from older items.
     #[serde(default)]
@@ -100,16 +100,21 @@ impl Fallback {
     }
 
     /// Keeps an answer that the table did not take. From then on it is durable.
-    pub async fn keep(&self, lease: &Lease, renewed: &Renewed) -> Result<(), StoreError> {
+    pub async fn keep(&self, lease: &Lease, renewed: &RefreshedTokens) -> Result<(), StoreError> {
         self.put(lease, renewed, false).await
     }
 
     /// Keeps an answer that is superseded and could not be revoked, until the sweep has done so.
-    pub async fn keep_superseded(&self, lease: &Lease, renewed: &Renewed) -> Result<(), StoreError> {
+    pub async fn keep_superseded(&self, lease: &Lease, renewed: &RefreshedTokens) -> Result<(), StoreError> {
         self.put(lease, renewed, true).await
     }
 
-    async fn put(&self, lease: &Lease, renewed: &Renewed, superseded: bool) -> Result<(), StoreError> {
+    async fn put(
+        &self,
+        lease: &Lease,
+        renewed: &RefreshedTokens,
+        superseded: bool,
+    ) -> Result<(), StoreError> {
         let connection = &lease.record().connection;
         let waiting = Waiting {
             product: connection.product.clone(),
@@ -197,7 +202,7 @@ impl Fallback {
 
 impl Store {
     /// Stores an answer out of the fallback where it belongs, unless a newer grant has come since.
-    pub async fn restore(&self, waiting: &Waiting) -> Result<Saved, StoreError> {
+    pub async fn restore(&self, waiting: &Waiting) -> Result<SaveOutcome, StoreError> {
         self.renew(&waiting.connection, &waiting.sent, &waiting.renewed).await
     }
 }

@@ -24,10 +24,10 @@ use crate::{
     expression::Expression,
     item::from_item,
     keys, millis,
-    refreshed_tokens::Renewed,
+    refreshed_tokens::RefreshedTokens,
     rejected::REJECTED,
     secrets::SecretError,
-    token_cipher::{Field, Owner, Sealed, Vault},
+    token_cipher::{Field, Owner, Sealed, TokenCipher},
     write::{SendWrite, conditional},
 };
 
@@ -60,7 +60,7 @@ pub struct Lease {
 
 /// What became of asking for the lease.
 #[derive(Debug)]
-pub enum Leased {
+pub enum LeaseOutcome {
     /// It is ours.
     Yes(Box<Lease>),
     /// Somebody holds it, or the connection has changed since it was read; this is what it is now.
@@ -71,7 +71,7 @@ pub enum Leased {
 
 /// What became of saving a refresh's answer.
 #[derive(Debug)]
-pub enum Saved {
+pub enum SaveOutcome {
     /// It is stored; only now may it be handed out.
     Yes(Box<ConnectionRecord>),
     /// The stored refresh token is no longer the one that was sent: a reconnect came between. The answer
@@ -90,7 +90,7 @@ impl Store {
         record: &ConnectionRecord,
         rejected: bool,
         now: Timestamp,
-    ) -> Result<Leased, StoreError> {
+    ) -> Result<LeaseOutcome, StoreError> {
         let wanted = |update: UpdateItemFluentBuilder| {
             let update = update
                 .condition_expression(format!(
@@ -115,7 +115,11 @@ impl Store {
 
     /// Takes the lease of a connection whose last refresh was not answered, once the lease of that is over: for an
     /// app that does not rotate refresh tokens, where sending one again ends nothing.
-    pub async fn lease_again(&self, record: &ConnectionRecord, now: Timestamp) -> Result<Leased, StoreError> {
+    pub async fn lease_again(
+        &self,
+        record: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<LeaseOutcome, StoreError> {
         let blocked = matches!(record.connection.state, ConnectionState::Blocked { .. });
         let wanted = |update: UpdateItemFluentBuilder| {
             let update = update
@@ -149,11 +153,11 @@ impl Store {
         record: &ConnectionRecord,
         now: Timestamp,
         wanted: impl FnOnce(UpdateItemFluentBuilder) -> UpdateItemFluentBuilder,
-    ) -> Result<Leased, StoreError> {
+    ) -> Result<LeaseOutcome, StoreError> {
         let key = keys::connection(&record.connection.id);
         let (Some(sent), Some(sealed)) = (record.refresh_fingerprint.clone(), record.refresh_token.clone())
         else {
-            return Ok(Leased::No(Box::new(record.clone())));
+            return Ok(LeaseOutcome::No(Box::new(record.clone())));
         };
         let holder = S(domain::id::base32(&domain::secret::random::<16>()));
         let taken = wanted(self.update(&key))
@@ -171,10 +175,10 @@ impl Store {
         let ours = match conditional("UpdateItem", taken)? {
             Ok(output) => output.attributes.unwrap_or_default(),
             Err(Some(item)) if item.get("lease_holder") == Some(&holder) => item,
-            Err(Some(item)) => return read(item).map(Box::new).map(Leased::No),
-            Err(None) => return Ok(Leased::Gone),
+            Err(Some(item)) => return read(item).map(Box::new).map(LeaseOutcome::No),
+            Err(None) => return Ok(LeaseOutcome::Gone),
         };
-        Ok(Leased::Yes(Box::new(Lease { record: read(ours)?, sent, sealed })))
+        Ok(LeaseOutcome::Yes(Box::new(Lease { record: read(ours)?, sent, sealed })))
     }
 
     /// Writes that the refresh token is about to be sent, and opens it. From here until an answer is saved
@@ -182,11 +186,11 @@ impl Store {
     pub async fn begin_refresh(
         &self,
         lease: &Lease,
-        vault: &Vault,
+        cipher: &TokenCipher,
         now: Timestamp,
     ) -> Result<Option<RefreshToken>, BeginError> {
         // Opened first: a keyring that cannot be had must not leave a refresh standing begun.
-        let token = vault.open(lease.owner(), Field::RefreshToken, &lease.sealed).await?;
+        let token = cipher.open(lease.owner(), Field::RefreshToken, &lease.sealed).await?;
         let began = self
             .holder_update(lease)
             .update_expression("SET began_at = :now, began_epoch = :epoch")
@@ -210,7 +214,11 @@ impl Store {
     /// still the one that was sent; a connection that was taken to have lost this very answer works again. An answer
     /// that stands already was saved by a try whose own answer was lost: it is not superseded, and revoking it would
     /// end the grant.
-    pub async fn save_renewed(&self, lease: &Lease, renewed: &Renewed) -> Result<Saved, StoreError> {
+    pub async fn save_renewed(
+        &self,
+        lease: &Lease,
+        renewed: &RefreshedTokens,
+    ) -> Result<SaveOutcome, StoreError> {
         self.renew(&lease.record.connection.id, &lease.sent, renewed).await
     }
 
@@ -219,8 +227,8 @@ impl Store {
         &self,
         id: &ConnectionId,
         sent: &Fingerprint,
-        renewed: &Renewed,
-    ) -> Result<Saved, StoreError> {
+        renewed: &RefreshedTokens,
+    ) -> Result<SaveOutcome, StoreError> {
         let key = keys::connection(id);
         let mut update = self.update(&key);
         let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
@@ -247,10 +255,10 @@ impl Store {
         let stored = match conditional("UpdateItem", update.send_write().await)? {
             Ok(output) => output.attributes.unwrap_or_default(),
             Err(Some(item)) if item.get("access_fingerprint") == Some(&stands) => item,
-            Err(Some(_)) => return Ok(Saved::Superseded),
-            Err(None) => return Ok(Saved::Gone),
+            Err(Some(_)) => return Ok(SaveOutcome::Superseded),
+            Err(None) => return Ok(SaveOutcome::Gone),
         };
-        from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(Saved::Yes)
+        from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(SaveOutcome::Yes)
     }
 
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is

@@ -53,21 +53,21 @@ use keys::Key;
 
 pub use attempts::{Begun, Claim};
 pub use backoff::Backoff;
-pub use connection_lists::Listed;
+pub use connection_lists::ConnectionSummary;
 pub use connections::{ConnectionRecord, Due, NewConnection, Paused, Tokens};
-pub use failures::Noted;
+pub use failures::NoteOutcome;
 pub use fallback::{Fallback, Waiting};
 pub use health::{AppAt, Health};
 pub use imports::Imported;
-pub use leases::{Lease, Leased, Saved};
+pub use leases::{Lease, LeaseOutcome, SaveOutcome};
 pub use quarantine::{Decision, ExchangedAs, ImportedAs, Kept, Origin, Quarantined};
-pub use reconnects::{Bringing, Reconnect, TakenOver, Takeover};
+pub use reconnects::{Bringing, Reconnect, Takeover, TakeoverOutcome};
 pub use redemptions::{Redeemed, Repeat};
-pub use refreshed_tokens::Renewed;
+pub use refreshed_tokens::RefreshedTokens;
 pub use rejected::Rejected;
 pub use secrets::{SecretError, Secrets};
 pub use sessions::Created;
-pub use token_cipher::{Field, Owner, Sealed, Vault};
+pub use token_cipher::{Field, Owner, Sealed, TokenCipher};
 pub use unique::Unique;
 pub use write::SendWrite;
 
@@ -80,7 +80,7 @@ pub struct Store {
 
 /// An item that is looked for, and how it is read.
 #[derive(Debug)]
-pub struct Sought<T> {
+pub struct Lookup<T> {
     key: Key,
     read: fn(&str, Item) -> Result<T, StoreError>,
 }
@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// What is looked for, as it is now.
-    pub async fn find<T>(&self, sought: &Sought<T>) -> Result<Option<T>, StoreError> {
+    pub async fn find<T>(&self, sought: &Lookup<T>) -> Result<Option<T>, StoreError> {
         let item = self.get(&sought.key, true).await?;
         item.map(|item| (sought.read)(&sought.key.pk, item)).transpose()
     }

@@ -5,7 +5,7 @@ use domain::{Product, ProductId};
 
 use crate::write::SendWrite;
 use crate::{
-    Item, N, S, Sought, Store, StoreError,
+    Item, Lookup, N, S, Store, StoreError,
     item::{VERSION, is_readable},
     keys,
     write::conditional,
@@ -23,7 +23,7 @@ impl Store {
     pub async fn product_and<T>(
         &self,
         id: &ProductId,
-        sought: &Sought<T>,
+        sought: &Lookup<T>,
     ) -> Result<(Option<Product>, Option<T>), StoreError> {
         let key = keys::product(id);
         let (product, item) = self.get_both(&key, &sought.key).await?;

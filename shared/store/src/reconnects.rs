@@ -75,7 +75,7 @@ pub enum Bringing<'a> {
 
 /// What became of a takeover.
 #[derive(Debug)]
-pub enum TakenOver {
+pub enum TakeoverOutcome {
     /// The connection has the new grant.
     Yes,
     /// The connection is no longer as it was read: it may have been refreshed.
@@ -231,7 +231,7 @@ impl Store {
         takeover: &Takeover<'_>,
         bringing: Bringing<'_>,
         now: Timestamp,
-    ) -> Result<TakenOver, StoreError> {
+    ) -> Result<TakeoverOutcome, StoreError> {
         let Takeover { before, after, keep_alive, unique, .. } = takeover;
         let was = &before.connection;
         let previous = Previous { app: was.app.clone(), identity: was.identity.clone() };
@@ -259,21 +259,21 @@ impl Store {
                 writes.push(self.history_write(&after.connection)?);
             }
         }
-        let Err(reasons) = self.transact(writes).await? else { return Ok(TakenOver::Yes) };
+        let Err(reasons) = self.transact(writes).await? else { return Ok(TakeoverOutcome::Yes) };
         let refused = |index: usize| {
             reasons.get(index).and_then(CancellationReason::code) == Some("ConditionalCheckFailed")
         };
         Ok(if refused(0) {
-            TakenOver::Refused(match bringing {
+            TakeoverOutcome::Refused(match bringing {
                 Bringing::Redemption(redemption) => why_unredeemed(redemption, reasons.first(), now),
                 Bringing::Import(_) => Redeemed::Before,
             })
         } else if refused(1) {
-            TakenOver::Changed
+            TakeoverOutcome::Changed
         } else if let Some(other) = unique.and_then(|_| held_by(reasons.get(2))) {
-            TakenOver::Held(other)
+            TakeoverOutcome::Held(other)
         } else {
-            TakenOver::Refused(Redeemed::NotThisReceipt)
+            TakeoverOutcome::Refused(Redeemed::NotThisReceipt)
         })
     }
 

@@ -13,10 +13,10 @@ use crate::{
     connections::ConnectionRecord,
     expression::Expression,
     keys,
-    leases::{LEASE_OVER, Lease, Leased},
+    leases::{LEASE_OVER, Lease, LeaseOutcome},
     millis,
     secrets::SecretError,
-    token_cipher::{Field, Vault},
+    token_cipher::{Field, TokenCipher},
     write::conditional,
 };
 
@@ -52,7 +52,7 @@ impl Store {
         &self,
         record: &ConnectionRecord,
         now: Timestamp,
-    ) -> Result<Leased, StoreError> {
+    ) -> Result<LeaseOutcome, StoreError> {
         let wanted = |update: UpdateItemFluentBuilder| {
             update
                 .update_expression(
@@ -69,8 +69,12 @@ impl Store {
     }
 
     /// Opens the refresh token for the one recovery.
-    pub async fn open_for_recovery(&self, lease: &Lease, vault: &Vault) -> Result<RefreshToken, SecretError> {
-        let token = vault.open(lease.owner(), Field::RefreshToken, &lease.sealed).await?;
+    pub async fn open_for_recovery(
+        &self,
+        lease: &Lease,
+        cipher: &TokenCipher,
+    ) -> Result<RefreshToken, SecretError> {
+        let token = cipher.open(lease.owner(), Field::RefreshToken, &lease.sealed).await?;
         Ok(RefreshToken::new(token.expose_secret()))
     }
 

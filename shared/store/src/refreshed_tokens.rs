@@ -9,7 +9,7 @@ use crate::{N, S, connections::ConnectionRecord, item::duration, millis, token_c
 
 /// A refresh's answer, sealed and ready to be stored.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Renewed {
+pub struct RefreshedTokens {
     /// The new access token.
     pub access_token: Sealed,
     /// Which one it is.
@@ -44,7 +44,7 @@ pub struct Renewed {
     pub due: Timestamp,
 }
 
-impl Renewed {
+impl RefreshedTokens {
     /// What a connection's item says once this is stored; what it does not name stays as it is.
     pub fn attributes(&self) -> Vec<(&'static str, AttributeValue)> {
         let mut attributes = vec![

@@ -7,20 +7,20 @@ use crate::{
     connections::ConnectionRecord,
     reconnects::Reconnect,
     secrets::SecretError,
-    token_cipher::{Field, Owner, Vault},
+    token_cipher::{Field, Owner, TokenCipher},
 };
 
 impl ConnectionRecord {
     /// This connection with a new grant: all of it is new but its id and its age. The epoch goes on, so that a lease on
     /// the old grant is worth nothing.
-    pub async fn renewed(&self, vault: &Vault, new: &Self) -> Result<Self, SecretError> {
+    pub async fn renewed(&self, cipher: &TokenCipher, new: &Self) -> Result<Self, SecretError> {
         let connection = Connection {
             id: self.connection.id.clone(),
             created_at: self.connection.created_at,
             state: ConnectionState::Active,
             ..new.connection.clone()
         };
-        let after = new.resealed(vault, connection).await?;
+        let after = new.resealed(cipher, connection).await?;
         Ok(Self { epoch: self.epoch + 1, ..after })
     }
 
@@ -28,7 +28,7 @@ impl ConnectionRecord {
     /// token, or the new one's.
     pub async fn retired(
         &self,
-        vault: &Vault,
+        cipher: &TokenCipher,
         new: &Self,
         now: Timestamp,
     ) -> Result<Option<Self>, SecretError> {
@@ -40,20 +40,20 @@ impl ConnectionRecord {
             state: ConnectionState::Revoking { since: now },
             ..self.connection.clone()
         };
-        let old = self.resealed(vault, connection).await?;
+        let old = self.resealed(cipher, connection).await?;
         Ok(Some(Self { reconnect: Some(Reconnect::Old { of: self.connection.id.clone() }), ..old }))
     }
 
     /// The same grant in another item: opened, and sealed for that one.
-    pub async fn resealed(&self, vault: &Vault, connection: Connection) -> Result<Self, SecretError> {
+    pub async fn resealed(&self, cipher: &TokenCipher, connection: Connection) -> Result<Self, SecretError> {
         let from = Owner { product: &self.connection.product, connection: &self.connection.id };
         let to = Owner { product: &connection.product, connection: &connection.id };
         let refresh_token = match &self.refresh_token {
-            Some(sealed) => Some(vault.reseal(from, to, Field::RefreshToken, sealed).await?),
+            Some(sealed) => Some(cipher.reseal(from, to, Field::RefreshToken, sealed).await?),
             None => None,
         };
         Ok(Self {
-            access_token: vault.reseal(from, to, Field::AccessToken, &self.access_token).await?,
+            access_token: cipher.reseal(from, to, Field::AccessToken, &self.access_token).await?,
             access_fingerprint: self.access_fingerprint.clone(),
             refresh_token,
             refresh_fingerprint: self.refresh_fingerprint.clone(),

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    N, S, Sought, Store, StoreError,
+    Lookup, N, S, Store, StoreError,
     attempts::OpenAttempts,
     connections::NewConnection,
     expression::{Expression, OPEN},
@@ -41,7 +41,7 @@ pub enum Created {
     Different,
 }
 
-impl Sought<ConnectSession> {
+impl Lookup<ConnectSession> {
     /// The session of that id.
     pub fn session(id: &SessionId) -> Self {
         Self { key: keys::session(id), read: |pk, item| from_item::<SessionRow>(pk, item)?.read(pk) }
@@ -75,7 +75,7 @@ impl Store {
 
     /// The session of that id.
     pub async fn session(&self, id: &SessionId) -> Result<Option<ConnectSession>, StoreError> {
-        self.find(&Sought::session(id)).await
+        self.find(&Lookup::session(id)).await
     }
 
     /// The session of that id, noting that its page was seen: read and mark in one request. Nothing else

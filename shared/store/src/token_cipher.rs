@@ -23,7 +23,7 @@ use crate::secrets::{SecretError, Secrets};
 
 /// Seals and opens tokens.
 #[derive(Debug, Clone)]
-pub struct Vault {
+pub struct TokenCipher {
     secrets: Secrets,
     keyring: String,
 }
@@ -79,7 +79,7 @@ impl Sealed {
     }
 }
 
-impl Vault {
+impl TokenCipher {
     /// A vault whose keyring is the secret of that name.
     pub fn new(secrets: Secrets, keyring: impl Into<String>) -> Self {
         Self { secrets, keyring: keyring.into() }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use domain::{Product, ProductId, secret::ApiKey};
 use jiff::Timestamp;
-use store::{Sought, StoreError};
+use store::{Lookup, StoreError};
 use telemetry::{Fact, about};
 
 use crate::{Request, request};
@@ -51,7 +51,7 @@ pub async fn caller(
 pub async fn caller_and<T>(
     products: &Products,
     request: &Request,
-    sought: &Sought<T>,
+    sought: &Lookup<T>,
     now: Timestamp,
 ) -> Result<Option<(Caller, Option<T>)>, StoreError> {
     let Some((key, id)) = claimed(request) else { return Ok(None) };

@@ -30,7 +30,7 @@ pub mod routes;
 pub mod views;
 
 pub use problem::Problem;
-pub use request::Refused;
+pub use request::RequestError;
 pub use respond::Response;
 pub use routes::{Function, Query, Route};
 

@@ -17,7 +17,7 @@ pub const MAX_BODY: usize = 64 * 1024;
 
 /// A request that cannot be read. The message says what to do, and repeats nothing of what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum RequestError {
     /// The body is too large.
     #[error("the body is larger than {} kB", MAX_BODY / 1024)]
     TooLarge,
@@ -28,22 +28,22 @@ pub enum Refused {
 
 /// The body as JSON, read into what the call takes. An unknown member is refused by name: a misspelt option
 /// must not be ignored.
-pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, Refused> {
+pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, RequestError> {
     let body: &[u8] = request.body().as_ref();
     if body.len() > MAX_BODY {
-        return Err(Refused::TooLarge);
+        return Err(RequestError::TooLarge);
     }
     let body = if body.is_empty() { b"{}" } else { body };
     // serde reads a list into a struct too, member by member: no call is documented so.
     if body.trim_ascii_start().first() == Some(&b'[') {
-        return Err(Refused::Malformed("the body is not as documented: expected an object".into()));
+        return Err(RequestError::Malformed("the body is not as documented: expected an object".into()));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let call = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let place = place(error.path());
-        Refused::Malformed(described(error.inner(), &place))
+        RequestError::Malformed(described(error.inner(), &place))
     })?;
-    deserializer.end().map_err(|error| Refused::Malformed(described(&error, "")))?;
+    deserializer.end().map_err(|error| RequestError::Malformed(described(&error, "")))?;
     Ok(call)
 }
 
@@ -146,29 +146,29 @@ pub struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads a query string. Not UTF-8, or longer than `limit` bytes: refused.
-    pub fn of_query(request: &Request, limit: usize) -> Result<Self, Refused> {
+    pub fn of_query(request: &Request, limit: usize) -> Result<Self, RequestError> {
         let query = request.uri().query().unwrap_or_default();
         if query.len() > limit {
-            return Err(Refused::TooLarge);
+            return Err(RequestError::TooLarge);
         }
         Self::parse(query.as_bytes())
     }
 
     /// Reads a posted form (`application/x-www-form-urlencoded`).
-    pub fn of_body(request: &Request) -> Result<Self, Refused> {
+    pub fn of_body(request: &Request) -> Result<Self, RequestError> {
         let body: &[u8] = request.body().as_ref();
         if body.len() > MAX_BODY {
-            return Err(Refused::TooLarge);
+            return Err(RequestError::TooLarge);
         }
         Self::parse(body)
     }
 
-    fn parse(bytes: &[u8]) -> Result<Self, Refused> {
+    fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
         let mut pairs = Vec::new();
         for (name, value) in form_urlencoded::parse(bytes) {
             // The parser puts U+FFFD where the bytes were no UTF-8; nobody sends one on purpose.
             if [&name, &value].iter().any(|text: &&Cow<'_, str>| text.contains('\u{FFFD}')) {
-                return Err(Refused::Malformed("the form is not UTF-8".into()));
+                return Err(RequestError::Malformed("the form is not UTF-8".into()));
             }
             pairs.push((name.into_owned(), value.into_owned()));
         }
@@ -248,7 +248,7 @@ mod tests {
     #[test]
     fn what_is_not_utf8_or_too_long_is_refused() {
         assert!(Form::of_query(&request("state=%ff%fe"), 100).is_err());
-        assert_eq!(Form::of_query(&request(&"a".repeat(101)), 100).unwrap_err(), Refused::TooLarge);
+        assert_eq!(Form::of_query(&request(&"a".repeat(101)), 100).unwrap_err(), RequestError::TooLarge);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use http::{HeaderValue, Method, StatusCode, header};
 
 use crate::{
     Problem, Request, Response, error_pages,
-    request::{Form, Refused},
+    request::{Form, RequestError},
 };
 
 use Function::{Authorize, Callback, Errors, Ops, Token};
@@ -286,8 +286,10 @@ pub struct Query {
 impl Query {
     fn of(request: &Request, declared: &'static [&'static str], is_api: bool) -> Result<Self, Box<Problem>> {
         let form = Form::of_query(request, MAX_QUERY).map_err(|refused| match refused {
-            Refused::TooLarge => Problem::bad_request(format!("The query is longer than {MAX_QUERY} bytes.")),
-            Refused::Malformed(_) => Problem::bad_request("The query is not UTF-8."),
+            RequestError::TooLarge => {
+                Problem::bad_request(format!("The query is longer than {MAX_QUERY} bytes."))
+            }
+            RequestError::Malformed(_) => Problem::bad_request("The query is not UTF-8."),
         })?;
         let wrong = |name: &str, what: &str| {
             let (shown, known) = (shown(name), declared.join(", "));

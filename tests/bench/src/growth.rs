@@ -117,13 +117,13 @@ async fn operators_page(stage: &Stage) -> Duration {
 
 /// The copies' own tokens, sealed for them: those of the one connection open for it alone. They live for an hour.
 async fn seal(stage: &Stage, platform: &Platform, ids: &[&ConnectionId]) {
-    let (vault, product) = (platform.vault().expect("a keyring"), "fernway".parse().expect("an id"));
+    let (cipher, product) = (platform.token_cipher().expect("a keyring"), "fernway".parse().expect("an id"));
     let token = stage.story.token(&stage.connection).await.text("access_token").to_owned();
     let ends = (Clock::running().now() + SignedDuration::from_hours(1)).as_millisecond().to_string();
     let mut items = Vec::new();
     for id in ids {
         let owner = Owner { product: &product, connection: id };
-        let sealed = vault.seal(owner, Field::AccessToken, &token).await.expect("sealed");
+        let sealed = cipher.seal(owner, Field::AccessToken, &token).await.expect("sealed");
         let pk = format!("CONNECTION#{id}");
         let mut item = stage.story.stack.dynamodb.item(TABLE, &pk, "CONNECTION").expect("brought in");
         item["access_token"] = json!({ "S": sealed });

@@ -11,7 +11,7 @@ use http::Request;
 use jiff::Timestamp;
 use lambda_http::Body;
 use local::stack::TABLE;
-use runtime::invocation_log::{Asked, Observer};
+use runtime::invocation_log::{Observer, RequestFacts};
 use token::Token;
 use world::Clock;
 
@@ -65,7 +65,7 @@ impl Pair {
     /// The same, watched as it is when deployed: with the lines that are told of it.
     pub(crate) async fn token(&self) {
         let (request, now) = self.request();
-        let asked = Asked::of(&request);
+        let asked = RequestFacts::of(&request);
         let (answer, lines) =
             self.observer.request(asked, now, Box::pin(self.token.respond(request, now))).await;
         black_box(lines);

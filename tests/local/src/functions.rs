@@ -11,7 +11,7 @@ use errors::Errors;
 use lambda_http::Body;
 use ops::Ops;
 use runtime::{
-    invocation_log::{Asked, Observer},
+    invocation_log::{Observer, RequestFacts},
     otlp::Collector,
 };
 use token::Token;
@@ -111,7 +111,7 @@ async fn answer(
     // An invocation goes on when its caller has hung up, as Lambda's does.
     let invocation = tokio::spawn(async move {
         let now = functions.clock.now();
-        let (asked, watch) = (Asked::of(&request), &functions.observers);
+        let (asked, watch) = (RequestFacts::of(&request), &functions.observers);
         let (answer, lines) = match owner {
             Function::Authorize => {
                 watch.authorize.request(asked, now, Box::pin(functions.authorize.respond(request, now))).await

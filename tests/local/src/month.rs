@@ -16,10 +16,13 @@ use domain::{
     session::{BoundBrowser, Redemption},
 };
 use fastrand::Rng;
-use grants::record_failure::{Met, Of, diagnose};
+use grants::record_failure::{FailureSubject, Observation, diagnose};
 use jiff::{SignedDuration, Timestamp};
 use platform::Platform;
-use store::{ConnectionRecord, Field, Leased, NewConnection, Owner, Renewed, Saved, Tokens, Unique, Vault};
+use store::{
+    ConnectionRecord, Field, LeaseOutcome, NewConnection, Owner, RefreshedTokens, SaveOutcome, TokenCipher,
+    Tokens, Unique,
+};
 
 use crate::{Stack, stack::StartError};
 
@@ -71,7 +74,7 @@ type Queue = BinaryHeap<Reverse<(Timestamp, usize)>>;
 struct Replay<'a> {
     stack: &'a Stack,
     platform: Platform,
-    vault: Vault,
+    cipher: TokenCipher,
     rng: Rng,
     begin: Timestamp,
     queue: Queue,
@@ -135,7 +138,7 @@ fn customer(number: usize) -> Customer {
 pub async fn replay(stack: &Stack, month: Month) -> Result<usize, StartError> {
     let platform = stack.platform();
     let mut replay = Replay {
-        vault: platform.vault()?,
+        cipher: platform.token_cipher()?,
         platform,
         stack,
         rng: Rng::with_seed(month.seed),
@@ -350,7 +353,8 @@ impl Replay<'_> {
     async fn answer(&mut self, trip: Trip, attempt: &Attempt, at: Timestamp) -> Result<(), StartError> {
         if let Some((stage, evidence)) = self.refusal(&trip, at) {
             let app = self.parties(&trip).1.clone();
-            let (failure, _) = diagnose(Met::new(Of::Attempt(attempt), &app, stage, evidence), at);
+            let (failure, _) =
+                diagnose(Observation::new(FailureSubject::Attempt(attempt), &app, stage, evidence), at);
             self.platform.store.fail_session(attempt, &failure).await?;
             let again = match failure.cause.as_str() {
                 "user_denied" => self.minutes(1, 30),
@@ -384,7 +388,7 @@ impl Replay<'_> {
             state: ConnectionState::Pending { redeem_by: at + SignedDuration::from_mins(10) },
             created_at: at,
         };
-        let record = ConnectionRecord::seal(&self.vault, connection, tokens, &app).await?;
+        let record = ConnectionRecord::seal(&self.cipher, connection, tokens, &app).await?;
         let id = record.connection.id.clone();
         let (browser, attempt_id) = (BrowserSecret::mint(), State::mint().attempt());
         let receipt = Receipt::of(&id, &browser, &attempt_id);
@@ -430,7 +434,7 @@ impl Replay<'_> {
         let evidence = read_paste(pasted).ok_or("the address is read")?;
         let session = self.platform.store.session(&trip.key.session()).await?.ok_or("a session")?;
         let app = self.parties(&trip).1.clone();
-        let met = Met::new(Of::Session(&session), &app, Stage::Authorize, evidence);
+        let met = Observation::new(FailureSubject::Session(&session), &app, Stage::Authorize, evidence);
         let (failure, _) = diagnose(met, at);
         self.platform.store.report_failure(&session.id, &failure).await?;
         // Most admins take an afternoon; some take days.
@@ -444,7 +448,8 @@ impl Replay<'_> {
         let app = self.parties(&trip).1.clone();
         let nothing = evidence::observed(Surface::Unknown, None, None, None);
         let before = Some(!self.is_new(&trip));
-        let met = Met::new(Of::Session(&session), &app, Stage::Lost, nothing).in_an_org(before);
+        let met =
+            Observation::new(FailureSubject::Session(&session), &app, Stage::Lost, nothing).in_an_org(before);
         let (failure, _) = diagnose(met, at);
         self.platform.store.lose_session(&session.id, Some(&failure), at).await?;
         let again = self.minutes(60, 4 * 1440);
@@ -457,8 +462,8 @@ impl Replay<'_> {
         let store = self.platform.store.clone();
         let Some(record) = store.connection(id).await? else { return Ok(()) };
         let app = self.stack.products[product].app(&record.connection.app).ok_or("an app")?.clone();
-        let Leased::Yes(lease) = store.lease(&record, false, at).await? else { return Ok(()) };
-        store.begin_refresh(&lease, &self.vault, at).await?;
+        let LeaseOutcome::Yes(lease) = store.lease(&record, false, at).await? else { return Ok(()) };
+        store.begin_refresh(&lease, &self.cipher, at).await?;
         let again = at + self.minutes(300, 4 * 1440);
         let day = self.day(at);
         let changed = day >= 26 && customer(CHANGED) == record.connection.customer;
@@ -473,7 +478,12 @@ impl Replay<'_> {
         };
         if let Some((code, description)) = refused {
             let evidence = evidence::token_endpoint(Some(code), Some(description), Some(400));
-            let met = Met::new(Of::Connection(&record.connection), &app, Stage::Refresh, evidence);
+            let met = Observation::new(
+                FailureSubject::Connection(&record.connection),
+                &app,
+                Stage::Refresh,
+                evidence,
+            );
             let (failure, diagnosis) = diagnose(met, at);
             let (since, failed) = (at, failure.id.clone());
             match diagnosis.cause().actor {
@@ -496,8 +506,8 @@ impl Replay<'_> {
         }
         let access = AccessToken::new(secret());
         let owner = Owner { product: &record.connection.product, connection: id };
-        let renewed = Renewed {
-            access_token: self.vault.seal(owner, Field::AccessToken, access.expose()).await?,
+        let renewed = RefreshedTokens {
+            access_token: self.cipher.seal(owner, Field::AccessToken, access.expose()).await?,
             access_fingerprint: access.fingerprint(),
             refresh_token: None,
             instance_url: record.connection.instance_url.clone(),
@@ -512,7 +522,7 @@ impl Replay<'_> {
             unasked: false,
             due: at + SignedDuration::from_hours(360),
         };
-        if let Saved::Yes(_) = store.save_renewed(&lease, &renewed).await? {
+        if let SaveOutcome::Yes(_) = store.save_renewed(&lease, &renewed).await? {
             self.at(again, Event::Refresh(product, id.clone()));
         }
         Ok(())

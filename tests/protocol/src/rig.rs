@@ -331,8 +331,8 @@ impl Rig {
         let (access, refresh) =
             (AccessToken::new(text("access_token")), RefreshToken::new(text("refresh_token")));
         let tokens = Tokens { access: &access, refresh: Some(&refresh), issued_at: now };
-        let vault = platform.vault().expect("a keyring");
-        ConnectionRecord::seal(&vault, connection, tokens, app).await.expect("sealed")
+        let cipher = platform.token_cipher().expect("a keyring");
+        ConnectionRecord::seal(&cipher, connection, tokens, app).await.expect("sealed")
     }
 
     fn platform(&self, process: usize, death: &watch::Sender<bool>) -> Platform {

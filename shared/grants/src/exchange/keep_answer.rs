@@ -97,7 +97,7 @@ impl Exchanger {
             origin: Origin::Exchange,
             login_host: answer.host.origin().to_owned(),
             sent: trip.code.clone(),
-            answer: self.vault.seal(owner, Field::Answer, answer.raw.expose()).await?,
+            answer: self.cipher.seal(owner, Field::Answer, answer.raw.expose()).await?,
             reason: reason.code.to_owned(),
             detail: reason.detail,
             status: answer.status,

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{ExchangeError, Exchanger, Obtained, REDEEM, context::Trip};
 use crate::{
-    record_failure::{Met, Of, diagnose},
+    record_failure::{FailureSubject, Observation, diagnose},
     verify::pending,
 };
 
@@ -56,7 +56,7 @@ impl Exchanger {
         let connection = pending(trip.attempt, trip.app, grant, trip.id.clone(), now + REDEEM, now);
         let issued_at = grant.issued_at(now);
         let tokens = Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at };
-        let record = ConnectionRecord::seal(&self.vault, connection, tokens, trip.app).await?;
+        let record = ConnectionRecord::seal(&self.cipher, connection, tokens, trip.app).await?;
         Ok(ConnectionRecord { another: trip.attempt.another, ..record })
     }
 
@@ -151,7 +151,12 @@ impl Exchanger {
         let Some(unknown) = &grant.unknown_instance else { return };
         let detail = format!("the answer's instance_url names {unknown}");
         let evidence = evidence::our_own(Surface::TokenEndpoint, "instance_unknown", Some(&detail));
-        let met = Met::new(Of::Connection(&record.connection), trip.app, Stage::Exchange, evidence);
+        let met = Observation::new(
+            FailureSubject::Connection(&record.connection),
+            trip.app,
+            Stage::Exchange,
+            evidence,
+        );
         let (failure, _) = diagnose(met, trip.time.now());
         if let Err(error) = self.platform.store.record_failure(&failure).await {
             internal(&error);

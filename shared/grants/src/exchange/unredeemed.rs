@@ -98,7 +98,7 @@ impl Exchanger {
             Ok(None) => return,
             Err(error) => return drop(internal(&error)),
         };
-        if let Err(error) = revoke_and_delete(&self.platform, &self.vault, &record, now).await {
+        if let Err(error) = revoke_and_delete(&self.platform, &self.cipher, &record, now).await {
             internal(&error);
         }
     }

@@ -9,13 +9,13 @@ use platform::{Deadline, log::internal};
 use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use store::{
     ImportedAs,
-    connection_lists::Listed,
+    connection_lists::ConnectionSummary,
     imports::{Import, ImportState, Sender},
 };
 
 use super::{ImportError, ImportOutcome, ImportRequest, Importer};
 use crate::{
-    record_failure::{Met, diagnose},
+    record_failure::{Observation, diagnose},
     refresh::ImportAnswer,
 };
 
@@ -32,7 +32,7 @@ impl Importer {
         brought: &ImportRequest<'_>,
         sender: &Sender,
         grant: Grant,
-        others: &[Listed],
+        others: &[ConnectionSummary],
         time: &Deadline,
     ) -> Result<ImportOutcome, ImportError> {
         let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
@@ -63,7 +63,7 @@ impl Importer {
         let code = diagnosis::evidence::OUR_OWN.into_iter().find(|code| *code == kept.reason);
         let code = code.unwrap_or("unexpected_answer");
         let evidence = evidence::our_own(Surface::TokenEndpoint, code, Some(&kept.detail));
-        let met = Met::new(brought.of(), brought.app, Stage::Refresh, evidence);
+        let met = Observation::new(brought.of(), brought.app, Stage::Refresh, evidence);
         let (failure, _) = diagnose(met, now);
         let to = ImportState::Quarantined(failure.id.clone());
         self.platform.store.end_import(import, &to, &failure).await?;
@@ -112,7 +112,8 @@ impl Importer {
         now: Timestamp,
     ) -> ImportError {
         let error = SalesforceError::Doubtful(Box::new(doubtful.clone()));
-        let met = Met::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(&error);
+        let met =
+            Observation::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(&error);
         let (failure, _) = diagnose(met, now);
         let to = ImportState::Quarantined(failure.id.clone());
         match self.platform.store.end_import(import, &to, &failure).await {

@@ -8,13 +8,13 @@ use platform::{Deadline, log::internal};
 use salesforce::Grant;
 use store::{
     Bringing, ConnectionRecord, Imported, StoreError, Tokens, Unique,
-    connection_lists::Listed,
+    connection_lists::ConnectionSummary,
     imports::{Import, Sender},
 };
 use tokio::time::{sleep, timeout};
 
 use super::{ImportError, ImportOutcome, ImportRequest, ImportedConnection, Importer, imported_before};
-use crate::replace::{IfHeld, Taken, TakeoverError, Target, Took, retire, take_over};
+use crate::replace::{IfHeld, ReplaceOutcome, Replacement, TakeoverError, Target, retire, take_over};
 
 /// How much of an invocation is left for its answer when the table does not take a new connection.
 const ANSWER: Duration = Duration::from_millis(500);
@@ -27,7 +27,7 @@ enum Stored {
     /// As a connection of its own.
     New,
     /// As the new grant of a connection that stood before.
-    Renewed(Box<Taken>),
+    Renewed(Box<Replacement>),
     /// By an earlier call.
     Before,
 }
@@ -51,7 +51,7 @@ impl Importer {
         brought: &ImportRequest<'_>,
         sender: &Sender,
         grant: &Grant,
-        others: &[Listed],
+        others: &[ConnectionSummary],
         time: &Deadline,
     ) -> Result<ImportOutcome, ImportError> {
         let mut record = self.import_record(brought, sender.import(), grant, time.now()).await?;
@@ -77,9 +77,9 @@ impl Importer {
             }
         }
         if let Stored::Renewed(taken) = &stored {
-            Box::pin(retire(&self.platform, &self.vault, taken, time.now())).await;
+            Box::pin(retire(&self.platform, &self.cipher, taken, time.now())).await;
         }
-        let same = |other: &&Listed| {
+        let same = |other: &&ConnectionSummary| {
             other.id != id
                 && other.identity.org.same_as(&grant.identity.org)
                 && other.identity.user.same_as(&grant.identity.user)
@@ -132,11 +132,11 @@ impl Importer {
             let Connection { id, identity, .. } = &standing.connection;
             let target = Target { id, whose: identity, held: IfHeld::Stop };
             let bringing = Bringing::Import(keeping.sender.import());
-            match take_over(&self.platform, &self.vault, &keeping.record, target, bringing, now).await? {
-                Took::Yes(taken) => return Ok(Some(Stored::Renewed(taken))),
-                Took::Refused(_) => return Ok(Some(Stored::Before)),
-                Took::Held(other) => other,
-                Took::Overtaken => {
+            match take_over(&self.platform, &self.cipher, &keeping.record, target, bringing, now).await? {
+                ReplaceOutcome::Yes(taken) => return Ok(Some(Stored::Renewed(taken))),
+                ReplaceOutcome::Refused(_) => return Ok(Some(Stored::Before)),
+                ReplaceOutcome::Held(other) => other,
+                ReplaceOutcome::Overtaken => {
                     keeping.standing = None;
                     return Ok(None);
                 }
@@ -199,6 +199,6 @@ impl Importer {
             refresh: Some(grant.refresh.as_ref().unwrap_or(&brought.token)),
             issued_at: grant.issued_at(now),
         };
-        Ok(ConnectionRecord::seal(&self.vault, connection, tokens, brought.app).await?)
+        Ok(ConnectionRecord::seal(&self.cipher, connection, tokens, brought.app).await?)
     }
 }

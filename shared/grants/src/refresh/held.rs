@@ -4,7 +4,7 @@ use crate::record_failure::record_once;
 use diagnosis::evidence;
 use std::time::Duration;
 
-use crate::record_failure::{Met, Recorded};
+use crate::record_failure::{Observation, RecordOutcome};
 use diagnosis::{Actor, Cause};
 use domain::{Evidence, FailureId, Surface};
 use jiff::Timestamp;
@@ -48,10 +48,10 @@ impl RetryLater {
 }
 
 /// The failure of a record, if one was made.
-pub(crate) fn recorded(recorded: Recorded) -> Option<FailureId> {
+pub(crate) fn recorded(recorded: RecordOutcome) -> Option<FailureId> {
     match recorded {
-        Recorded::Now(failure) | Recorded::Before(failure) => Some(failure),
-        Recorded::TooMany => None,
+        RecordOutcome::Now(failure) | RecordOutcome::Before(failure) => Some(failure),
+        RecordOutcome::TooMany => None,
     }
 }
 
@@ -122,7 +122,7 @@ impl Refresher {
     }
 
     /// Records what may be met again and again. It is bookkeeping: what goes wrong with it changes no answer.
-    pub(crate) async fn record(&self, met: Met<'_>, now: Timestamp) -> Option<FailureId> {
+    pub(crate) async fn record(&self, met: Observation<'_>, now: Timestamp) -> Option<FailureId> {
         match record_once(&self.platform, met, now).await {
             Ok(made) => recorded(made),
             Err(error) => {
@@ -160,7 +160,7 @@ impl Refresher {
 
     async fn accepts(&self, record: &ConnectionRecord) -> Result<bool, TestError> {
         let owner = Owner { product: &record.connection.product, connection: &record.connection.id };
-        let token = self.vault.open(owner, Field::AccessToken, &record.access_token).await?;
+        let token = self.cipher.open(owner, Field::AccessToken, &record.access_token).await?;
         let token = domain::secret::AccessToken::new(token.expose_secret());
         Ok(self.platform.salesforce.accepts(&record.connection.instance_url, &token).await?)
     }

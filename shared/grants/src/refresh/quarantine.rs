@@ -18,7 +18,7 @@ use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use secrecy::ExposeSecret;
 use store::{
     ConnectionRecord, Decision, ExchangedAs, Field, Health, ImportedAs, Kept, Lease, Origin, Owner,
-    Quarantined, Renewed, Saved, StoreError, Tokens, imports::Import,
+    Quarantined, RefreshedTokens, SaveOutcome, StoreError, Tokens, imports::Import,
 };
 use telemetry::{Metric, add};
 use tokio::time::{Instant, sleep};
@@ -66,7 +66,7 @@ impl Refresher {
             origin: Origin::Refresh,
             login_host: doubtful.host.origin().to_owned(),
             sent: lease.sent().clone(),
-            answer: self.vault.seal(lease.owner(), Field::Answer, doubtful.raw.expose()).await?,
+            answer: self.cipher.seal(lease.owner(), Field::Answer, doubtful.raw.expose()).await?,
             reason: doubtful.distrust.code().to_owned(),
             detail: doubtful.to_string(),
             status: doubtful.status,
@@ -102,7 +102,7 @@ impl Refresher {
             origin: Origin::Import,
             login_host: doubtful.host.origin().to_owned(),
             sent: token.fingerprint(),
-            answer: self.vault.seal(owner, Field::Answer, doubtful.raw.expose()).await?,
+            answer: self.cipher.seal(owner, Field::Answer, doubtful.raw.expose()).await?,
             reason: doubtful.distrust.code().to_owned(),
             detail: doubtful.to_string(),
             status: doubtful.status,
@@ -250,7 +250,7 @@ impl Refresher {
         app: &App,
     ) -> Result<Result<Grant, Distrust>, RefreshError> {
         let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
-        let raw = self.vault.open(owner, Field::Answer, &quarantined.answer).await?;
+        let raw = self.cipher.open(owner, Field::Answer, &quarantined.answer).await?;
         let raw = RawTokenAnswer::new(raw.expose_secret());
         let salesforce = &self.platform.salesforce;
         let host = salesforce.hosts().readmit(&quarantined.login_host);
@@ -282,7 +282,7 @@ impl Refresher {
         let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
         let refresh_token = match &grant.refresh {
             Some(token) => {
-                let sealed = self.vault.seal(owner, Field::RefreshToken, token.expose()).await?;
+                let sealed = self.cipher.seal(owner, Field::RefreshToken, token.expose()).await?;
                 Some((sealed, token.fingerprint()))
             }
             None => None,
@@ -290,8 +290,8 @@ impl Refresher {
         let (life, expiry_basis) = token_lifetime::of_token(&grant.access, record.learnt, app);
         let issued_at = grant.issued_at(quarantined.quarantined_at);
         let last_known = &record.connection.instance_url;
-        let renewed = Renewed {
-            access_token: self.vault.seal(owner, Field::AccessToken, grant.access.expose()).await?,
+        let renewed = RefreshedTokens {
+            access_token: self.cipher.seal(owner, Field::AccessToken, grant.access.expose()).await?,
             access_fingerprint: grant.access.fingerprint(),
             refresh_token,
             instance_url: grant.instance_url(Some(last_known)).unwrap_or_else(|| last_known.clone()),
@@ -308,9 +308,9 @@ impl Refresher {
         };
         let (connection, sent) = (&quarantined.connection, &quarantined.sent);
         Ok(match self.platform.store.renew(connection, sent, &renewed).await? {
-            Saved::Yes(_) => None,
-            Saved::Superseded => Some("a newer grant has taken its place; discard it".to_owned()),
-            Saved::Gone => Some("its connection is gone; discard it".to_owned()),
+            SaveOutcome::Yes(_) => None,
+            SaveOutcome::Superseded => Some("a newer grant has taken its place; discard it".to_owned()),
+            SaveOutcome::Gone => Some("its connection is gone; discard it".to_owned()),
         })
     }
 
@@ -353,7 +353,7 @@ impl Refresher {
         };
         let issued_at = grant.issued_at(quarantined.quarantined_at);
         let tokens = Tokens { access: &grant.access, refresh: Some(refresh), issued_at };
-        let record = ConnectionRecord::seal(&self.vault, connection, tokens, app).await?;
+        let record = ConnectionRecord::seal(&self.cipher, connection, tokens, app).await?;
         let due = now + app.keep_alive();
         self.platform.store.store_import(&quarantined.product, &imported.mark, &record, due).await?;
         Ok(None)
@@ -383,7 +383,7 @@ impl Refresher {
     /// Revokes what a quarantined answer holds. Where no token can be read in it, nothing can be revoked; the log says so.
     async fn revoke(&self, quarantined: &Quarantined) -> Result<Option<String>, RefreshError> {
         let owner = Owner { product: &quarantined.product, connection: &quarantined.connection };
-        let raw = self.vault.open(owner, Field::Answer, &quarantined.answer).await?;
+        let raw = self.cipher.open(owner, Field::Answer, &quarantined.answer).await?;
         let salesforce = &self.platform.salesforce;
         let host = salesforce.hosts().readmit(&quarantined.login_host);
         let host = host.map_err(|_| RefreshError::Unconfigured(quarantined.connection.to_string()))?;

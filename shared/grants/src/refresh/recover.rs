@@ -10,7 +10,8 @@ use platform::{Deadline, log::internal};
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
 use store::{
-    Backoff, ConnectionRecord, Field, Health, Kept, Lease, Leased, Owner, Saved, StoreError, Waiting,
+    Backoff, ConnectionRecord, Field, Health, Kept, Lease, LeaseOutcome, Owner, SaveOutcome, StoreError,
+    Waiting,
     leases::{LEASE, RECOVERY_AFTER},
 };
 use telemetry::{Metric, add, carried, step};
@@ -113,10 +114,11 @@ impl Refresher {
         // Everything that can fail without spending anything comes before the mark.
         let prepared = self.prepare(&record, ask).await?;
         let started = Instant::now();
-        let Leased::Yes(lease) = self.platform.store.lease_recovery(&record, ask.time.now()).await? else {
+        let LeaseOutcome::Yes(lease) = self.platform.store.lease_recovery(&record, ask.time.now()).await?
+        else {
             return Ok(Renewal::NotYet(2.into()));
         };
-        let token = match self.platform.store.open_for_recovery(&lease, &self.vault).await {
+        let token = match self.platform.store.open_for_recovery(&lease, &self.cipher).await {
             Ok(token) => token,
             Err(error) => {
                 self.give_recovery_back(&lease, None).await;
@@ -163,9 +165,9 @@ impl Refresher {
         }
         let leased = step!("lease", self.platform.store.lease_again(&record, ask.time.now())).await?;
         match leased {
-            Leased::Yes(lease) => self.refresh(&lease, ask, health).await,
-            Leased::Gone => Ok(Renewal::Gone),
-            Leased::No(_) => Ok(Renewal::NotYet(2.into())),
+            LeaseOutcome::Yes(lease) => self.refresh(&lease, ask, health).await,
+            LeaseOutcome::Gone => Ok(Renewal::Gone),
+            LeaseOutcome::No(_) => Ok(Renewal::NotYet(2.into())),
         }
     }
 
@@ -236,14 +238,17 @@ impl Refresher {
         waiting: &Waiting,
         now: Timestamp,
     ) -> Result<Option<Box<ConnectionRecord>>, RefreshError> {
-        let saved =
-            if waiting.superseded { Saved::Superseded } else { self.platform.store.restore(waiting).await? };
+        let saved = if waiting.superseded {
+            SaveOutcome::Superseded
+        } else {
+            self.platform.store.restore(waiting).await?
+        };
         let stored = match saved {
-            Saved::Yes(record) => Some(record),
-            Saved::Gone if now < waiting.renewed.issued_at.later_by(RESTORABLE) => {
+            SaveOutcome::Yes(record) => Some(record),
+            SaveOutcome::Gone if now < waiting.renewed.issued_at.later_by(RESTORABLE) => {
                 return Err(RefreshError::Gone(waiting.connection.clone()));
             }
-            Saved::Superseded | Saved::Gone => {
+            SaveOutcome::Superseded | SaveOutcome::Gone => {
                 self.revoke_superseded(waiting).await?;
                 None
             }
@@ -255,7 +260,7 @@ impl Refresher {
     async fn revoke_superseded(&self, waiting: &Waiting) -> Result<(), RefreshError> {
         let Some((sealed, _)) = &waiting.renewed.refresh_token else { return Ok(()) };
         let owner = Owner { product: &waiting.product, connection: &waiting.connection };
-        let token = self.vault.open(owner, Field::RefreshToken, sealed).await?;
+        let token = self.cipher.open(owner, Field::RefreshToken, sealed).await?;
         let hosts = self.platform.salesforce.hosts();
         let host = hosts
             .readmit(&waiting.login_host)

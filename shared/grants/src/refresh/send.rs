@@ -4,7 +4,7 @@ use crate::record_failure::record_once;
 use diagnosis::evidence;
 use std::time::Duration;
 
-use crate::record_failure::{Met, diagnose};
+use crate::record_failure::{Observation, diagnose};
 use diagnosis::{Actor, Cause, Diagnosis};
 use domain::{
     App, Confidence, ConnectionState, ExpiryBasis, LearntLife, SaturatingTime as _,
@@ -13,7 +13,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use platform::log::internal;
 use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError, TOKEN_ENDPOINT_TIMEOUT};
-use store::{Backoff, ConnectionRecord, Field, Health, Lease, Renewed, Saved, StoreError};
+use store::{Backoff, ConnectionRecord, Field, Health, Lease, RefreshedTokens, SaveOutcome, StoreError};
 use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -77,7 +77,7 @@ impl Refresher {
             }
         };
         let started = Instant::now();
-        let began = self.platform.store.begin_refresh(lease, &self.vault, ask.time.now());
+        let began = self.platform.store.begin_refresh(lease, &self.cipher, ask.time.now());
         let token = match step!("begin", began).await {
             Ok(Some(token)) => token,
             Ok(None) => return Ok(Renewal::NotYet(1.into())),
@@ -237,7 +237,7 @@ impl Refresher {
     async fn save(
         &self,
         lease: &Lease,
-        renewed: &Renewed,
+        renewed: &RefreshedTokens,
         ask: Ask<'_>,
         started: Instant,
     ) -> Result<Kept, RefreshError> {
@@ -250,8 +250,8 @@ impl Refresher {
             let one = until_fallback.clamp(Duration::from_secs(1), ONE_WRITE).min(left);
             // A write that is given up may still be carried out: its condition lets it do no harm.
             match timeout(one, self.platform.store.save_renewed(lease, renewed)).await {
-                Ok(Ok(Saved::Yes(record))) => return Ok(Kept::Stored(record)),
-                Ok(Ok(Saved::Superseded | Saved::Gone)) => return Ok(Kept::Superseded),
+                Ok(Ok(SaveOutcome::Yes(record))) => return Ok(Kept::Stored(record)),
+                Ok(Ok(SaveOutcome::Superseded | SaveOutcome::Gone)) => return Ok(Kept::Superseded),
                 Ok(Err(error)) => drop(internal(&error)),
                 Err(_) => {}
             }
@@ -277,11 +277,16 @@ impl Refresher {
         }
     }
 
-    async fn seal(&self, lease: &Lease, ask: Ask<'_>, grant: &Grant) -> Result<Renewed, RefreshError> {
+    async fn seal(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        grant: &Grant,
+    ) -> Result<RefreshedTokens, RefreshError> {
         let (owner, record, now) = (lease.owner(), lease.record(), ask.time.now());
         let refresh_token = match &grant.refresh {
             Some(token) => {
-                let sealed = self.vault.seal(owner, Field::RefreshToken, token.expose()).await?;
+                let sealed = self.cipher.seal(owner, Field::RefreshToken, token.expose()).await?;
                 Some((sealed, token.fingerprint()))
             }
             None => None,
@@ -296,8 +301,8 @@ impl Refresher {
         let issued_at = grant.issued_at(now);
         let expires_at = issued_at + life;
         let instance_url = grant.instance_url(Some(&record.connection.instance_url));
-        Ok(Renewed {
-            access_token: self.vault.seal(owner, Field::AccessToken, grant.access.expose()).await?,
+        Ok(RefreshedTokens {
+            access_token: self.cipher.seal(owner, Field::AccessToken, grant.access.expose()).await?,
             access_fingerprint: grant.access.fingerprint(),
             refresh_token,
             instance_url: instance_url.unwrap_or_else(|| record.connection.instance_url.clone()),
@@ -440,7 +445,7 @@ impl Refresher {
         record: &ConnectionRecord,
         ask: Ask<'_>,
         stop: Stop,
-        met: Met<'_>,
+        met: Observation<'_>,
     ) -> Result<Renewal, RefreshError> {
         let (cause, now) = (met.diagnosis().cause(), ask.time.now());
         if let Some(before) = self.still_blocked(record, cause, now).await? {

@@ -1,6 +1,6 @@
 //! Leases: one holder, one send, one recovery; an answer is kept unless something newer is stored.
 
-use store::{Kept, Saved, leases::LEASE};
+use store::{Kept, SaveOutcome, leases::LEASE};
 use world::dynamodb::{Fault, Which};
 
 use crate::{Stage, fingerprint};
@@ -35,7 +35,7 @@ async fn released_lease_begins_nothing() {
     let record = stage.connection().await;
     let lease = stage.lease(&record, stage.now).await.expect("the lease");
     stage.store.release(&lease, None).await.expect("the table answers");
-    let begun = stage.store.begin_refresh(&lease, &stage.vault, stage.now).await.expect("the table answers");
+    let begun = stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
     assert!(begun.is_none(), "a write that arrives late gives no token");
     assert!(stage.read(&record).await.began_at.is_none());
 }
@@ -45,7 +45,7 @@ async fn begun_refresh_keeps_others_from_sending() {
     let stage = Stage::start().await;
     let record = stage.connection().await;
     let lease = stage.lease(&record, stage.now).await.expect("the lease");
-    let begun = stage.store.begin_refresh(&lease, &stage.vault, stage.now).await.expect("the table answers");
+    let begun = stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
     assert!(begun.is_some());
     let read = stage.read(&record).await;
     assert!(stage.lease(&read, stage.now + LEASE + LEASE).await.is_none(), "nobody knows what became of it");
@@ -56,14 +56,14 @@ async fn answer_that_comes_after_the_lease_is_kept() {
     let stage = Stage::start().await;
     let record = stage.connection().await;
     let lease = stage.lease(&record, stage.now).await.expect("the lease");
-    stage.store.begin_refresh(&lease, &stage.vault, stage.now).await.expect("the table answers");
+    stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
     let read = stage.read(&record).await;
     stage.store.mark_refresh_unknown(&read, stage.now + LEASE).await.expect("the table answers");
 
     let renewed = stage.renewed(&record, "access-2", Some("refresh-2")).await;
     let saved = stage.store.save_renewed(&lease, &renewed).await.expect("the table answers");
 
-    assert!(matches!(saved, Saved::Yes(_)), "{saved:?}");
+    assert!(matches!(saved, SaveOutcome::Yes(_)), "{saved:?}");
     let now = stage.read(&record).await;
     assert_eq!(now.refresh_fingerprint, Some(fingerprint("refresh-2")));
     assert!(now.began_at.is_none() && now.lease_until.is_none());
@@ -78,11 +78,11 @@ async fn answer_to_a_replaced_token_is_superseded() {
     stage.store.save_renewed(&lease, &newer).await.expect("the table answers");
     let late = stage.renewed(&record, "access-3", Some("refresh-3")).await;
     let saved = stage.store.save_renewed(&lease, &late).await.expect("the table answers");
-    assert!(matches!(saved, Saved::Superseded), "{saved:?}");
+    assert!(matches!(saved, SaveOutcome::Superseded), "{saved:?}");
     assert_eq!(stage.read(&record).await.refresh_fingerprint, Some(fingerprint("refresh-2")));
     // The same answer once more, because its own acknowledgment was lost, is not superseded.
     let again = stage.store.save_renewed(&lease, &newer).await.expect("the table answers");
-    assert!(matches!(again, Saved::Yes(_)), "revoking it would end the grant: {again:?}");
+    assert!(matches!(again, SaveOutcome::Yes(_)), "revoking it would end the grant: {again:?}");
 }
 
 #[tokio::test]
@@ -105,14 +105,14 @@ async fn recovery_is_given_once_and_again_after_a_success() {
     for _ in 0..2 {
         let read = stage.read(&record).await;
         let lease = stage.lease(&read, stage.now).await.expect("the lease");
-        stage.store.begin_refresh(&lease, &stage.vault, stage.now).await.expect("the table answers");
+        stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
         stage.store.abandon(&lease).await.expect("the table answers");
         let unknown = stage.read(&record).await;
         let recovery = stage.store.lease_recovery(&unknown, stage.now).await.expect("the table answers");
-        let store::Leased::Yes(recovery) = recovery else { panic!("the one recovery: {recovery:?}") };
+        let store::LeaseOutcome::Yes(recovery) = recovery else { panic!("the one recovery: {recovery:?}") };
         let read = stage.read(&record).await;
         let second = stage.store.lease_recovery(&read, stage.now + LEASE + LEASE).await.expect("an answer");
-        assert!(matches!(second, store::Leased::No(_)), "there is no second: {second:?}");
+        assert!(matches!(second, store::LeaseOutcome::No(_)), "there is no second: {second:?}");
         answers += 1;
         let (access, refresh) = (format!("access-{answers}"), format!("refresh-{answers}"));
         let renewed = stage.renewed(&record, &access, Some(&refresh)).await;
@@ -126,15 +126,15 @@ async fn refused_recovery_is_given_back() {
     let stage = Stage::start().await;
     let record = stage.connection().await;
     let lease = stage.lease(&record, stage.now).await.expect("the lease");
-    stage.store.begin_refresh(&lease, &stage.vault, stage.now).await.expect("the table answers");
+    stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
     stage.store.abandon(&lease).await.expect("the table answers");
     let unknown = stage.read(&record).await;
     let recovery = stage.store.lease_recovery(&unknown, stage.now).await.expect("the table answers");
-    let store::Leased::Yes(recovery) = recovery else { panic!("the one recovery: {recovery:?}") };
+    let store::LeaseOutcome::Yes(recovery) = recovery else { panic!("the one recovery: {recovery:?}") };
     stage.store.release_recovery(&recovery, None).await.expect("the table answers");
     let read = stage.read(&record).await;
     let again = stage.store.lease_recovery(&read, stage.now).await.expect("the table answers");
-    assert!(matches!(again, store::Leased::Yes(_)), "nothing was spent: {again:?}");
+    assert!(matches!(again, store::LeaseOutcome::Yes(_)), "nothing was spent: {again:?}");
 }
 
 #[tokio::test]
@@ -160,7 +160,7 @@ async fn fallback_restores_an_answer_unless_a_newer_one_is_stored() {
     let Some(Kept::Waiting(waiting)) = kept else { panic!("the answer waits: {kept:?}") };
     assert!(!waiting.superseded);
 
-    assert!(matches!(stage.store.restore(&waiting).await.expect("an answer"), Saved::Yes(_)));
+    assert!(matches!(stage.store.restore(&waiting).await.expect("an answer"), SaveOutcome::Yes(_)));
     assert_eq!(stage.read(&record).await.refresh_fingerprint, Some(fingerprint("refresh-2")));
     stage.fallback.forget(&waiting).await.expect("the fallback answers");
     assert!(stage.fallback.kept(&record.connection.id, lease.sent()).await.expect("an answer").is_none());
@@ -169,6 +169,6 @@ async fn fallback_restores_an_answer_unless_a_newer_one_is_stored() {
     let later = stage.lease(&read, stage.now + LEASE).await.expect("the lease");
     let newer = stage.renewed(&record, "access-3", Some("refresh-3")).await;
     stage.store.save_renewed(&later, &newer).await.expect("the table answers");
-    assert!(matches!(stage.store.restore(&waiting).await.expect("an answer"), Saved::Superseded));
+    assert!(matches!(stage.store.restore(&waiting).await.expect("an answer"), SaveOutcome::Superseded));
     assert_eq!(stage.read(&record).await.refresh_fingerprint, Some(fingerprint("refresh-3")));
 }

@@ -16,7 +16,8 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::{
-    ConnectionRecord, Fallback, Field, Lease, Leased, NewConnection, Owner, Renewed, Secrets, Store, Vault,
+    ConnectionRecord, Fallback, Field, Lease, LeaseOutcome, NewConnection, Owner, RefreshedTokens, Secrets,
+    Store, TokenCipher,
 };
 use world::{dynamodb::DynamoDb, secrets::SecretsManager};
 
@@ -29,7 +30,7 @@ struct Stage {
     _secrets: SecretsManager,
     store: Store,
     fallback: Fallback,
-    vault: Vault,
+    cipher: TokenCipher,
     now: Timestamp,
 }
 
@@ -58,14 +59,14 @@ impl Stage {
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(secrets.endpoint())
             .build();
-        let vault =
-            Vault::new(Secrets::new(move || aws_sdk_secretsmanager::Client::from_conf(keys)), KEYRING);
+        let cipher =
+            TokenCipher::new(Secrets::new(move || aws_sdk_secretsmanager::Client::from_conf(keys)), KEYRING);
         let (store, fallback) =
             (Store::new(client.clone(), TABLE), Fallback::new(client, "latchkey-fallback"));
         store.create_table().await.expect("the table");
         fallback.create_table().await.expect("the fallback");
         let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-        Self { dynamo, _secrets: secrets, store, fallback, vault, now }
+        Self { dynamo, _secrets: secrets, store, fallback, cipher, now }
     }
 
     /// A session of Fernway's, stored.
@@ -145,7 +146,7 @@ impl Stage {
         .expect("an app");
         let (access, refresh) = (AccessToken::new("access-1"), RefreshToken::new("refresh-1"));
         let tokens = store::Tokens { access: &access, refresh: Some(&refresh), issued_at: self.now };
-        ConnectionRecord::seal(&self.vault, connection, tokens, &app).await.expect("sealed")
+        ConnectionRecord::seal(&self.cipher, connection, tokens, &app).await.expect("sealed")
     }
 
     /// An active connection, stored.
@@ -184,23 +185,28 @@ impl Stage {
 
     async fn lease(&self, record: &ConnectionRecord, now: Timestamp) -> Option<Lease> {
         match self.store.lease(record, false, now).await.expect("the table answers") {
-            Leased::Yes(lease) => Some(*lease),
-            Leased::No(_) | Leased::Gone => None,
+            LeaseOutcome::Yes(lease) => Some(*lease),
+            LeaseOutcome::No(_) | LeaseOutcome::Gone => None,
         }
     }
 
     /// An answer to a refresh, with a new refresh token if one is named.
-    async fn renewed(&self, record: &ConnectionRecord, access: &str, refresh: Option<&str>) -> Renewed {
+    async fn renewed(
+        &self,
+        record: &ConnectionRecord,
+        access: &str,
+        refresh: Option<&str>,
+    ) -> RefreshedTokens {
         let owner = Owner { product: &record.connection.product, connection: &record.connection.id };
         let refresh_token = match refresh {
             Some(text) => {
-                let sealed = self.vault.seal(owner, Field::RefreshToken, text).await.expect("sealed");
+                let sealed = self.cipher.seal(owner, Field::RefreshToken, text).await.expect("sealed");
                 Some((sealed, RefreshToken::new(text).fingerprint()))
             }
             None => None,
         };
-        Renewed {
-            access_token: self.vault.seal(owner, Field::AccessToken, access).await.expect("sealed"),
+        RefreshedTokens {
+            access_token: self.cipher.seal(owner, Field::AccessToken, access).await.expect("sealed"),
             access_fingerprint: AccessToken::new(access).fingerprint(),
             refresh_token,
             instance_url: record.connection.instance_url.clone(),

@@ -88,7 +88,7 @@ impl Refresher {
         let connection = pending(attempt, app, &grant, quarantined.connection.clone(), redeem_by, now);
         let issued_at = grant.issued_at(received);
         let tokens = Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at };
-        let record = ConnectionRecord::seal(&self.vault, connection, tokens, app).await?;
+        let record = ConnectionRecord::seal(&self.cipher, connection, tokens, app).await?;
         let record = ConnectionRecord { reconnect, ..record };
         let new = NewConnection {
             record: &record,
