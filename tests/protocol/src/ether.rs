@@ -106,6 +106,12 @@ pub trait Fates: Send {
         let _ = token;
         self.fate(number, Kind::Refresh)
     }
+
+    /// The same of anything else at Salesforce, by its path.
+    fn other(&mut self, number: usize, path: &str) -> Fate {
+        let _ = path;
+        self.fate(number, Kind::Other)
+    }
 }
 
 /// One sending of a refresh token, as it was seen from outside.
@@ -283,6 +289,11 @@ impl Ether {
         self.table.item(crate::rig::TABLE, pk, sk)
     }
 
+    /// All items of a table.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        self.table.items(table)
+    }
+
     /// What refresh token stood in the table, after each write of it.
     pub fn stored(&self) -> Vec<Stored> {
         self.state().stored.clone()
@@ -315,6 +326,7 @@ impl Ether {
         state.number += 1;
         let fate = match token {
             Some(token) => state.fates.refresh(number, token),
+            None if kind == Kind::Other => state.fates.other(number, what),
             None => state.fates.fate(number, kind),
         };
         state.trace.push(format!(

@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`ether`] | what befalls each request, and what was seen of it |
 //! | [`rig`] | a connection at a Salesforce, and processes that are asked for its token |
+//! | [`trip`] | a user's trip to Salesforce and back |
 //! | [`laws`] | what may never happen, checked against what was seen |
 
 #![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
@@ -17,9 +18,11 @@
 pub mod ether;
 pub mod laws;
 pub mod rig;
+pub mod trip;
 
 pub use ether::{Effect, Ether, Fate, Kind, Script};
 pub use rig::{Answer, Process, Rig};
+pub use trip::Trip;
 
 use std::time::Duration;
 

@@ -60,7 +60,7 @@ pub struct Rig {
     pub clock: Clock,
     /// The connection.
     pub connection: ConnectionId,
-    product: Option<Product>,
+    pub(crate) product: Option<Product>,
     reconnect: Option<(SessionId, Receipt)>,
     api_key: ApiKey,
     processes: usize,
@@ -90,6 +90,8 @@ pub struct Answer {
     pub body: Value,
     /// After how many seconds to ask again.
     pub retry_after: Option<u32>,
+    /// Where a browser is sent.
+    pub location: Option<String>,
 }
 
 impl Answer {
@@ -131,7 +133,7 @@ impl Rig {
         registration.refresh_token_rotation = rotation;
         let idle_days = i64::from(product.apps[0].refresh_token_idle_days);
         registration.idle_expiry = Some(SignedDuration::from_hours(24 * idle_days));
-        registration.scopes = vec!["api".into(), "refresh_token".into()];
+        registration.scopes.clone_from(&product.apps[0].scopes);
         world.register_app(registration);
         world.install("acme", CONSUMER_KEY).expect("the app can be installed");
         let secrets = BTreeMap::from([
@@ -482,7 +484,7 @@ impl Process {
 
     /// The same in an invocation that Lambda ends after so long.
     pub async fn answer_within(&self, request: http::Request<Body>, within: Duration) -> Answer {
-        let dead = Answer { status: 0, body: Value::Null, retry_after: None };
+        let dead = Answer { status: 0, body: Value::Null, retry_after: None, location: None };
         let mut death = self.death.subscribe();
         let call = fastrand::u64(..);
         let now = self.now();
@@ -490,9 +492,10 @@ impl Process {
         let deadline = now + SignedDuration::try_from(within).expect("seconds");
         context.deadline = u64::try_from(deadline.as_millisecond()).expect("after 1970");
         let request = request.with_lambda_context(context);
-        let redeems = request.uri().path().ends_with("/redeem");
+        let path = request.uri().path();
+        let is_callbacks = path.ends_with("/redeem") || path == "/oauth/callback";
         let responding = Box::pin(CALL.scope(call, async {
-            if redeems {
+            if is_callbacks {
                 self.callback.respond(request, now).await
             } else {
                 self.token.respond(request, now).await
@@ -513,7 +516,8 @@ impl Process {
         let body = serde_json::from_slice(answer.body().as_ref()).unwrap_or_default();
         let retry_after =
             answer.headers().get("retry-after").and_then(|after| after.to_str().ok()?.parse().ok());
-        let answer = Answer { status: answer.status().as_u16(), body, retry_after };
+        let location = answer.headers().get("location").and_then(|to| to.to_str().ok()).map(str::to_owned);
+        let answer = Answer { status: answer.status().as_u16(), body, retry_after, location };
         self.ether.note(&format!(
             "process {} answers {} {} {}",
             self.number, answer.status, answer.body["fingerprint"], answer.body["type"]
@@ -595,7 +599,7 @@ fn product() -> Product {
     }
 }
 
-fn session(product: &Product, now: Timestamp) -> ConnectSession {
+pub(crate) fn session(product: &Product, now: Timestamp) -> ConnectSession {
     ConnectSession {
         id: ConnectKey::mint().session(),
         product: product.id.clone(),

@@ -185,6 +185,18 @@ impl Salesforce {
         serde_json::to_value(answer).expect("an answer is JSON")
     }
 
+    /// A user approves what an app asked for: the code that the browser comes back with.
+    pub fn approved(&self, org: &str, user: &str, request: AuthorizeRequest) -> String {
+        let (org, now) = (self.org(org), self.now());
+        let user = org.user(user).unwrap_or_else(|| panic!("{} has no user {user}", org.name)).id.clone();
+        self.change(|state| {
+            let grant = state.approve(&org.name, &user, &request.consumer_key, &request.scopes, now);
+            let code = format!("aPrx{}", ids::random_text(42));
+            state.codes.insert(code.clone(), Code { request, grant, issued_at: now, used: false });
+            code
+        })
+    }
+
     /// Ends every access token of every org; refresh tokens go on working.
     pub fn expire_access_tokens(&self) {
         self.change(|state| state.access_tokens.clear());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dynoxide::{Database, ImportOptions, errors::DynoxideError};
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// An emulator in memory. Clones share it.
 #[derive(Clone)]
@@ -49,6 +49,24 @@ impl Direct {
     /// Loses one item: nobody is asked.
     pub fn lose(&self, table: &str, pk: &str, sk: &str) {
         self.answer("DeleteItem", on(table, pk, sk).to_string().as_bytes());
+    }
+
+    /// All items of a table, as DynamoDB JSON.
+    pub fn items(&self, table: &str) -> Vec<Value> {
+        let (mut items, mut start) = (Vec::new(), Value::Null);
+        loop {
+            let mut request = json!({ "TableName": table, "ConsistentRead": true });
+            if !start.is_null() {
+                request["ExclusiveStartKey"] = start;
+            }
+            let (_, body) = self.answer("Scan", request.to_string().as_bytes());
+            let mut page: Value = serde_json::from_str(&body).expect("an answer is JSON");
+            items.append(page["Items"].as_array_mut().expect("a list"));
+            start = page["LastEvaluatedKey"].take();
+            if start.is_null() {
+                return items;
+            }
+        }
     }
 
     /// One item, as DynamoDB JSON.
