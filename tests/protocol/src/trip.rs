@@ -52,7 +52,7 @@ impl Trip {
             user: stored.user,
             reconnects: None,
             another: true,
-            login_host: self.login_host(rig),
+            login_host: Self::login_host(rig),
             environment: Environment::Production,
             return_to: stored.return_to,
             browser: browser.hash(),
@@ -90,7 +90,7 @@ impl Trip {
             .expect("a request")
     }
 
-    fn login_host(&self, rig: &Rig) -> String {
+    fn login_host(rig: &Rig) -> String {
         let hosts = Hosts::on_this_machine(
             &rig.world.login_origin().parse().expect("an address"),
             &rig.world.test_origin().parse().expect("an address"),

@@ -1,6 +1,7 @@
 //! The conditions of the store's writes, against the emulator: each is tried by itself, without a function in front
 //! that looks first.
 
+mod grants;
 mod health;
 mod leases;
 mod sessions;
