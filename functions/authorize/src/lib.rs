@@ -1,8 +1,8 @@
 //! **authorize**: connect sessions, the connect page, off to Salesforce.
 //!
 //! 1. The product's backend makes a session: `POST /v1/connect-sessions` → [`create`].
-//! 2. The user opens its link: `GET /connect/{key}` → [`page`]. That binds nothing.
-//! 3. The user goes on: `POST /connect/{key}` → [`depart`] mints an attempt, ties it to this browser by a
+//! 2. The user opens its link: `GET /connect/{key}` → [`connect_page`]. That binds nothing.
+//! 3. The user goes on: `POST /connect/{key}` → [`start_attempt`] mints an attempt, ties it to this browser by a
 //!    cookie, and sends the browser to Salesforce.
 //! 4. The backend asks how it stands: `GET /v1/connect-sessions/{id}` → [`show`].
 //!
@@ -10,12 +10,12 @@
 
 #![warn(missing_docs)]
 
-mod around;
+mod connect_context;
+mod connect_page;
 mod create;
-mod depart;
 mod error;
-mod page;
 mod show;
+mod start_attempt;
 
 use domain::{App, ConnectSession, Product};
 use jiff::Timestamp;
@@ -51,7 +51,7 @@ impl HttpFunction for Authorize {
             ("POST", ["v1", "connect-sessions"]) => or_problem(self.create(&request, now).await),
             ("GET", ["v1", "connect-sessions", id]) => or_problem(self.show(&request, id, now).await),
             ("GET", ["connect", key]) => or_page(self.page(&request, key, now).await),
-            ("POST", ["connect", key]) => or_page(self.depart(&request, key, now).await),
+            ("POST", ["connect", key]) => or_page(self.start_attempt(&request, key, now).await),
             _ => error_pages::not_found(),
         }
     }

@@ -18,7 +18,7 @@
 mod error;
 mod guide;
 mod help;
-mod reported;
+mod report_failure;
 mod trouble;
 
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl HttpFunction for Errors {
                 self.guide(product, app, Audience::Vendor, now).await
             }
             ("POST", ["v1", "connections", id, "failures"]) => {
-                Ok(self.reported(&request, id, now).await.unwrap_or_else(Response::from))
+                Ok(self.report_failure(&request, id, now).await.unwrap_or_else(Response::from))
             }
             ("GET", ["healthz"]) => Ok(respond::json(StatusCode::OK, &Healthy { status: "ok" })),
             _ => Err(ErrorsError::NotFound),

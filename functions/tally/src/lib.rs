@@ -17,7 +17,7 @@
 
 mod count;
 mod event;
-mod settle;
+mod resolve;
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ impl Tally {
         let mut in_run = 0;
         for (number, (sequence, change)) in rest.iter().enumerate() {
             let at = change.at().unwrap_or(now);
-            done.resolved += settle::settle(&self.store, change, at).await?;
+            done.resolved += resolve::resolve(&self.store, change, at).await?;
             count::add(change, at, &mut deltas);
             in_run += 1;
             let is_last = number + 1 == rest.len();

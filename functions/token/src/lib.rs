@@ -9,7 +9,7 @@
 //! | `POST /v1/connections/{id}/check` | a connection, proved against Salesforce: what is wrong with it, or soon will be |
 //! | `DELETE /v1/connections/{id}` | revoke at Salesforce, then delete |
 //!
-//! [`hand_out`] decides what a caller gets; the refresh protocol is the crate `refresh`; [`import`] is the same care
+//! [`get_token`] decides what a caller gets; the refresh protocol is [`grants::refresh`]; [`import`] is the same care
 //! for a token that comes from outside.
 
 #![warn(missing_docs)]
@@ -17,7 +17,7 @@
 mod check;
 mod connections;
 mod error;
-mod hand_out;
+mod get_token;
 mod import;
 
 use grants::{import::Importer, refresh::Refresher};
@@ -64,7 +64,7 @@ impl HttpFunction for Token {
             ("GET", ["v1", "connections", id]) => self.show(&request, id, now).await,
             ("DELETE", ["v1", "connections", id]) => self.revoke(&request, id, now).await,
             ("GET" | "POST", ["v1", "connections", id, "token"]) => {
-                self.hand_out(&request, route.query(), id, now).await
+                self.get_token(&request, route.query(), id, now).await
             }
             _ => Err(Problem::not_found("resource").into()),
         };

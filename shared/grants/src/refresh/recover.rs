@@ -25,7 +25,8 @@ use crate::refresh::{
     health::Told,
     met,
     quarantine::for_same_identity,
-    send::{SLOW_START, Verdict, may_have_spent, told, told_by_silence, verdict},
+    send::SLOW_START,
+    verdict::{Verdict, may_have_spent, told, told_by_silence, verdict},
 };
 
 /// How many waiting answers are looked up at once.

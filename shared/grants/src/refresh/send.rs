@@ -1,26 +1,27 @@
 //! The lease holder's part: send, save, and only then hand out.
 
-use crate::record_failure::record_once;
+use crate::{
+    record_failure::record_once,
+    refresh::{
+        Ask, RefreshError, Refresher, Renewal, SEND,
+        health::Told,
+        met,
+        quarantine::for_same_identity,
+        token_lifetime,
+        verdict::{may_have_spent, told_by_silence},
+    },
+};
 use diagnosis::evidence;
-use std::time::Duration;
-
-use crate::record_failure::{Observation, diagnose};
-use diagnosis::{Actor, Cause, Diagnosis};
 use domain::{
-    App, Confidence, ConnectionState, ExpiryBasis, LearntLife, SaturatingTime as _,
+    App, ExpiryBasis, LearntLife,
     secret::{ConsumerSecret, RefreshToken},
 };
-use jiff::{SignedDuration, Timestamp};
 use platform::log::internal;
-use salesforce::{Grant, LoginHost, Registration, Rotation, SalesforceError, TOKEN_ENDPOINT_TIMEOUT};
+use salesforce::{Grant, LoginHost, Registration, SalesforceError, TOKEN_ENDPOINT_TIMEOUT};
+use std::time::Duration;
 use store::{Backoff, ConnectionRecord, Field, Health, Lease, RefreshedTokens, SaveOutcome, StoreError};
 use telemetry::{Metric, add, step};
 use tokio::time::{Instant, sleep, timeout};
-
-use crate::refresh::{
-    Ask, RefreshError, Refresher, Renewal, SEND, Stop, health::Told, met, quarantine::for_same_identity,
-    token_lifetime,
-};
 
 /// How long *refresh started* may take to be written. After a longer wait the lease no longer covers an answer.
 pub(crate) const SLOW_START: Duration = Duration::from_secs(3);
@@ -38,12 +39,6 @@ const ONE_WRITE: Duration = Duration::from_secs(4);
 /// Minimum time left for a refresh with another consumer secret: an answer that is cut off may be the only copy of a
 /// rotated token.
 const MIN_SECOND_TRY: Duration = Duration::from_secs(10);
-
-/// How long nothing is sent for a connection after Salesforce refused its app. The app's own stop is in its health item.
-const APP_REFUSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
-
-/// How long a refusal that nobody knows to be final is retried before the user is needed.
-const UNEXPLAINED_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long Salesforce may take to say how long a token lives. The token itself is safe by then.
 const INTROSPECTION: Duration = Duration::from_secs(2);
@@ -224,7 +219,11 @@ impl Refresher {
     }
 
     /// What a caller gets of a connection that a reconnect has changed meanwhile.
-    async fn as_it_is(&self, before: &ConnectionRecord, ask: Ask<'_>) -> Result<Renewal, RefreshError> {
+    pub(super) async fn as_it_is(
+        &self,
+        before: &ConnectionRecord,
+        ask: Ask<'_>,
+    ) -> Result<Renewal, RefreshError> {
         Ok(match self.platform.store.connection(&before.connection.id).await? {
             Some(record) if ask.need.can_use(&record, ask.time.now()) => Renewal::Fresh(Box::new(record)),
             Some(_) => Renewal::NotYet(1.into()),
@@ -356,191 +355,4 @@ impl Refresher {
         (record.learnt, record.expires_at, record.expiry_basis) = (Some(learnt), expires_at, learnt.basis);
         record
     }
-
-    /// What a refusal means: it is transient, it is ours, or only a person helps. It spent nothing, and its meaning
-    /// decides whether the customer's connection changes.
-    async fn refused(
-        &self,
-        lease: &Lease,
-        ask: Ask<'_>,
-        error: &SalesforceError,
-        health: &Health,
-    ) -> Result<Renewal, RefreshError> {
-        let (record, now) = (lease.record(), ask.time.now());
-        let met = met(record, ask.app, error.evidence()).because(error);
-        let diagnosis = met.diagnosis();
-        let cause = diagnosis.cause();
-        let stop = match verdict(record, error, &diagnosis, now) {
-            Verdict::Blocked => Ok(Stop::Blocked),
-            Verdict::Ended => Ok(Stop::Reauthorize),
-            Verdict::Retry { unexplained } => Err(unexplained),
-        };
-        let renewal = match stop {
-            Ok(stop) => {
-                let stopped = self.stopped_by(record, ask, stop, met).await;
-                if stopped.is_err() {
-                    // The refusal spent nothing: the next caller may ask again, and is refused again.
-                    self.give_back(lease, Some(&Self::backoff(record, ask, error, cause, false))).await;
-                }
-                stopped
-            }
-            Err(unexplained) => {
-                let backoff = Self::backoff(record, ask, error, cause, unexplained);
-                // The release comes first: what is recorded beside it may fail, and decides nothing.
-                self.give_back(lease, Some(&backoff)).await;
-                let failure = self.record(met, now).await.or_else(|| backoff.failure.clone());
-                self.explain(lease, Backoff { failure, ..backoff }, ask).await
-            }
-        };
-        self.learn(record, ask, health, told(error)).await;
-        renewal
-    }
-
-    /// Until when nothing is sent after a refusal.
-    pub(crate) fn backoff(
-        record: &ConnectionRecord,
-        ask: Ask<'_>,
-        error: &SalesforceError,
-        cause: &'static Cause,
-        unexplained: bool,
-    ) -> Backoff {
-        let (before, now) = (record.backoff.as_ref(), ask.time.now());
-        let backoff = if error.is_invalid_client() {
-            Backoff::fixed(before, now, APP_REFUSED_WAIT)
-        } else {
-            let asked = error
-                .retry_after()
-                .map(|asked| SignedDuration::try_from(asked).unwrap_or(SignedDuration::MAX));
-            Backoff::after(before, now, asked, fastrand::f64())
-        };
-        let unexplained_since = backoff.unexplained_since.or_else(|| unexplained.then_some(now));
-        // The page of a failure is that of its cause.
-        let same = before.filter(|before| before.cause.as_deref() == Some(cause.id));
-        let failure = same.and_then(|before| before.failure.clone());
-        Backoff { unexplained_since, cause: Some(cause.id.to_owned()), failure, ..backoff }
-    }
-
-    /// Adds the failure's page to a backoff that stands, and answers with it. That page is for people: where it cannot
-    /// be stored, the connection waits all the same.
-    pub(crate) async fn explain(
-        &self,
-        lease: &Lease,
-        backoff: Backoff,
-        ask: Ask<'_>,
-    ) -> Result<Renewal, RefreshError> {
-        let record = lease.record();
-        let known = record.backoff.as_ref().and_then(|before| before.failure.as_ref());
-        if backoff.failure.is_some()
-            && backoff.failure.as_ref() != known
-            && let Err(error) = self.platform.store.explain_backoff(lease, &backoff).await
-        {
-            internal(&error);
-        }
-        Ok(Self::held_back(Box::new(record.clone()), ask, &backoff))
-    }
-
-    /// Only a person helps: the connection stops.
-    async fn stopped_by(
-        &self,
-        record: &ConnectionRecord,
-        ask: Ask<'_>,
-        stop: Stop,
-        met: Observation<'_>,
-    ) -> Result<Renewal, RefreshError> {
-        let (cause, now) = (met.diagnosis().cause(), ask.time.now());
-        if let Some(before) = self.still_blocked(record, cause, now).await? {
-            met.again(&before.id);
-            return if self.platform.store.refused_again(record, now).await? {
-                Ok(Renewal::stopped(Stop::Blocked, cause, before))
-            } else {
-                self.as_it_is(record, ask).await
-            };
-        }
-        let (failure, _) = diagnose(met, now);
-        let id = failure.id.clone();
-        let state = match stop {
-            Stop::Blocked => ConnectionState::Blocked { since: now, failure: id },
-            _ => ConnectionState::NeedsReauth { since: now, failure: id },
-        };
-        let (stopped, failure) = self.stop(record, &state, failure).await?;
-        if stopped {
-            Ok(Renewal::stopped(stop, cause, failure))
-        } else {
-            // A reconnect came between, and may have revoked what was sent.
-            self.as_it_is(record, ask).await
-        }
-    }
-}
-
-/// What a refusal does to a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// The grant is over: only connecting again helps.
-    Ended,
-    /// An admin has to act. It is tried again: they may have.
-    Blocked,
-    /// It is tried again later.
-    Retry {
-        /// Whether Salesforce refuses the grant itself, for a reason that is not known to be final.
-        unexplained: bool,
-    },
-}
-
-/// A refusal ends a grant only if its text is known to be final, or if nobody understood it for a whole day.
-pub(crate) fn verdict(
-    record: &ConnectionRecord,
-    error: &SalesforceError,
-    diagnosis: &Diagnosis,
-    now: Timestamp,
-) -> Verdict {
-    let sure = diagnosis.ranked.first().is_some_and(|first| first.confidence == Confidence::Sure);
-    let since = record.backoff.as_ref().and_then(|backoff| backoff.unexplained_since);
-    match diagnosis.cause().actor {
-        Actor::Wait | Actor::Vendor => Verdict::Retry { unexplained: false },
-        Actor::Admin if sure || error.is_final_refusal() || error.names_an_obstacle() => Verdict::Blocked,
-        Actor::EndUser if error.is_final_refusal() => Verdict::Ended,
-        _ if since.is_some_and(|since| since.later_by(UNEXPLAINED_FOR) <= now) => Verdict::Ended,
-        Actor::EndUser | Actor::Admin => Verdict::Retry { unexplained: true },
-    }
-}
-
-/// The status of a host that is down (RFC 9110 §15.6.4). Other errors may be one org's or one request's own.
-const DOWN: u16 = 503;
-
-/// The status of a gateway that waited in vain (RFC 9110 §15.6.5).
-const GATEWAY_TIMEOUT: u16 = 504;
-
-/// What a refusal tells of the app and the host.
-pub(crate) fn told(error: &SalesforceError) -> Told<'static> {
-    match error {
-        SalesforceError::Refused { status, .. } if *status < 500 && error.is_invalid_client() => {
-            Told::AppRefused
-        }
-        SalesforceError::Refused { status: DOWN, .. }
-        | SalesforceError::Unreadable { status: DOWN, .. }
-        | SalesforceError::Unreachable(_) => Told::Down,
-        SalesforceError::Refused { status: 500.., .. } => Told::Nothing,
-        SalesforceError::Refused { .. } => Told::Refused,
-        // A redirect, or a page in front of the token endpoint, says nothing about the endpoint.
-        _ => Told::Nothing,
-    }
-}
-
-/// The same where the refresh token may be spent: whether the host is silent, or answers what cannot be used.
-pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
-    match error {
-        SalesforceError::Unreachable(_)
-        | SalesforceError::Unreadable { status: DOWN | GATEWAY_TIMEOUT, .. } => Told::Unanswered,
-        SalesforceError::Unreadable { status: 500.., .. } => Told::Lost,
-        SalesforceError::Unreadable { status: 200..=299, .. } | SalesforceError::Untrusted(_) => {
-            Told::Untrusted("unexpected_answer")
-        }
-        _ => Told::Nothing,
-    }
-}
-
-/// Whether a refresh token that was sent may be spent, though no usable answer came.
-pub(crate) fn may_have_spent(error: &SalesforceError, health: &Health) -> bool {
-    let rotation = if health.app.rotates == Some(false) { Rotation::Never } else { Rotation::Possible };
-    error.may_have_spent(rotation)
 }

@@ -81,7 +81,7 @@ fn need(request: &Request, query: &Query) -> Result<Need, TokenError> {
 }
 
 impl Token {
-    pub(crate) async fn hand_out(
+    pub(crate) async fn get_token(
         &self,
         request: &Request,
         query: &Query,

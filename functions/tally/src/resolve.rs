@@ -16,7 +16,7 @@ use crate::{
 
 /// Notes a failure that is new, a connection that stops, or a success and what it ends: how many failures that was.
 /// Doing it twice does no harm.
-pub(crate) async fn settle(store: &Store, change: &Change, at: Timestamp) -> Result<usize, StoreError> {
+pub(crate) async fn resolve(store: &Store, change: &Change, at: Timestamp) -> Result<usize, StoreError> {
     let (pk, new, old) = (change.pk(), change.new.as_ref().map(Image), change.old.as_ref().map(Image));
     if pk.starts_with("CONNECTION#") {
         settle_need(store, old.and_then(|old| need(pk, old)), new.and_then(|new| need(pk, new)), at).await?;

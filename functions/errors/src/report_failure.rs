@@ -97,7 +97,7 @@ impl From<Unreported> for Response {
 }
 
 impl Errors {
-    pub(crate) async fn reported(
+    pub(crate) async fn report_failure(
         &self,
         request: &Request,
         id: &str,

@@ -24,8 +24,8 @@ use web::{
 
 use crate::{
     Authorize,
+    connect_page::{over, sign_in},
     error::AuthorizeError,
-    page::{over, sign_in},
 };
 
 /// How long a trip to Salesforce may take: sign-in, a second factor, reading the consent.
@@ -45,7 +45,7 @@ struct Chosen<'a> {
 }
 
 impl Authorize {
-    pub(crate) async fn depart(
+    pub(crate) async fn start_attempt(
         &self,
         request: &Request,
         key: &str,
@@ -77,14 +77,14 @@ impl Authorize {
                         my_domain: chosen.my_domain,
                         refused: Some(refusal),
                     };
-                    let around = self.around(&session, &product, &app).await;
+                    let context = self.connect_context(&session, &product, &app).await;
                     return Ok(Self::connect_page(
                         StatusCode::UNPROCESSABLE_ENTITY,
                         &key,
                         &session,
                         (&product, &app),
                         sign_in(None, again),
-                        &around,
+                        &context,
                     ));
                 }
             },

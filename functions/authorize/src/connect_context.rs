@@ -21,7 +21,7 @@ const COUNTED: usize = 5;
 
 /// What the connect page knows beside its session.
 #[derive(Debug, Default)]
-pub(crate) struct Around {
+pub(crate) struct ConnectContext {
     /// The admin's guide, unless the app was connected from that org before.
     pub(crate) guide: Option<String>,
     /// The connection that is authorized anew.
@@ -31,12 +31,17 @@ pub(crate) struct Around {
 }
 
 impl Authorize {
-    pub(crate) async fn around(&self, session: &ConnectSession, product: &Product, app: &App) -> Around {
+    pub(crate) async fn connect_context(
+        &self,
+        session: &ConnectSession,
+        product: &Product,
+        app: &App,
+    ) -> ConnectContext {
         let renews = match &session.reconnects {
             Some(id) => or_nothing(self.platform.store.listed(&product.id, id).await),
             None => None,
         };
-        Around {
+        ConnectContext {
             guide: self.guide(session).await,
             crowded: or_nothing(self.crowded(session, product, app, renews.as_ref()).await),
             renews,

@@ -16,7 +16,7 @@ use web::{
     return_to_product::Back,
 };
 
-use crate::{Authorize, around::Around, error::AuthorizeError};
+use crate::{Authorize, connect_context::ConnectContext, error::AuthorizeError};
 
 impl Authorize {
     pub(crate) async fn page(
@@ -38,8 +38,8 @@ impl Authorize {
         }
         ended(Outcome::Opened);
         let fixed = self.fixed_host(&session)?;
-        let around = self.around(&session, &product, &app).await;
-        let chosen = around.renews.as_ref().map(|target| target.environment);
+        let context = self.connect_context(&session, &product, &app).await;
+        let chosen = context.renews.as_ref().map(|target| target.environment);
         let form = HostForm { allowed: &app.login_hosts, chosen, my_domain: "", refused: None };
         Ok(Self::connect_page(
             StatusCode::OK,
@@ -47,7 +47,7 @@ impl Authorize {
             &session,
             (&product, &app),
             sign_in(fixed.as_ref(), form),
-            &around,
+            &context,
         ))
     }
 
@@ -61,7 +61,7 @@ impl Authorize {
         session: &ConnectSession,
         (product, app): (&Product, &App),
         sign_in: SignIn<'_>,
-        around: &Around,
+        context: &ConnectContext,
     ) -> Response {
         let action = format!("/connect/{}", key.expose());
         let trouble = format!("{action}/trouble");
@@ -81,9 +81,9 @@ impl Authorize {
                 fresh_login: false,
                 trouble: went_out.then_some(trouble.as_str()),
                 last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
-                guide: around.guide.as_deref(),
-                renews: around.renews.is_some(),
-                crowded: &around.crowded,
+                guide: context.guide.as_deref(),
+                renews: context.renews.is_some(),
+                crowded: &context.crowded,
             }
             .html()
         })
