@@ -19,7 +19,7 @@ story('Deny leads to a page that blames nobody, and from it Allow is one step aw
   await alice.meets('help-denied');
   await alice.follow('Try again');
   await alice.sees('Connect Salesforce to Fernway');
-  await alice.reads('Your last try did not work');
+  await alice.reads('Your last attempt didn’t work');
   await alice.meets('connect-after-failure');
   await leaves(alice);
   await alice.sees('Allow Access?');

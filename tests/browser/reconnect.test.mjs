@@ -42,10 +42,10 @@ story('who comes back as another Salesforce user sees both, and decides', async 
   await comesBackAsAda();
   await alice.sees('Allow Access?');
   await alice.press('Allow');
-  await alice.sees('Another Salesforce user came back. Is that right?');
-  await alice.reads('uma@acme.example', 'ada@acme.example', 'Nothing has been changed yet');
+  await alice.sees('You signed in as a different Salesforce user');
+  await alice.reads('uma@acme.example', 'ada@acme.example', 'Nothing has changed yet');
   await alice.meets('confirm');
-  await alice.press('Keep it as it was');
+  await alice.press('Keep uma@acme.example');
   await alice.page.waitForURL('**/help/fl_*');
   await alice.reads('You can fix this', 'Nothing was changed');
   await alice.meets('help-other-identity');
@@ -56,8 +56,8 @@ story('who comes back as another Salesforce user sees both, and decides', async 
   await comesBackAsAda();
   await alice.sees('Allow Access?');
   await alice.press('Allow');
-  await alice.sees('Another Salesforce user came back. Is that right?');
-  await alice.press('Change it');
+  await alice.sees('You signed in as a different Salesforce user');
+  await alice.press('Switch to ada@acme.example');
   await readsRecords(alice);
   assert.equal(await username(), 'ada@acme.example');
 });

@@ -78,7 +78,7 @@ impl Authorize {
                 customer: &session.customer,
                 action: &action,
                 sign_in,
-                fresh_login: false,
+                fresh_login: came_back_as_another(session),
                 trouble: went_out.then_some(trouble.as_str()),
                 last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
                 guide: context.guide.as_deref(),
@@ -88,6 +88,12 @@ impl Authorize {
             .html()
         })
     }
+}
+
+/// Whether the browser came back as another user or org than the connection's: then its Salesforce login is the wrong one.
+fn came_back_as_another(session: &ConnectSession) -> bool {
+    let wrong = |cause: &str| matches!(cause, "other_identity_refused" | "other_identity_unanswered");
+    session.change.is_some() || session.last_failure.as_ref().is_some_and(|last| wrong(&last.cause))
 }
 
 /// The page for a session that begins nothing any more.

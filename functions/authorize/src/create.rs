@@ -22,6 +22,8 @@ struct Call {
     connection_id: Option<String>,
     customer: Option<Customer>,
     user: String,
+    /// The user's name, for the admin who is asked for help.
+    user_name: Option<String>,
     environment: Option<Environment>,
     my_domain: Option<String>,
     return_to: Option<String>,
@@ -124,6 +126,7 @@ impl Authorize {
             ));
         }
         connect_params::names(&customer, &call.user)?;
+        connect_params::user_name(call.user_name.as_deref())?;
         let lifetime = call.expires_in.map_or(LIFETIME, SignedDuration::from_secs);
         if !(SHORTEST..=LONGEST).contains(&lifetime) {
             return Err(Problem::bad_request(format!(
@@ -138,6 +141,7 @@ impl Authorize {
             app: app.id.clone(),
             customer,
             user: call.user,
+            user_name: call.user_name,
             reconnects: target.map(|target| target.id.clone()),
             another: call.another,
             environment: host.environment(),

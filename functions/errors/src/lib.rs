@@ -5,6 +5,7 @@
 //! | `GET /connect/{key}/trouble` | Salesforce kept the user and told us nothing: what did you see? |
 //! | `POST /connect/{key}/trouble` | reads the choice or the pasted text, records it as *reported*, leads to its help page |
 //! | `GET /help/{id}` | the branded page for a failure: for the end user, and for the admin |
+//! | `POST /help/{id}` | somebody pastes more: a new diagnosis of the same failure, with a page of its own |
 //! | `GET /help/{id}/status` | whether the retry succeeded |
 //! | `POST /v1/connections/{id}/failures` | what the product met when it used the API: a diagnosis and its page |
 //! | `GET /guides/{product}/{app}` | the same steps as standing documentation, for the admin before the first connect |
@@ -55,6 +56,7 @@ impl HttpFunction for Errors {
             ("GET", ["connect", key, "trouble"]) => self.trouble(key, now).await,
             ("POST", ["connect", key, "trouble"]) => self.told(&request, key, now).await,
             ("GET", ["help", id]) => self.help(&request, id, now).await,
+            ("POST", ["help", id]) => self.refine(&request, id, now).await,
             ("GET", ["help", id, "status"]) => self.status(id, now).await,
             ("GET", ["guides", product, app]) => self.guide(product, app, Audience::Admin, now).await,
             ("GET", ["guides", product, app, "vendor"]) => {

@@ -41,9 +41,12 @@ struct BrandTable {
     #[serde(default = "workspace")]
     customer_word: Spanned<String>,
     support: Spanned<SupportTable>,
+    publisher: Option<Spanned<String>>,
+    #[serde(default)]
+    security: SupportTable,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SupportTable {
     email: Option<Spanned<String>>,
@@ -245,21 +248,29 @@ impl Check<'_> {
                 "an email or a url is needed: people must reach somebody",
             );
         }
-        let support = brand.support.into_inner();
-        if let Some(email) = &support.email
-            && let Some(what) = sense::email(email.get_ref())
-        {
-            self.wrong("brand.support.email", email, what);
+        if let Some(publisher) = &brand.publisher {
+            self.text_of("brand.publisher", publisher, 100, sense::name);
         }
         Brand {
             name: brand.name.into_inner(),
             logo: brand.logo.and_then(|logo| self.https("brand.logo", &logo)),
             colour: brand.colour.map(Spanned::into_inner),
             customer_word: brand.customer_word.into_inner(),
-            support: Support {
-                url: support.url.and_then(|url| self.https("brand.support.url", &url)),
-                email: support.email.map(Spanned::into_inner),
-            },
+            support: self.contact("brand.support", brand.support.into_inner()),
+            publisher: brand.publisher.map(Spanned::into_inner),
+            security: self.contact("brand.security", brand.security),
+        }
+    }
+
+    fn contact(&mut self, field: &str, contact: SupportTable) -> Support {
+        if let Some(email) = &contact.email
+            && let Some(what) = sense::email(email.get_ref())
+        {
+            self.wrong(format!("{field}.email"), email, what);
+        }
+        Support {
+            url: contact.url.and_then(|url| self.https(&format!("{field}.url"), &url)),
+            email: contact.email.map(Spanned::into_inner),
         }
     }
 

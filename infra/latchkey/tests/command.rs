@@ -430,6 +430,7 @@ async fn what_fails_most_is_counted_over_all_products_and_costs_what_failed() {
             incident: None,
             confidence: None,
             resolved: None,
+            refines: None,
         };
         store.record_failure(&failure).await.expect("the table can be written");
     };

@@ -8,7 +8,7 @@ use super::format::{
 use super::words::normal;
 
 /// The placeholders that pages fill in.
-const PLACEHOLDERS: [&str; 5] = ["app", "product", "customer", "support", "package_link"];
+const PLACEHOLDERS: [&str; 6] = ["app", "product", "customer", "support", "package_link", "addresses"];
 
 /// Those that a text to copy may hold besides.
 const TO_COPY: [&str; 2] = ["callback", "scopes"];

@@ -148,6 +148,9 @@ impl Diagnosis {
     }
 }
 
+/// The id of the cause where nothing fits.
+pub const UNKNOWN: &str = "unknown";
+
 /// The cause of that id, if the catalogue has it. An older record may name one that is gone.
 pub fn cause(id: &str) -> Option<&'static Cause> {
     catalogue().iter().find(|cause| cause.id == id)

@@ -55,7 +55,7 @@ pub(super) fn diagnose(evidence: &Evidence, context: Context) -> Diagnosis {
 
     let mut ranked: Vec<Candidate> = ranked.into_iter().map(|(_, candidate)| candidate).collect();
     if ranked.is_empty() {
-        ranked.extend(super::cause("unknown").map(|cause| Candidate {
+        ranked.extend(super::cause(super::UNKNOWN).map(|cause| Candidate {
             cause,
             confidence: Confidence::Possible,
             reason: "Nothing that is known of Salesforce explains what was seen.",

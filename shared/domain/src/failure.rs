@@ -184,6 +184,9 @@ pub struct Failure {
     /// That the customer has succeeded since.
     #[serde(default)]
     pub resolved: Option<Resolved>,
+    /// The failure of which somebody told more on its help page, where that made this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refines: Option<FailureId>,
 }
 
 /// The next success of the same customer and app: a session that connected, or the connection's own refresh.

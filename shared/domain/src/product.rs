@@ -50,9 +50,15 @@ pub struct Brand {
     pub customer_word: String,
     /// Where people get help from people.
     pub support: Support,
+    /// The company behind the product, as an admin finds it in a contract or in AppExchange.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub publisher: Option<String>,
+    /// Where an admin asks whether a request is genuine.
+    #[serde(default)]
+    pub security: Support,
 }
 
-/// A product's support contact: an address to write to, a page, or both.
+/// Whom to contact: an address to write to, a page, or both.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Support {
     /// An e-mail address.

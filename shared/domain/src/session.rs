@@ -45,6 +45,8 @@ pub struct ConnectSession {
     pub customer: Customer,
     /// For which user of the product: an opaque id of the product's own.
     pub user: String,
+    /// That user's name, as the product calls them: an admin who is asked for help reads who asked.
+    pub user_name: Option<String>,
     /// The connection that is authorized anew; `None`: a new one is made.
     pub reconnects: Option<ConnectionId>,
     /// Whether this makes one more connection of a user who has one.

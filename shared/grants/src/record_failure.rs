@@ -14,8 +14,11 @@ use platform::Platform;
 /// The same thing that is met at a connection again within this time is one failure.
 const SAME: SignedDuration = SignedDuration::from_mins(10);
 
-/// So many failures are recorded a day of one connection that may be met again and again.
-const A_DAY: u32 = 50;
+/// Maximum repeatable failures recorded per connection per day.
+const MAX_PER_CONNECTION: u32 = 50;
+
+/// Maximum texts recorded per day of what people paste on the help page of one failure.
+const MAX_REFINEMENTS: u32 = 10;
 
 /// What a failure happened to.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +31,8 @@ pub enum FailureSubject<'a> {
     Connection(&'a Connection),
     /// A connection of a product's as a list shows it, for functions that may not read tokens.
     Listed(&'a ProductId, &'a ConnectionSummary),
+    /// An earlier failure, of which somebody tells more.
+    Refined(&'a Failure),
     /// A refresh token that a product brought, which is no connection yet.
     Import {
         /// The product.
@@ -48,7 +53,7 @@ pub enum RecordOutcome {
     Now(FailureId),
     /// The same was recorded a moment ago: this is its page.
     Before(FailureId),
-    /// The connection has had too many today.
+    /// The connection, or the failure that is refined, has had too many today.
     TooMany,
 }
 
@@ -60,6 +65,7 @@ impl FailureSubject<'_> {
             FailureSubject::Listed(_, listed) => Some(listed.environment),
             FailureSubject::Import { environment, .. } => Some(*environment),
             FailureSubject::Session(session) => session.environment,
+            FailureSubject::Refined(failure) => failure.environment,
         }
     }
 
@@ -67,7 +73,21 @@ impl FailureSubject<'_> {
         match self {
             FailureSubject::Connection(connection) => Some(&connection.id),
             FailureSubject::Listed(_, listed) => Some(&listed.id),
+            FailureSubject::Refined(failure) => failure.connection.as_ref(),
             FailureSubject::Attempt(_) | FailureSubject::Session(_) | FailureSubject::Import { .. } => None,
+        }
+    }
+
+    /// Maximum reports about the subject per day.
+    fn most(&self) -> u32 {
+        if matches!(self, Of::Refined(_)) { MAX_REFINEMENTS } else { MAX_PER_CONNECTION }
+    }
+
+    /// What repeated reports are counted by: the connection, or the first failure of those that refine it.
+    fn subject(&self) -> Option<&str> {
+        match self {
+            Of::Refined(failure) => Some(failure.refines.as_ref().unwrap_or(&failure.id).as_str()),
+            _ => self.connection().map(ConnectionId::as_str),
         }
     }
 }
@@ -156,6 +176,9 @@ pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
             Some(connection.login_host.clone()),
         ),
         FailureSubject::Listed(product, listed) => (product, &listed.customer, None, None),
+        FailureSubject::Refined(failure) => {
+            (&failure.product, &failure.customer, failure.session.clone(), failure.login_host.clone())
+        }
         FailureSubject::Import { product, customer, login_host, .. } => {
             (product, customer, None, Some(login_host.to_owned()))
         }
@@ -163,11 +186,13 @@ pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
     let sent_at = match of {
         FailureSubject::Attempt(attempt) => Some(attempt.began_at),
         FailureSubject::Session(ConnectSession { state: SessionState::Redirected { at }, .. }) => Some(*at),
+        FailureSubject::Refined(failure) => failure.sent_at,
         _ => None,
     };
     let org: Option<OrgId> = match of {
         FailureSubject::Connection(connection) => Some(connection.identity.org.clone()),
         FailureSubject::Listed(_, listed) => Some(listed.identity.org.clone()),
+        FailureSubject::Refined(failure) => failure.org.clone(),
         FailureSubject::Attempt(_) | FailureSubject::Session(_) | FailureSubject::Import { .. } => None,
     };
     let failure = Failure {
@@ -189,35 +214,36 @@ pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         incident: None,
         confidence: diagnosis.ranked.first().map(|first| first.confidence),
         resolved: None,
+        refines: match of {
+            Of::Refined(failure) => Some(failure.refines.as_ref().unwrap_or(&failure.id).clone()),
+            _ => None,
+        },
     };
     count(&failure, diagnosis.cause());
     log(&failure, diagnosis.cause().actor, error);
     (failure, diagnosis)
 }
 
-/// Records what was met at a connection and may be met again and again: a repeated check, a product that
-/// reports each call, a refresh that is refused each time. The same within ten minutes is one failure, and a day has
-/// a limit: beyond it the same as before has the page that it had.
-pub async fn record_once(
-    platform: &Platform,
-    met: Observation<'_>,
-    now: Timestamp,
-) -> Result<RecordOutcome, StoreError> {
+/// Records what may be reported repeatedly: a repeated check, a product that reports each call, a refresh that is refused
+/// each time, a page on which somebody pastes more. The same report within ten minutes is one failure, and a day has a
+/// limit: beyond it a report that was made before keeps its page.
+pub async fn record_once(platform: &Platform, met: Observation<'_>, now: Timestamp) -> Result<RecordOutcome, StoreError> {
     let (what, since) = (met.digest(), now - SAME);
-    let Some(connection) = met.of.connection().cloned() else {
+    let Some(subject) = met.of.subject().map(str::to_owned) else {
         let (failure, _) = diagnose(met, now);
         platform.store.record_failure(&failure).await?;
         return Ok(RecordOutcome::Now(failure.id));
     };
-    if let Some(before) = platform.store.noted(&connection, &what, since).await? {
+    if let Some(before) = platform.store.noted(&subject, &what, since).await? {
         met.again(&before);
         return Ok(RecordOutcome::Before(before));
     }
+    let most = met.of.most();
     let (failure, _) = diagnose(met, now);
-    Ok(match platform.store.note_failure(&connection, &what, &failure, since, A_DAY).await? {
+    Ok(match platform.store.note_failure(&subject, &what, &failure, since, most).await? {
         NoteOutcome::New => RecordOutcome::Now(failure.id),
         NoteOutcome::Before(before) => RecordOutcome::Before(before),
-        NoteOutcome::TooMany => match platform.store.noted(&connection, &what, Timestamp::MIN).await? {
+        NoteOutcome::TooMany => match platform.store.noted(&subject, &what, Timestamp::MIN).await? {
             Some(before) => RecordOutcome::Before(before),
             None => RecordOutcome::TooMany,
         },

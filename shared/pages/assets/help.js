@@ -18,18 +18,22 @@
     tick();
   }
 
-  // Less and less often: a page may stay open for days.
+  // Every five seconds while somebody looks, for ten minutes; then less and less often: a page may stay open for days.
   if (page.dataset.status) {
-    let pause = 4000;
+    const fast = 5000, eager = Date.now() + 600000;
+    let pause = fast, timer;
     const ask = async () => {
+      clearTimeout(timer);
       try {
         const answer = await fetch(page.dataset.status, { cache: "no-store", credentials: "same-origin" });
         if (answer.ok && (await answer.json()).state === "resolved") { location.reload(); return; }
       } catch { /* asked again below */ }
-      pause = Math.min(pause * 1.2, 60000);
-      setTimeout(ask, pause);
+      pause = Date.now() < eager && !document.hidden ? fast : Math.min(pause * 1.2, 60000);
+      timer = setTimeout(ask, pause);
     };
-    setTimeout(ask, pause);
-    document.addEventListener("visibilitychange", () => { if (!document.hidden) pause = 4000; });
+    timer = setTimeout(ask, pause);
+    const look = () => { if (!document.hidden) { pause = fast; ask(); } };
+    document.addEventListener("visibilitychange", look);
+    addEventListener("focus", look);
   }
 })();

@@ -33,6 +33,28 @@
     });
   } catch { /* a browser may keep nothing */ }
 
+  // One My Domain, typed once, makes every link into Setup work.
+  const org = page.querySelector("[data-my-domain]");
+  if (org) {
+    const template = page.querySelector("[data-setup-link]");
+    const link = () => {
+      const host = org.value.trim().toLowerCase().replace(/^https?:\/\//, "").replace(/[\/?#].*$/, "");
+      const known = /^[a-z0-9-]+(\.[a-z0-9-]+)?\.my\.salesforce\.[a-z]+(:\d+)?$/.test(host);
+      for (const setup of page.querySelectorAll("[data-setup]")) {
+        setup.hidden = !known;
+        if (!setup.firstChild) setup.append(template.content.cloneNode(true));
+        if (known) setup.firstChild.href = "https://" + host + setup.dataset.setup;
+      }
+      return known;
+    };
+    try { org.value = localStorage.getItem("my-domain") || ""; } catch { /* a browser may keep nothing */ }
+    link();
+    org.addEventListener("input", () => {
+      if (!link()) return;
+      try { localStorage.setItem("my-domain", org.value); } catch { /* as above */ }
+    });
+  }
+
   // A closed branch would be missing on paper.
   const opened = [];
   addEventListener("beforeprint", () => {

@@ -127,7 +127,31 @@ impl<'a> ConfirmPage<'a> {
         texts.iter().map(|text| rich_with(text, &self.names(), &more)).collect()
     }
 
-    /// Whether yes is the likely answer: otherwise neither button is put first.
+    /// The button that switches: it names the new user or the new org's host.
+    fn yes(&self) -> String {
+        let after = &self.change.after;
+        match self.kind() {
+            Kind::User => self.button(WORDS.yes, username(after)),
+            Kind::Org => self.button(WORDS.yes, after.host()),
+            Kind::SandboxRefresh => WORDS.yes_sandbox.to_owned(),
+        }
+    }
+
+    /// The button that changes nothing: it names the current user or org.
+    fn no(&self) -> String {
+        let before = &self.change.before;
+        match self.kind() {
+            Kind::User => self.button(WORDS.no, username(before)),
+            Kind::Org => self.button(WORDS.no, before.host()),
+            Kind::SandboxRefresh => WORDS.no_sandbox.to_owned(),
+        }
+    }
+
+    fn button(&self, text: &str, chosen: &str) -> String {
+        fill_with(text, &self.names(), &[("chosen", chosen)])
+    }
+
+    /// Whether yes is the likely answer: otherwise the safe one is primary.
     fn is_expected(&self) -> bool {
         self.kind() == Kind::SandboxRefresh
     }

@@ -98,13 +98,22 @@ pub struct LastFailure<'a> {
 impl Page for ConnectPage<'_> {
     fn title(&self) -> String {
         let refused = matches!(self.sign_in, SignIn::Choice(HostForm { refused: Some(_), .. }));
-        fill(if refused { WORDS.error_title } else { WORDS.title }, &self.names())
+        fill(if refused { WORDS.error_title } else { self.heading() }, &self.names())
     }
 }
 
 impl ConnectPage<'_> {
     fn shell(&self) -> Shell<'_> {
         Shell { nonce: self.nonce, brand: Some(self.brand) }
+    }
+
+    fn heading(&self) -> &'static str {
+        if self.renews { WORDS.title_again } else { WORDS.title }
+    }
+
+    /// Whether an attempt stopped at Salesforce: going there again will most likely end in the same place.
+    fn has_stopped(&self) -> bool {
+        self.trouble.is_some() || self.last_failure.is_some()
     }
 
     fn names(&self) -> Names<'_> {

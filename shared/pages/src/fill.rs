@@ -1,7 +1,7 @@
 //! A text with placeholders, into plain text or HTML. The text is ours or the catalogue's; what fills it is a
 //! product's, a customer's or a stranger's, and is never read for placeholders, marks or markup.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, net::IpAddr};
 
 use askama::filters::{Escaper, Html, HtmlSafe};
 use domain::{
@@ -9,18 +9,20 @@ use domain::{
     product::{Packages, Support},
 };
 
-use crate::words::Common;
+use crate::{allow::listed, words::Common};
 
 const WORDS: Common = Common::ENGLISH;
 
-/// What fills `{app}`, `{product}`, `{customer}`, `{support}` and `{package_link}`.
+/// What fills `{app}`, `{product}`, `{customer}`, `{support}`, `{security}`, `{package_link}` and `{addresses}`.
 #[derive(Debug, Clone)]
 pub struct Names<'a> {
     app: Cow<'a, str>,
     product: Cow<'a, str>,
     customer: Cow<'a, str>,
     support: Vec<Hyperlink<'a>>,
+    security: Vec<Hyperlink<'a>>,
     package_link: Vec<Hyperlink<'a>>,
+    addresses: String,
 }
 
 /// A link, and where there are several, which it is.
@@ -30,6 +32,8 @@ struct Hyperlink<'a> {
     text: Cow<'a, str>,
     /// Words of ours.
     note: Option<&'static str>,
+    /// What a button says instead of the address, where it is one.
+    button: Option<&'static str>,
 }
 
 impl<'a> Names<'a> {
@@ -39,8 +43,10 @@ impl<'a> Names<'a> {
             app: WORDS.app.into(),
             product: brand.name.as_str().into(),
             customer: WORDS.customer.replace("{word}", &brand.customer_word).into(),
-            support: support(&brand.support),
+            support: contact(&brand.support),
+            security: contact(&brand.security),
             package_link: Vec::new(),
+            addresses: WORDS.addresses.replace("{product}", &brand.name),
         }
     }
 
@@ -51,7 +57,9 @@ impl<'a> Names<'a> {
             product: WORDS.product.into(),
             customer: WORDS.customer.replace("{word}", WORDS.customer_word).into(),
             support: Vec::new(),
+            security: Vec::new(),
             package_link: Vec::new(),
+            addresses: WORDS.addresses.replace("{product}", WORDS.product),
         }
     }
 
@@ -73,6 +81,29 @@ impl<'a> Names<'a> {
         self
     }
 
+    /// With package links that lead to this org's own host rather than to a login host: the package is then installed in
+    /// the right org. Links that are not of the form of Salesforce's own stay as they are.
+    #[must_use]
+    pub(crate) fn in_org(mut self, origin: &str) -> Self {
+        const INSTALL: &str = "/packaging/installPackage.apexp";
+        for link in &mut self.package_link {
+            if let Some(at) = link.href.find(INSTALL) {
+                let address = format!("{}{}", origin.trim_end_matches('/'), &link.href[at..]);
+                (link.href, link.text) = (address.clone().into(), address.into());
+            }
+        }
+        self
+    }
+
+    /// With the addresses from which Salesforce is called, where they are fixed.
+    #[must_use]
+    pub fn calling_from(mut self, addresses: &[IpAddr]) -> Self {
+        if !addresses.is_empty() {
+            self.addresses = listed(addresses);
+        }
+        self
+    }
+
     /// Whether there is a package to install.
     pub(crate) fn has_package(&self) -> bool {
         !self.package_link.is_empty()
@@ -84,41 +115,48 @@ impl<'a> Names<'a> {
             "product" => Some(Value::Text(&self.product)),
             "customer" => Some(Value::Text(&self.customer)),
             "support" => Some(Value::Links(&self.support, WORDS.support)),
+            "security" if self.security.is_empty() => self.get("support"),
+            "security" => Some(Value::Links(&self.security, WORDS.support)),
+            "addresses" => Some(Value::Text(&self.addresses)),
             "package_link" => Some(Value::Links(&self.package_link, WORDS.package_link)),
             _ => None,
         }
     }
 }
 
-fn support(support: &Support) -> Vec<Hyperlink<'_>> {
-    let email = support.email.as_deref().map(|email| Hyperlink {
+fn contact(contact: &Support) -> Vec<Hyperlink<'_>> {
+    let email = contact.email.as_deref().map(|email| Hyperlink {
         href: format!("mailto:{email}").into(),
         text: email.into(),
         note: None,
+        button: None,
     });
-    let page = support.url.as_ref().filter(|url| web(url.as_str())).map(|url| Hyperlink {
+    let page = contact.url.as_ref().filter(|url| web(url.as_str())).map(|url| Hyperlink {
         href: url.as_str().into(),
         text: url.as_str().trim_start_matches("https://").trim_end_matches('/').into(),
         note: None,
+        button: None,
     });
     email.into_iter().chain(page).collect()
 }
 
 fn packages(packages: &Packages, environment: Option<Environment>) -> Vec<Hyperlink<'_>> {
-    let production = packages.production.as_ref().map(|url| (url, WORDS.in_production));
-    let sandbox = packages.sandbox.as_ref().map(|url| (url, WORDS.in_sandbox));
+    let production =
+        packages.production.as_ref().map(|url| (url, WORDS.in_production, WORDS.install_production));
+    let sandbox = packages.sandbox.as_ref().map(|url| (url, WORDS.in_sandbox, WORDS.install_sandbox));
     let links = match environment {
         Some(Environment::Production) => [production, None],
         Some(Environment::Sandbox) => [sandbox, None],
         Some(Environment::MyDomain) | None => [production, sandbox],
     };
     let several = links.iter().flatten().count() > 1;
-    let links = links.into_iter().flatten().filter(|(url, _)| web(url.as_str()));
+    let links = links.into_iter().flatten().filter(|(url, ..)| web(url.as_str()));
     links
-        .map(|(url, note)| Hyperlink {
+        .map(|(url, note, button)| Hyperlink {
             href: url.as_str().into(),
             text: url.as_str().into(),
             note: several.then_some(note),
+            button: Some(if several { button } else { WORDS.install }),
         })
         .collect()
 }
@@ -259,17 +297,25 @@ impl Markup {
     /// A link within the page.
     pub(crate) fn anchor(id: &str, text: &str) -> Self {
         let mut html = Self(String::new());
-        html.link(&Hyperlink { href: format!("#{id}").into(), text: text.into(), note: None });
+        html.link(&Hyperlink { href: format!("#{id}").into(), text: text.into(), note: None, button: None });
         html
     }
 
     fn link(&mut self, link: &Hyperlink<'_>) {
-        self.tag("<a href=\"");
+        let Some(button) = link.button else {
+            self.tag("<a href=\"");
+            self.text(&link.href);
+            self.tag("\">");
+            self.text(&link.text);
+            self.tag("</a>");
+            self.tag(link.note.unwrap_or(""));
+            return;
+        };
+        self.tag("<a class=\"button\" target=\"_blank\" rel=\"noopener noreferrer\" href=\"");
         self.text(&link.href);
         self.tag("\">");
-        self.text(&link.text);
+        self.tag(button);
         self.tag("</a>");
-        self.tag(link.note.unwrap_or(""));
     }
 }
 
@@ -298,6 +344,8 @@ mod tests {
                 email: Some("help@ab.example".into()),
                 url: "https://ab.example/help".parse().ok(),
             },
+            publisher: None,
+            security: Support::default(),
         }
     }
 

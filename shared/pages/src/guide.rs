@@ -10,7 +10,7 @@ use domain::{App, AppId, AppKind, Product, ProductId};
 use crate::{
     fill::{Markup, Names, fill, fill_with, rich, web},
     layout::{Page, Shell, has_contact, mailto},
-    playbook::{Reader, ReadyBranch, ReadyStep},
+    playbook::{Reader, ReadyBranch, ReadyStep, Setup},
     words::Guide,
 };
 
@@ -212,6 +212,11 @@ impl GuidePage<'_> {
 
     fn message_mail(&self) -> String {
         mailto(&fill(WORDS.message_subject, &self.names()), &self.message())
+    }
+
+    /// What the tick box of a step is called.
+    fn step_done(&self, step: &usize) -> String {
+        fill_with(WORDS.step_done, &self.names(), &[("step", &step.to_string())])
     }
 
     fn contact(&self) -> Markup {

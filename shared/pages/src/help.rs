@@ -1,15 +1,20 @@
 //! The help page: one failure, for two readers. The end user: what happened, who can fix it, what to send them.
 //! The admin: why, and the steps.
 
+use std::net::IpAddr;
+
 use askama::{Template, filters::Safe};
-use diagnosis::{Actor, Candidate, Cause, Diagnosis};
-use domain::{App, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface, incident::Scope};
+use diagnosis::{Actor, Candidate, Cause, Diagnosis, evidence::OUR_OWN};
+use domain::{
+    App, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface, incident::Scope,
+};
 use jiff::{Timestamp, ToSpan};
 
 use crate::{
+    allow::quoted,
     fill::{Markup, Names, fill, fill_with, rich, rich_with},
     layout::{Page, Shell, WayOn, has_contact, mailto},
-    playbook::{Reader, ReadyPlaybook, ReadyStep},
+    playbook::{Reader, ReadyPlaybook, ReadyStep, Setup},
     words::Help,
 };
 
@@ -50,8 +55,20 @@ pub struct HelpPage<'a> {
     pub reference: &'a str,
     /// The way back, where this reader may take one.
     pub retry: Option<WayOn<'a>>,
+    /// The product's return address, where the session is known.
+    pub return_to: Option<&'a str>,
     /// The trouble page, where this browser may still tell more: `/connect/{key}/trouble`.
     pub tell_more: Option<&'a str>,
+    /// The name of the product's user who asked, as the product says it.
+    pub asked_by: Option<&'a str>,
+    /// Our callback, to which Salesforce sends the answer.
+    pub callback: &'a str,
+    /// The addresses from which Salesforce is called, where they are fixed.
+    pub addresses: &'a [IpAddr],
+    /// Where the form of the paste box is posted: this page's own path, `/help/{id}`.
+    pub paste: &'a str,
+    /// What became of the text that was just posted, if it led to no other page.
+    pub paste_note: Option<PasteNote>,
     /// The setup guide for admins: `/guides/{product}/{app}`.
     pub guide: &'a str,
     /// The wave that it is part of, if it is.
@@ -69,6 +86,27 @@ pub enum HelpState {
     Resolved,
 }
 
+/// Why a posted text led to no other page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PasteNote {
+    /// Nothing was pasted.
+    Empty,
+    /// Nobody knows the text. It is recorded.
+    Unknown,
+    /// Too many texts were posted today.
+    TooMany,
+}
+
+impl PasteNote {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Empty => WORDS.paste_empty,
+            Self::Unknown => WORDS.paste_unknown,
+            Self::TooMany => WORDS.paste_too_many,
+        }
+    }
+}
+
 impl Page for HelpPage<'_> {
     fn title(&self) -> String {
         match self.state {
@@ -84,7 +122,14 @@ impl HelpPage<'_> {
     }
 
     fn names(&self) -> Names<'_> {
-        Names::of(self.brand).app(self.app, self.environment).customer(self.customer)
+        let names = Names::of(self.brand)
+            .app(self.app, self.environment)
+            .customer(self.customer)
+            .calling_from(self.addresses);
+        match self.setup_origin {
+            Some(origin) => names.in_org(origin),
+            None => names,
+        }
     }
 
     fn say(&self, text: &str) -> Markup {
@@ -126,7 +171,15 @@ impl HelpPage<'_> {
         self.cause().actor == Actor::Wait
     }
 
+    /// Nobody knows yet who has to act, so the page claims nothing of it.
+    fn is_unknown(&self) -> bool {
+        self.cause().id == diagnosis::UNKNOWN
+    }
+
     fn who_acts(&self) -> &'static str {
+        if self.is_unknown() {
+            return WORDS.acts_unknown;
+        }
         match self.cause().actor {
             Actor::EndUser => WORDS.acts_end_user,
             Actor::Admin => WORDS.acts_admin,
@@ -136,6 +189,9 @@ impl HelpPage<'_> {
     }
 
     fn calm(&self) -> Markup {
+        if self.is_unknown() {
+            return self.say(WORDS.calm_unknown);
+        }
         self.say(match self.cause().actor {
             Actor::EndUser => WORDS.calm_end_user,
             Actor::Admin => WORDS.calm_admin,
@@ -170,7 +226,7 @@ impl HelpPage<'_> {
         let names = self.names();
         of.admin
             .as_ref()
-            .filter(|_| of.actor != Actor::Vendor)
+            .filter(|_| of.actor != Actor::Vendor || of.id == diagnosis::UNKNOWN)
             .map(|playbook| self.reader(&names).playbook(playbook))
     }
 
@@ -181,13 +237,51 @@ impl HelpPage<'_> {
     /// The front page of the org's Setup, where the org is known and no step leads further in: its host, for
     /// people to read, and its address (the one that Salesforce's own CumulusCI opens).
     fn setup_home(&self, playbook: &ReadyPlaybook) -> Option<(&str, String)> {
-        let origin = self.setup_origin.filter(|_| playbook.steps.iter().all(|step| step.setup.is_none()))?;
-        let host = origin.split_once("://").map_or(origin, |(_, host)| host);
-        Some((host, format!("{origin}/lightning/setup/SetupOneHome/home")))
+        let origin = self.setup_origin.filter(|_| !playbook.has_setup())?;
+        Some((self.org_host()?, format!("{origin}/lightning/setup/SetupOneHome/home")))
+    }
+
+    /// Whether the admin can make the links into Setup work by typing the My Domain.
+    fn asks_my_domain(&self, playbook: &ReadyPlaybook) -> bool {
+        self.setup_origin.is_none() && playbook.has_setup()
+    }
+
+    /// What the tick box of a step is called.
+    fn step_done(&self, step: &usize) -> String {
+        fill_with(WORDS.step_done, &self.names(), &[("step", &step.to_string())])
     }
 
     fn setup_label(&self, host: &str) -> Markup {
         rich_with(WORDS.setup_home, &self.names(), &[("host", host)])
+    }
+
+    fn who_asks(&self) -> Markup {
+        match &self.brand.publisher {
+            Some(publisher) => {
+                rich_with(WORDS.allow_publisher, &self.names(), &[("publisher", publisher.as_str())])
+            }
+            None => self.say(WORDS.allow_product),
+        }
+    }
+
+    /// The customer and the person who asked, as the product says it.
+    fn for_whom(&self) -> Markup {
+        let customer = quoted(self.customer.name.as_deref().unwrap_or(&self.customer.id));
+        let user = self.asked_by.map(quoted).filter(|user| !user.is_empty());
+        let text = if user.is_some() { WORDS.allow_customer_user } else { WORDS.allow_customer };
+        rich_with(text, &self.names(), &[("name", &customer), ("user", user.as_deref().unwrap_or_default())])
+    }
+
+    /// The org's own host, where it is known.
+    fn org_host(&self) -> Option<&str> {
+        let origin = self.setup_origin?;
+        Some(origin.split_once("://").map_or(origin, |(_, host)| host))
+    }
+
+    /// The app's further names in Setup.
+    fn other_names(&self) -> Option<Markup> {
+        let names = self.app.names.get(1..).filter(|names| !names.is_empty())?.join(", ");
+        Some(rich_with(WORDS.allow_names, &self.names(), &[("names", &names)]))
     }
 
     /// What would tell the reasons apart.
@@ -253,8 +347,27 @@ impl HelpPage<'_> {
         }
     }
 
+    /// Whether the code is one of our own: Salesforce never said it, and it means nothing to a reader.
+    fn is_our_own(&self) -> bool {
+        self.evidence.code.as_deref().is_some_and(|code| OUR_OWN.contains(&code))
+    }
+
+    fn said_title(&self) -> &'static str {
+        if self.is_our_own() { WORDS.seen_title } else { WORDS.said_title }
+    }
+
+    fn code(&self) -> Option<&str> {
+        self.evidence.code.as_deref().filter(|_| !self.is_our_own())
+    }
+
     fn said_nothing(&self) -> bool {
         self.evidence.code.is_none() && self.evidence.description.is_none()
+    }
+
+    /// The product's own page, where the way on leads elsewhere.
+    fn product_page(&self) -> Option<WayOn<'_>> {
+        let back = self.return_to.filter(|_| matches!(self.retry, Some(WayOn::Connect(_))))?;
+        Some(WayOn::Product(back))
     }
 
     fn contact(&self) -> Markup {

@@ -91,7 +91,7 @@ pub(crate) use asset;
 /// with each page, so a long page takes only its own.
 const ANY: &[&str] = &[FRAME, ACTS, asset!("forms.css"), STEPS, asset!("help.css"), PAPER];
 pub(crate) const HELP: &[&str] = &[FRAME, ACTS, STEPS, asset!("help.css"), PAPER];
-pub(crate) const GUIDE: &[&str] = &[FRAME, STEPS, asset!("guide.css"), PAPER];
+pub(crate) const GUIDE: &[&str] = &[FRAME, ACTS, STEPS, asset!("guide.css"), PAPER];
 
 const FRAME: &str = asset!("frame.css");
 const ACTS: &str = asset!("acts.css");

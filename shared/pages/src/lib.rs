@@ -21,6 +21,7 @@
 
 #![warn(missing_docs)]
 
+mod allow;
 pub mod chart;
 pub mod colour;
 pub mod confirm;
@@ -39,7 +40,7 @@ pub use confirm::ConfirmPage;
 pub use connect::{ConnectPage, HostForm, HostRefusal, LastFailure, SignIn};
 pub use fill::{Names, fill};
 pub use guide::GuidePage;
-pub use help::{HelpPage, HelpState};
+pub use help::{HelpPage, HelpState, PasteNote};
 pub use layout::{Page, WayOn};
 pub use notice::NoticePage;
 pub use trouble::{Seen, TroublePage};

@@ -17,7 +17,15 @@ pub(crate) struct Reader<'a> {
 pub(crate) struct ReadyStep {
     pub(crate) text: Markup,
     /// The page of Setup where it is done.
-    pub(crate) setup: Option<String>,
+    pub(crate) setup: Option<Setup>,
+}
+
+/// A page of Setup.
+pub(crate) enum Setup {
+    /// Its address in the org.
+    Link(String),
+    /// Its path, where the org is not known: a link once the reader has typed the My Domain.
+    Path(&'static str),
 }
 
 pub(crate) struct ReadyBranch {
@@ -30,6 +38,14 @@ pub(crate) struct ReadyPlaybook {
     pub(crate) steps: Vec<ReadyStep>,
     pub(crate) branches: Vec<ReadyBranch>,
     pub(crate) check: Vec<ReadyStep>,
+}
+
+impl ReadyPlaybook {
+    /// Whether a step leads to a page of Setup.
+    pub(crate) fn has_setup(&self) -> bool {
+        let branches = self.branches.iter().flat_map(|branch| &branch.steps);
+        self.steps.iter().chain(branches).chain(&self.check).any(|step| step.setup.is_some())
+    }
 }
 
 impl Reader<'_> {
@@ -57,10 +73,12 @@ impl Reader<'_> {
         (!steps.is_empty()).then(|| ReadyBranch { question: rich(branch.question, self.names), steps })
     }
 
-    fn setup(&self, path: Option<&str>) -> Option<String> {
-        let origin = self.setup_origin?;
-        path.filter(|path| path.starts_with('/'))
-            .map(|path| format!("{}{path}", origin.trim_end_matches('/')))
+    fn setup(&self, path: Option<&'static str>) -> Option<Setup> {
+        let path = path.filter(|path| path.starts_with('/'))?;
+        Some(match self.setup_origin {
+            Some(origin) => Setup::Link(format!("{}{path}", origin.trim_end_matches('/'))),
+            None => Setup::Path(path),
+        })
     }
 }
 
@@ -97,13 +115,17 @@ mod tests {
         let names = Names::unknown();
         let link = |setup_origin, setup| {
             let reader = Reader { names: &names, kind: AppKind::ConnectedApp, setup_origin };
-            reader.steps(&[Step { setup, ..PLAIN }]).remove(0).setup
+            match reader.steps(&[Step { setup, ..PLAIN }]).remove(0).setup {
+                Some(Setup::Link(address)) => Some(address),
+                Some(Setup::Path(path)) => Some(path.to_owned()),
+                None => None,
+            }
         };
         let (origin, path) = (Some("https://acme.my.salesforce.com"), Some("/lightning/setup/Users/home"));
         let whole = "https://acme.my.salesforce.com/lightning/setup/Users/home".to_owned();
         assert_eq!(link(origin, path), Some(whole.clone()));
         assert_eq!(link(Some("https://acme.my.salesforce.com/"), path), Some(whole));
-        assert_eq!(link(None, path), None);
+        assert_eq!(link(None, path).as_deref(), path, "a link once the reader types the My Domain");
         assert_eq!(link(origin, None), None);
         assert_eq!(link(origin, Some(".evil.example/")), None);
     }

@@ -16,7 +16,8 @@ macro_rules! words {
 }
 
 words! {
-    /// What stands for a name that is not known, and what all pages share. `customer` has `{word}`.
+    /// What stands for a name that is not known, and what all pages share. `customer` has `{word}`, `addresses` has
+    /// `{product}`.
     pub(crate) Common {
         language: "en",
         app: "the app",
@@ -25,8 +26,12 @@ words! {
         customer_word: "workspace",
         support: "the support team",
         package_link: "the install link",
+        addresses: "the addresses that {product} calls from (ask its support)",
         in_production: " (production)",
         in_sandbox: " (sandbox)",
+        install: "Install the package",
+        install_production: "Install in production",
+        install_sandbox: "Install in a sandbox",
         or: " or ",
         unbranded: "Salesforce connection",
         questions: "Questions? Ask {support}.",
@@ -39,16 +44,18 @@ words! {
     /// who has the link can open the page.
     pub(crate) Connect {
         title: "Connect Salesforce to {product}",
+        title_again: "Reconnect Salesforce to {product}",
         lead: "This connects a Salesforce org to **{customer}** in {product}.",
         app: "Salesforce will ask you to allow the app **{app}**. It shows what the app may do before you agree.",
         error_title: "Check your answer: connect Salesforce to {product}",
 
-        trouble_title: "Welcome back. Did Salesforce stop you?",
-        trouble: "Trying again will most likely end in the same place. Tell us what you saw, and we show you who can fix it and how.",
+        trouble_title: "Did Salesforce stop you?",
+        trouble: "Trying again will most likely end in the same place. Tell us what you saw, and we’ll show you who can fix it and how.",
         trouble_button: "Tell us what you saw",
-        failure_title: "Your last try did not work",
+        trouble_other: "I saw something else",
+        failure_title: "Your last attempt didn’t work",
         failure_button: "See what to do",
-        renews: "This renews an existing connection. Sign in to Salesforce as the same user as before. If you come back as another user, we ask you before anything changes.",
+        renews: "This renews an existing connection. Sign in to Salesforce as the same user as before. If you sign in as a different user, we ask you before anything changes.",
         crowded_title: "Salesforce may end an older connection",
         crowded: "A Salesforce user who connected before has allowed **{app}** {grants} times already.",
         crowded_why: "Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
@@ -88,31 +95,34 @@ words! {
     }
 
     /// The page that asks whether another org or user is meant. `sandbox_lead` has `{username}`, `keep_note` has
-    /// `{minutes}`, and `change_*` have `{username}` and `{host}` of the new.
+    /// `{minutes}`, and `change_*` have `{username}` and `{host}` of the new, `yes` and `no`
+    /// have `{chosen}`: the user or org that the button chooses.
     pub(crate) Confirm {
-        user_title: "Another Salesforce user came back. Is that right?",
-        org_title: "Another Salesforce org came back. Is that right?",
-        sandbox_title: "It looks as if this sandbox was refreshed",
-        user_lead: "{customer} was connected by one Salesforce user, and you have just signed in as another. Nothing has been changed yet.",
-        org_lead: "{customer} was connected to one Salesforce org, and you have just signed in to another. Nothing has been changed yet.",
-        sandbox_lead: "**{username}** is the same user, but the sandbox has a new org id. That is what a refresh from production does: the old copy is gone, and with it the old connection. Nothing has been changed yet.",
-        before: "Connected so far",
-        after: "Signed in just now",
+        user_title: "You signed in as a different Salesforce user",
+        org_title: "You signed in to a different Salesforce org",
+        sandbox_title: "This sandbox was probably refreshed",
+        user_lead: "{customer} is connected as one Salesforce user, and you just signed in as another. Nothing has changed yet.",
+        org_lead: "{customer} is connected to one Salesforce org, and you just signed in to another. Nothing has changed yet.",
+        sandbox_lead: "**{username}** is the same user, but the sandbox has a new org id. That is what a refresh from production does: the old copy is gone, and with it the old connection. Nothing has changed yet.",
+        before: "Current connection",
+        after: "New sign-in",
         username: "User",
         org: "Org",
-        org_id: "Org id",
-        environment: "Kind",
+        org_id: "Org ID",
+        environment: "Environment",
         production: "Production",
         sandbox: "Sandbox",
         other: "changes",
-        then_title: "If you change it",
-        change_user: "{product} reads and writes what **{username}** may see in Salesforce, which can be more or less than before.",
-        change_org: "{product} works with the org at **{host}** from then on, and no longer with the one from before.",
-        change_sandbox: "{product} works with the refreshed sandbox from then on.",
-        change_old: "The access of the user from before is given back to Salesforce.",
-        yes: "Change it",
-        no: "Keep it as it was",
-        keep_note: "If you keep it, or do nothing for {minutes} minutes, the new access is given back and all stays as it was.",
+        then_title: "If you switch",
+        change_user: "{product} reads and writes what **{username}** may see in Salesforce. That can be more or less than now.",
+        change_org: "{product} works with the org at **{host}** from now on, and no longer with the current one.",
+        change_sandbox: "{product} works with the refreshed sandbox from now on.",
+        change_old: "We revoke the previous user’s access.",
+        yes: "Switch to {chosen}",
+        yes_sandbox: "Use the refreshed sandbox",
+        no: "Keep {chosen}",
+        no_sandbox: "Keep the old connection",
+        keep_note: "If you keep it, or don’t answer within {minutes} minutes, the new sign-in is revoked and nothing changes.",
     }
 
     /// The trouble page.
@@ -135,7 +145,7 @@ words! {
         screen_login: "Log In",
         paste_title: "Paste the address of that page, or its text",
         paste_label: "Address or text of the page",
-        paste_why: "The address says the true reason, also where the page does not.",
+        paste_why: "The address contains the real reason, even when the page doesn’t show it.",
         computer: "**On a computer:** click the address bar of that page, copy all of it (Ctrl+C, or ⌘C on a Mac), and paste it here.",
         again: "**Is the page gone?** Your browser’s history still has it. Or go back and try again, and copy the address as soon as Salesforce stops you.",
         phone: "**On a phone:** touch and hold the address bar, choose Copy, then touch and hold here and choose Paste.",
@@ -146,7 +156,8 @@ words! {
     }
 
     /// The help page, for the end user. `message` has `{cause}`, `{goal}`, `{address}` and `{reference}`;
-    /// `wait_in` and `propagation` have `{minutes}`, `setup_home` has `{host}`.
+    /// `wait_in` and `propagation` have `{minutes}`, `setup_home` has `{host}`, `step_done` has `{step}`, and `allow_*` have
+    /// `{publisher}`, `{name}` (of the customer), `{user}` and `{names}` (of the app).
     pub(crate) Help {
         resolved_title: "Connected. Nothing more to do.",
         resolved: "Salesforce is connected to {customer} in {product}.",
@@ -154,16 +165,18 @@ words! {
 
         acts_end_user: "You can fix this",
         acts_admin: "Your Salesforce admin can fix this",
-        acts_vendor: "We have to look into this",
-        acts_wait: "This passes by itself",
+        acts_vendor: "We need to fix this",
+        acts_wait: "Wait a little",
+        acts_unknown: "We don’t know this error yet",
 
-        calm_end_user: "Nothing is broken in {product} or in Salesforce.",
-        calm_admin: "Nothing is broken in {product}, and you did nothing wrong. Only somebody who manages Salesforce at your company can change this, usually in a few minutes.",
-        calm_vendor: "We are sorry for the trouble. This is for the team of {product} to look into, not for you or your Salesforce admin.",
-        calm_wait: "Nothing is broken in {product} or in Salesforce, and nobody has to fix anything.",
+        calm_end_user: "Here is what you can do.",
+        calm_admin: "You did nothing wrong. Only somebody who manages Salesforce at your company can change this, usually in a few minutes.",
+        calm_vendor: "The team of {product} needs to fix this. You and your Salesforce admin don’t have to do anything.",
+        calm_unknown: "We can’t tell yet who needs to act. Paste more of what Salesforce showed, or give support the reference.",
+        calm_wait: "Nobody has to fix anything. Salesforce needs some time.",
         wave_app: "The same happened to other customers of {product} at about the same time, so the reason may lie outside your Salesforce org.",
         wave_org: "Several connections of your Salesforce org stopped at about the same time. Most likely one change in its Setup is the reason for all of them.",
-        not_sure: "This is the likeliest reason by what we know. It is not certain: see “If this does not fit” below.",
+        not_sure: "This is the most likely reason, but we can’t be certain. See “If this doesn’t fit” below.",
 
         do_title: "What you can do",
         jump: "Are you the Salesforce admin? Go to the steps",
@@ -176,18 +189,18 @@ words! {
         copied: "Copied",
         mail: "Open in e-mail",
 
-        vendor_title: "Tell our support this reference",
-        vendor: "Give {support} this reference, and they see at once what happened:",
+        vendor_title: "Give support this reference",
+        vendor: "Write to {support} and give this reference. They can look up what happened:",
 
         wait_until: "You can try again after",
         wait_now: "You can try again now.",
         wait_in: "in about {minutes} min",
 
-        way_title: "The way back",
-        way_after: "When it is solved, start again:",
-        way_waited: "After that time, start again:",
-        way_now: "Trying again can work at once:",
-        way_none: "When it is solved, go back to {product} and press Connect again.",
+        way_title: "Next",
+        way_after: "Once it’s fixed, connect again:",
+        way_waited: "After that time, connect again:",
+        way_now: "You can try again right away:",
+        way_none: "Once it’s fixed, go back to {product} and press Connect again.",
         watching: "This page turns green when the connection works.",
 
         article: "Salesforce explains it here:",
@@ -196,22 +209,54 @@ words! {
         new_tab: "(opens in a new tab)",
         check_title: "How to see that it worked",
         propagation: "After the change, Salesforce can take up to {minutes} minutes before it works.",
-        branches_title: "If a step does not go as it should",
+        branches_title: "If something is different",
         admin_title: "For your Salesforce admin",
         goal: "The goal:",
         why: "Why:",
         admin_steps: "Steps",
         print: "Print these steps",
 
-        others_title: "If this does not fit",
+        others_title: "If this doesn’t fit",
         others: "Other reasons that look much the same:",
         tell_more: "Did Salesforce show something else?",
         tell_more_link: "Tell us what you saw",
+        allow_title: "What you are asked to allow",
+        allow_who: "Who asks",
+        allow_publisher: "{product} ({publisher}). Support: {support}.",
+        allow_product: "{product}. Support: {support}.",
+        allow_for: "For whom",
+        allow_customer: "{product} says: “{name}”.",
+        allow_customer_user: "{product} says: “{name}”, asked by “{user}”.",
+        allow_org: "Your org",
+        allow_app: "The app in Setup",
+        allow_names: "(it can also appear as {names})",
+        allow_key: "Its consumer key begins with",
+        allow_scopes: "What it may do",
+        allow_callback: "Where Salesforce sends the answer",
+        allow_addresses: "Addresses it calls from",
+        copy_addresses: "Copy the addresses",
+        allow_check: "**Is this genuine?** Compare the app’s name and the beginning of its consumer key in Setup with the ones here. If in doubt, ask {security}, at an address that you know.",
+        allow_leave: "Did you or a colleague block this app on purpose? Then leave it blocked, and tell the person who asked.",
+
+        paste_title: "Did Salesforce say something else?",
+        paste: "Paste it here: the address of Salesforce’s error page, its text, or a status from Login History. We look again.",
+        paste_label: "Address, text or status",
+        paste_button: "Look again",
+        paste_privacy: "We remove sign-in codes, tokens and passwords from what you paste before we keep anything.",
+        paste_empty: "Paste an address, a text or a status first.",
+        paste_unknown: "We don’t know this text yet. We kept it, so that support can see it. The steps on this page are still our best answer.",
+        paste_too_many: "That was a lot of text for one day. Contact support with the reference on this page.",
+
+        my_domain: "Your org’s My Domain",
+        my_domain_hint: "Type it once, and every step links to its page in Setup. It stays in this browser.",
+        step_done: "Step {step} done",
+
         confidence_possible: "possible",
         confidence_likely: "likely",
         confidence_sure: "certain",
 
         said_title: "What Salesforce said",
+        seen_title: "What we saw",
         code: "Code",
         description: "Description",
         http_status: "HTTP status",
@@ -226,7 +271,7 @@ words! {
         surface_history: "In Setup’s Login History",
         surface_unknown: "Not known",
         observed: "We saw this ourselves.",
-        reported: "Somebody reported this; we did not see it ourselves.",
+        reported: "Based on what you pasted or chose.",
         nothing_said: "Salesforce gave no code and no description.",
         facts: "Reference and details",
         when: "When",
@@ -252,11 +297,16 @@ words! {
         copied: "Copied",
         mail: "Open in e-mail",
 
-        again: "Now steps {first}–{last} above, under {part}.",
+        again: "Repeat steps {first}–{last} of this part: {part}.",
         check: "How to see that it worked",
         branches: "If something is different",
         articles: "Salesforce explains it here:",
         print: "Print this guide",
+        setup: "Open in Setup",
+        new_tab: "(opens in a new tab)",
+        my_domain: "Your org’s My Domain",
+        my_domain_hint: "Type it once, and every step links to its page in Setup. It stays in this browser.",
+        step_done: "Step {step} done",
 
         app_title: "The app in Salesforce",
         names: "Name in Setup",

@@ -1,5 +1,7 @@
 //! Settings: from the environment, once, and complete or not at all.
 
+use std::net::IpAddr;
+
 use url::Url;
 
 /// What a function must be told.
@@ -14,6 +16,9 @@ pub struct Settings {
     pub keyring: Option<String>,
     /// The fallback table's name (`FALLBACK_TABLE_NAME`), for the functions that refresh.
     pub fallback: Option<String>,
+    /// The addresses from which Salesforce is called (`EGRESS_ADDRESSES`, separated by spaces): pages show them to admins
+    /// who allow addresses. Empty where they are not fixed.
+    pub egress: Vec<IpAddr>,
 }
 
 /// A setting that is absent or unusable.
@@ -81,6 +86,7 @@ impl Settings {
             })?,
             keyring: get("KEYRING_SECRET_ID"),
             fallback: get("FALLBACK_TABLE_NAME"),
+            egress: addresses(&get("EGRESS_ADDRESSES").unwrap_or_default())?,
         })
     }
 
@@ -93,6 +99,14 @@ impl Settings {
     pub fn fallback(&self) -> Result<&str, SettingError> {
         self.fallback.as_deref().ok_or(SettingError::Missing("FALLBACK_TABLE_NAME"))
     }
+}
+
+fn addresses(text: &str) -> Result<Vec<IpAddr>, SettingError> {
+    let parsed: Result<_, _> = text.split_whitespace().map(str::parse).collect();
+    parsed.map_err(|_| SettingError::Unusable {
+        name: "EGRESS_ADDRESSES",
+        why: "it must be IP addresses with spaces between them",
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Failures, and the counter of callbacks that belong to nobody.
 
 use aws_sdk_dynamodb::types::{Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem};
-use domain::{ConnectionId, Failure, FailureId, secret::Hash};
+use domain::{Failure, FailureId, secret::Hash};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ pub enum NoteOutcome {
     New,
     /// The same was recorded a moment ago, as this failure.
     Before(FailureId),
-    /// This connection has had too many today.
+    /// This subject has had too many today.
     TooMany,
 }
 
@@ -86,30 +86,30 @@ impl Store {
         built(Put::builder().table_name(&self.table).set_item(Some(failure_item(failure)?)).build())
     }
 
-    /// The failure that the same thing, met at the same connection since then, has made.
+    /// The failure that the same report about the same subject made, if it was made after `since`.
     pub async fn noted(
         &self,
-        connection: &ConnectionId,
+        subject: &str,
         what: &Hash,
         since: Timestamp,
     ) -> Result<Option<FailureId>, StoreError> {
-        let key = keys::noted(connection, what);
+        let key = keys::noted(subject, what);
         let Some(item) = self.get(&key, true).await? else { return Ok(None) };
         let noted: NotedRow = from_item(&key.pk, item)?;
         Ok((since.as_millisecond() < noted.at).then_some(noted.failure))
     }
 
-    /// Records a failure of a connection that may be met again and again: the same one is recorded once, and
-    /// again only if the last time was before `since`; and of one connection no more than `most` a day.
+    /// Records a failure that may be reported repeatedly about one subject (a connection or an earlier failure). The same
+    /// report is recorded again only if the last one was before `since`, and a subject has at most `most` a day.
     pub async fn note_failure(
         &self,
-        connection: &ConnectionId,
+        subject: &str,
         what: &Hash,
         failure: &Failure,
         since: Timestamp,
         most: u32,
     ) -> Result<NoteOutcome, StoreError> {
-        let key = keys::noted(connection, what);
+        let key = keys::noted(subject, what);
         let row = NotedRow { failure: failure.id.clone(), at: failure.at.as_millisecond() };
         let mut item = to_item(&key, &row)?;
         item.insert("ttl".into(), ttl(failure.at + NOTED_KEPT));
@@ -122,7 +122,7 @@ impl Store {
             .return_values_on_condition_check_failure(OnFailure::AllOld)
             .build();
         let count = self
-            .update_together(&keys::noted_today(connection, failure.at))
+            .update_together(&keys::noted_today(subject, failure.at))
             .update_expression("SET #ttl = :ttl ADD met :one")
             .condition_expression("attribute_not_exists(met) OR met < :most")
             .expression_attribute_names("#ttl", "ttl")

@@ -95,14 +95,14 @@ pub fn import(product: &ProductId, mark: &Hash) -> Key {
     Key { pk: format!("IMPORT#{product}#{}", mark.as_str()), sk: "IMPORT".into() }
 }
 
-/// That something was met at a connection a moment ago, by the digest of what it was.
-pub fn noted(connection: &ConnectionId, what: &Hash) -> Key {
-    Key { pk: format!("REPORT#{connection}#{}", what.as_str()), sk: "REPORT".into() }
+/// That something was reported of a subject (the id of a connection or of a failure) a moment ago, by its digest.
+pub fn noted(subject: &str, what: &Hash) -> Key {
+    Key { pk: format!("REPORT#{subject}#{}", what.as_str()), sk: "REPORT".into() }
 }
 
-/// The day's counter of what was noted of a connection.
-pub fn noted_today(connection: &ConnectionId, now: Timestamp) -> Key {
-    Key { pk: format!("REPORT#{connection}#{}", now.strftime("%Y-%m-%d")), sk: "REPORT".into() }
+/// The day's counter of what was reported of a subject.
+pub fn noted_today(subject: &str, now: Timestamp) -> Key {
+    Key { pk: format!("REPORT#{subject}#{}", now.strftime("%Y-%m-%d")), sk: "REPORT".into() }
 }
 
 /// The partition of a product's waves.

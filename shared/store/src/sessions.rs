@@ -223,6 +223,8 @@ pub(crate) struct SessionRow {
     // Since v1 was first written, so absent from older items.
     #[serde(default)]
     another: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user_name: Option<String>,
 }
 
 impl SessionRow {
@@ -253,6 +255,7 @@ impl SessionRow {
             browser_attempt: None,
             open_attempts: Vec::new(),
             another: session.another,
+            user_name: session.user_name.clone(),
         }
     }
 
@@ -286,6 +289,7 @@ impl SessionRow {
             app: self.app,
             customer: self.customer,
             user: self.user,
+            user_name: self.user_name,
             host: self.host,
             environment: self.environment,
             return_to: self.return_to,

@@ -6,8 +6,11 @@ use salesforce::Hosts;
 
 use crate::Problem;
 
-/// Ids and names of the product's own are kept up to this many bytes.
+/// Maximum length of a product's own ids and names, in bytes.
 const MAX_TEXT: usize = 200;
+
+/// Maximum length of a user's name, in characters.
+const MAX_USER_NAME: usize = 60;
 
 /// The app that is meant: the one that is named, or the only one.
 pub fn app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App, Problem> {
@@ -77,4 +80,19 @@ pub fn names(customer: &Customer, user: &str) -> Result<(), Problem> {
         return Err(Problem::bad_request(what));
     }
     Ok(())
+}
+
+/// Whether the name of the product's user can be kept.
+pub fn user_name(name: Option<&str>) -> Result<(), Problem> {
+    let Some(name) = name else { return Ok(()) };
+    if name.trim().is_empty() || name.chars().count() > MAX_USER_NAME {
+        return Err(Problem::bad_request(format!("user_name must have 1 to {MAX_USER_NAME} characters")));
+    }
+    match text::deceptive_in_name(name) {
+        None => Ok(()),
+        Some(c) => Err(Problem::bad_request(format!(
+            "user_name has a control or invisible character, U+{:04X}",
+            u32::from(c)
+        ))),
+    }
 }

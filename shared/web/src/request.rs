@@ -12,8 +12,11 @@ use serde::de::DeserializeOwned;
 
 use crate::Request;
 
-/// API bodies and pasted texts are a few kB.
+/// Maximum size of a JSON body, in bytes.
 pub const MAX_BODY: usize = 64 * 1024;
+
+/// Maximum size of a posted form, in bytes. The largest field takes 8,000 characters, each up to nine bytes in a form.
+pub const MAX_FORM: usize = 96 * 1024;
 
 /// A request that cannot be read. The message says what to do, and repeats nothing of what was sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -157,22 +160,19 @@ impl Form {
     /// Reads a posted form (`application/x-www-form-urlencoded`).
     pub fn of_body(request: &Request) -> Result<Self, RequestError> {
         let body: &[u8] = request.body().as_ref();
-        if body.len() > MAX_BODY {
+        if body.len() > MAX_FORM {
             return Err(RequestError::TooLarge);
         }
         Self::parse(body)
     }
 
     fn parse(bytes: &[u8]) -> Result<Self, RequestError> {
-        let mut pairs = Vec::new();
-        for (name, value) in form_urlencoded::parse(bytes) {
-            // The parser puts U+FFFD where the bytes were no UTF-8; nobody sends one on purpose.
-            if [&name, &value].iter().any(|text: &&Cow<'_, str>| text.contains('\u{FFFD}')) {
-                return Err(RequestError::Malformed("the form is not UTF-8".into()));
-            }
-            pairs.push((name.into_owned(), value.into_owned()));
+        // The parser replaces invalid bytes with U+FFFD. A U+FFFD that somebody pasted is valid.
+        if percent_encoding::percent_decode(bytes).decode_utf8().is_err() {
+            return Err(RequestError::Malformed("the form is not UTF-8".into()));
         }
-        Ok(Self(pairs))
+        let pairs = form_urlencoded::parse(bytes);
+        Ok(Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect()))
     }
 
     /// The value of a parameter that was given exactly once.

@@ -110,6 +110,7 @@ pub const ROUTES: &[RouteSpec] = &[
     page("GET", "/connect/{key}/trouble", Errors),
     page("POST", "/connect/{key}/trouble", Errors),
     page("GET", "/help/{id}", Errors),
+    page("POST", "/help/{id}", Errors),
     page("GET", "/help/{id}/status", Errors),
     api("POST", "/v1/connections/{id}/failures", Errors).json(),
     page("GET", "/guides/{product}/{app}", Errors),

@@ -184,6 +184,7 @@ pub(crate) fn platform_through(stage: &Stage, http: SharedHttpClient, salesforce
         public_url: PublicUrl::parse(&stack.latchkey).expect("an origin"),
         keyring: Some(KEYRING.into()),
         fallback: Some(FALLBACK.into()),
+        egress: Vec::new(),
     };
     let aws = Aws {
         region: "eu-central-1".into(),

@@ -80,7 +80,8 @@ async fn reconnect_link_sent_to_a_victim_attaches_nothing() {
 
     // The victim agrees; the receipt reaches the product in the victim's browser, where somebody else is signed in.
     victim.stop_before("/salesforce/return");
-    let receipt = part(&asked.click("Change it").await.location().expect("to the product"), "receipt");
+    let receipt =
+        part(&asked.click("Switch to ada@acme.example").await.location().expect("to the product"), "receipt");
     assert_eq!(redeem(story, &session, &receipt, "u-bob").await.problem(), "other-user");
     again.works(&again.earlier).await;
     story.nothing_leaked().await;

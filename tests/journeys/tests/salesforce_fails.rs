@@ -11,7 +11,7 @@ use world::{browser::Page, salesforce::Fault};
 
 const UNREADABLE: &str = "Salesforce answered with something that we could not read.";
 const UNTRUSTED: &str = "We could not be sure that the answer came from Salesforce, so we did not use it.";
-const PASSING: &str = "Salesforce did not answer as it should. It passes by itself.";
+const PASSING: &str = "Salesforce did not answer as it should. Wait a little.";
 
 /// Alice comes back with a good code, and the exchange meets this fault.
 async fn exchange_meets(fault: Fault, heading: &str, log: &str) -> (Returning, Page) {

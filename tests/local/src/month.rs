@@ -264,6 +264,7 @@ impl Replay<'_> {
             change: None,
             browser: None,
             open_attempts: Vec::new(),
+            user_name: None,
         };
         self.platform.store.create_session(&session, &Hash::of("a call")).await?;
         if self.chance(95) {

@@ -248,6 +248,7 @@ impl Stack {
             public_url,
             keyring: Some(KEYRING.into()),
             fallback: Some(FALLBACK.into()),
+            egress: vec![std::net::Ipv4Addr::LOCALHOST.into()],
         };
         let parts = Parts { settings, aws, hosts };
         let platform = parts.platform();

@@ -350,6 +350,7 @@ impl Rig {
             public_url: PublicUrl::parse("https://connect.example.com").expect("an origin"),
             keyring: Some(KEYRING.into()),
             fallback: Some(FALLBACK.into()),
+            egress: Vec::new(),
         };
         let aws = Aws {
             region: "eu-central-1".into(),
@@ -578,6 +579,8 @@ fn product() -> Product {
             colour: None,
             customer_word: "workspace".into(),
             support: Support { email: Some("help@fernway.example".into()), url: None },
+            publisher: None,
+            security: Support::default(),
         },
         return_addresses: vec!["https://app.fernway.example/salesforce".parse().expect("an address")],
         api_keys: Vec::new(),
@@ -619,6 +622,7 @@ pub(crate) fn session(product: &Product, now: Timestamp) -> ConnectSession {
         change: None,
         browser: None,
         open_attempts: Vec::new(),
+        user_name: None,
     }
 }
 

@@ -13,7 +13,7 @@ use domain::{
 use jiff::Timestamp;
 use pages::{
     ConfirmPage, ConnectPage, GuidePage, HelpPage, HelpState, HostForm, HostRefusal, LastFailure, NoticePage,
-    Page, Seen, SignIn, TroublePage, WayOn,
+    Page, PasteNote, Seen, SignIn, TroublePage, WayOn,
 };
 
 pub(crate) const NONCE: &str = "c2FtcGxlLW5vbmNl";
@@ -38,6 +38,8 @@ pub(crate) fn brand() -> Brand {
             email: Some("help@fernway.example".into()),
             url: "https://help.fernway.example/".parse().ok(),
         },
+        publisher: Some("Fernway Software, Inc.".into()),
+        security: Support { email: Some("security@fernway.example".into()), url: None },
     }
 }
 
@@ -112,6 +114,12 @@ pub(crate) fn help<'a>(
         reference: "LK-7H3K-9QZM",
         retry: None,
         tell_more: None,
+        return_to: None,
+        asked_by: Some("Uma Okafor"),
+        callback: "https://latchkey.example/oauth/callback",
+        addresses: &[],
+        paste: "/help/fl_sample",
+        paste_note: None,
         guide: "/guides/fernway/sync",
         wave: None,
         state: HelpState::Open,
@@ -249,6 +257,8 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         colour: Some("#ffd400".into()),
         customer_word: "books".into(),
         support: Support::default(),
+        publisher: None,
+        security: Support::default(),
         logo: None,
     };
     let unnamed = Customer { id: "7".into(), name: None };
@@ -355,6 +365,13 @@ fn help_pages(add: &mut dyn FnMut(&str, &dyn Shown)) {
             ..admins
         },
     );
+    for (name, note) in [
+        ("help-paste-empty", PasteNote::Empty),
+        ("help-paste-unknown", PasteNote::Unknown),
+        ("help-paste-too-many", PasteNote::TooMany),
+    ] {
+        add(name, &HelpPage { paste_note: Some(note), ..admins });
+    }
     add("help-wave-app", &HelpPage { wave: Some(Scope::App), ..admins });
     add("help-wave-org", &HelpPage { wave: Some(Scope::Org), ..admins });
     add("help-resolved", &HelpPage { state: HelpState::Resolved, ..admins });

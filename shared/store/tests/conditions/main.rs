@@ -86,6 +86,7 @@ impl Stage {
             expires_at: self.now + minutes(60),
             attempts: 0,
             open_attempts: Vec::new(),
+            user_name: None,
             last_failure: None,
             reconnects: None,
             change: None,

@@ -196,7 +196,8 @@ impl Scene {
         self.again.works(redeemed.text("id")).await;
 
         self.parked_browser.stop_before("/salesforce/return");
-        let back = self.parked.click("Change it").await.location().expect("the victim decides");
+        let back =
+            self.parked.click("Switch to ada@acme.example").await.location().expect("the victim decides");
         assert!(part(&back, "receipt").len() > 20);
         self.again.works(&self.again.earlier).await;
     }

@@ -337,6 +337,7 @@ impl Aim<'_> {
             ("POST", "/connect/{key}") => &["host=production"],
             ("POST", "/connect/{key}/confirm") => &["confirm=yes", "confirm=no"],
             ("POST", "/connect/{key}/trouble") => &["seen=other"],
+            ("POST", "/help/{id}") => &["pasted=error%3Dinvalid_scope"],
             _ => &[""],
         }
     }

@@ -153,6 +153,8 @@ pub(crate) const TABLE: &[Row] = &[
     // Who holds the link may say what Salesforce showed: also from an in-app browser that lost its cookies.
     row("POST", "/connect/{key}/trouble", Gives::Writes(&["SESSION#", "FAILURE#"]), FORM),
     row("GET", "/help/{id}", Gives::Page, VISIT),
+    // Who holds a help link may say more: it changes neither session nor connection.
+    row("POST", "/help/{id}", Gives::Writes(&["FAILURE#", "REPORT#"]), FORM),
     row("GET", "/help/{id}/status", Gives::Page, VISIT),
     row("POST", "/v1/connections/{id}/failures", Gives::Nothing, CALL),
     row("GET", "/guides/{product}/{app}", Gives::Page, VISIT),

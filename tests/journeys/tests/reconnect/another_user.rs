@@ -28,7 +28,7 @@ async fn another_user_is_parked_until_the_user_who_sees_both_confirms() {
     again.works(&again.earlier).await;
 
     again.alice.stop_before("/salesforce/return");
-    let receipt = Receipt::on(&page.click("Change it").await);
+    let receipt = Receipt::on(&page.click("Switch to ada@acme.example").await);
     assert_eq!(status(story, &session).await["status"], "returned");
     assert_eq!(shown(story, &again.earlier).await["username"], UMA, "nor has it before the product redeems");
     let redeemed = receipt.redeemed(story).await;
@@ -47,7 +47,7 @@ async fn another_user_who_is_refused_is_revoked_and_the_right_one_can_try_at_onc
     let story = &again.story;
     let (page, session) = comes_back_as_ada(&again).await;
 
-    let help = page.click("Keep it as it was").await;
+    let help = page.click("Keep uma@acme.example").await;
 
     assert!(help.url.path().starts_with("/help/fl_"), "{}", help.url);
     assert!(help.has("Nothing was changed") && help.has("Ask me to sign in again"), "{}", help.text());
@@ -88,7 +88,7 @@ async fn another_user_whom_nobody_confirms_is_revoked_by_the_sweep() {
         (&json!("failed"), &json!("other_identity"))
     );
     again.alice.stop_before("/salesforce/return");
-    let late = page.click("Change it").await;
+    let late = page.click("Switch to ada@acme.example").await;
     assert!(late.url.path().starts_with("/help/fl_") && late.has("Nothing was changed"), "{}", late.text());
     assert_eq!(story.stack.sweep().await, local::Swept::default(), "a second run finds nothing");
     is_untouched(&again).await;
@@ -113,14 +113,14 @@ async fn a_sandbox_that_was_refreshed_is_recognised_and_said_so() {
     let link = session.text("connect_url");
     let page = comes_back_as(&again.alice, link, "Sandbox", "uma@acme.example.uat").await;
 
-    says(&page, 200, "It looks as if this sandbox was refreshed");
+    says(&page, 200, "This sandbox was probably refreshed");
     let change = status(story, session.text("id")).await["identity_change"].clone();
     assert_eq!(change["sandbox_refreshed"], true);
     assert_eq!(change["before"]["username"], change["after"]["username"]);
     assert_ne!(change["before"]["org_id"], change["after"]["org_id"]);
 
     again.alice.stop_before("/salesforce/return");
-    let redeemed = Receipt::on(&page.click("Change it").await).redeemed(story).await;
+    let redeemed = Receipt::on(&page.click("Use the refreshed sandbox").await).redeemed(story).await;
     assert_eq!(redeemed.text("org_id"), change["after"]["org_id"].as_str().expect("an org id"));
     assert_eq!(redeemed.body["reconnected"]["identity_changed"], true);
     holds_the_newest_grant(&again).await;
@@ -149,9 +149,9 @@ async fn only_the_browser_that_went_to_salesforce_decides_and_looking_changes_no
 
     // A double click: both answers have the same receipt.
     again.alice.stop_before("/salesforce/return");
-    let first = Receipt::on(&page.click("Change it").await);
+    let first = Receipt::on(&page.click("Switch to ada@acme.example").await);
     again.alice.stop_before("/salesforce/return");
-    let second = Receipt::on(&page.click("Change it").await);
+    let second = Receipt::on(&page.click("Switch to ada@acme.example").await);
     assert_eq!((&first.session, &first.receipt), (&second.session, &second.receipt));
     second.redeemed(story).await;
     says(&again.alice.get(&link).await, 200, "Already connected");
@@ -165,7 +165,7 @@ async fn who_agreed_to_one_change_has_not_agreed_to_the_next() {
     let same = Receipt::of(&again).await;
     let (page, _) = comes_back_as_ada(&again).await;
     again.alice.stop_before("/salesforce/return");
-    Receipt::on(&page.click("Change it").await).redeemed(story).await;
+    Receipt::on(&page.click("Switch to ada@acme.example").await).redeemed(story).await;
 
     // It was the same user when it came back. By now the connection is Ada's.
     let overtaken = same.redeemed_by(story, "u-alice").await;

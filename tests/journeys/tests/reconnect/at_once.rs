@@ -98,7 +98,7 @@ async fn a_connection_that_is_deleted_meanwhile_is_not_brought_back() {
     let help = comes_back_as(&again.alice, session.text("connect_url"), "Production", UMA).await;
     assert!(help.has("The connection was changed or removed while you were signing in"), "{}", help.text());
     again.alice.stop_before("/salesforce/return");
-    let confirmed = Receipt::on(&page.click("Change it").await);
+    let confirmed = Receipt::on(&page.click("Switch to ada@acme.example").await);
     assert_eq!(confirmed.redeemed_by(story, "u-mallory").await.problem(), "other-user");
     assert_eq!(status(story, &parked).await["failure"]["cause"], "receipt_refused");
 

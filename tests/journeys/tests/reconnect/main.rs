@@ -19,7 +19,7 @@ use world::{
 
 const UMA: &str = "uma@acme.example";
 const ADA: &str = "ada@acme.example";
-const ANOTHER_USER: &str = "Another Salesforce user came back. Is that right?";
+const ANOTHER_USER: &str = "You signed in as a different Salesforce user";
 
 /// What the browser brings to the product's return address.
 struct Receipt {
