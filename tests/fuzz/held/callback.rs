@@ -5,7 +5,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderValue};
 use lambda_http::Body;
 use web::{
     Request,
-    request::{Form, MAX_BODY, bearer, cookie},
+    request::{Form, MAX_FORM, bearer, cookie},
 };
 
 use crate::answer::{Answer, Outcome};
@@ -73,7 +73,7 @@ pub(crate) fn query_holds(bytes: &[u8]) {
 /// A form is UTF-8 and within its limit, or refused; what is given twice is not given.
 fn form_holds(bytes: &[u8]) {
     let form = Form::of_body(&Request::new(Body::Binary(bytes.to_vec())));
-    let Some(pairs) = pairs(bytes).filter(|_| bytes.len() <= MAX_BODY) else {
+    let Some(pairs) = pairs(bytes).filter(|_| bytes.len() <= MAX_FORM) else {
         return assert!(form.is_err(), "a form that is none was read");
     };
     let Ok(form) = form else { panic!("a form was refused") };
@@ -104,8 +104,7 @@ fn headers_hold(bytes: &[u8]) {
     }
 }
 
-/// `application/x-www-form-urlencoded`, read by another hand (URL Standard §5.1). `None`: it is not UTF-8, or
-/// holds U+FFFD, which stands for what was none.
+/// `application/x-www-form-urlencoded`, read by another hand (URL Standard §5.1). `None`: it is not UTF-8.
 fn pairs(query: &[u8]) -> Option<Vec<(String, String)>> {
     let pieces = query.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
     let pairs = pieces.map(|piece| {
@@ -134,5 +133,5 @@ fn text(encoded: &[u8]) -> Option<String> {
             (other, _) => *other,
         });
     }
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\u{FFFD}'))
+    String::from_utf8(bytes).ok()
 }
