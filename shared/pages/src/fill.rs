@@ -408,7 +408,8 @@ mod tests {
         }
         assert_eq!(
             rich("{package_link}", &Names::of(&brand).app(&app, Some(Environment::Production))).to_string(),
-            "<a href=\"https://login.salesforce.com/p?p0=1&#38;x=2\">https://login.salesforce.com/p?p0=1&#38;x=2</a>"
+            "<a class=\"button\" target=\"_blank\" rel=\"noopener noreferrer\" \
+             href=\"https://login.salesforce.com/p?p0=1&#38;x=2\">Install the package</a>"
         );
     }
 

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 
 use askama::{Template, filters::Safe};
 use diagnosis::{Actor, Candidate, Cause, Diagnosis, evidence::OUR_OWN};
-use domain::{
-    App, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface, incident::Scope,
-};
+use domain::{App, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface, incident::Scope};
 use jiff::{Timestamp, ToSpan};
 
 use crate::{

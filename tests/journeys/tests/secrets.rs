@@ -110,7 +110,7 @@ async fn every_secret_ever_issued_is_found_nowhere_at_the_most_verbose_level() {
     let link = story.wish(json!({ "connection_id": fresh })).await.text("connect_url").to_owned();
     let page = leaves_as(&story, &link, ADA, true).await;
     let page = if page.has("Allow Access?") { page.click("Allow").await } else { page };
-    assert!(page.has("Another Salesforce user"), "{page:?}");
+    assert!(page.has("You signed in as a different Salesforce user"), "{page:?}");
     let key = &story.stack.app("fernway", "sync").consumer_key;
     let held = story.stack.salesforce.granted("acme", UMA, key);
     let import = json!({

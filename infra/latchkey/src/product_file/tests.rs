@@ -55,7 +55,7 @@ fn what_is_no_toml_or_of_the_wrong_type_is_named_with_its_line() {
     assert_eq!(
         errors_of(&GOOD.replace("name = \"Fernway\"", "nmae = \"Fernway\"")),
         "fernway.toml:5: brand: missing field `name`\n\
-         fernway.toml:6: brand.nmae: unknown field `nmae`, expected one of `name`, `logo`, `colour`, `customer_word`, `support`"
+         fernway.toml:6: brand.nmae: unknown field `nmae`, expected one of `name`, `logo`, `colour`, `customer_word`, `support`, `publisher`, `security`"
     );
 }
 

@@ -142,6 +142,10 @@ fn host_of(address: &str) -> Result<String, HostRefused> {
     });
     let host = host.trim_end_matches('.');
     let host = host.strip_prefix("www.").filter(|rest| rest.contains('.')).unwrap_or(host);
+    // Salesforce gives out no My Domain of this name; what is left of a copied address is no host.
+    if host.split('.').next() == Some("www") {
+        return Err(HostRefused::NotSalesforce);
+    }
     if is_org_id(host) {
         return Err(HostRefused::OrgId);
     }
