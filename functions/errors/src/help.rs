@@ -45,11 +45,11 @@ impl Errors {
         request: &Request,
         id: &str,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, ErrorsError> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
-            return Err(Failed::ForeignForm);
+            return Err(ErrorsError::ForeignForm);
         }
-        let form = Form::of_body(request).map_err(|_| Failed::BadForm)?;
+        let form = Form::of_body(request).map_err(|_| ErrorsError::BadForm)?;
         let (failure, session) = self.found(id, now).await?;
         let (_, app) = self.parties(&failure.product, &failure.app, now).await?;
         let pasted = form.only("pasted").unwrap_or_default().trim();
@@ -81,7 +81,7 @@ impl Errors {
         session: Option<&ConnectSession>,
         note: Option<PasteNote>,
         now: Timestamp,
-    ) -> Result<Response, Failed> {
+    ) -> Result<Response, ErrorsError> {
         let (product, app) = self.parties(&failure.product, &failure.app, now).await?;
         let context = Context {
             stage: failure.stage,

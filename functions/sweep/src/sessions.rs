@@ -2,7 +2,7 @@
 
 use diagnosis::evidence;
 use domain::{App, Attempt, ConnectSession, Environment, SessionId, SessionState, Stage, Surface};
-use grants::record_failure::{Observation, FailureSubject, diagnose};
+use grants::record_failure::{FailureSubject, Observation, diagnose};
 use jiff::Timestamp;
 use salesforce::LoginHost;
 use store::StoreError;
@@ -81,7 +81,12 @@ impl Sweep {
                 let connected_before =
                     self.platform.connected_before(&session.product, &session.app, host).await;
                 let nothing = evidence::observed(Surface::Unknown, None, None, None);
-                let met = Observation::new(away.map_or(FailureSubject::Session(session), FailureSubject::Attempt), app, Stage::Lost, nothing);
+                let met = Observation::new(
+                    away.map_or(FailureSubject::Session(session), FailureSubject::Attempt),
+                    app,
+                    Stage::Lost,
+                    nothing,
+                );
                 Some(diagnose(met.in_an_org(connected_before), now).0)
             }
         };

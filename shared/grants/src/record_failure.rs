@@ -80,13 +80,15 @@ impl FailureSubject<'_> {
 
     /// Maximum reports about the subject per day.
     fn most(&self) -> u32 {
-        if matches!(self, Of::Refined(_)) { MAX_REFINEMENTS } else { MAX_PER_CONNECTION }
+        if matches!(self, FailureSubject::Refined(_)) { MAX_REFINEMENTS } else { MAX_PER_CONNECTION }
     }
 
     /// What repeated reports are counted by: the connection, or the first failure of those that refine it.
     fn subject(&self) -> Option<&str> {
         match self {
-            Of::Refined(failure) => Some(failure.refines.as_ref().unwrap_or(&failure.id).as_str()),
+            FailureSubject::Refined(failure) => {
+                Some(failure.refines.as_ref().unwrap_or(&failure.id).as_str())
+            }
             _ => self.connection().map(ConnectionId::as_str),
         }
     }
@@ -215,7 +217,7 @@ pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         confidence: diagnosis.ranked.first().map(|first| first.confidence),
         resolved: None,
         refines: match of {
-            Of::Refined(failure) => Some(failure.refines.as_ref().unwrap_or(&failure.id).clone()),
+            FailureSubject::Refined(failure) => Some(failure.refines.as_ref().unwrap_or(&failure.id).clone()),
             _ => None,
         },
     };
@@ -227,7 +229,11 @@ pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
 /// Records what may be reported repeatedly: a repeated check, a product that reports each call, a refresh that is refused
 /// each time, a page on which somebody pastes more. The same report within ten minutes is one failure, and a day has a
 /// limit: beyond it a report that was made before keeps its page.
-pub async fn record_once(platform: &Platform, met: Observation<'_>, now: Timestamp) -> Result<RecordOutcome, StoreError> {
+pub async fn record_once(
+    platform: &Platform,
+    met: Observation<'_>,
+    now: Timestamp,
+) -> Result<RecordOutcome, StoreError> {
     let (what, since) = (met.digest(), now - SAME);
     let Some(subject) = met.of.subject().map(str::to_owned) else {
         let (failure, _) = diagnose(met, now);
