@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diagnosis::{Cause, guide::Audience};
-use domain::{App, Failure, Product, Provenance, incident::Scope};
+use diagnosis::{Cause, Playbook, Step, guide::Audience};
+use domain::{App, AppKind, Failure, Product, Provenance, incident::Scope};
 use jiff::Timestamp;
 use pages::{
-    Names, fill,
+    Markup, Names, fill,
     ops::{Incident, Latest, Needy as InNeed, WORDS, say},
+    rich,
 };
 use store::{action_required::Needy, waves::Wave};
 
@@ -37,13 +38,6 @@ fn incident(cause: &Cause, app: &App, of_cause: &[&Failure], product: &Product) 
     let their_customers: BTreeSet<&str> =
         of_cause.iter().map(|failure| failure.customer.id.as_str()).collect();
     let first = of_cause.iter().map(|failure| failure.at).min();
-    let fix = cause.vendor.as_ref().map(|playbook| {
-        let steps = playbook.steps.iter().filter(|step| step.only.is_none_or(|kind| kind == app.kind));
-        std::iter::once(playbook.goal)
-            .chain(steps.map(|step| step.text))
-            .map(|text| fill(text, &names))
-            .collect()
-    });
     Incident {
         title: fill(cause.title, &names),
         facts: say(
@@ -55,9 +49,22 @@ fn incident(cause: &Cause, app: &App, of_cause: &[&Failure], product: &Product) 
                 ("at", &first.map(clock_time).unwrap_or_default()),
             ],
         ),
-        fix: fix.unwrap_or_default(),
+        goal: cause.vendor.as_ref().map(|playbook| rich(playbook.goal, &names)),
+        fix: cause.vendor.as_ref().map(|playbook| fix(playbook, Some(app.kind), &names)).unwrap_or_default(),
         guide: Some(pages::guide::path(&product.id, &app.id, Audience::Vendor)),
     }
+}
+
+/// The steps of a playbook for this kind of app, and what to do when one does not go as it should.
+fn fix(playbook: &Playbook, kind: Option<AppKind>, names: &Names<'_>) -> Vec<Markup> {
+    let is_for = |step: &&Step| step.only.is_none_or(|only| kind.is_none_or(|kind| kind == only));
+    let steps = playbook.steps.iter().filter(is_for).map(|step| rich(step.text, names));
+    let branches = playbook.branches.iter().map(|branch| {
+        let steps = branch.steps.iter().filter(is_for).map(|step| step.text);
+        let text: Vec<&str> = std::iter::once(branch.question).chain(steps).collect();
+        rich(&text.join(" "), names)
+    });
+    steps.chain(branches).collect()
 }
 
 /// The incident of a wave: many connections that stopped for the same cause. `None`: the cause is no longer in the
@@ -78,17 +85,14 @@ pub(crate) fn wave_incident(wave: &Wave, product: &Product) -> Option<Incident> 
         (Scope::Org, _) => say(WORDS.wave_over_org, &[("count", &wave.stopped), ("org", &wave.over)]),
     };
     let playbook = cause.vendor.as_ref().or(cause.admin.as_ref());
-    let fix = playbook.map(|playbook| {
-        let steps = playbook.steps.iter().map(|step| step.text);
-        std::iter::once(playbook.goal).chain(steps).map(|text| fill(text, &names)).collect()
-    });
     Some(Incident {
         title: say(WORDS.wave_title, &[("title", &fill(cause.title, &names))]),
         facts: say(
             WORDS.wave_facts,
             &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &next_action(cause.actor))],
         ),
-        fix: fix.unwrap_or_default(),
+        goal: playbook.map(|playbook| rich(playbook.goal, &names)),
+        fix: playbook.map(|playbook| fix(playbook, app.map(|app| app.kind), &names)).unwrap_or_default(),
         guide: app.map(|app| pages::guide::path(&product.id, &app.id, Audience::Vendor)),
     })
 }

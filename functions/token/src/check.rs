@@ -30,6 +30,7 @@ use web::{
 use crate::{
     Token,
     error::{TokenError, not_yet, salesforce_is_away},
+    import::OFFLINE,
 };
 
 /// How long Salesforce may take over one question.
@@ -44,9 +45,6 @@ const IDLE_SOON: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What a check says that got no answer.
 const NOTHING_FOUND: &str = "Nothing was found out, and the connection is as it was: ask again.";
-
-/// The scopes that bring a refresh token.
-pub(crate) const OFFLINE: [&str; 2] = ["refresh_token", "offline_access"];
 
 #[derive(Debug, Serialize)]
 struct CheckView<'a> {

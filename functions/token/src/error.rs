@@ -1,10 +1,10 @@
 //! Why a call got no token.
 
-use domain::ConnectionId;
+use domain::{Connection, Product};
 use grants::refresh::{RefreshError, RetryLater, Stop, Stopped};
 use http::StatusCode;
 use platform::settings::PublicUrl;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{SecretError, StoreError};
 use web::Problem;
 
@@ -74,7 +74,7 @@ pub(crate) fn salesforce_is_away(what: &str) -> Problem {
 
 /// Only a person helps: the cause, who acts, and the page that tells them how.
 pub(crate) fn stopped(
-    connection: &ConnectionId,
+    reconnect: Value,
     Stopped { stop, cause, failure, incident, retry_after }: &Stopped,
     public_url: &PublicUrl,
 ) -> Problem {
@@ -111,11 +111,17 @@ pub(crate) fn stopped(
         problem = problem.with("incident", json!(incident));
     }
     match stop {
-        Stop::Reauthorize => {
-            let body = json!({ "connection_id": connection.as_str(), "user": "…" });
-            problem
-                .with("reconnect", json!({ "method": "POST", "path": "/v1/connect-sessions", "body": body }))
-        }
+        Stop::Reauthorize => problem.with("reconnect", reconnect),
         Stop::Blocked | Stop::Incident | Stop::Rejected => problem,
     }
+}
+
+/// The call that makes the link with which a connection is authorized again. It works as it stands; `user` is the user
+/// who connected last, for the product to replace if another one is signed in.
+pub(crate) fn reconnect_call(product: &Product, connection: &Connection) -> Value {
+    let mut body = json!({ "connection_id": connection.id.as_str(), "user": connection.user });
+    if let [first, _, ..] = product.return_addresses.as_slice() {
+        body["return_to"] = first.as_str().into();
+    }
+    json!({ "method": "POST", "path": "/v1/connect-sessions", "body": body })
 }

@@ -18,7 +18,7 @@ use web::{Problem, Query, Request, Response, request, respond, views};
 
 use crate::{
     Token,
-    error::{TokenError, not_yet, stopped},
+    error::{TokenError, not_yet, reconnect_call, stopped},
 };
 
 /// What the caller knows (POST), or nothing (GET).
@@ -95,7 +95,7 @@ impl Token {
             .product
             .app(&record.connection.app)
             .ok_or_else(|| TokenError::Unconfigured(record.connection.id.to_string()))?;
-        let id = record.connection.id.clone();
+        let reconnect = reconnect_call(&caller.product, &record.connection);
         match self.usable(record, app, &need, &time).await? {
             Renewal::Fresh(record) => {
                 let shortfall = need.shortfall(&record, time.now());
@@ -113,7 +113,7 @@ impl Token {
                 ended(Outcome::Stopped);
                 about(Fact::Cause, why.cause.id);
                 about(Fact::Reference, why.failure.reference());
-                Err(stopped(&id, &why, &self.platform.settings.public_url).into())
+                Err(stopped(reconnect, &why, &self.platform.settings.public_url).into())
             }
             Renewal::Gone => Err(Problem::not_found("connection").into()),
         }

@@ -1,45 +1,29 @@
 //! `POST /v1/connections`: a refresh token that the product holds becomes a connection. [`grants::import`] imports it; here
 //! the call is read, and the outcome becomes a response.
 
+mod call;
+
 use diagnosis::Candidate;
-use domain::{AppId, ConnectionId, Customer, Environment, FailureId, secret::RefreshToken};
+use domain::{ConnectionId, FailureId, secret::RefreshToken};
 use grants::import::{ImportError, ImportOutcome, ImportRequest, ImportedConnection};
 use http::StatusCode;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use store::imports::Import;
 use web::{
     Problem, Request, Response,
     api_auth::Caller,
-    connect_params, request, respond,
+    request, respond,
     views::{CauseView, ConnectionView},
 };
 
+use call::Call;
+pub(crate) use call::OFFLINE;
+
 use crate::{
     Token,
-    check::OFFLINE,
     error::{TokenError, salesforce_is_away},
 };
-
-/// Salesforce's refresh tokens are about 90 characters.
-const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=4096;
-
-/// What the call takes.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Call {
-    app: Option<AppId>,
-    customer: Customer,
-    user: String,
-    refresh_token: String,
-    environment: Option<Environment>,
-    my_domain: Option<String>,
-    /// Whether this is one more connection of a customer that is connected at the same host already.
-    #[serde(default)]
-    another: bool,
-    #[serde(default)]
-    dry_run: bool,
-}
 
 #[derive(Debug, Serialize)]
 struct ImportedView<'a> {
@@ -121,27 +105,8 @@ impl Token {
     }
 
     fn read_import<'a>(&self, caller: &'a Caller, call: Call) -> Result<ImportRequest<'a>, TokenError> {
-        let bad = |why: &str| TokenError::from(Problem::bad_request(why));
         let product = &*caller.product;
-        let app = connect_params::app(product, call.app.as_ref())?;
-        if !app.scopes.iter().any(|scope| OFFLINE.contains(&scope.as_str())) {
-            return Err(bad("the app does not ask for refresh tokens"));
-        }
-        connect_params::names(&call.customer, &call.user)?;
-        let of_a_copy = ['"', '\'', '`', '%'];
-        if call.refresh_token.contains(of_a_copy) {
-            return Err(bad(
-                "refresh_token has quotation marks in it or is percent-encoded: send it as Salesforce gave it",
-            ));
-        }
-        let plain = call.refresh_token.bytes().all(|b| b.is_ascii_graphic());
-        if !plain || !TOKEN_LENGTHS.contains(&call.refresh_token.len()) {
-            return Err(bad("refresh_token is not of the form of one"));
-        }
-        let hosts = self.platform.salesforce.hosts();
-        let choice = connect_params::host(hosts, app, call.environment, call.my_domain.as_deref())?;
-        let host = hosts.fixed(&choice).ok().flatten();
-        let host = host.ok_or_else(|| bad("environment (production or sandbox) or my_domain is needed"))?;
+        let (app, host) = call.check(product, self.platform.salesforce.hosts())?;
         let token = RefreshToken::new(call.refresh_token.as_str());
         let mark = token.import_mark(&product.id);
         let Call { customer, user, another, .. } = call;
@@ -239,3 +204,9 @@ fn already_connected(why: &str, connections: Vec<String>) -> Problem {
     Problem::new(StatusCode::CONFLICT, "already-connected", "There is a connection already", why)
         .with("connections", connections)
 }
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/held/row.rs"]
+mod held;
+#[cfg(test)]
+mod tests;

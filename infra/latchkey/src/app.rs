@@ -5,10 +5,10 @@ use std::io::Read;
 
 use domain::{App, AppId, ProductId, secret::ConsumerSecret};
 use serde_json::{Value, json};
-use store::{Store, secrets::ConsumerSecrets};
+use store::{SecretError, Store, secrets::ConsumerSecrets};
 
 use crate::{
-    apply,
+    apply, aws_error,
     deployment::SecretsManager,
     probe::{Finding, Probe, Verdict},
     report::{CommandError, Report},
@@ -68,13 +68,27 @@ pub async fn check(
                 setting: "secret",
                 host: "Secrets Manager".into(),
                 verdict: Verdict::Wrong,
-                why: format!("{error}. Store it: latchkey app set-secret {} {}", subject.product, app.id),
+                why: secret_advice(&error, &subject.product, &app.id),
             });
             Vec::new()
         }
     };
     found.extend(probe.app(app, callback, &held).await);
     Ok(told(subject, &found))
+}
+
+/// Why a consumer secret could not be read, and what to do. Only one that is not there, or of the wrong form, is to be
+/// stored.
+pub(crate) fn secret_advice(error: &SecretError, product: &ProductId, app: &AppId) -> String {
+    match error {
+        SecretError::Malformed { .. } => {
+            format!("{error}. Store it again: latchkey app set-secret {product} {app} --replace")
+        }
+        SecretError::Unreadable { name, .. } if aws_error::is_missing(error) => {
+            format!("there is no secret {name}. Store it: latchkey app set-secret {product} {app}")
+        }
+        _ => aws_error::told(error),
+    }
 }
 
 /// Stores the app's first consumer secret, or replaces it outright, which [`rotate`] does without a gap.

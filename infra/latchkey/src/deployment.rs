@@ -1,10 +1,10 @@
 //! Which deployment is operated: the stack's outputs, as options or in the environment, and AWS's own variables.
 
-use aws_sdk_secretsmanager::error::DisplayErrorContext;
-use platform::{Aws, settings::PublicUrl};
+use platform::{Aws, SettingError, settings::PublicUrl};
 use store::{Secrets, Store};
 
 use crate::{
+    aws_error::explain,
     lambda::{FunctionArn, NotAFunction},
     report::CommandError,
 };
@@ -70,8 +70,15 @@ impl Deployment {
 /// AWS, as the environment names it.
 pub fn aws() -> Result<Aws, CommandError> {
     Aws::from_env().map_err(|error| {
+        let what = match error {
+            SettingError::Missing("AWS_REGION") => {
+                "AWS_REGION is not set: set it to the deployment's region".into()
+            }
+            SettingError::Missing(name) => format!("{name} is not set: this command needs AWS credentials"),
+            SettingError::Unusable { name, why } => format!("{name} is unusable: {why}"),
+        };
         format!(
-            "{error}: set AWS_REGION and credentials, for example with\n  \
+            "{what}. For example:\n  export AWS_REGION=eu-central-1\n  \
              eval \"$(aws configure export-credentials --format env)\""
         )
         .into()
@@ -112,7 +119,7 @@ impl SecretsManager {
             Ok(read) => Ok(read.secret_string),
             Err(error) => match error.as_service_error() {
                 Some(refusal) if refusal.is_resource_not_found_exception() => Ok(None),
-                _ => Err(format!("secret {name}: {}", DisplayErrorContext(error)).into()),
+                _ => Err(format!("secret {name}: {}", explain(&error)).into()),
             },
         }
     }
@@ -122,10 +129,10 @@ impl SecretsManager {
         let failed = |what: String| CommandError::from(format!("secret {name}: {what}"));
         if is_new {
             let made = self.0.create_secret().name(name).secret_string(text).send().await;
-            made.map(drop).map_err(|error| failed(DisplayErrorContext(error).to_string()))
+            made.map(drop).map_err(|error| failed(explain(&error)))
         } else {
             let put = self.0.put_secret_value().secret_id(name).secret_string(text).send().await;
-            put.map(drop).map_err(|error| failed(DisplayErrorContext(error).to_string()))
+            put.map(drop).map_err(|error| failed(explain(&error)))
         }
     }
 }

@@ -11,6 +11,9 @@
 
 mod api;
 mod error;
+#[cfg(test)]
+#[path = "../../../tests/fuzz/held/line.rs"]
+mod held;
 mod journal;
 mod report;
 mod rows;
@@ -104,10 +107,11 @@ enum Stop {
 
 /// Runs the command.
 pub(crate) async fn run(import: Import) -> ExitCode {
+    let json = import.json;
     match import.carry_out().await {
         Ok(code) => code,
         Err(error) => {
-            report::error(&error);
+            report::error(&error, json);
             ExitCode::from(error.exit_status())
         }
     }

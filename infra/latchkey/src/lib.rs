@@ -9,10 +9,12 @@
 //! | [`probe`] | an app's configuration, asked of Salesforce without a user |
 //! | [`deployment`] | which deployment is operated, and its secrets |
 //! | [`scan`] | a whole table, page by page |
+//! | `aws_error` | AWS's errors in one sentence, with what to do |
 //! | [`report`] | what a command says, for people and machines |
 
 pub mod app;
 pub mod apply;
+mod aws_error;
 pub mod deployment;
 pub mod doctor;
 pub mod egress;

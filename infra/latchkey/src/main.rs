@@ -17,7 +17,7 @@ use latchkey::{
     failures, key, keyring, ops,
     probe::Probe,
     quarantine,
-    report::{CommandError, Report},
+    report::{CommandError, Report, error_json, error_text},
     restore,
 };
 use platform::clock::now;
@@ -27,7 +27,7 @@ use store::{Decision, Fallback};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done, and as it should be
-  1  could not be done; standard error says why and what to do
+  1  could not be done; standard error says why and what to do (with --json: the member error on standard output)
   2  the command was not understood
   3  done, and something was found that is to be put right (app check, app rotate-secret status, apply,
      doctor, quarantine list, restore)
@@ -305,7 +305,10 @@ enum FailuresCommand {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misunderstood(&error),
+    };
     let json = arguments.json;
     let done = match arguments.command {
         Command::Completions { shell } => {
@@ -325,10 +328,28 @@ async fn main() -> ExitCode {
             if report.wrong { ExitCode::from(3) } else { ExitCode::SUCCESS }
         }
         Err(error) => {
-            eprintln!("{error}");
+            if json {
+                println!("{}", error_json(&error));
+            } else {
+                eprintln!("{}", error_text(&error));
+            }
             ExitCode::FAILURE
         }
     }
+}
+
+/// Help, a version, or a command that was not understood: with `--json` that is one line of JSON as well.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && std::env::args_os().any(|argument| argument == "--json") {
+        let text = error.render().to_string();
+        let (what, usage) = text.split_once("\n\n").unwrap_or((&text, ""));
+        let what = what.strip_prefix("error: ").unwrap_or(what).trim();
+        println!("{}", serde_json::json!({ "error": what, "usage": usage.trim() }));
+    } else {
+        // A terminal that is gone has nobody left to be told.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 async fn run(arguments: Arguments) -> Result<Report, CommandError> {

@@ -1,21 +1,27 @@
 //! Product files: one TOML file a product. Everything that is wrong with a file is said at once, each with
 //! file, line and field.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
 use domain::{
     App, AppId, AppKind, Brand, Environment, Product, ProductId,
     product::{ApiKeyDigest, Packages, Sharing, Support},
     secret::Hash,
 };
-use salesforce::Hosts;
 use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-use self::error::FieldError;
 pub use self::error::FileErrors;
+use self::{
+    addresses::{PRODUCTION, SANDBOXES},
+    error::FieldError,
+};
 
+mod addresses;
 mod error;
 mod sense;
 mod types;
@@ -108,41 +114,50 @@ fn partner_rule() -> Spanned<u32> {
     Spanned::new(0..0, 30)
 }
 
-/// Reads every `*.toml` of a folder, in the order of their names. Two files with one product are an error.
+/// Reads every `*.toml` of a folder, in the order of their names. Two files with one product are an error. All that is
+/// wrong is said at once, over all files.
 pub fn read_products(folder: &Path) -> Result<Vec<Product>, FileErrors> {
-    let whole = |file: &Path, what: String| FileErrors {
-        file: file.to_owned(),
-        errors: vec![FieldError { line: 0, field: String::new(), what }],
-    };
-    let entries =
-        std::fs::read_dir(folder).map_err(|error| whole(folder, format!("cannot be read: {error}")))?;
+    let whole =
+        |what: String| FileErrors::of(folder, vec![FieldError { line: 0, field: String::new(), what }]);
+    let entries = std::fs::read_dir(folder).map_err(|error| {
+        whole(match error.kind() {
+            ErrorKind::NotFound => {
+                "there is no such folder. Name the one with the product files: latchkey apply FOLDER, or --products \
+                 FOLDER"
+                    .to_owned()
+            }
+            ErrorKind::NotADirectory => "not a folder: name the folder of the product files".to_owned(),
+            _ => format!("cannot be read: {error}"),
+        })
+    })?;
     let mut files: Vec<PathBuf> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
         .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
         .collect();
     files.sort();
-    let mut products: Vec<Product> = Vec::new();
+    if files.is_empty() {
+        return Err(whole("no product file (*.toml) is here".into()));
+    }
+    let (mut products, mut errors) = (Vec::<Product>::new(), FileErrors::default());
     for file in &files {
-        let text =
-            std::fs::read_to_string(file).map_err(|error| whole(file, format!("cannot be read: {error}")))?;
-        let product = read_product(file, &text)?;
-        if products.iter().any(|other| other.id == product.id) {
-            return Err(whole(
-                file,
-                format!("product {} stands in another file of this folder too", product.id),
-            ));
+        let whole =
+            |what: String| FileErrors::of(file, vec![FieldError { line: 0, field: String::new(), what }]);
+        let text = std::fs::read_to_string(file).map_err(|error| whole(format!("cannot be read: {error}")));
+        match text.and_then(|text| read_product(file, &text)) {
+            Ok(product) if products.iter().any(|other| other.id == product.id) => {
+                let what = format!("product {} is in another file of this folder too", product.id);
+                errors.0.extend(whole(what).0);
+            }
+            Ok(product) => products.push(product),
+            Err(wrong) => errors.0.extend(wrong.0),
         }
-        products.push(product);
     }
-    if products.is_empty() {
-        return Err(whole(folder, "no product file (*.toml) is here".into()));
-    }
-    Ok(products)
+    if errors.0.is_empty() { Ok(products) } else { Err(errors) }
 }
 
 /// Reads one product file.
 pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
-    let errors = |errors| FileErrors { file: file.to_owned(), errors };
+    let errors = |errors| FileErrors::of(file, errors);
     let (table, mut wrong_types) = types::read(text);
     wrong_types.sort_by_key(|error| error.line);
     let Some(table) = table else { return Err(errors(wrong_types)) };
@@ -194,12 +209,15 @@ impl Check<'_> {
         if file.return_addresses.get_ref().is_empty() {
             self.wrong("return_addresses", &file.return_addresses, "at least one address is needed");
         }
-        let return_addresses = file
-            .return_addresses
-            .into_inner()
-            .iter()
-            .filter_map(|address| self.return_address(address))
-            .collect();
+        let mut return_addresses: Vec<Url> = Vec::new();
+        for address in file.return_addresses.get_ref() {
+            match self.return_address(address) {
+                Some(url) if return_addresses.contains(&url) => {
+                    self.wrong("return_addresses", address, "this address is listed twice");
+                }
+                found => return_addresses.extend(found),
+            }
+        }
         if file.apps.get_ref().is_empty() {
             self.wrong("apps", &file.apps, "at least one app is needed");
         }
@@ -276,7 +294,9 @@ impl Check<'_> {
 
     fn app(&mut self, index: usize, app: AppTable) -> App {
         let field = |name: &str| format!("apps[{index}].{name}");
-        self.text_of(&field("consumer_key"), &app.consumer_key, 300, sense::token);
+        self.text_of(&field("consumer_key"), &app.consumer_key, 300, |key| {
+            sense::token(key).or_else(|| sense::consumer_key(key))
+        });
         self.text_of(&field("secret"), &app.secret, 500, |name| {
             sense::token(name).or_else(|| sense::secret_name(name))
         });
@@ -300,6 +320,11 @@ impl Check<'_> {
         for what in app.names.get_ref().iter().filter_map(|name| sense::name(name)) {
             self.wrong(field("names"), &app.names, what);
         }
+        for (list, name) in [(&app.scopes, "scopes"), (&app.names, "names")] {
+            if let Some(twice) = sense::listed_twice(list.get_ref()) {
+                self.wrong(field(name), list, format!("{twice:?} is listed twice"));
+            }
+        }
         let minutes = *app.access_token_minutes.get_ref();
         if !(2..=24 * 60).contains(&minutes) {
             self.wrong(field("access_token_minutes"), &app.access_token_minutes, "2 to 1440 minutes");
@@ -312,12 +337,16 @@ impl Check<'_> {
             let what = "an empty list lets nobody sign in: name a place, or leave the field out to allow all";
             self.wrong(field("login_hosts"), &app.login_hosts, what);
         }
-        let mut login_hosts = app.login_hosts.into_inner();
-        login_hosts.dedup();
+        let mut login_hosts: Vec<Environment> = Vec::new();
+        for place in app.login_hosts.into_inner() {
+            if !login_hosts.contains(&place) {
+                login_hosts.push(place);
+            }
+        }
         App {
             packages: Packages {
-                production: self.package(&field("packages.production"), app.packages.production),
-                sandbox: self.package(&field("packages.sandbox"), app.packages.sandbox),
+                production: self.package(&field("packages.production"), app.packages.production, SANDBOXES),
+                sandbox: self.package(&field("packages.sandbox"), app.packages.sandbox, PRODUCTION),
             },
             id: app.id,
             kind: app.kind,
@@ -345,64 +374,6 @@ impl Check<'_> {
         } else if let Some(what) = what_is_wrong(text.get_ref()) {
             self.wrong(field, text, what);
         }
-    }
-
-    fn https(&mut self, field: &str, address: &Spanned<String>) -> Option<Url> {
-        if let Some(what) = sense::address(address.get_ref()) {
-            self.wrong(field, address, what);
-            return None;
-        }
-        let url = Url::parse(address.get_ref()).ok().filter(|url| url.scheme() == "https");
-        if url.is_none() {
-            self.wrong(field, address, "an https address is needed");
-        }
-        url
-    }
-
-    /// Browsers are sent back to these exact addresses, so each is written as it is compared.
-    fn return_address(&mut self, address: &Spanned<String>) -> Option<Url> {
-        if let Some(what) = sense::address(address.get_ref()) {
-            self.wrong("return_addresses", address, what);
-            return None;
-        }
-        let Ok(url) = Url::parse(address.get_ref()) else {
-            self.wrong("return_addresses", address, "not an address");
-            return None;
-        };
-        let local = url.host_str().is_some_and(|host| host == "localhost" || host.ends_with(".localhost"));
-        if url.scheme() != "https" && !(url.scheme() == "http" && local) {
-            self.wrong("return_addresses", address, "an https address is needed (http only for localhost)");
-        } else if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
-            self.wrong(
-                "return_addresses",
-                address,
-                "an address without a fragment and without a user name is needed",
-            );
-        } else if url.as_str() != address.get_ref() {
-            let what = format!("addresses are compared character for character: write it as {url}");
-            self.wrong("return_addresses", address, what);
-        } else {
-            return Some(url);
-        }
-        None
-    }
-
-    fn package(&mut self, field: &str, link: Option<Spanned<String>>) -> Option<Url> {
-        let link = link?;
-        let url = Url::parse(link.get_ref()).ok();
-        let own = url.as_ref().is_some_and(|url| {
-            let local = url.host_str().is_some_and(|host| host.ends_with(".localhost"));
-            local || Hosts::salesforce().own(url.as_str()).is_some()
-        });
-        if own {
-            return url;
-        }
-        self.wrong(
-            field,
-            &link,
-            "an install link of Salesforce's is needed: https://login.salesforce.com/packaging/…",
-        );
-        None
     }
 }
 

@@ -1,6 +1,8 @@
 //! What a command says: for a person, or with `--json` for a machine.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+use crate::{aws_error, product_file::FileErrors};
 
 /// A command's result.
 #[derive(Debug)]
@@ -21,4 +23,18 @@ impl Report {
     pub fn good(text: impl Into<String>, json: Value) -> Self {
         Self { text: text.into(), json, wrong: false }
     }
+}
+
+/// An error for a person.
+pub fn error_text(error: &CommandError) -> String {
+    aws_error::told(error.as_ref())
+}
+
+/// An error for a machine: `{"error": …}`, and for product files each finding.
+pub fn error_json(error: &CommandError) -> Value {
+    let mut json = json!({ "error": error_text(error) });
+    if let Some(errors) = error.downcast_ref::<FileErrors>() {
+        json["findings"] = errors.findings();
+    }
+    json
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use aws_sdk_dynamodb::{
     Client,
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +21,7 @@ use serde_json::json;
 use store::{RefreshedTokens, SendWrite as _, Waiting};
 
 use crate::{
+    aws_error::explain,
     report::{CommandError, Report},
     scan::{Item, Scan, progress},
 };
@@ -298,13 +299,16 @@ struct Live<'a> {
 }
 
 impl Live<'_> {
-    fn failed(&self, error: impl std::error::Error) -> CommandError {
-        format!("table {}: {}", self.table, DisplayErrorContext(error)).into()
+    fn failed<E>(&self, error: &SdkError<E>) -> CommandError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        format!("table {}: {}", self.table, explain(error)).into()
     }
 
     async fn has(&self, item: &Item) -> Result<bool, CommandError> {
         let get = self.client.get_item().table_name(self.table).set_key(Some(key(item)));
-        Ok(get.send().await.map_err(|error| self.failed(error))?.item.is_some())
+        Ok(get.send().await.map_err(|error| self.failed(&error))?.item.is_some())
     }
 
     /// Whether it was written.
@@ -321,7 +325,7 @@ impl Live<'_> {
         match sent {
             Ok(_) => Ok(true),
             Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(self.failed(error)),
+            Err(error) => Err(self.failed(&error)),
         }
     }
 

@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, io::IsTerminal};
 
-use aws_sdk_dynamodb::{Client, error::DisplayErrorContext, types::AttributeValue};
+use aws_sdk_dynamodb::{Client, types::AttributeValue};
 
-use crate::report::CommandError;
+use crate::{aws_error::explain, report::CommandError};
 
 /// An item as it is stored.
 pub type Item = HashMap<String, AttributeValue>;
@@ -38,7 +38,7 @@ impl<'a> Scan<'a> {
                 .expression_attribute_values(":prefix", AttributeValue::S(self.prefix.to_owned()));
         }
         let page = scan.send().await;
-        let page = page.map_err(|error| format!("table {}: {}", self.table, DisplayErrorContext(error)))?;
+        let page = page.map_err(|error| format!("table {}: {}", self.table, explain(&error)))?;
         self.ended = page.last_evaluated_key.is_none();
         self.from = page.last_evaluated_key;
         self.seen += u64::from(page.scanned_count.unsigned_abs());

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
-use journeys::{Answer, Story};
+use journeys::{Answer, Story, approve};
 use latchkey::{quarantine, report::Report};
 use local::stack::{FALLBACK, consumer_secret};
 use serde_json::{Value, json};
@@ -304,4 +304,84 @@ async fn leftover_of_an_import_is_forgotten_and_not_revoked() {
     assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
     works(&story, imported.text("id")).await;
     assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+}
+
+/// Alice connects Acme as uma, whose consent Salesforce has already; the connection's id.
+async fn connected_as_before(story: &Story) -> String {
+    let alice = story.signed_in("Alice").await;
+    let home = approve(story.leave(&alice).await).await;
+    assert!(home.has("Your Salesforce accounts"), "connected: {}", home.text());
+    story.connections().await[0]["id"].as_str().expect("an id").to_owned()
+}
+
+/// An import's answer is released after the same Salesforce user has connected in the browser.
+async fn released_after_a_connect(another: bool) -> (Story, String, String, Answer) {
+    let story = Story::installed().await;
+    let app = story.stack.app("fernway", "sync").clone();
+    let granted = story.stack.salesforce.granted("acme", "uma@acme.example", &app.consumer_key);
+    let call = json!({
+        "app": "sync", "customer": { "id": "c-acme", "name": "Acme" }, "user": "u-alice", "another": another,
+        "environment": "production", "refresh_token": granted["refresh_token"],
+    });
+    story.stack.salesforce.queue_token_fault(Fault::WrongSignature);
+    let kept = story.call("POST", "/v1/connections", Some(call.clone())).await;
+    assert_eq!((kept.status, kept.problem()), (409, "import-quarantined"), "{}", kept.body);
+    let connected = connected_as_before(&story).await;
+
+    let both = json!({ "current": consumer_secret(&app), "next": "another secret" });
+    story.secrets.keep("consumer secret", "another secret");
+    story.stack.secrets.put(&app.secret, &both.to_string());
+    let listed = list(&story).await;
+    let quarantined = listed.json["quarantined"][0]["connection"].as_str().expect("an id").to_owned();
+    decide(&story, &quarantined, Decision::Release).await;
+    assert_eq!(list(&story).await.text, "Nothing is in quarantine.");
+    let imported = story.call("POST", "/v1/connections", Some(call)).await;
+    assert_eq!(imported.status, 200, "{}", imported.body);
+    (story, connected, quarantined, imported)
+}
+
+#[tokio::test]
+async fn released_import_renews_the_connection_that_exists() {
+    let (story, connected, _, imported) = released_after_a_connect(false).await;
+
+    assert_eq!(imported.text("id"), connected, "{}", imported.body);
+    let connections = story.connections().await;
+    assert_eq!(connections.len(), 1, "no silent second connection: {connections:?}");
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1, "the earlier grant is revoked");
+    works(&story, &connected).await;
+    story.pass(STALE);
+    works(&story, &connected).await;
+    story.nothing_leaked().await;
+}
+
+#[tokio::test]
+async fn released_import_of_one_more_connection_stays_one_more() {
+    let (story, connected, quarantined, imported) = released_after_a_connect(true).await;
+
+    assert_eq!(imported.text("id"), quarantined, "{}", imported.body);
+    assert_eq!(story.connections().await.len(), 2);
+    for connection in [&connected, &quarantined] {
+        works(&story, connection).await;
+    }
+    assert_eq!(story.stack.salesforce.live_grants().len(), 2);
+}
+
+#[tokio::test]
+async fn connecting_after_a_released_import_renews_it() {
+    let story = Story::installed().await;
+    let (_, kept) = import(&story, Fault::WrongSignature).await;
+    assert_eq!(kept.problem(), "import-quarantined", "{}", kept.body);
+    let app = story.stack.app("fernway", "sync").clone();
+    let both = json!({ "current": consumer_secret(&app), "next": "another secret" });
+    story.secrets.keep("consumer secret", "another secret");
+    story.stack.secrets.put(&app.secret, &both.to_string());
+    let listed = list(&story).await;
+    let released = listed.json["quarantined"][0]["connection"].as_str().expect("an id").to_owned();
+    decide(&story, &released, Decision::Release).await;
+
+    let connected = connected_as_before(&story).await;
+
+    assert_eq!(connected, released, "its uniqueness item says that it exists");
+    assert_eq!(story.connections().await.len(), 1);
+    works(&story, &released).await;
 }

@@ -230,6 +230,18 @@ fn a_server_error_is_never_a_revocation() {
 }
 
 #[test]
+fn refusal_at_the_edge_leads_to_our_addresses() {
+    let of = |status| evidence::token_endpoint(Some("unexpected_answer"), Some("HTML"), Some(status));
+    let read = |status| diagnose(&of(status), &context(Stage::Refresh, AppKind::ConnectedApp));
+    let refused = read(403);
+    assert_eq!(refused.cause().id, "unexpected_answer");
+    assert!(refused.ranked[0].reason.contains("the address that we call from"), "{refused:?}");
+    assert!(!read(400).ranked[0].reason.contains("address"));
+    let steps = format!("{:?}", refused.cause());
+    assert!(steps.contains("egress addresses"), "{steps}");
+}
+
+#[test]
 fn what_nobody_knows_is_said_to_be_unknown() {
     let evidence = evidence::callback("brand_new_code", Some("something nobody has seen"));
     let diagnosis = diagnose(&evidence, &context(Stage::Callback, AppKind::ConnectedApp));

@@ -41,9 +41,45 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What copying made of a token, as what to do about it: quotation marks, percent-encoding, a label before it, blanks
+/// and invisible characters. Such a token is not sent: Salesforce would count a failed login.
+pub fn copy_artifact(token: &str) -> Option<&'static str> {
+    const QUOTES: [char; 7] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
+    if token.contains(QUOTES) {
+        Some("has quotation marks in it: leave them out")
+    } else if token.contains('%') {
+        Some("is percent-encoded: decode it first (%3D is =, %21 is !)")
+    } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
+        Some("has a space, a line break or an invisible character in it")
+    } else if token.contains(':') {
+        Some("has a label before it, such as \"Bearer:\": leave the label out")
+    } else {
+        None
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copy_artifacts_of_a_token_are_explained() {
+        for (token, says) in [
+            ("\"5Aep861\"", "quotation marks"),
+            ("\u{201c}5Aep861\u{201d}", "quotation marks"),
+            ("5Aep861%3D%3D", "percent-encoded"),
+            ("5Aep861\n", "a line break"),
+            ("5Aep\u{200b}861", "an invisible character"),
+            ("5Aep 861", "a space"),
+            ("Bearer:5Aep861", "a label"),
+            ("refresh_token:5Aep861", "a label"),
+        ] {
+            assert!(copy_artifact(token).is_some_and(|what| what.contains(says)), "{token}");
+        }
+        for token in ["5Aep861TSESvWeug_xvFHRBTTbf.YrTWgEyj==", "00D5g!AQE+/=._-", ""] {
+            assert_eq!(copy_artifact(token), None, "{token}");
+        }
+    }
 
     #[test]
     fn deceptive_characters_are_found() {

@@ -237,7 +237,7 @@ pub(crate) fn fill_with(text: &str, names: &Names<'_>, more: &[(&str, &str)]) ->
 }
 
 /// Fills a text in as HTML: `**Install**` becomes bold, `{support}` and `{package_link}` become links.
-pub(crate) fn rich(text: &str, names: &Names<'_>) -> Markup {
+pub fn rich(text: &str, names: &Names<'_>) -> Markup {
     rich_with(text, names, &[])
 }
 
@@ -282,7 +282,7 @@ fn value<'v>(placeholder: &str, names: &'v Names<'_>, more: &[(&str, &'v str)]) 
 
 /// HTML in which everything that was not ours is escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Markup(String);
+pub struct Markup(String);
 
 impl Markup {
     fn tag(&mut self, tag: &'static str) {

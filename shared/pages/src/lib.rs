@@ -38,7 +38,7 @@ mod words;
 
 pub use confirm::ConfirmPage;
 pub use connect::{ConnectPage, HostForm, HostRefusal, LastFailure, SignIn};
-pub use fill::{Names, fill};
+pub use fill::{Markup, Names, fill, rich};
 pub use guide::GuidePage;
 pub use help::{HelpPage, HelpState, PasteNote};
 pub use layout::{Page, WayOn};

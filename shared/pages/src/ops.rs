@@ -108,8 +108,10 @@ pub struct Incident {
     pub title: String,
     /// How often, in what, since when.
     pub facts: String,
+    /// What the steps bring about.
+    pub goal: Option<Markup>,
     /// What is to be done, in order.
-    pub fix: Vec<String>,
+    pub fix: Vec<Markup>,
     /// The product's own guide.
     pub guide: Option<String>,
 }

@@ -15,6 +15,8 @@
 
 #![warn(missing_docs)]
 
+#[cfg(test)]
+mod any_event;
 pub mod http;
 pub mod invocation_log;
 pub mod logs;

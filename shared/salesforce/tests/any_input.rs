@@ -4,8 +4,10 @@
 mod answer;
 #[path = "../../../tests/fuzz/held/host.rs"]
 mod host;
+#[path = "../../../tests/fuzz/held/reply.rs"]
+mod reply;
 
-use proptest::prelude::*;
+use proptest::{prelude::*, strategy::ValueTree as _};
 use serde_json::{Value, json};
 
 /// Values that a member of an answer may have, or should not.
@@ -67,6 +69,45 @@ fn answer_shaped() -> impl Strategy<Value = String> {
     })
 }
 
+/// Answers over HTTP: tokens that are signed or not, redirects, refusals, gateways' pages.
+fn reply_shaped() -> impl Strategy<Value = String> {
+    let status = prop_oneof![
+        6 => Just("200".to_owned()),
+        2 => prop::sample::select(vec!["400", "401", "403", "429", "500", "502", "503"]).prop_map(str::to_owned),
+        2 => prop::sample::select(vec!["301", "302", "303", "307", "308"]).prop_map(str::to_owned),
+        1 => "[0-9]{0,4}",
+    ];
+    let location = prop_oneof![
+        3 => Just(String::new()),
+        2 => "https://[a-z]{1,8}(\\.sandbox)?\\.my\\.salesforce\\.com/services/oauth2/token",
+        1 => "(https?:)?//(login|test|u@acme\\.my|xn--a\\.my|acme\\.my)\\.salesforce\\.com(:[0-9]{1,6})?/?",
+        1 => "\\PC{0,30}",
+    ];
+    let after = prop_oneof![
+        3 => Just(String::new()),
+        2 => "-?[0-9]{1,25}",
+        1 => "(Mon|Sat), [0-9]{2} Nov (2026|9999|0001) [0-9]{2}:00:00 GMT",
+        1 => "\\PC{0,20}",
+    ];
+    let body = prop_oneof![
+        3 => answer_shaped(),
+        1 => Just(r#"{"error":"invalid_grant","error_description":"expired access/refresh token"}"#.to_owned()),
+        1 => Just(r#"[{"errorCode":"API_DISABLED","message":"no"}]"#.to_owned()),
+        1 => "<html>\\PC{0,20}",
+        1 => "\\PC{0,40}",
+    ];
+    (status, location, after.clone(), after, body)
+        .prop_map(|(status, to, after, date, body)| [status, to, after, date, body].join("\n"))
+}
+
+#[test]
+fn replies_bring_tokens_often() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut replies = (0..300).map(|_| reply_shaped().new_tree(&mut runner).expect("a reply").current());
+    let kept = replies.by_ref().filter(|text| reply::holds(text.as_bytes())).count();
+    assert!((30..250).contains(&kept), "{kept} of 300");
+}
+
 /// The kept corpus of a target.
 fn corpus(target: &str, holds: fn(&[u8])) {
     let folder = format!("{}/../../tests/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
@@ -82,6 +123,9 @@ fn corpus(target: &str, holds: fn(&[u8])) {
 fn kept_corpora_hold() {
     corpus("host", host::holds);
     corpus("answer", answer::holds);
+    corpus("reply", |bytes| {
+        reply::holds(bytes);
+    });
 }
 
 proptest! {
@@ -106,5 +150,15 @@ proptest! {
     #[test]
     fn any_members_are_an_answer_or_doubtful(text in answer_shaped()) {
         answer::holds(text.as_bytes());
+    }
+
+    #[test]
+    fn any_bytes_are_a_reply(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        reply::holds(&bytes);
+    }
+
+    #[test]
+    fn any_reply_is_tokens_or_explained(text in reply_shaped()) {
+        reply::holds(text.as_bytes());
     }
 }

@@ -267,32 +267,20 @@ impl Store {
     }
 
     /// Stores an import's connection and its uniqueness item, and marks the import as done, all or nothing. A late
-    /// answer is as good as any, for the token is the same.
+    /// answer is as good as any, for the token is the same; so is one out of quarantine.
     pub async fn finish_import(
         &self,
-        sender: &Sender,
+        import: &Import,
         record: &ConnectionRecord,
         unique: Option<&Unique>,
         due: Timestamp,
     ) -> Result<Imported, StoreError> {
-        let import = sender.import();
         let mut writes = self.import_writes(&import.product, &import.mark, record, due)?;
         if let Some(unique) = unique {
             writes.push(self.unique_write(unique, &record.connection.id)?);
         }
         let Err(reasons) = self.transact(writes).await? else { return Ok(Imported::Yes) };
         Ok(held_by(reasons.get(3)).map_or(Imported::Before, Imported::Held))
-    }
-
-    /// Stores an import's answer out of quarantine, without a uniqueness item. `false`: the import was done before.
-    pub async fn store_import(
-        &self,
-        product: &ProductId,
-        mark: &Hash,
-        record: &ConnectionRecord,
-        due: Timestamp,
-    ) -> Result<bool, StoreError> {
-        Ok(self.transact(self.import_writes(product, mark, record, due)?).await?.is_ok())
     }
 
     fn import_writes(

@@ -99,6 +99,9 @@ pub struct ImportedAs {
     pub user: String,
     /// The kind of host.
     pub environment: Environment,
+    /// Whether the product asked for one more connection of a Salesforce user that is connected already.
+    #[serde(default)]
+    pub another: bool,
 }
 
 /// What is needed to make a pending connection of an exchange's answer.

@@ -66,7 +66,7 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
 
 /// So many spans, as a deployed function without a collector has them.
 pub(crate) fn are_off(spans: u32) {
-    tracing::subscriber::with_default(runtime::logs::logs(false), || {
+    tracing::subscriber::with_default(runtime::logs::logs(false, std::io::stdout), || {
         for number in 0..spans {
             drop(black_box(info_span!(target: TARGET, "off", number).entered()));
         }

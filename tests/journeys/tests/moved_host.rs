@@ -211,6 +211,19 @@ async fn secret_in_an_observed_error_is_not_kept() {
     let page = back.follow().await;
 
     assert!(page.has("[removed]") && !page.has("AQEAQNb0tA") && !page.has("hunter"), "{page:?}");
+
+    // The same in the query of the callback.
+    let mut answer = again.answer().await;
+    let state = answer.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+    let said = format!("refused for session {session}, my password is hunter");
+    answer.query_pairs_mut().clear().extend_pairs([
+        ("state", state.as_str()),
+        ("error", "never_seen_before"),
+        ("error_description", &said),
+    ]);
+    let page = again.alice.get(answer.as_str()).await;
+    assert!(page.has("[removed]") && !page.has("AQEAQNb0tA") && !page.has("hunter"), "{page:?}");
+
     let logs = again.story.logs.text();
     assert!(!logs.contains("AQEAQNb0tA") && !logs.contains("hunter"), "nor in the log");
     again.story.nothing_leaked().await;

@@ -231,6 +231,11 @@ async fn the_vendors_own_incident_stands_on_top_and_reports_raise_none() {
     assert!(incident.contains("yours to mend"), "{incident} {}", page.text());
     assert!(incident.contains("1 failure of 1 customer with the app “Fernway Sync”"), "{incident}");
     assert!(incident.contains("What to do"), "{incident}");
+    // The goal is no step, and the names of buttons stand out.
+    assert!(incident.contains("has every address that we call from"), "{incident}");
+    let steps = page.all(".incident li");
+    assert!(steps[0].contains("Treat this as an incident"), "{steps:?}");
+    assert!(!page.all(".incident li b").is_empty(), "{steps:?}");
 }
 
 #[tokio::test]

@@ -265,6 +265,29 @@ async fn a_revoked_grant_asks_for_the_user_again_and_connecting_again_mends_it()
 }
 
 #[tokio::test]
+async fn the_call_that_makes_the_link_again_works_as_it_stands() {
+    for more in [&[][..], &["https://app.fernway.example/other"]] {
+        let story = Story::installed().await;
+        let connection = story.connected().await;
+        let id = "fernway".parse().expect("an id");
+        let mut product = story.stack.store.product(&id).await.expect("it answers").expect("Fernway");
+        product.return_addresses.extend(more.iter().map(|address| address.parse().expect("an address")));
+        story.stack.store.put_product(&product).await.expect("it is written");
+        story.pass(STALE);
+        story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+        let over = story.token(&connection).await;
+        assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
+
+        let call = &over.body["reconnect"];
+        let text = |member: &str| call[member].as_str().expect("text");
+        let link = story.call(text("method"), text("path"), Some(call["body"].clone())).await;
+
+        assert_eq!(link.status, 201, "{}", link.body);
+        assert_eq!(call["body"]["user"], "u-alice");
+    }
+}
+
+#[tokio::test]
 async fn a_blocked_connection_works_again_when_the_admin_has_acted() {
     let story = Story::installed().await;
     let connection = story.connected().await;

@@ -9,6 +9,7 @@ use local::{
     month::{self, Month},
 };
 use platform::Deadline;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 use world::Clock;
 
@@ -64,7 +65,9 @@ enum First {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.first.is_none() {
-        runtime::logs::init_logs(arguments.collector.is_some());
+        // Standard output is the tour or, with --json, one line: logs would make it unreadable to a program.
+        let logs = runtime::logs::logs(arguments.collector.is_some(), std::io::stderr);
+        logs.init();
     }
     let clock = Clock::running();
     if arguments.first.is_some() {

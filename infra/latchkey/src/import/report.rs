@@ -73,8 +73,12 @@ pub(super) fn say(what: &str) {
     eprintln!("{what}");
 }
 
-pub(super) fn error(error: &ImportError) {
-    eprintln!("{error}");
+pub(super) fn error(error: &ImportError, json: bool) {
+    if json {
+        println!("{}", serde_json::json!({ "error": error.to_string() }));
+    } else {
+        eprintln!("{error}");
+    }
 }
 
 impl Entry {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashMap, path::Path};
 
-use domain::secret::{Hash, RefreshToken};
+use domain::{
+    secret::{Hash, RefreshToken},
+    text::copy_artifact,
+};
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
@@ -47,9 +50,14 @@ pub(super) fn read(
     dry_run: bool,
 ) -> Result<(Vec<Row>, Vec<Unreadable>), ImportError> {
     let bytes = std::fs::read(file).map_err(|error| ImportError::file(file, error))?;
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    rows_of(&bytes, where_to, dry_run).ok_or_else(|| ImportError::Array { file: file.to_owned() })
+}
+
+/// The rows in the bytes of a file. `None`: they are a JSON array.
+pub(super) fn rows_of(bytes: &[u8], where_to: &str, dry_run: bool) -> Option<(Vec<Row>, Vec<Unreadable>)> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return Err(ImportError::Array { file: file.to_owned() });
+        return None;
     }
     let (mut rows, mut unreadable) = (Vec::<Row>::new(), Vec::new());
     // Where each token was seen first, and in what row.
@@ -87,7 +95,7 @@ pub(super) fn read(
             }
         }
     }
-    Ok((rows, unreadable))
+    Some((rows, unreadable))
 }
 
 fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row, Unreadable> {
@@ -116,8 +124,11 @@ fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row,
     let Some(token) = members.get("refresh_token").and_then(Value::as_str).map(RefreshToken::new) else {
         return Err(no(&customer, "refresh_token is missing, or is no text".into()));
     };
-    if let Some(what) = wrong_with(token.expose()) {
-        return Err(no(&customer, what.into()));
+    if token.expose().trim().is_empty() {
+        return Err(no(&customer, "refresh_token is empty".into()));
+    }
+    if let Some(what) = copy_artifact(token.expose()) {
+        return Err(no(&customer, format!("refresh_token {what}")));
     }
     if members.contains_key("dry_run") {
         return Err(no(&customer, "leave dry_run out of the row: the command has --dry-run".into()));
@@ -137,24 +148,6 @@ fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row,
     Ok(Row { line, digest, customer, body: SecretString::from(body), token })
 }
 
-/// What an export, a spreadsheet or an HTTP log made of a token. It is not sent: Salesforce would count a failed login.
-fn wrong_with(token: &str) -> Option<&'static str> {
-    let quotes = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
-    if token.trim().is_empty() {
-        Some("refresh_token is empty")
-    } else if token.contains(quotes) {
-        Some("refresh_token has quotation marks in it: leave them out")
-    } else if token.contains('%') {
-        Some("refresh_token is percent-encoded: decode it first (%3D is =, %21 is !)")
-    } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
-        Some("refresh_token has a space, a line break or an invisible character in it")
-    } else if token.len() > 7 && token.get(..7).is_some_and(|first| first.eq_ignore_ascii_case("bearer:")) {
-        Some("refresh_token begins with a label: leave it out")
-    } else {
-        None
-    }
-}
-
 /// The row in one way of writing: spaces and the order of members make no other row.
 fn canonical(members: &Map<String, Value>) -> String {
     fn sorted(value: &Value) -> Value {
@@ -172,7 +165,9 @@ fn canonical(members: &Map<String, Value>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use proptest::{prelude::*, strategy::ValueTree as _};
+
+    use super::{super::held, *};
 
     const ROW: &str = r#"{"customer":{"id":"c-1"},"refresh_token":"5Aep861.very-secret","user":"u"}"#;
 
@@ -214,5 +209,58 @@ mod tests {
             assert!(!format!("{found:?}").contains("very-secret"));
         }
         assert!(!format!("{:?}", parse(1, ROW.as_bytes(), "", false)).contains("very-secret"));
+    }
+
+    #[test]
+    fn kept_corpus_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/row");
+        let (mut tried, mut rows) = (0, 0);
+        for entry in std::fs::read_dir(folder).expect("the kept corpus") {
+            rows += held::holds(&std::fs::read(entry.expect("an entry").path()).expect("a small file")).len();
+            tried += 1;
+        }
+        assert!(tried >= 10 && rows >= 8, "{rows} rows in {tried} files");
+    }
+
+    /// Lines of a file: rows, near misses of them, and what an editor or a spreadsheet leaves.
+    fn line() -> impl Strategy<Value = String> {
+        let token = prop_oneof![4 => "5Aep861[A-Za-z0-9._!]{1,40}", 1 => "\\PC{0,20}", 1 => "[a-zA-Z0-9:%\"' ]{0,20}"];
+        let more = prop_oneof![
+            4 => Just(""),
+            1 => prop::sample::select(vec![
+                ",\"dry_run\":true",
+                ",\"my_domain\":\"xn--a\"",
+                ",\"x\":[1,{}]",
+                ",",
+            ]),
+        ];
+        let row = (token, "\\PC{0,10}", more);
+        let row = row.prop_map(|(token, customer, more)| {
+            let (token, customer) = (Value::from(token), Value::from(customer));
+            format!(r#"{{"customer":{{"id":{customer}}},"refresh_token":{token}{more}}}"#)
+        });
+        prop_oneof![8 => row, 1 => "\\PC{0,60}", 1 => Just("[]".to_owned()), 1 => Just(" \r".to_owned())]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn any_file_is_rows_or_explained(lines in prop::collection::vec(line(), 0..6), end in "(\n|\r\n|\r)") {
+            held::holds(lines.join(&end).as_bytes());
+        }
+
+        #[test]
+        fn any_bytes_are_rows_or_explained(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            held::holds(&bytes);
+        }
+    }
+
+    #[test]
+    fn lines_are_rows_often() {
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let mut lines = (0..300).map(|_| line().new_tree(&mut runner).expect("a line").current());
+        let rows = lines.by_ref().filter(|line| !held::holds(line.as_bytes()).is_empty()).count();
+        assert!((60..270).contains(&rows), "{rows} of 300");
     }
 }

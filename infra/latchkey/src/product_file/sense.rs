@@ -77,6 +77,11 @@ fn invisible(c: char) -> String {
 
 /// The name of a secret, where its value may stand instead. The text is not repeated: it may be that value.
 pub(super) fn secret_name(name: &str) -> Option<String> {
+    if name.starts_with("3MVG") {
+        return Some(
+            "this looks like a consumer key, not the name of the consumer secret in Secrets Manager".into(),
+        );
+    }
     if looks_like_a_value(name) {
         let what = "this looks like the secret itself, not its name in Secrets Manager. Replace the consumer secret at \
                     Salesforce, since this file has it, and store the new one with `latchkey app set-secret`";
@@ -85,6 +90,22 @@ pub(super) fn secret_name(name: &str) -> Option<String> {
     let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&b);
     (!name.bytes().all(of_a_name))
         .then(|| "a secret's name has letters, digits and /_+=.@- only, or is an ARN".to_owned())
+}
+
+/// A consumer key, where the consumer secret may stand instead: the two are beside each other in Setup.
+pub(super) fn consumer_key(key: &str) -> Option<String> {
+    let is_hex = key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
+    let is_number = (10..=20).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_digit());
+    let what = "this looks like the consumer secret, not the consumer key. Replace the secret at Salesforce, since this \
+                file has it";
+    (is_hex || is_number).then(|| what.into())
+}
+
+/// The first text that is there twice.
+pub(super) fn listed_twice(texts: &[String]) -> Option<&str> {
+    let twice = |(at, text): (usize, &String)| texts[..at].contains(text);
+    let mut all = texts.iter().enumerate();
+    all.find(|found| twice(*found)).map(|(_, text)| text.as_str())
 }
 
 /// Salesforce's consumer secrets are 64 hexadecimal digits or, of old apps, up to 20 decimal ones. Other random values

@@ -66,7 +66,7 @@ fn everything_that_is_wrong_is_said_at_once() {
         .replace("#1f6f54", "green")
         .replace("[\"api\", \"refresh_token\"]", "[\"api\"]");
     insta::assert_snapshot!(errors_of(&bad), @r"
-    fernway.toml:3: return_addresses: an https address is needed (http only for localhost)
+    fernway.toml:3: return_addresses: an https address is needed (http only for this machine: localhost, 127.0.0.1 or [::1])
     fernway.toml:7: brand.colour: a colour is written #rrggbb
     fernway.toml:15: apps[0].scopes: refresh_token (or offline_access) is needed: without it every connection ends within hours
     ");
@@ -127,7 +127,7 @@ fn a_product_that_no_item_holds_is_refused_with_its_size() {
     let (head, app) = GOOD.split_at(GOOD.find("[[apps]]").unwrap());
     let apps: String = (0..2_000).map(|n| app.replace("\"sync\"", &format!("\"sync-{n}\""))).collect();
     let errors = errors_of(&format!("{head}{apps}"));
-    assert!(errors.starts_with("fernway.toml:0: apps: the product is stored as one item"), "{errors}");
+    assert!(errors.starts_with("fernway.toml: apps: the product is stored as one item"), "{errors}");
 }
 
 #[test]
@@ -146,4 +146,82 @@ fn scope_that_salesforce_may_have_added_is_a_warning() {
     let warnings = warnings(&product);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
     assert!(warnings[0].contains("fernway: app sync: scope \"agent_api\""), "{warnings:?}");
+}
+
+#[test]
+fn http_is_for_this_machine_alone() {
+    let with = |address: &str| {
+        read_product(
+            Path::new("fernway.toml"),
+            &GOOD.replace("https://app.fernway.example/salesforce/return", address),
+        )
+    };
+    for here in [
+        "http://localhost:3000/return",
+        "http://app.localhost/return",
+        "http://127.0.0.1:3000/return",
+        "http://127.8.8.8/return",
+        "http://[::1]:3000/return",
+    ] {
+        assert!(with(here).is_ok(), "{here}: {:?}", with(here).err());
+    }
+    for elsewhere in [
+        "http://10.0.0.1/return",
+        "http://0.0.0.0/return",
+        "http://[::2]/return",
+        "http://127.0.0.1.example/return",
+        "http://localhost.example/return",
+        "ftp://127.0.0.1/return",
+    ] {
+        let errors = with(elsewhere).expect_err(elsewhere).to_string();
+        assert!(errors.contains("an https address is needed"), "{elsewhere}: {errors}");
+    }
+}
+
+#[test]
+fn settings_that_are_exchanged_or_repeated_are_told() {
+    const SECRET: &str = "8F3A1C77E0D24B1F9E0C7B6A5D4E3F2A1B0C9D8E7F6A5B4C3D2E1F0A9B8C7D6E";
+    let packages = |production: &str, sandbox: &str| {
+        format!(
+            "names = [\"Fernway Sync\"]\npackages = {{ production = \"https://{production}/packaging/x\", sandbox = \
+             \"https://{sandbox}/packaging/x\" }}"
+        )
+    };
+    let (login, test) = ("login.salesforce.com", "test.salesforce.com");
+    let names = "names = [\"Fernway Sync\"]";
+    let back = "https://app.fernway.example/salesforce/return";
+    for (change, to, says) in [
+        ("\"3MVG9\"", format!("{SECRET:?}"), "apps[0].consumer_key: this looks like the consumer secret"),
+        (
+            "\"3MVG9\"",
+            "\"4823941178342190553\"".into(),
+            "apps[0].consumer_key: this looks like the consumer secret",
+        ),
+        (
+            "latchkey/dev/apps/fernway-sync",
+            "3MVG9.fernway_sync".into(),
+            "apps[0].secret: this looks like a consumer key",
+        ),
+        ("\"api\", ", "\"api\", \"api\", ".into(), "apps[0].scopes: \"api\" is listed twice"),
+        ("\"Fernway Sync\"", "\"Sync\", \"Sync\"".into(), "apps[0].names: \"Sync\" is listed twice"),
+        (back, format!("{back}\", \"{back}"), "return_addresses: this address is listed twice"),
+        (back, format!("{back}?receipt=1"), "return_addresses: its query has receipt"),
+        (back, format!("{back}?a=b&connect_session="), "return_addresses: its query has connect_session"),
+        (
+            names,
+            packages(test, test),
+            "apps[0].packages.production: test.salesforce.com installs into the other",
+        ),
+        (
+            names,
+            packages(login, login),
+            "apps[0].packages.sandbox: login.salesforce.com installs into the other",
+        ),
+    ] {
+        let errors = errors_of(&GOOD.replace(change, &to));
+        assert!(errors.contains(says) && errors.lines().count() == 1, "{says}: {errors}");
+        assert!(!errors.contains(SECRET) && !errors.contains("4823941178342190553"), "{errors}");
+    }
+    assert!(read_product(Path::new("fernway.toml"), &GOOD.replace(names, &packages(login, test))).is_ok());
+    assert!(read_product(Path::new("fernway.toml"), &GOOD.replace(back, &format!("{back}?from=sf"))).is_ok());
 }

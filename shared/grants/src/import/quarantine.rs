@@ -97,6 +97,7 @@ impl Importer {
             customer: brought.customer.clone(),
             user: brought.user.clone(),
             environment: brought.host.environment(),
+            another: brought.another,
         };
         let sent =
             ImportAnswer { product: &brought.product.id, app: brought.app, import, token: &brought.token };

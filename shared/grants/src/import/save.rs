@@ -144,7 +144,7 @@ impl Importer {
         } else {
             let due = now.later_by(keeping.app.keep_alive());
             let unique = keeping.unique.as_ref();
-            match store.finish_import(keeping.sender, &keeping.record, unique, due).await? {
+            match store.finish_import(keeping.sender.import(), &keeping.record, unique, due).await? {
                 Imported::Yes => return Ok(Some(Stored::New)),
                 Imported::Before => return Ok(Some(Stored::Before)),
                 Imported::Held(other) => other,

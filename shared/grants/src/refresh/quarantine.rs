@@ -4,12 +4,13 @@
 //! the way to Salesforce. Releasing repeats every check. Whose the tokens are is never taken on trust.
 
 mod exchange;
+mod import;
 
 use diagnosis::evidence;
 use std::time::Duration;
 
 use domain::{
-    App, Attempt, Connection, ConnectionState, ProductId, Surface,
+    App, Attempt, Connection, ProductId, Surface,
     secret::{RawTokenAnswer, RefreshToken},
 };
 use jiff::Timestamp;
@@ -18,12 +19,12 @@ use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use secrecy::ExposeSecret;
 use store::{
     ConnectionRecord, Decision, ExchangedAs, Field, Health, ImportedAs, Kept, Lease, Origin, Owner,
-    Quarantined, RefreshedTokens, SaveOutcome, StoreError, Tokens, imports::Import,
+    Quarantined, RefreshedTokens, SaveOutcome, StoreError, imports::Import,
 };
 use telemetry::{Metric, add};
 use tokio::time::{Instant, sleep};
 
-use exchange::{Fate, SECOND_LOOK};
+use exchange::Fate;
 
 use crate::refresh::{
     Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, health::Told, met, token_lifetime,
@@ -227,7 +228,9 @@ impl Refresher {
                 let grant = self.at_told_instance(quarantined, grant);
                 self.release_exchange(quarantined, exchange, &app, grant, time).await
             }
-            (Some(imported), None) => self.release_import(quarantined, imported, &app, grant, now).await,
+            (Some(imported), None) => {
+                Box::pin(self.release_import(quarantined, imported, &app, grant, now)).await
+            }
             (None, None) => self.release_refresh(quarantined, &app, &grant, now).await,
         }
     }
@@ -312,51 +315,6 @@ impl Refresher {
             SaveOutcome::Superseded => Some("a newer grant has taken its place; discard it".to_owned()),
             SaveOutcome::Gone => Some("its connection is gone; discard it".to_owned()),
         })
-    }
-
-    async fn release_import(
-        &self,
-        quarantined: &Quarantined,
-        imported: &ImportedAs,
-        app: &App,
-        grant: Grant,
-        now: Timestamp,
-    ) -> Result<Option<String>, RefreshError> {
-        let grant = self.at_told_instance(quarantined, grant);
-        let told = match grant.instance_url(None) {
-            Some(told) => Some(told),
-            None => self.platform.salesforce.identity(&grant, SECOND_LOOK).await.instance_url,
-        };
-        let Some(instance_url) = told else {
-            let why = Distrust::InstanceUrl;
-            return Ok(Some(format!("{why}: release it with --instance-url and the org's My Domain")));
-        };
-        let Some(refresh) = &grant.refresh else {
-            return Ok(Some(
-                "it has no refresh token: the imported one still stands; import it again".to_owned(),
-            ));
-        };
-        let connection = Connection {
-            id: quarantined.connection.clone(),
-            product: quarantined.product.clone(),
-            app: quarantined.app.clone(),
-            customer: imported.customer.clone(),
-            user: imported.user.clone(),
-            session: None,
-            identity: grant.identity.clone(),
-            login_host: grant.host.origin().to_owned(),
-            environment: imported.environment,
-            instance_url,
-            scopes: grant.granted(&app.scopes),
-            state: ConnectionState::Active,
-            created_at: now,
-        };
-        let issued_at = grant.issued_at(quarantined.quarantined_at);
-        let tokens = Tokens { access: &grant.access, refresh: Some(refresh), issued_at };
-        let record = ConnectionRecord::seal(&self.cipher, connection, tokens, app).await?;
-        let due = now + app.keep_alive();
-        self.platform.store.store_import(&quarantined.product, &imported.mark, &record, due).await?;
-        Ok(None)
     }
 
     /// Whether the answer to an import that has begun is in quarantine: then its token is not sent again.

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue::{B, N, S};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, Put, ScalarAttributeType,
-    TimeToLiveSpecification, TransactWriteItem,
+    StreamSpecification, StreamViewType, TimeToLiveSpecification, TransactWriteItem,
 };
 use jiff::Timestamp;
 
@@ -204,4 +204,47 @@ async fn the_last_number_of_a_stream_is_found_without_looking_through_it() {
         assert!(plan.contains("INDEX _stream_records_in_order (table_name=?)"), "{plan}");
         std::fs::remove_file(copy).unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_stream_keeps_its_newest_changes_and_is_trimmed() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.db");
+    let dynamo = DynamoDb::start(Some(&data)).await;
+    let client = client(&dynamo, RetryConfig::disabled());
+    create(&client).await;
+    let stream =
+        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+    let stream = stream.build().unwrap();
+    client.update_table().table_name("latchkey").stream_specification(stream).send().await.unwrap();
+    put(&client, "first", "change").await.unwrap();
+    let (first, place) = dynamo.changes("latchkey", None, 100);
+    assert_eq!(first.len(), 1);
+
+    // A month of changes, written to the file at once.
+    let beside = rusqlite::Connection::open(&data).unwrap();
+    let repeat = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO _stream_records
+            (table_name, event_name, keys_json, new_image, sequence_number, shard_id, created_at, event_id)
+        SELECT table_name, event_name, keys_json, new_image,
+            printf('%0*d', length(sequence_number), CAST(sequence_number AS INTEGER) + i),
+            shard_id, created_at, event_id || i
+        FROM _stream_records, n WHERE id = 1";
+    beside.execute(repeat, [50_000]).unwrap();
+    let kept = || -> usize {
+        beside.query_row("SELECT COUNT(*) FROM _stream_records", [], |row| row.get(0)).unwrap()
+    };
+    assert!((20_000..20_500).contains(&kept()), "{} are kept", kept());
+    put(&client, "last", "change").await.unwrap();
+    drop(beside);
+
+    // A reader whose place is trimmed goes on with the oldest change that is kept, and reaches the newest.
+    let (mut place, mut seen, mut last) = (place, 0, Value::Null);
+    loop {
+        let (changes, next) = dynamo.changes("latchkey", place.as_deref(), 1_000);
+        let Some(newest) = changes.last() else { break };
+        (seen, last, place) = (seen + changes.len(), newest.clone(), next);
+    }
+    assert!((20_000..20_501).contains(&seen), "{seen} were read");
+    assert_eq!(last["dynamodb"]["Keys"]["PK"]["S"], "last", "{last}");
 }
