@@ -10,7 +10,7 @@ use web::{
     routes::ROUTES,
 };
 
-use crate::sanitize_event::Tamed;
+use crate::sanitize_event::SanitizedEvent;
 
 #[path = "../../../tests/fuzz/held/event.rs"]
 mod held;

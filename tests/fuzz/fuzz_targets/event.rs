@@ -8,7 +8,7 @@ mod held;
 #[path = "../../../shared/runtime/src/sanitize_event.rs"]
 mod sanitize_event;
 
-use sanitize_event::Tamed;
+use sanitize_event::SanitizedEvent;
 use telemetry::trace::TraceContext;
 use web::{
     Function, Request, Route,

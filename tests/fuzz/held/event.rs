@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Function, Request, Route, Tamed, TraceContext, bearer, cookie, is_prefetch, is_same_origin, json_body,
+    Function, Request, Route, SanitizedEvent, TraceContext, bearer, cookie, is_prefetch, is_same_origin,
+    json_body,
 };
 
 const FUNCTIONS: [Function; 5] =
@@ -32,7 +33,7 @@ pub(crate) fn holds(bytes: &[u8]) -> bool {
         "body": body, "isBase64Encoded": false,
     });
     // A method that HTTP does not have makes no event: API Gateway refuses it.
-    let Ok(Tamed(event)) = serde_json::from_value::<Tamed>(event) else { return false };
+    let Ok(SanitizedEvent(event)) = serde_json::from_value::<SanitizedEvent>(event) else { return false };
     is_routed(&event.into())
 }
 

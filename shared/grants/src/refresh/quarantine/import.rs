@@ -8,7 +8,7 @@ use store::{Bringing, ConnectionRecord, Imported, ImportedAs, Quarantined, Token
 use super::exchange::SECOND_LOOK;
 use crate::{
     refresh::{RefreshError, Refresher},
-    replace::{IfHeld, TakeoverError, Target, ReplaceOutcome, retire, take_over},
+    replace::{IfHeld, ReplaceOutcome, TakeoverError, Target, retire, take_over},
 };
 
 /// Maximum tries to store a released answer while others connect the same Salesforce user.
