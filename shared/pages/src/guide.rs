@@ -215,7 +215,7 @@ impl GuidePage<'_> {
     }
 
     /// What the tick box of a step is called.
-    fn step_done(&self, step: &usize) -> String {
+    fn step_done(&self, step: &impl std::fmt::Display) -> String {
         fill_with(WORDS.step_done, &self.names(), &[("step", &step.to_string())])
     }
 

@@ -51,7 +51,7 @@ fn callers(rig: &Rig, process: &Process) -> Vec<JoinHandle<Answer>> {
 #[test]
 fn a_hundred_callers_in_one_process_cost_a_read_each_and_one_refresh() {
     run(async {
-        let (rig, process) = ended().await;
+        let (rig, process) = Box::pin(ended()).await;
         let mut tokens = Vec::new();
         for caller in callers(&rig, &process) {
             let answer = caller.await.expect("a caller ends");
@@ -72,7 +72,7 @@ fn nobody_depends_on_a_request_that_is_cut_off() {
     // Every step of the first caller's: its read, the lease, began, the exchange, the saving.
     for milliseconds in 1..=20 {
         run(async {
-            let (mut rig, process) = ended().await;
+            let (mut rig, process) = Box::pin(ended()).await;
             let first = {
                 let (process, request) = (process.clone(), rig.call(None));
                 tokio::spawn(async move { process.answer(request).await })
@@ -115,7 +115,7 @@ impl Fates for Slow {
 /// Another process has the lease, and Salesforce takes 5 s: how many reads a hundred callers of this one make, whose
 /// first is cut off after so long, and what they get within 3 s.
 async fn while_another_refreshes(first_is_cut_after: Option<Duration>) -> usize {
-    let (mut rig, process) = ended().await;
+    let (mut rig, process) = Box::pin(ended()).await;
     let other = rig.process();
     sees_the_product(&rig, &other).await;
     let reads = Arc::new(AtomicUsize::new(0));
@@ -161,7 +161,7 @@ fn who_waits_for_another_process_waits_for_three_seconds_and_one_of_them_looks()
 #[test]
 fn twenty_callers_of_a_connection_wait_longer_and_the_others_do_not() {
     run(async {
-        let (mut rig, process) = ended().await;
+        let (mut rig, process) = Box::pin(ended()).await;
         let other = rig.process();
         sees_the_product(&rig, &other).await;
         rig.ether.set(Slow { exchange: Duration::from_secs(12), reads: Arc::default() });
