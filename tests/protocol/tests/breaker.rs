@@ -62,7 +62,7 @@ fn state(rig: &Rig, connection: &ConnectionId) -> (String, bool) {
 #[test]
 fn five_untrusted_answers_stop_the_app_and_one_refresh_tries_later() {
     run(async {
-        let (mut rig, process, connections) = ended(9).await;
+        let (mut rig, process, connections) = Box::pin(ended(9)).await;
         rig.ether.set(Answers(STRANGE));
         let mut cause = None;
         for connection in &connections[..5] {
@@ -102,7 +102,7 @@ fn five_untrusted_answers_stop_the_app_and_one_refresh_tries_later() {
 #[test]
 fn good_answer_begins_the_count_anew() {
     run(async {
-        let (rig, process, connections) = ended(11).await;
+        let (rig, process, connections) = Box::pin(ended(11)).await;
         for (number, connection) in connections.iter().enumerate() {
             if number == 4 || number == 9 {
                 rig.ether.set(Calm);
@@ -119,7 +119,7 @@ fn good_answer_begins_the_count_anew() {
 fn refusals_between_untrusted_answers_change_nothing() {
     let busy = Script { status: 400, headers: &[], body: r#"{"error":"unknown_error"}"#, processed: false };
     run(async move {
-        let (rig, process, connections) = ended(11).await;
+        let (rig, process, connections) = Box::pin(ended(11)).await;
         for (number, connection) in connections[..10].iter().enumerate() {
             rig.ether.set(Answers(if number % 2 == 0 { STRANGE } else { busy }));
             ask(&rig, &process, connection).await;
@@ -134,7 +134,7 @@ fn refusals_between_untrusted_answers_change_nothing() {
 #[test]
 fn imports_stop_with_the_app() {
     run(async {
-        let (rig, process, connections) = ended(5).await;
+        let (rig, process, connections) = Box::pin(ended(5)).await;
         rig.ether.set(Answers(STRANGE));
         for connection in &connections {
             ask(&rig, &process, connection).await;
@@ -149,7 +149,7 @@ fn imports_stop_with_the_app() {
 #[test]
 fn untrusted_answers_to_imports_count() {
     run(async {
-        let (rig, process, connections) = ended(1).await;
+        let (rig, process, connections) = Box::pin(ended(1)).await;
         rig.ether.set(Answers(STRANGE));
         for number in 0..5 {
             let answer = process.answer(rig.import(&format!("5AepBroughtByTheProduct{number}"))).await;

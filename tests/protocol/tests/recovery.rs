@@ -73,7 +73,7 @@ fn recovery_that_is_refused_keeps_the_right_to_recover() {
         (STRANGE, 503, "token-not-ready"),
     ] {
         run(async move {
-            let (rig, process) = recoverable(true).await;
+            let (rig, process) = Box::pin(recoverable(true)).await;
             rig.ether.set(Refreshes(Effect::Scripted(script)));
             let refused = ask(&rig, &process).await;
             assert_eq!((refused.status, refused.problem()), (status, problem), "{}", refused.body);
@@ -96,7 +96,7 @@ fn recovery_that_is_refused_keeps_the_right_to_recover() {
 #[test]
 fn recovery_that_is_refused_for_good_ends_the_connection() {
     run(async {
-        let (rig, process) = recoverable(true).await;
+        let (rig, process) = Box::pin(recoverable(true)).await;
         rig.ether.set(Refreshes(Effect::Scripted(ENDED)));
         let ended = ask(&rig, &process).await;
         assert_eq!((ended.status, ended.problem()), (409, "reauthorization-needed"), "{}", ended.body);
@@ -111,7 +111,7 @@ fn recovery_that_is_refused_for_good_ends_the_connection() {
 #[test]
 fn recovery_refused_in_unknown_words_is_retried_for_a_day() {
     run(async {
-        let (rig, process) = recoverable(true).await;
+        let (rig, process) = Box::pin(recoverable(true)).await;
         rig.ether.set(Refreshes(Effect::Scripted(STRANGE)));
         for _ in 0..23 {
             let refused = ask(&rig, &process).await;
@@ -136,7 +136,7 @@ fn recovery_refused_in_unknown_words_is_retried_for_a_day() {
 #[test]
 fn recovery_that_may_have_spent_the_token_is_the_last_use() {
     run(async {
-        let (rig, process) = recoverable(true).await;
+        let (rig, process) = Box::pin(recoverable(true)).await;
         for refusal in [BUSY, STRANGE, NO_CLIENT] {
             rig.ether.set(Refreshes(Effect::Scripted(refusal)));
             ask(&rig, &process).await;
@@ -155,7 +155,7 @@ fn recovery_that_may_have_spent_the_token_is_the_last_use() {
 #[test]
 fn two_processes_that_find_it_lost_name_the_same_failure() {
     run(async {
-        let (mut rig, process) = recoverable(true).await;
+        let (mut rig, process) = Box::pin(recoverable(true)).await;
         let (other, dies) = (rig.process(), rig.process());
         rig.ether.set(Refreshes(Effect::DiesBefore));
         assert!(ask(&rig, &dies).await.died());
@@ -172,7 +172,7 @@ fn two_processes_that_find_it_lost_name_the_same_failure() {
 #[test]
 fn second_lost_answer_of_a_connections_life_is_recovered_too() {
     run(async {
-        let (rig, process) = recoverable(true).await;
+        let (rig, process) = Box::pin(recoverable(true)).await;
         rig.ether.set(Calm);
         assert_eq!((ask(&rig, &process).await.status, sent(&rig)), (200, 2));
         sleep(16 * MINUTE).await;
