@@ -1,5 +1,5 @@
 //! `GET|POST /help/{id}`: one failure, two readers. The diagnosis is made from the stored evidence at each visit, so a
-//! page is never older than the catalogue. Whoever has the link can paste more: that makes a failure of its own, which
+//! page is never older than the catalogue. Anyone with the link can paste more: that makes a failure of its own, which
 //! changes neither session nor connection.
 
 use diagnosis::{Actor, Context, evidence, guide::Audience, read_paste, scrub};

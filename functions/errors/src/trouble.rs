@@ -90,8 +90,8 @@ impl Errors {
     }
 }
 
-/// What the user told us. A pasted text counts before a choice: the cause stands in it. The choice stays: it says
-/// where the text was seen, and it alone decides where nobody understands the text.
+/// What the user reported. A pasted text outranks a choice, because it contains the cause. The choice still says where the
+/// text was seen, and it alone decides if the text is unknown.
 fn evidence(seen: Option<Seen>, pasted: &str) -> Evidence {
     let (surface, code) = match seen {
         Some(Seen::GenericError) => (Surface::HostedPage, Some("OAUTH_APPROVAL_ERROR_GENERIC")),

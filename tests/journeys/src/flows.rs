@@ -168,7 +168,7 @@ async fn go_wrong(story: &Story, flows: &mut Vec<Flow>) {
     browser.stop_before("/help/");
     let told = trouble.fill("pasted", "error=invalid_scope").click("Show me what to do").await;
     let help = told.location().expect("a help page").to_string();
-    flows.push(story.flow("what was seen is told, and diagnosed"));
+    flows.push(story.flow("a report is diagnosed and recorded"));
     let browser = story.stack.browser();
     assert_eq!(browser.get(&help).await.status, 200);
     flows.push(story.flow("its help page"));

@@ -50,7 +50,7 @@ a refresh, the consumer secret read for the first time: 1 BatchGetItem, 1 GetIte
 a refresh: 1 BatchGetItem, 1 GetItem, 3 UpdateItem; 2 read, 8 write; 0 secrets, 1 Salesforce
 a check: 1 GetItem; 1 read, 0 write; 0 secrets, 3 Salesforce
 the trouble page: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0 Salesforce
-what was seen is told, and diagnosed: 1 GetItem, 1 TransactWriteItems; 1 read, 7 write; 0 secrets, 0 Salesforce
+a report is diagnosed and recorded: 1 GetItem, 1 TransactWriteItems; 1 read, 7 write; 0 secrets, 0 Salesforce
 its help page: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0 Salesforce
 the page asks whether it is resolved: 2 GetItem; 1.5 read, 0 write; 0 secrets, 0 Salesforce
 a guide: nothing; 0 read, 0 write; 0 secrets, 0 Salesforce
