@@ -109,13 +109,18 @@ fn pairs(query: &[u8]) -> Option<Vec<(String, String)>> {
     let pieces = query.split(|byte| *byte == b'&').filter(|piece| !piece.is_empty());
     let pairs = pieces.map(|piece| {
         let end = piece.iter().position(|byte| *byte == b'=').unwrap_or(piece.len());
-        Some((text(&piece[..end])?, text(piece.get(end + 1..).unwrap_or_default())?))
+        Some((decoded(&piece[..end])?, decoded(piece.get(end + 1..).unwrap_or_default())?))
     });
     pairs.collect()
 }
 
-/// Percent-decoded, a plus being a blank.
+/// A text of the callback's query. U+FFFD stands for bytes that were no UTF-8.
 fn text(encoded: &[u8]) -> Option<String> {
+    decoded(encoded).filter(|text| !text.contains('\u{FFFD}'))
+}
+
+/// Percent-decoded, a plus being a blank. `None`: it is not UTF-8.
+fn decoded(encoded: &[u8]) -> Option<String> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let mut bytes = Vec::new();
     let mut rest = encoded;

@@ -169,7 +169,7 @@ async fn a_choice_without_a_text_is_enough_and_nothing_at_all_is_asked_again() {
     assert_eq!(help.status, 200);
     // The likeliest by what is known: nobody of this org has connected the app.
     assert_eq!(story.failed_cause(&browser).await, "app_not_installed");
-    assert!(help.heading().contains("An admin has to install the app once"), "{}", help.text());
+    assert!(help.heading().contains("An admin has to install it once"), "{}", help.text());
     let pasted = paste(&browser, "my cat sat on the keyboard, code=aPrx0secret0code").await;
     assert_eq!(pasted.status, 200);
     assert!(!pasted.body.contains("aPrx0secret0code"));

@@ -34,7 +34,10 @@ async fn an_app_that_is_not_installed_leads_from_salesforces_page_to_the_steps_a
     assert!(help.url.as_str().contains("/help/fl_"), "{}", help.url);
     assert_eq!(story.failed_cause(&browser).await, "app_not_installed");
     let heading = help.heading();
-    assert_eq!(heading, "Your Salesforce does not know Fernway yet. An admin has to install the app once.");
+    assert_eq!(
+        heading,
+        "Fernway isn’t installed in your Salesforce org yet. An admin has to install it once."
+    );
     // The steps are this cause's: what the admin opens, and the app to find there.
     assert!(help.has("Connected Apps OAuth Usage") && help.has("“Fernway Sync”"), "{}", help.text());
 
