@@ -37,7 +37,7 @@ async fn a_session_that_stays_out_is_lost_with_its_likely_cause_and_can_still_su
         asked.body
     );
     let help = story.stack.browser().get(asked.body["failure"]["help_url"].as_str().unwrap()).await;
-    assert!(help.heading().contains("An admin has to install the app once"), "{}", help.text());
+    assert!(help.heading().contains("An admin has to install it once"), "{}", help.text());
     assert!(story.logs.text().contains("lost: app_not_installed"));
 
     story.install("sync");

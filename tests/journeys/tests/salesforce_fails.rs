@@ -263,7 +263,7 @@ async fn a_consumer_secret_that_salesforce_refuses_is_the_vendors_incident() {
     let page = back.follow().await;
 
     assert_eq!(page.status, 200, "{page:?}");
-    assert!(page.has("LK-") && page.has("not for you or your Salesforce admin"), "{page:?}");
+    assert!(page.has("LK-") && page.has("The team of Fernway needs to fix this"), "{page:?}");
     assert!(
         again
             .story
