@@ -19,17 +19,14 @@ export class Stack {
   static async start({ month = 0 } = {}) {
     const first = month ? ['month', '--sessions', `${month}`] : [];
     const running = spawn(LOCAL, [...first, '--json', ...ANY_PORTS, '--stop-after', AT_MOST], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
     });
     const logs = [];
     const addresses = await new Promise((found, failed) => {
       running.once('error', failed);
       running.once('exit', (code) => failed(new Error(`the stack ended with ${code}: ${logs.join('\n')}`)));
-      createInterface(running.stdout).on('line', (line) => {
-        const told = JSON.parse(line);
-        if (told.latchkey) found(told);
-        else logs.push(line);
-      });
+      createInterface(running.stdout).on('line', (line) => found(JSON.parse(line)));
+      createInterface(running.stderr).on('line', (line) => logs.push(line));
     });
     return Object.assign(new Stack(), { running, logs, ...addresses });
   }

@@ -72,7 +72,7 @@ export class Latchkey {
   async #start() {
     const command = new URL('target/debug/local', ROOT).pathname;
     this.#process = spawn(command, ['--json', '--stop-after', STOPS_AFTER_S, ...this.#ports, ...this.#flags], {
-      stdio: ['ignore', 'pipe', 'inherit'],
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, RUST_LOG: this.#level },
     });
     this.#ended = new Promise((done) => this.#process.once('close', done));
@@ -80,11 +80,8 @@ export class Latchkey {
       AbortSignal.timeout(STARTS_WITHIN_MS).onabort = () => failed(new Error('the local stack did not start in time'));
       this.#process.once('error', failed);
       this.#process.once('exit', (code) => failed(new Error(`the local stack ended with ${code}`)));
-      createInterface({ input: this.#process.stdout }).on('line', (line) => {
-        const said = JSON.parse(line);
-        if (!said.api_keys) return this.#lines.push(line);
-        return found(said);
-      });
+      createInterface({ input: this.#process.stdout }).on('line', (line) => found(JSON.parse(line)));
+      createInterface({ input: this.#process.stderr }).on('line', (line) => this.#lines.push(line));
     });
     this.origin = addresses.latchkey;
     this.callback = `${addresses.latchkey}/oauth/callback`;

@@ -29,10 +29,12 @@ class Latchkey:
     def __init__(self):
         free = ["--port", "0", "--product-port", "0", "--salesforce-port", "0"]
         command = [ROOT / "target/debug/local", "--json", "--stop-after", str(STOPS_AFTER_S), *free]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        addresses = next(said for line in self._process.stdout if "api_keys" in (said := json.loads(line)))
-        # What it logs from here on is read, so that it never waits for a reader.
-        Thread(target=self._process.stdout.read, daemon=True).start()
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        # What it logs is read, so that it never waits for a reader.
+        Thread(target=self._process.stderr.read, daemon=True).start()
+        addresses = json.loads(self._process.stdout.readline())
         self.origin = addresses["latchkey"]
         self.return_to = f"{addresses['product']}/salesforce/return"
         self.salesforce = f"http://{addresses['salesforce']}"
