@@ -314,3 +314,35 @@ fn utf_16_is_read_with_and_without_its_mark() {
         assert!(without_mark(short).len() < 4, "{short:?}");
     }
 }
+
+#[test]
+fn granted_scopes_are_told_or_those_that_were_asked_for() {
+    let asked = ["api".to_owned(), "refresh_token".to_owned()];
+    assert_eq!(changed(|_| ()).unwrap().granted(&asked).to_string(), "api openid");
+    let silent = changed(|json| json["scope"] = json!("")).unwrap();
+    assert_eq!(silent.granted(&asked).to_string(), "api refresh_token");
+}
+
+#[test]
+fn instance_of_another_source_is_used() {
+    let grant = changed(|json| json["instance_url"] = json!("")).unwrap();
+    assert_eq!(grant.instance_url(None), None);
+    let grant = grant.at_instance("https://acme.my.salesforce.com".into());
+    assert_eq!(grant.instance_url(None).as_deref(), Some("https://acme.my.salesforce.com"));
+}
+
+#[test]
+fn endpoints_own_refusal_is_told_from_an_apis_and_a_page() {
+    let is_own = |body: &str| {
+        let answered = Answered {
+            host: Hosts::salesforce().production(),
+            status: http::StatusCode::BAD_REQUEST,
+            retry_after: None,
+            body: body.into(),
+        };
+        answered.is_oauth_error()
+    };
+    assert!(is_own(r#"{"error":"invalid_grant"}"#));
+    assert!(!is_own(r#"[{"errorCode":"API_DISABLED","message":"no"}]"#));
+    assert!(!is_own("<html>"));
+}

@@ -128,7 +128,9 @@ async fn forged_claims_are_rejected() {
         ("iss", json!("http://login.salesforce.com"), "issuer"),
         ("exp", json!(NOW - 181), "time"),
         ("exp", json!(NOW), "time"),
+        ("exp", json!(NOW - 180), "time"),
         ("iat", json!(NOW + 181), "time"),
+        ("nbf", json!(NOW + 180), "time"),
         ("nbf", json!(NOW + 181), "time"),
         ("nonce", json!("n-2"), "nonce"),
         ("nonce", json!(null), "nonce"),
@@ -179,19 +181,19 @@ async fn forged_signatures_are_rejected() {
     let (text, signature) = good.expose().rsplit_once('.').unwrap();
     let sha512 = signed_with(&RSA_PKCS1_SHA512, &header(), &claims());
     let other_claims = signed_with(&RSA_PKCS1_SHA256, &header(), &json!({ "iss": HOST }));
-    for forged in [
-        format!("{text}."),
-        text.to_owned(),
-        format!("{text}.{}", &signature[..signature.len() - 4]),
-        format!("{}.{signature}", other_claims.expose().rsplit_once('.').unwrap().0),
-        sha512.expose().to_owned(),
-        String::new(),
-        "..".to_owned(),
-        "e30.e30.e30".to_owned(),
+    for (forged, expected) in [
+        (format!("{text}."), "signature"),
+        (text.to_owned(), "form"),
+        (format!("{text}.{}", &signature[..signature.len() - 4]), "signature"),
+        (format!("{}.{signature}", other_claims.expose().rsplit_once('.').unwrap().0), "signature"),
+        (sha512.expose().to_owned(), "signature"),
+        (String::new(), "form"),
+        ("..".to_owned(), "form"),
+        ("e30.e30.e30".to_owned(), "algorithm"),
     ] {
         let checked = check_with(keys(), RawIdToken::new(forged.clone())).await;
         assert!(
-            matches!(checked, Err(SalesforceError::Untrusted(Distrust::IdToken(_)))),
+            matches!(checked, Err(SalesforceError::Untrusted(Distrust::IdToken(what))) if what == expected),
             "{forged}: {checked:?}"
         );
     }
@@ -248,4 +250,45 @@ async fn keys_are_fetched_again_once_they_are_old() {
     }
     assert_eq!(fetches, [1, 1, 1, 2, 2, 2, 3]);
     assert!(salesforce.key(&hosts.production(), "k2", start).await.unwrap().is_none());
+}
+
+/// At the very end of the allowed difference, a time counts as too early or too late.
+#[tokio::test]
+async fn difference_of_clocks_ends_at_its_limit() {
+    for (iat, expected) in [(NOW + 179, "nothing"), (NOW + 180, "time")] {
+        let mut claims = claims();
+        claims["exp"] = json!(NOW + 600);
+        claims["iat"] = json!(iat);
+        assert_eq!(refuses(&header(), &claims).await, expected, "{iat}");
+    }
+}
+
+#[tokio::test]
+async fn fetched_keys_check_a_token_without_the_network() {
+    let (hosts, asked) = (Hosts::salesforce(), Arc::<AtomicUsize>::default());
+    let keys = json!({ "keys": [jwk()] });
+    let salesforce = Salesforce::new(Http::through(KeyHost(keys, Arc::clone(&asked))), hosts.clone());
+    let expected = Expected {
+        audience: "the-app",
+        nonce: &Hash::of("n-1"),
+        identity: &identity(&hosts, ID).unwrap(),
+        issuers: &[],
+        access: &AccessToken::new("00D!AQ"),
+    };
+    let (host, now) = (hosts.production(), Timestamp::from_second(NOW).unwrap());
+    let token = signed_with(&RSA_PKCS1_SHA256, &header(), &claims());
+    let held = || salesforce.check_id_token_with_held_keys(&host, &token, &expected, now);
+    assert_eq!(held(), Ok(false), "its key is not held");
+    for _ in 0..2 {
+        salesforce.fetch_keys(&host, now, ANSWER).await.unwrap();
+        assert_eq!(held(), Ok(true));
+    }
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn issuer_is_what_the_token_says() {
+    let token = signed_with(&RSA_PKCS1_SHA256, &header(), &claims());
+    assert_eq!(issuer(&token).as_deref(), Some(HOST));
+    assert_eq!(issuer(&RawIdToken::new("a.b.c")), None);
 }
