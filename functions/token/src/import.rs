@@ -92,7 +92,7 @@ impl Token {
             ImportError::InQuarantine(failure) => in_quarantine(&failure).into(),
             ImportError::Refused(candidate, failure) => self.refusal(brought, &candidate, &failure).into(),
             ImportError::Away(failure) => {
-                salesforce_is_away("Nothing was imported, and the token is as it was: bring it again.")
+                salesforce_is_away("Nothing was imported, and the token is as it was: send it again.")
                     .with("reference", failure.reference())
                     .into()
             }
@@ -161,7 +161,7 @@ fn untrusted(seconds: u32) -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "not-sent",
         "Salesforce's answers for this app cannot be used just now",
-        "Nothing was sent, and the token is as it was: bring it again. Latchkey's operators have been told.",
+        "Nothing was sent, and the token is as it was: send it again. Latchkey's operators have been told.",
     )
     .retry_after(seconds)
 }
@@ -172,7 +172,7 @@ fn no_time() -> Problem {
         StatusCode::SERVICE_UNAVAILABLE,
         "not-sent",
         "There was no time left to send this token",
-        "Nothing was sent, and the token is as it was: bring it again.",
+        "Nothing was sent, and the token is as it was: send it again.",
     )
     .retry_after(2)
 }

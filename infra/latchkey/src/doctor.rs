@@ -48,7 +48,7 @@ pub async fn run(
     }
     match deployment.public_url() {
         Ok(url) => findings.push(door(&url.at("/healthz"), http).await),
-        Err(error) => failed(&mut findings, "the door", &error),
+        Err(error) => failed(&mut findings, "the API", &error),
     }
     findings.extend(egress.declared());
     let seen = match (deployment.sweep(), aws()) {
@@ -223,7 +223,7 @@ async fn door(address: &str, http: &Http) -> Finding {
         Err(error) => format!("{address}: {error}"),
     };
     let good = answer.is_ok_and(|answer| answer.status() == http::StatusCode::OK);
-    Finding { what: "the door".into(), good, why }
+    Finding { what: "the API".into(), good, why }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A backup brought back. It holds refresh tokens that were spent since, and sending a spent one can end its grant: so
 //! refreshing is off for each connection from the write that brings it. It stands as one whose refresh was never answered:
 //! its access token is served while it works, nobody sends in the ordinary way, and its refresh token is sent once, by the
-//! recovery of `shared/grants`, after which it is either active or asks to be authorized anew.
+//! recovery of `shared/grants`, after which it is active or needs its user to connect again.
 //!
 //! An answer that waited in the fallback when the backup was made is laid on its connection in the same write, unless the
 //! live fallback has it: then the sweep stores it. The live fallback is not written: what the sweep finds there it stores as

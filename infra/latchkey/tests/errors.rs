@@ -120,8 +120,8 @@ async fn doctor_goes_on_whatever_it_meets() {
     ];
     let reached = [("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets.endpoint()), ("AWS_ENDPOINT_URL", NOBODY)];
     for (environment, names) in [
-        (vec![], &["the settings", "the door"][..]),
-        (AWS.to_vec(), &["the settings", "the door"]),
+        (vec![], &["the settings", "the API"][..]),
+        (AWS.to_vec(), &["the settings", "the API"]),
         (
             [&AWS[..], &table, &reached].concat(),
             &[
@@ -131,12 +131,12 @@ async fn doctor_goes_on_whatever_it_meets() {
                 "the fallback",
                 "the keyring",
                 "product fernway",
-                "the door",
+                "the API",
             ],
         ),
         (
             [&AWS[..], &table[..4], &[("LATCHKEY_PRODUCTS", "nofolder")], &reached].concat(),
-            &["product files", "the door"],
+            &["product files", "the API"],
         ),
         (
             [&AWS[..], &table[..1], &table[2..], &reached, &[("SWEEP_FUNCTION", "no arn")]].concat(),
