@@ -3,7 +3,7 @@
 use domain::{ConnectionId, SalesforceUserId};
 
 use crate::{
-    S, Store, StoreError, connections::ConnectionRecord, keys, reconnects::Reconnect, schema::GRANTS,
+    Item, S, Store, StoreError, connections::ConnectionRecord, keys, reconnects::Reconnect, schema::GRANTS,
 };
 
 impl Store {
@@ -39,6 +39,12 @@ impl Store {
 
     /// The connections in one partition of index `grants`, but for those that are being revoked.
     pub(crate) async fn granted(&self, partition: &str) -> Result<Vec<ConnectionId>, StoreError> {
+        let items = self.grant_items(partition).await?;
+        Ok(items.iter().filter_map(|item| keys::connection_of(item.get("pk")?.as_s().ok()?)).collect())
+    }
+
+    /// What index `grants` has of one partition, but for connections that are being revoked.
+    pub(crate) async fn grant_items(&self, partition: &str) -> Result<Vec<Item>, StoreError> {
         let page = self
             .client
             .query()
@@ -52,7 +58,6 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::unavailable("Query", &error))?;
-        let items = page.items.unwrap_or_default();
-        Ok(items.iter().filter_map(|item| keys::connection_of(item.get("pk")?.as_s().ok()?)).collect())
+        Ok(page.items.unwrap_or_default())
     }
 }

@@ -9,7 +9,6 @@ use crate::{
     connections::ConnectionRecord,
     expression::Expression,
     keys, millis,
-    schema::GRANTS,
     write::{built, conditional},
 };
 
@@ -35,21 +34,8 @@ impl Store {
     /// within moments.
     pub async fn unredeemed(&self, new: &ConnectionRecord) -> Result<Unredeemed, StoreError> {
         let Some(partition) = &new.grants_key else { return Ok(Unredeemed::default()) };
-        let page = self
-            .client
-            .query()
-            .table_name(&self.table)
-            .index_name(GRANTS)
-            .key_condition_expression("grants_pk = :partition")
-            .filter_expression("#state <> :revoking")
-            .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":partition", S(partition))
-            .expression_attribute_values(":revoking", S("revoking"))
-            .send()
-            .await
-            .map_err(|error| StoreError::unavailable("Query", &error))?;
         let mut unredeemed = Unredeemed { grants: 1, pending: Vec::new() };
-        for item in page.items.unwrap_or_default() {
+        for item in self.grant_items(partition).await? {
             let id = item.get("pk").and_then(|pk| keys::connection_of(pk.as_s().ok()?));
             let Some(id) = id.filter(|id| *id != new.connection.id) else { continue };
             unredeemed.grants += 1;
