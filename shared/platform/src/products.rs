@@ -15,11 +15,16 @@ pub const PRODUCT_AGE: SignedDuration = SignedDuration::from_secs(60);
 /// Maximum number of products in the cache: a caller who invents product ids must not fill the memory.
 const MAX_PRODUCTS: usize = 500;
 
+/// How many locks the reads share: products whose ids fall on the same one wait for each other.
+const LOCKS: u8 = 16;
+
 /// Products by id, each believed for [`PRODUCT_AGE`].
 #[derive(Debug, Clone)]
 pub struct Products {
     store: Store,
     held: Arc<Mutex<Held>>,
+    /// Locked while a product is read.
+    reading: Arc<[tokio::sync::Mutex<()>; LOCKS as usize]>,
 }
 
 /// Each product, and when it was read.
@@ -28,7 +33,7 @@ type Held = HashMap<ProductId, (Timestamp, Arc<Product>)>;
 impl Products {
     /// Products of this table, none read yet.
     pub fn new(store: Store) -> Self {
-        Self { store, held: Arc::default() }
+        Self { store, held: Arc::default(), reading: Arc::default() }
     }
 
     /// The table that they are read from.
@@ -36,10 +41,19 @@ impl Products {
         &self.store
     }
 
-    /// The product of that id, as it was at most a minute ago.
+    /// The product of that id, as it was at most a minute ago. Of several callers that need it at once, one reads it;
+    /// if that fails, each of the others tries for itself, so that none waits for more than one other.
     pub async fn get(&self, id: &ProductId, now: Timestamp) -> Result<Option<Arc<Product>>, StoreError> {
         if let Some(product) = self.cached(id, now) {
             return Ok(Some(product));
+        }
+        let lock = self.reading(id);
+        let reads = lock.try_lock();
+        if reads.is_err() {
+            drop(lock.lock().await);
+            if let Some(product) = self.cached(id, now) {
+                return Ok(Some(product));
+            }
         }
         let product = self.store.product(id).await?;
         Ok(self.cache(id, product, now))
@@ -75,6 +89,11 @@ impl Products {
     ) -> Result<Option<(Arc<Product>, App)>, StoreError> {
         let product = self.get(product, now).await?;
         Ok(product.and_then(|product| product.app(app).cloned().map(|app| (product, app))))
+    }
+
+    fn reading(&self, id: &ProductId) -> &tokio::sync::Mutex<()> {
+        let mixed = id.as_str().bytes().fold(0, |mixed, byte| mixed ^ byte);
+        &self.reading[usize::from(mixed % LOCKS)]
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Held> {

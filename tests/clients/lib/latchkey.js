@@ -101,6 +101,11 @@ export class Latchkey {
     return this.#lines.join('\n');
   }
 
+  /** The lines of the log that name this. */
+  linesOf(id) {
+    return this.#lines.filter((line) => line.includes(id)).join('\n');
+  }
+
   /** Waits for the log to say so in what follows its first `from` characters. */
   async logs(text, from) {
     const end = Date.now() + LOGGED_WITHIN_MS;

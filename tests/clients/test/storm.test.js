@@ -86,6 +86,9 @@ function between([least, most]) {
   return least + random() * (most - least);
 }
 
+/** When Latchkey was killed. */
+const kills = [];
+
 let customers = 0;
 
 /** A refresh token that the product is about to import for a new customer. */
@@ -169,6 +172,16 @@ function usesOf(first) {
   return family;
 }
 
+/** What became of a grant at the provider, without its tokens. */
+function history(first) {
+  const order = [...new Set(usesOf(first).map((use) => use.token))];
+  const at = (time) => (time === undefined ? 'never' : time.toFixed(0));
+  return usesOf(first)
+    .map((use) => `token ${order.indexOf(use.token)}: ${use.status}, ${at(use.began)} to ${at(use.done)}, sent ${at(use.sent)}`)
+    .concat(kills.map((kill) => `kill at ${at(kill)}`))
+    .join('\n');
+}
+
 /** Whether the last use of a grant may have been cut off by the kill: no caller got its token, and it was in flight. */
 function mayBeCutOff(first, killedAt) {
   const last = usesOf(first).at(-1);
@@ -195,6 +208,7 @@ async function storm() {
   await setTimeout(between(AIM_MS));
 
   const killedAt = performance.now();
+  kills.push(killedAt);
   await latchkey.kill();
   now.over = true;
   await Promise.all(busy);
@@ -275,7 +289,7 @@ test(`${KILLS} kills lose no token that had reached a living process`, async () 
       assert.ok((await farSide.introspect(body.access_token)).active, id);
     } else {
       assert.equal(body.type, 'urn:latchkey:problem:reauthorization-needed', `${id}: ${status} ${body.title}`);
-      assert.equal(body.cause, 'answer_lost');
+      assert.equal(body.cause, 'answer_lost', `${id} after ${storms} more storms\n${history(first)}\n${latchkey.linesOf(id)}`);
       endedForAReason(first, id, storms);
       ended.connections += 1;
     }

@@ -257,3 +257,20 @@ async fn the_first_hand_out_of_a_token_that_the_sweep_fetched_costs_one_write_an
         assert_eq!(story.stack.salesforce.calls().len(), 0, "it was fetched before");
     }
 }
+
+#[tokio::test]
+async fn calls_at_once_read_their_product_once() {
+    let story = Story::installed().await;
+    story.connected().await;
+    story.pass(jiff::SignedDuration::from_secs(61));
+    story.stack.dynamodb.reset_counts();
+
+    let list = || story.call("GET", "/v1/connections?customer=acme", None);
+    let (one, two, three, four) = tokio::join!(list(), list(), list(), list());
+
+    assert_eq!([one, two, three, four].map(|answer| answer.status), [200; 4]);
+    let requests = story.stack.dynamodb.requests();
+    print("four lists at once", &requests);
+    let of = |operation| requests.iter().filter(|request| request.operation == operation).count();
+    assert_eq!((of("GetItem"), of("Query")), (1, 4));
+}
