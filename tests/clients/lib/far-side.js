@@ -8,6 +8,8 @@ import { createServer } from 'node:http';
 import { setTimeout } from 'node:timers/promises';
 import { Provider } from 'oidc-provider';
 
+import { adapter } from './adapter.js';
+
 /** Salesforce's paths. */
 const ROUTES = {
   authorization: '/services/oauth2/authorize',
@@ -202,6 +204,7 @@ function configuration(app, callback) {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const key = { ...privateKey.export({ format: 'jwk' }), kid: 'elsewhere-1', use: 'sig', alg: 'RS256' };
   return {
+    adapter: adapter(),
     clients: [
       {
         client_id: app.consumerKey,
