@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::EventType;
+
 /// Why a text is not an id. The text itself is not repeated: it may be a pasted secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}")]
@@ -137,6 +139,10 @@ id!(
     IncidentId, "an incident id (in_…)", |text| minted("in_", text)
 );
 id!(
+    /// An event: `evt_…`, the digest of what happened, so that the same change always makes the same id.
+    EventId, "an event id (evt_…)", |text| minted("evt_", text)
+);
+id!(
     /// A Salesforce org id: `00D…`.
     OrgId, "a Salesforce org id (00D…)", |text| record("00D", text)
 );
@@ -182,6 +188,25 @@ impl IncidentId {
     /// A new incident's id.
     pub fn mint(now: Timestamp) -> Self {
         Self(format!("in_{}", fresh(now)))
+    }
+}
+
+impl EventId {
+    /// The id of the event that a change of a connection makes. A connection's revision rises once for each of its
+    /// events, so this names one event whatever its type.
+    pub fn of_connection(connection: &ConnectionId, revision: u64) -> Self {
+        Self(format!("evt_{}", digest(&format!("connection\n{connection}\n{revision}"))))
+    }
+
+    /// The id of any other event: its type, what it is about, and which of the subject's events of that type it is (a
+    /// failure's id or a due time; empty where a subject has one).
+    pub fn of(kind: EventType, subject: &str, point: &str) -> Self {
+        Self(format!("evt_{}", digest(&format!("{kind}\n{subject}\n{point}"))))
+    }
+
+    /// The id of an event that no change makes: a test.
+    pub fn mint(now: Timestamp) -> Self {
+        Self(format!("evt_{}", fresh(now)))
     }
 }
 

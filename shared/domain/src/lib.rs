@@ -8,6 +8,7 @@
 //! | [`session`] | the connect session and its attempts |
 //! | [`connection`] | a lasting grant on an org, and the tokens in it |
 //! | [`failure`] | what went wrong, where, and the evidence for it |
+//! | [`event`] | what products are told of: types, ids and the public form |
 //! | [`incident`] | many stops that are one event |
 //! | [`tally`] | what is counted, and how long fixes take |
 //! | [`time`] | sums of times that do not panic |
@@ -17,6 +18,7 @@
 #![warn(missing_docs)]
 
 pub mod connection;
+pub mod event;
 pub mod failure;
 pub mod id;
 pub mod incident;
@@ -28,9 +30,11 @@ pub mod text;
 pub mod time;
 
 pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntLife, Scopes};
+pub use event::{Event, EventType};
 pub use failure::{Confidence, Evidence, Failure, Provenance, Stage, Surface};
 pub use id::{
-    AppId, AttemptId, ConnectionId, FailureId, IncidentId, OrgId, ProductId, SalesforceUserId, SessionId,
+    AppId, AttemptId, ConnectionId, EventId, FailureId, IncidentId, OrgId, ProductId, SalesforceUserId,
+    SessionId,
 };
 pub use incident::Incident;
 pub use product::{App, AppKind, Brand, HostChoice, Product};

@@ -1,7 +1,7 @@
 //! The one place that knows the keys. The item table is in this crate's README.
 
 use domain::{
-    AppId, AttemptId, Connection, ConnectionId, FailureId, ProductId, SalesforceUserId, SessionId,
+    AppId, AttemptId, Connection, ConnectionId, EventId, FailureId, ProductId, SalesforceUserId, SessionId,
     incident::Over, product::Sharing, secret::Hash,
 };
 use jiff::{Timestamp, civil::Date};
@@ -211,6 +211,16 @@ pub fn due_shard(id: &str) -> String {
 /// A partition of index `due`.
 pub fn due_partition(shard: u8) -> String {
     format!("DUE#{shard:02}")
+}
+
+/// An event.
+pub fn event(id: &EventId) -> Key {
+    Key { pk: format!("EVENT#{id}"), sk: "EVENT".into() }
+}
+
+/// The partition of index `failures` that holds a product's events in the order in which they were recorded.
+pub fn events(product: &ProductId) -> String {
+    format!("PRODUCT#{product}#EVENTS")
 }
 
 /// The session that a partition key names.

@@ -25,8 +25,8 @@ pub const CUSTOMER: &str = "customer";
 /// Index over what one Salesforce user has granted to one app, over all products.
 pub const GRANTS: &str = "grants";
 
-/// Index over a product's failures of a day, in the order they were met. It carries all of them: no other item is in
-/// it, and no failure holds a token.
+/// Index over a product's failures of a day, in the order they were met, and over its events in the order in which they
+/// were recorded. It carries all of them: no other item is in it, and no failure or event holds a token.
 pub const FAILURES: &str = "failures";
 
 /// The attribute that `grants` carries.
