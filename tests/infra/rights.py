@@ -30,7 +30,7 @@ POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetSha
 COLLECTIONS = {"NEEDY#*", "OPEN#*", "TALLY#*", "WAVE#*"}  # kinds of which a partition holds several items
 PARTITIONS = {  # of each index, by what they list
     "listing": {"PRODUCT#*#CONNECTIONS", "PRODUCT#*#REFERENCE#*"},
-    "customer": {"PRODUCT#*#CUSTOMER#*", "PRODUCT#*#CUSTOMER#*#FAILURES"},
+    "customer": {"PRODUCT#*#CUSTOMER#*", "PRODUCT#*#CUSTOMER#*#FAILURES", "PRODUCT#*#CUSTOMER#*#SESSIONS"},
     "failures": {"PRODUCT#*#FAILURES#*"},
     "grants": {"GRANT#*"},
     "due": {"DUE#*"},

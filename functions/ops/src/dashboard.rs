@@ -1,4 +1,4 @@
-//! `GET /ops`: the operators' page, made of a few counters and the latest failures.
+//! `GET /ops`: the operators' page, made of a few counters and the latest failures. `?format=csv`: its figures.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use pages::{
     Page,
-    ops::{Found, OpsPage, SignedOut, WORDS, say},
+    ops::{Found, OpsFrame, OpsPage, SignedOut, WORDS, say},
 };
 use store::{
     StoreError,
@@ -19,11 +19,11 @@ use store::{
 };
 use web::{
     Query, Request, Response, error_pages,
-    respond::{Forms, page},
+    respond::{self, Forms, page},
 };
 
 use crate::{
-    Ops,
+    Ops, csv,
     figures::Figures,
     format::{clock_time, parse_reference},
     lists::{action_required_row, failure_row, incidents, observed_period, wave_incident},
@@ -61,37 +61,49 @@ impl Ops {
         query: &Query,
         now: Timestamp,
     ) -> Result<Response, StoreError> {
-        let Some(viewer) = self.viewer(request, now).await? else {
-            return Ok(Self::signed_out_page(SignedOut::NoSession, StatusCode::UNAUTHORIZED));
+        let (viewer, product, all) = match self.look_at(request, query.get("product"), now).await? {
+            Ok(found) => found,
+            Err(refused) => return Ok(*refused),
         };
-        let wanted = query.get("product");
-        let (product, all) = match &viewer.product {
-            Some(product) if wanted.is_some_and(|wanted| wanted != product.id.as_str()) => {
-                return Ok(error_pages::bad_query("product: this session shows one product only."));
-            }
-            Some(product) => (Some(Arc::clone(product)), Vec::new()),
-            None => {
-                let all = self.platform.store.products().await?;
-                let chosen = match wanted {
-                    Some(wanted) => all.iter().find(|id| id.as_str() == wanted),
-                    None => all.first(),
-                };
-                if chosen.is_none() && wanted.is_some() {
-                    return Ok(error_pages::bad_query("product: no product has this id."));
-                }
-                let product = match chosen {
-                    Some(id) => self.platform.products.get(id, now).await?,
-                    None => None,
-                };
-                (product, all)
-            }
-        };
-        let Some(product) = product else {
-            return Ok(Self::signed_out_page(SignedOut::NoSession, StatusCode::NOT_FOUND));
-        };
-        match DashboardQuery::parse(query, &product, !all.is_empty(), now) {
+        match DashboardQuery::parse(|name| query.get(name), &product, !all.is_empty(), now) {
             Ok(selected) => self.dashboard(query, &viewer, &product, &all, &selected).await,
             Err(detail) => Ok(error_pages::bad_query(detail)),
+        }
+    }
+
+    /// Who looks, at which product, and all that they may look at, if they are several. An error is the answer.
+    pub(crate) async fn look_at(
+        &self,
+        request: &Request,
+        wanted: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Result<(Viewer, Arc<Product>, Vec<ProductId>), Box<Response>>, StoreError> {
+        let signed_out = |status| Ok(Err(Box::new(Self::signed_out_page(SignedOut::NoSession, status))));
+        let bad_query = |detail| Ok(Err(Box::new(error_pages::bad_query(detail))));
+        let Some(viewer) = self.viewer(request, now).await? else {
+            return signed_out(StatusCode::UNAUTHORIZED);
+        };
+        if let Some(product) = viewer.product.clone() {
+            if wanted.is_some_and(|wanted| wanted != product.id.as_str()) {
+                return bad_query("product: this session shows one product only.");
+            }
+            return Ok(Ok((viewer, product, Vec::new())));
+        }
+        let all = self.platform.store.products().await?;
+        let chosen = match wanted {
+            Some(wanted) => all.iter().find(|id| id.as_str() == wanted),
+            None => all.first(),
+        };
+        if chosen.is_none() && wanted.is_some() {
+            return bad_query("product: no product has this id.");
+        }
+        let product = match chosen {
+            Some(id) => self.platform.products.get(id, now).await?,
+            None => None,
+        };
+        match product {
+            Some(product) => Ok(Ok((viewer, product, all))),
+            None => signed_out(StatusCode::NOT_FOUND),
         }
     }
 
@@ -124,46 +136,47 @@ impl Ops {
             (clock_time(tally.changed_at), say(WORDS.lag, &[("seconds", &lag.as_secs())]))
         });
         let (connections, in_need) = figures.connections(&gauges);
-        let view = |nonce: &str| {
-            OpsPage {
-                nonce,
-                brand: &product.brand,
-                products: selected.products(all),
-                ranges: selected.ranges(),
-                apps: selected.apps(product),
-                environments: selected.environments(),
-                shown: selected.link().fields(),
-                range: selected.range.words,
-                now: clock_time(now),
-                counted,
-                until: clock_time(viewer.until),
-                found,
-                incidents: waves
-                    .iter()
-                    .filter_map(|wave| wave_incident(wave, product))
-                    .chain(incidents(&vendor_failures, product))
-                    .collect(),
-                tiles: figures.tiles(in_need),
-                funnel: figures.funnel(),
-                sessions: figures.sessions(),
-                causes: figures.causes(),
-                places: figures.places(),
-                lately: observed_period(&observed, now),
-                spread,
-                connections,
-                needy: action_required
-                    .iter()
-                    .map(|(needy, failure)| action_required_row(needy, failure.as_ref(), product, selected))
-                    .collect(),
-                refreshes: figures.refreshes(),
-                outcomes: figures.outcomes(),
-                fixes: figures.fixes(),
-                lost: figures.lost(),
-                latest: latest.iter().map(|failure| failure_row(failure, product, selected)).collect(),
-            }
-            .html()
+        let format = match Format::of(query) {
+            Ok(format) => format,
+            Err(detail) => return Ok(error_pages::bad_query(detail)),
         };
-        Ok(page(StatusCode::OK, Forms::Ours, view))
+        let view = OpsPage {
+            frame: frame(product, viewer, selected, format!("{}&format=csv", selected.link().href())),
+            products: selected.products(all),
+            ranges: selected.ranges(),
+            apps: selected.apps(product),
+            environments: selected.environments(),
+            range: selected.range.words,
+            now: clock_time(now),
+            counted,
+            found,
+            incidents: waves
+                .iter()
+                .filter_map(|wave| wave_incident(wave, product, selected))
+                .chain(incidents(&vendor_failures, product, selected))
+                .collect(),
+            tiles: figures.tiles(in_need),
+            funnel: figures.funnel(),
+            sessions: figures.sessions(),
+            causes: figures.causes(),
+            places: figures.places(),
+            lately: observed_period(&observed, now),
+            spread,
+            connections,
+            needy: action_required
+                .iter()
+                .map(|(needy, failure)| action_required_row(needy, failure.as_ref(), selected))
+                .collect(),
+            refreshes: figures.refreshes(),
+            outcomes: figures.outcomes(),
+            fixes: figures.fixes(),
+            lost: figures.lost(),
+            latest: latest.iter().map(|failure| failure_row(failure, selected)).collect(),
+        };
+        Ok(match format {
+            Format::Page => page(StatusCode::OK, Forms::Ours, |nonce| view.with_nonce(nonce).html()),
+            Format::Csv => respond::csv("latchkey-figures.csv", csv::text(&csv::figures(&view))),
+        })
     }
 
     /// Reads everything at once, so the page waits only for the slowest read.
@@ -183,7 +196,7 @@ impl Ops {
         };
         let found = async {
             match query.get("ref").map(str::trim).filter(|text| !text.is_empty()) {
-                Some(text) => self.look_up(product, text, now).await.map(Some),
+                Some(text) => self.look_up(product, text, selected).await.map(Some),
                 None => Ok(None),
             }
         };
@@ -255,15 +268,55 @@ impl Ops {
     }
 
     /// `?ref=`: a failure of this product, by the reference that the user reads aloud.
-    async fn look_up(&self, product: &Product, text: &str, now: Timestamp) -> Result<Found, StoreError> {
+    async fn look_up(
+        &self,
+        product: &Product,
+        text: &str,
+        selected: &DashboardQuery,
+    ) -> Result<Found, StoreError> {
         let Some([first, second]) = parse_reference(text) else { return Ok(Found::Nothing { logged: None }) };
         let reference = format!("LK-{first}-{second}");
-        let failure = self.platform.store.failure_of_reference(&product.id, &reference, now).await?;
+        let failure = self.platform.store.failure_of_reference(&product.id, &reference, selected.now).await?;
         Ok(match failure {
-            Some(failure) => Found::Failure(Box::new(timeline(&failure, product))),
+            Some(failure) => Found::Failure(Box::new(timeline(&failure, product, selected))),
             // `platform::log::internal` logs our own faults in this form; they have no failure record.
             None => Found::Nothing { logged: Some(format!("LK-{first}{second}")) },
         })
+    }
+}
+
+/// What every page of a signed-in operator has. The nonce follows with the response.
+pub(crate) fn frame<'a>(
+    product: &'a Product,
+    viewer: &Viewer,
+    selected: &DashboardQuery,
+    csv: String,
+) -> OpsFrame<'a> {
+    OpsFrame {
+        nonce: "",
+        brand: &product.brand,
+        shown: selected.link().fields(),
+        home: selected.link().href(),
+        csv,
+        until: clock_time(viewer.until),
+    }
+}
+
+/// How a page is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Page,
+    Csv,
+}
+
+impl Format {
+    /// `?format=csv`: what the page shows, as CSV.
+    pub(crate) fn of(query: &Query) -> Result<Self, &'static str> {
+        match query.get("format") {
+            None => Ok(Self::Page),
+            Some("csv") => Ok(Self::Csv),
+            Some(_) => Err("format is csv."),
+        }
     }
 }
 

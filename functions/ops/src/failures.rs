@@ -27,7 +27,7 @@ struct ListView<'a> {
 
 /// Where a list continues, and which list it is.
 #[derive(Debug, Serialize, Deserialize)]
-struct Cursor {
+pub(crate) struct Cursor {
     /// The digest of the product and the filters.
     list: Hash,
     place: Place,
@@ -57,8 +57,17 @@ impl Ops {
 }
 
 impl Cursor {
-    fn text(&self) -> String {
+    pub(crate) fn new(list: Hash, place: Place) -> Self {
+        Self { list, place }
+    }
+
+    pub(crate) fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+
+    /// Where the list goes on; `None`: the text is not a cursor of this list.
+    pub(crate) fn place(text: &str, list: &Hash) -> Option<Place> {
+        Self::parse(text).filter(|cursor| cursor.list.matches(list)).map(|cursor| cursor.place)
     }
 
     fn parse(text: &str) -> Option<Self> {
@@ -76,13 +85,13 @@ const FILTERS: [&str; 9] =
     ["cause", "app", "stage", "environment", "provenance", "resolved", "customer", "from", "to"];
 
 fn query(given: &Query, list: &Hash, now: Timestamp) -> Result<FailureQuery, Problem> {
-    let after = given.get("after").map(|text| Cursor::parse(text).filter(|cursor| cursor.list.matches(list)));
+    let after = given.get("after").map(|text| Cursor::place(text, list));
     let after = match after {
         Some(None) => {
             let detail = "after must be the next of an earlier answer of this product, with the same filters";
             return Err(Problem::bad_request(detail));
         }
-        Some(Some(cursor)) => Some(cursor.place),
+        Some(Some(place)) => Some(place),
         None => None,
     };
     let limit = given.get("limit").map_or(Ok(PAGE_SIZE), str::parse);
@@ -123,8 +132,12 @@ pub(crate) fn enum_value<T: DeserializeOwned>(
     words: &str,
 ) -> Result<Option<T>, Problem> {
     let Some(text) = given.get(name) else { return Ok(None) };
-    let read = serde_json::from_value(serde_json::Value::String(text.to_owned()));
-    read.map(Some).map_err(|_| Problem::bad_request(format!("{name} is {words}")))
+    enum_from(text).map(Some).ok_or_else(|| Problem::bad_request(format!("{name} is {words}")))
+}
+
+/// Parses a value of an enum.
+pub(crate) fn enum_from<T: DeserializeOwned>(text: &str) -> Option<T> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).ok()
 }
 
 /// Maximum difference of two functions' clocks: a failure of another function may be this far in the future.

@@ -1,6 +1,6 @@
 //! Figures from the counters: over the selected range, compared with the time before it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use domain::{
     Environment, Product, Provenance, Stage,
@@ -11,7 +11,7 @@ use pages::ops::{Bars, CauseRow, Fix, LostRow, Place, Reached, Series, Tile, WOR
 use store::tallies::Tally;
 
 use crate::{
-    format::{actor_name, app_name, environment_name, minutes, percent, step_name, title, trend},
+    format::{actor_name, app_name, environment_name, label, minutes, percent, step_name, trend},
     query::DashboardQuery,
 };
 
@@ -183,35 +183,38 @@ impl Figures<'_> {
     }
 
     pub(crate) fn causes(&self) -> Vec<CauseRow> {
-        let mut causes: BTreeMap<&str, (i64, i64, BTreeSet<&str>)> = BTreeMap::new();
-        for (_, app, measure, count) in self.counts() {
+        let mut causes: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
+        for (_, _, measure, count) in self.counts() {
             if let Measure::Failures { provenance, cause, .. } = measure {
                 let row = causes.entry(cause).or_default();
                 row.0 += count;
                 row.1 += if *provenance == Provenance::Reported { count } else { 0 };
-                row.2.insert(app);
             }
         }
+        let has_before = self.sum_before(|measure| {
+            matches!(measure, Measure::Failures { .. } | Measure::Sessions(Step::Created))
+        }) > 0;
         let all: i64 = causes.values().map(|row| row.0).sum();
         let mut rows: Vec<CauseRow> = causes
             .into_iter()
-            .map(|(cause, (count, reported, apps))| {
+            .map(|(cause, (count, reported))| {
                 let is = |measure: &Measure| matches!(measure, Measure::Failures { cause: its, .. } if its == cause);
                 let is_observed = |measure: &Measure| {
                     is(measure)
                         && matches!(measure, Measure::Failures { provenance: Provenance::Observed, .. })
                 };
                 let (observed, before) = (count - reported, self.sum_before(is_observed));
-                let app = if apps.len() == 1 { apps.first().copied().unwrap_or_default() } else { "" };
                 CauseRow {
-                    title: title(cause, app, self.product, None),
+                    title: label(cause).to_owned(),
+                    href: self.selected.failures_href(Some(cause)),
                     cause: cause.to_owned(),
                     actor: diagnosis::cause(cause).map_or(WORDS.whose_unknown, |cause| actor_name(cause.actor)),
                     count,
                     reported,
                     share: percent(count, all),
-                    trend: trend(observed, before),
-                    is_more: observed > before + before / 4 && observed >= 5,
+                    before,
+                    trend: trend(observed, before, has_before),
+                    is_more: has_before && observed > before + before / 4 && observed >= 5,
                     counts: self.over_time(is),
                 }
             })
@@ -258,7 +261,11 @@ impl Figures<'_> {
         }
         let mut rows: Vec<LostRow> = causes
             .into_iter()
-            .map(|(cause, count)| LostRow { title: title(cause, "", self.product, None), count })
+            .map(|(cause, count)| LostRow {
+                title: label(cause).to_owned(),
+                href: self.selected.failures_href(Some(cause)),
+                count,
+            })
             .collect();
         rows.sort_by_key(|row| -row.count);
         rows
@@ -338,7 +345,8 @@ impl Figures<'_> {
         let mut rows: Vec<Fix> = causes
             .into_iter()
             .map(|((cause, provenance), bands)| Fix {
-                title: title(cause, "", self.product, None),
+                title: label(cause).to_owned(),
+                href: self.selected.failures_href(Some(cause)),
                 is_reported: provenance == Provenance::Reported,
                 count: bands.iter().sum(),
                 median: time(&bands, 0.5),

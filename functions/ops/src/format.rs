@@ -8,18 +8,20 @@ use pages::{
     ops::{WORDS, say},
 };
 
-/// The cause's title with the names of this product and app.
-pub(crate) fn title(cause: &str, app: &str, product: &Product, failure: Option<&Failure>) -> String {
-    let Some(found) = diagnosis::cause(cause) else { return cause.to_owned() };
-    let names = Names::of(&product.brand);
-    let names = match product.apps.iter().find(|known| known.id.as_str() == app) {
-        Some(app) => names.app(app, failure.and_then(|failure| failure.environment)),
+/// The neutral name of a cause. A cause that left the catalogue keeps its id.
+pub(crate) fn label(cause: &str) -> &str {
+    diagnosis::cause(cause).map_or(cause, |found| found.label)
+}
+
+/// What the user of this failure reads on the help page.
+pub(crate) fn told_to_user(failure: &Failure, product: &Product) -> Option<String> {
+    let found = diagnosis::cause(&failure.cause)?;
+    let names = Names::of(&product.brand).customer(&failure.customer);
+    let names = match product.apps.iter().find(|known| known.id == failure.app) {
+        Some(app) => names.app(app, failure.environment),
         None => names,
     };
-    match failure {
-        Some(failure) => fill(found.title, &names.customer(&failure.customer)),
-        None => fill(found.title, &names),
-    }
+    Some(fill(found.title, &names))
 }
 
 pub(crate) fn app_name<'a>(id: &'a str, product: &'a Product) -> &'a str {
@@ -85,8 +87,10 @@ pub(crate) fn percent(part: i64, all: i64) -> i64 {
     if all <= 0 { 0 } else { (part * 200 + all).div_euclid(all * 2) }
 }
 
-pub(crate) fn trend(count: i64, before: i64) -> String {
+/// How a count differs from the time before; a dash if nothing at all was counted then.
+pub(crate) fn trend(count: i64, before: i64, has_before: bool) -> String {
     match count - before {
+        _ if !has_before => "–".into(),
         0 => "±0".into(),
         _ if before == 0 => WORDS.new.into(),
         more @ 1.. => format!("+{more}"),
@@ -144,9 +148,10 @@ mod tests {
             [0, 33, 67, 1, 100]
         );
         assert_eq!(
-            [(3, 0), (5, 5), (7, 5), (2, 5)].map(|(now, before)| trend(now, before)),
+            [(3, 0), (5, 5), (7, 5), (2, 5)].map(|(now, before)| trend(now, before, true)),
             ["new", "±0", "+2", "−3"]
         );
+        assert_eq!(trend(3, 0, false), "–", "there is nothing to compare with");
         let times = [0, 1, 89, 91, 2159, 2160].map(minutes);
         assert_eq!(times, ["a minute", "a minute", "89 min", "2 h", "36 h", "2 days"]);
     }

@@ -7,18 +7,25 @@
 //! | `POST /v1/ops-links` | a one-time link to the page, for this product |
 //! | `GET\|POST /ops/sign-in/{key}`, `POST /ops/sign-out` | sign in and out |
 //! | `GET /ops` | the operators' page |
+//! | `GET /ops/failures` | the failures of one cause, or all, page by page |
+//! | `GET /ops/customers/{digest}` | one customer's history on one timeline |
+//! | `POST /ops/search` | finds a customer, an org or a reference; by POST, so that nothing that is typed gets into a log |
 //!
-//! This function reads counters and failures. Its role cannot read sessions, connections or tokens, and has neither the
-//! keyring nor consumer secrets. It could read what an index carries of connections, and does not.
+//! This function reads counters, failures, sessions, and what the indexes carry of connections. Its role cannot read
+//! connections or tokens, and has neither the keyring nor consumer secrets. It reads no name of a Salesforce user.
 
+mod csv;
+mod customer;
 mod dashboard;
 mod error;
+mod failure_list;
 mod failures;
 mod figures;
 mod format;
 mod lists;
 mod outages;
 mod query;
+mod search;
 mod session;
 mod summary;
 mod timeline;
@@ -75,6 +82,9 @@ impl Ops {
     ) -> Response {
         let answer = match (method, path) {
             ("GET", ["ops"]) => self.page(request, query, now).await,
+            ("GET", ["ops", "failures"]) => self.failure_list(request, query, now).await,
+            ("GET", ["ops", "customers", digest]) => self.customer(request, digest, query, now).await,
+            ("POST", ["ops", "search"]) => self.search(request, now).await,
             ("GET", ["ops", "sign-in", key]) => self.sign_in_page(key, now).await,
             ("POST", ["ops", "sign-in", key]) => self.sign_in(request, key, now).await,
             ("POST", ["ops", "sign-out"]) => self.sign_out(request).await,

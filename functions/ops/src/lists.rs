@@ -6,20 +6,24 @@ use diagnosis::{Cause, Playbook, Step, guide::Audience};
 use domain::{App, AppKind, Failure, Product, Provenance, incident::Scope};
 use jiff::Timestamp;
 use pages::{
-    Markup, Names, fill,
-    ops::{Incident, Latest, Needy as InNeed, WORDS, say},
+    Markup, Names,
+    ops::{Incident, Latest, Link, Needy as InNeed, WORDS, say},
     rich,
 };
 use store::{action_required::Needy, waves::Wave};
 
 use crate::{
-    format::{clock_time, customer, customers, environment_name, failures, next_action, title},
+    format::{clock_time, customers, environment_name, failures, label, next_action},
     outages::{is_capped, partial_day_since},
     query::DashboardQuery,
 };
 
 /// Incidents that the product must fix, one for each cause and app of these failures.
-pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incident> {
+pub(crate) fn incidents(
+    unresolved: &[Failure],
+    product: &Product,
+    selected: &DashboardQuery,
+) -> Vec<Incident> {
     let mut by_cause: BTreeMap<(&str, &str), Vec<&Failure>> = BTreeMap::new();
     for failure in unresolved {
         by_cause.entry((&failure.cause, failure.app.as_str())).or_default().push(failure);
@@ -28,18 +32,25 @@ pub(crate) fn incidents(unresolved: &[Failure], product: &Product) -> Vec<Incide
         .into_iter()
         .filter_map(|((cause, app), failures)| {
             let app = product.apps.iter().find(|known| known.id.as_str() == app)?;
-            Some(incident(diagnosis::cause(cause)?, app, &failures, product))
+            Some(incident(diagnosis::cause(cause)?, app, &failures, product, selected))
         })
         .collect()
 }
 
-fn incident(cause: &Cause, app: &App, of_cause: &[&Failure], product: &Product) -> Incident {
+fn incident(
+    cause: &Cause,
+    app: &App,
+    of_cause: &[&Failure],
+    product: &Product,
+    selected: &DashboardQuery,
+) -> Incident {
     let names = Names::of(&product.brand).app(app, None);
     let their_customers: BTreeSet<&str> =
         of_cause.iter().map(|failure| failure.customer.id.as_str()).collect();
     let first = of_cause.iter().map(|failure| failure.at).min();
     Incident {
-        title: fill(cause.title, &names),
+        title: cause.label.to_owned(),
+        href: selected.failures_href(Some(cause.id)),
         facts: say(
             WORDS.incident_facts,
             &[
@@ -69,7 +80,7 @@ fn fix(playbook: &Playbook, kind: Option<AppKind>, names: &Names<'_>) -> Vec<Mar
 
 /// The incident of a wave: many connections that stopped for the same cause. `None`: the cause is no longer in the
 /// catalogue.
-pub(crate) fn wave_incident(wave: &Wave, product: &Product) -> Option<Incident> {
+pub(crate) fn wave_incident(wave: &Wave, product: &Product, selected: &DashboardQuery) -> Option<Incident> {
     let cause = diagnosis::cause(&wave.cause)?;
     let app = product.apps.iter().find(|app| app.id.as_str() == wave.over);
     let names = Names::of(&product.brand);
@@ -86,7 +97,8 @@ pub(crate) fn wave_incident(wave: &Wave, product: &Product) -> Option<Incident> 
     };
     let playbook = cause.vendor.as_ref().or(cause.admin.as_ref());
     Some(Incident {
-        title: say(WORDS.wave_title, &[("title", &fill(cause.title, &names))]),
+        title: say(WORDS.wave_title, &[("title", &cause.label)]),
+        href: selected.failures_href(Some(cause.id)),
         facts: say(
             WORDS.wave_facts,
             &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &next_action(cause.actor))],
@@ -109,14 +121,12 @@ pub(crate) fn observed_period(observed: &[Failure], now: Timestamp) -> String {
 pub(crate) fn action_required_row(
     needy: &Needy,
     failure: Option<&Failure>,
-    product: &Product,
     selected: &DashboardQuery,
 ) -> InNeed {
     let actor = failure.and_then(|failure| diagnosis::cause(&failure.cause)).map(|cause| cause.actor);
-    let title = |failure: &Failure| title(&failure.cause, failure.app.as_str(), product, Some(failure));
     InNeed {
-        customer: needy.customer.name.clone().unwrap_or_else(|| needy.customer.id.clone()),
-        title: failure.map(title).unwrap_or_default(),
+        customer: selected.customer(&needy.customer),
+        title: failure.map(|failure| format!("{}.", label(&failure.cause))).unwrap_or_default(),
         actor: actor.map_or("", next_action),
         since: say(WORDS.since, &[("at", &clock_time(needy.since))]),
         reference: needy.failure.reference(),
@@ -124,14 +134,17 @@ pub(crate) fn action_required_row(
     }
 }
 
-pub(crate) fn failure_row(failure: &Failure, product: &Product, selected: &DashboardQuery) -> Latest {
+pub(crate) fn failure_row(failure: &Failure, selected: &DashboardQuery) -> Latest {
     let (stage, reported) = (failure.stage.word(), failure.evidence.provenance == Provenance::Reported);
     Latest {
         at: clock_time(failure.at),
         reference: failure.id.reference(),
         href: selected.reference(&failure.id),
-        title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
-        customer: customer(failure),
+        cause: Link {
+            href: selected.failures_href(Some(&failure.cause)),
+            text: label(&failure.cause).to_owned(),
+        },
+        customer: selected.customer(&failure.customer),
         place: match &failure.org {
             Some(org) => format!("{}, {org}", environment_name(failure.environment)),
             None => environment_name(failure.environment).to_owned(),

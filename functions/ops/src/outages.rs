@@ -13,7 +13,7 @@ use pages::ops::{Spread, WORDS, say};
 
 use crate::{
     figures::Figures,
-    format::{app_name, customer, customers, failures, next_action, title},
+    format::{app_name, customers, failures, label, next_action},
     query::{DAY, start_of},
 };
 
@@ -31,6 +31,9 @@ const BASELINE_DAYS: i32 = 7;
 
 /// Maximum causes that are listed: those with the most customers.
 const MAX_CAUSES: usize = 8;
+
+/// Maximum customers that are named for one cause.
+const MAX_NAMED: usize = 6;
 
 /// Whether a list of this length was cut at [`MAX_FAILURES_READ`].
 pub(crate) fn is_capped(count: usize) -> bool {
@@ -87,7 +90,7 @@ pub(crate) fn outages(
         .map(|((cause, app), count)| {
             let in_baseline = in_baseline(days, cause, app, now);
             let is_outage = count.is_outage(in_baseline, within);
-            let row = row((cause, app), &count, in_baseline, is_outage, product);
+            let row = row((cause, app), &count, in_baseline, is_outage, days, product);
             ((is_outage, count.customers.len(), count.failures), row)
         })
         .collect();
@@ -112,20 +115,19 @@ fn row(
     count: &CauseCount<'_>,
     in_baseline: i64,
     is_outage: bool,
+    days: &Figures<'_>,
     product: &Product,
 ) -> Spread {
     let acts = diagnosis::cause(cause).map(|cause| cause.actor);
-    let names: Vec<String> = count.customers.values().map(|failure| customer(failure)).collect();
-    let (are_few, names) = (count.customers.len() < MIN_CUSTOMERS, names.join(", "));
+    let are_few = count.customers.len() < MIN_CUSTOMERS;
+    let named = count.customers.values().take(MAX_NAMED);
     let reading = match (is_outage, acts) {
         (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
         (true, _) => WORDS.spread_wide.to_owned(),
         (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
-        (false, Some(actor)) if are_few => {
-            say(WORDS.spread_own, &[("customers", &names), ("move", &next_action(actor))])
-        }
+        (false, Some(actor)) if are_few => say(WORDS.spread_own, &[("move", &next_action(actor))]),
         (false, Some(actor)) => say(WORDS.spread_usual, &[("move", &next_action(actor))]),
-        (false, None) => names,
+        (false, None) => String::new(),
     };
     let facts = [
         ("app", &app_name(app, product) as &dyn Display),
@@ -135,8 +137,10 @@ fn row(
         ("reading", &reading),
     ];
     Spread {
-        title: title(cause, app, product, None),
+        title: label(cause).to_owned(),
+        href: days.selected.failures_href(Some(cause)),
         facts: say(WORDS.spread_facts, &facts),
+        customers: named.map(|failure| days.selected.customer(&failure.customer)).collect(),
         is_wide: is_outage,
     }
 }

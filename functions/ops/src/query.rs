@@ -1,14 +1,13 @@
 //! What the operators' page shows of all that it can: the range, the product, the app, the environment.
 
-use domain::{App, AppId, Environment, FailureId, Product, ProductId};
+use domain::{App, AppId, Customer, Environment, FailureId, Product, ProductId, secret::Hash};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
-use pages::ops::{Choice, WORDS};
+use pages::ops::{Choice, Link, WORDS, say};
 use store::failure_lists::{FailureFilter, FailureQuery};
-use web::Query;
 
 use crate::{
-    failures::{MAX_CLOCK_SKEW, enum_value},
-    format::environment_name,
+    failures::{MAX_CLOCK_SKEW, enum_from},
+    format::{app_name, environment_name},
 };
 
 /// Length of a day (UTC).
@@ -61,10 +60,14 @@ impl DashboardLink<'_> {
         fields.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    fn href(self) -> String {
+    pub(crate) fn href(self) -> String {
+        self.of("/ops")
+    }
+
+    fn of(self, path: &str) -> String {
         let fields: Vec<String> =
             self.fields().iter().map(|(name, value)| format!("{name}={value}")).collect();
-        format!("/ops?{}", fields.join("&"))
+        format!("{path}?{}", fields.join("&"))
     }
 }
 
@@ -86,25 +89,27 @@ impl DashboardQuery {
         self.app.as_ref()?.parse().ok()
     }
 
-    /// Reads the query string. An error names the invalid parameter: an ignored filter would show figures under the
-    /// wrong name.
-    pub(crate) fn parse(
-        query: &Query,
+    /// Reads the fields of a query or a form. An error names the invalid field: an ignored filter would show figures under
+    /// the wrong name.
+    pub(crate) fn parse<'q>(
+        field: impl Fn(&str) -> Option<&'q str>,
         product: &Product,
         is_one_of_several: bool,
         now: Timestamp,
     ) -> Result<Self, &'static str> {
-        let range = match query.get("days") {
+        let range = match field("days") {
             Some(days) => RANGES.into_iter().find(|range| range.days.to_string() == days),
             None => Some(RANGES[2]),
         };
         let range = range.ok_or("days is 1, 7, 30 or 90.")?;
-        let app = query.get("app");
+        let app = field("app");
         if app.is_some_and(|app| product.apps.iter().all(|known| known.id.as_str() != app)) {
             return Err("app: this product has no app of that id.");
         }
-        let environment = enum_value(query, "environment", "")
-            .map_err(|_| "environment is production, sandbox or my_domain.")?;
+        let environment = match field("environment") {
+            Some(text) => Some(enum_from(text).ok_or("environment is production, sandbox or my_domain.")?),
+            None => None,
+        };
         let step = if range.days == 1 { SignedDuration::from_hours(1) } else { DAY };
         let count = if range.days == 1 { 24 } else { range.days };
         // The last bucket is the one that `now` is in.
@@ -186,7 +191,44 @@ impl DashboardQuery {
 
     /// The page's address with one failure looked up.
     pub(crate) fn reference(&self, failure: &FailureId) -> String {
-        format!("{}&ref={}", self.link().href(), failure.reference())
+        self.look_up(&failure.reference())
+    }
+
+    /// The same, by a reference in its canonical form.
+    pub(crate) fn look_up(&self, reference: &str) -> String {
+        format!("{}&ref={reference}", self.link().href())
+    }
+
+    /// The list of failures with this selection, of one cause or of all.
+    pub(crate) fn failures_href(&self, cause: Option<&str>) -> String {
+        let list = self.link().of("/ops/failures");
+        match cause {
+            Some(cause) => format!("{list}&cause={cause}"),
+            None => list,
+        }
+    }
+
+    /// A customer's history. The address has the digest of the customer's id, so it can be in a log.
+    pub(crate) fn history(&self, customer: &Hash) -> String {
+        let path = format!("/ops/customers/{}", customer.as_str());
+        match &self.product {
+            Some(product) => format!("{path}?product={product}"),
+            None => path,
+        }
+    }
+
+    /// A link with the customer's name, or its id.
+    pub(crate) fn customer(&self, customer: &Customer) -> Link {
+        let text = customer.name.clone().unwrap_or_else(|| customer.id.clone());
+        Link { href: self.history(&Hash::of(&customer.id)), text }
+    }
+
+    /// What is selected, in words.
+    pub(crate) fn words(&self, product: &Product) -> String {
+        let app = self.app.as_deref().map_or(WORDS.all_apps, |app| app_name(app, product));
+        let environment =
+            self.environment.map_or(WORDS.all_environments, |kind| environment_name(Some(kind)));
+        say(WORDS.selected, &[("range", &self.range.words), ("app", &app), ("environment", &environment)])
     }
 }
 

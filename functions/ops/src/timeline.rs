@@ -1,12 +1,16 @@
 //! The history of one failure, looked up by its reference.
 
+use diagnosis::guide::Audience;
 use domain::{Failure, Product, Provenance, Stage};
-use pages::ops::{Timeline, WORDS, say};
+use pages::ops::{Link, Timeline, WORDS, say};
 
-use crate::format::{app_name, clock_time, customer, environment_name, minutes, next_action, title};
+use crate::{
+    format::{app_name, clock_time, customer, environment_name, label, minutes, next_action, told_to_user},
+    query::DashboardQuery,
+};
 
 /// What happened: sent, answered, classified, advised, resolved.
-pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
+pub(crate) fn timeline(failure: &Failure, product: &Product, selected: &DashboardQuery) -> Timeline {
     let cause = diagnosis::cause(&failure.cause);
     let mut steps = Vec::new();
     if let Some(sent) = failure.sent_at {
@@ -48,6 +52,7 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
         (WORDS.fact_surface, evidence.surface.word().replace('_', " ")),
     ];
     let more = [
+        (WORDS.fact_user_reads, told_to_user(failure, product)),
         (WORDS.fact_environment, failure.environment.map(|kind| environment_name(Some(kind)).to_owned())),
         (WORDS.fact_org, failure.org.as_ref().map(ToString::to_string)),
         (WORDS.fact_status, evidence.http_status.map(|status| status.to_string())),
@@ -57,9 +62,17 @@ pub(crate) fn timeline(failure: &Failure, product: &Product) -> Timeline {
     facts.extend(more.into_iter().filter_map(|(name, value)| value.map(|value| (name, value))));
     Timeline {
         reference: failure.id.reference(),
-        title: title(&failure.cause, failure.app.as_str(), product, Some(failure)),
+        title: label(&failure.cause).to_owned(),
         steps,
         facts,
+        customer: selected.customer(&failure.customer),
+        cause: selected.failures_href(Some(&failure.cause)),
         help: format!("/help/{}", failure.id),
+        guides: [(Audience::Vendor, WORDS.guide), (Audience::Admin, WORDS.admin_guide)]
+            .map(|(audience, text)| Link {
+                href: pages::guide::path(&product.id, &failure.app, audience),
+                text: text.to_owned(),
+            })
+            .into(),
     }
 }

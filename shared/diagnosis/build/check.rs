@@ -16,6 +16,9 @@ const TO_COPY: [&str; 2] = ["callback", "scopes"];
 /// For whom there is a guide.
 pub(crate) const AUDIENCES: [&str; 2] = ["admin", "vendor"];
 
+/// Maximum characters of a label.
+const MAX_LABEL: usize = 44;
+
 /// Groups may use groups, this deep.
 const DEPTH: usize = 4;
 
@@ -59,6 +62,7 @@ impl<'a> Check<'a> {
         if normal(id).replace(' ', "_") != id {
             self.fault(file, "file name", "an id is lower-case words joined by underscores");
         }
+        self.label(file, &cause.label);
         self.text(file, "title", &cause.title);
         self.text(file, "why", &cause.why);
         if let Some(question) = &cause.question {
@@ -90,6 +94,20 @@ impl<'a> Check<'a> {
         }
         if cause.evidence.is_empty() && id != "unknown" {
             self.fault(file, "evidence", "no rule leads to this cause");
+        }
+    }
+
+    /// A label names the cause for operators: no sentence, nobody addressed, no name to fill in, and none like another.
+    fn label(&mut self, file: &str, label: &str) {
+        let addresses =
+            |word: &str| matches!(word.to_ascii_lowercase().as_str(), "you" | "your" | "we" | "our" | "us");
+        let twins = self.catalogue.causes.values().filter(|cause| cause.label == label).count();
+        if label.is_empty() || label.chars().count() > MAX_LABEL || label.ends_with('.') {
+            self.fault(file, "label", "a label has 1 to 44 characters and no period at its end");
+        } else if label.contains(['{', '*']) || label.split(' ').any(addresses) {
+            self.fault(file, "label", "a label is neutral: no placeholder, and nobody addressed");
+        } else if twins > 1 {
+            self.fault(file, "label", "another cause has the same label");
         }
     }
 

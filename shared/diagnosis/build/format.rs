@@ -30,6 +30,7 @@ pub(crate) struct Shared {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cause {
     pub(crate) actor: Actor,
+    pub(crate) label: String,
     pub(crate) title: String,
     pub(crate) why: String,
     pub(crate) article: Option<String>,

@@ -80,8 +80,9 @@ fn article_value(name: &str, catalogue: &Catalogue) -> Option<String> {
 fn cause_value(id: &str, cause: &Cause, catalogue: &Catalogue) -> String {
     let article = cause.article.as_ref().and_then(|name| article_value(name, catalogue));
     format!(
-        "Cause {{ id: {id:?}, title: {:?}, why: {:?}, article: {}, actor: Actor::{:?}, end_user: {}, admin: {}, \
+        "Cause {{ id: {id:?}, label: {:?}, title: {:?}, why: {:?}, article: {}, actor: Actor::{:?}, end_user: {}, admin: {}, \
          vendor: {}, wait_minutes: {:?}, retry: {}, question: {:?} }}",
+        cause.label,
         cause.title,
         cause.why,
         option(article),

@@ -46,6 +46,8 @@ impl Actor {
 pub struct Cause {
     /// Stable id, used in the API, in logs and in metrics: `app_not_installed`.
     pub id: &'static str,
+    /// A neutral name of a few words, for operators: `App not installed`.
+    pub label: &'static str,
     /// What happened, in one plain sentence to the end user. Placeholders: see [`Step::text`].
     pub title: &'static str,
     /// Why Salesforce does this, for the admin.

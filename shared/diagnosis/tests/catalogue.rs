@@ -210,6 +210,7 @@ fn the_seed_articles_steps_are_in_the_playbooks() {
 /// A cause that is right in every way.
 const CAUSE: &str = r#"
 actor = "admin"
+label = "A label"
 title = "A title."
 why = "A reason."
 end_user = ["Ask."]
@@ -238,7 +239,10 @@ copy = "{callback}"
 
 fn read(changed: &str, more: &[(&str, &str)]) -> Result<format::Catalogue, Vec<String>> {
     let mut files = vec![("catalogue/causes/one.toml".to_owned(), changed.to_owned())];
-    files.push(("catalogue/causes/unknown.toml".to_owned(), CAUSE.replace("some_code", "other_code")));
+    files.push((
+        "catalogue/causes/unknown.toml".to_owned(),
+        CAUSE.replace("some_code", "other_code").replace("A label", "Unknown"),
+    ));
     files.extend(check::AUDIENCES.map(|who| (format!("catalogue/guides/{who}.toml"), GUIDE.to_owned())));
     files.extend(more.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())));
     format::read(&files)
@@ -255,7 +259,7 @@ fn faults(changed: &str, more: &[(&str, &str)]) -> Vec<String> {
 fn a_right_catalogue_has_no_fault() {
     assert_eq!(faults(CAUSE, &[]), Vec::<String>::new());
     let rust = write::rust(&read(CAUSE, &[]).expect("no fault"));
-    assert!(rust.contains(r#"Cause { id: "one", title: "A title.""#), "{rust}");
+    assert!(rust.contains(r#"Cause { id: "one", label: "A label", title: "A title.""#), "{rust}");
     assert!(rust.contains(r#"codes: &["some code"]"#), "{rust}");
     let rust = write::guides(&read(CAUSE, &[]).expect("no fault"));
     assert!(rust.contains(r#"static VENDOR: Guide = Guide { title: "A title.""#), "{rust}");
@@ -269,7 +273,11 @@ fn every_fault_names_its_file_and_field() {
         (CAUSE.replace("[admin]", "[vendor]"), "admin", "has no playbook"),
         (CAUSE.replace("\"admin\"", "\"wait\""), "wait_minutes", "how long"),
         (CAUSE.replace("\"admin\"", "\"boss\""), "line 2", "boss"),
-        (CAUSE.replace("title", "titel"), "line 3", "titel"),
+        (CAUSE.replace("title", "titel"), "line 4", "titel"),
+        (CAUSE.replace("A label", "Your app is blocked"), "label", "nobody addressed"),
+        (CAUSE.replace("A label", "{app} blocked"), "label", "no placeholder"),
+        (CAUSE.replace("A label", "App blocked."), "label", "no period"),
+        (CAUSE.replace("A label", "Unknown"), "label", "another cause has the same"),
         (CAUSE.replace("[\"Ask.\"]", "[]"), "end_user", "every cause"),
         (CAUSE.replace("\"Ask.\"", "\"Ask {boss}.\""), "end_user", "`{boss}` is not a placeholder"),
         (CAUSE.replace("**Install**", "**Install"), "admin.steps", "does not close"),

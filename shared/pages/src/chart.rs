@@ -134,10 +134,6 @@ impl Bars {
 }
 
 impl<'a> Numbers<'a> {
-    pub(crate) fn new(labels: &'a [String], columns: Vec<(&'a str, &'a [i64])>) -> Self {
-        Self { labels, columns }
-    }
-
     /// What the columns are called.
     pub fn names(&self) -> impl Iterator<Item = &'a str> {
         self.columns.iter().map(|(name, _)| *name)

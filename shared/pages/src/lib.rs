@@ -9,6 +9,7 @@
 //! | [`guide`] | the same steps as standing documentation, for the admin and for the product's engineers |
 //! | [`notice`] | where a link leads nowhere, and why |
 //! | [`ops`] | what fails, where, why: the operators' page, and the door before it |
+//! | `ops_history` | the operators' lists: failures, a customer's history, a search |
 //! | [`chart`] | bars and lines as SVG |
 //! | [`fill`] | `{app}`, `**Install**`: a text of ours, or of the catalogue's, into plain text or HTML |
 //! | [`colour`] | a product's accent, corrected until it can be read |
@@ -32,6 +33,7 @@ pub mod help;
 mod layout;
 pub mod notice;
 pub mod ops;
+mod ops_history;
 mod playbook;
 pub mod trouble;
 mod words;

@@ -5,12 +5,18 @@ use std::fmt::Display;
 use askama::{Template, filters::HtmlSafe};
 use domain::Brand;
 
-pub use crate::chart::{Bars, Series};
 use crate::{
-    chart::{HATCH, Numbers},
+    chart::HATCH,
     fill::{Markup, Names, fill, fill_with, rich},
     layout::{Page, Shell},
     words::{Door, Ops},
+};
+pub use crate::{
+    chart::{Bars, Series},
+    ops_history::{
+        CustomerMatch, Found, HistoryConnection, HistoryEvent, Latest, OpsCustomerPage, OpsFailuresPage,
+        OpsSearchPage, Timeline,
+    },
 };
 
 /// The page's words: it is made of what its function found out, which says that in these.
@@ -26,18 +32,43 @@ pub fn say(text: &str, values: &[(&str, &dyn Display)]) -> String {
 }
 
 /// What a table that scrolls is called.
-fn table(title: &str) -> String {
+pub(crate) fn table(title: &str) -> String {
     say(WORDS.table, &[("title", &title)])
+}
+
+/// What every page of a signed-in operator has.
+#[derive(Debug, Clone)]
+pub struct OpsFrame<'a> {
+    /// Of the response's `style-src` and `script-src`.
+    pub nonce: &'a str,
+    /// The product's.
+    pub brand: &'a Brand,
+    /// The selection, as the search form carries it on: a name and a value each.
+    pub shown: Vec<(&'static str, String)>,
+    /// The figures with the same selection.
+    pub home: String,
+    /// What is shown, as CSV.
+    pub csv: String,
+    /// When this browser is signed out.
+    pub until: String,
+}
+
+impl OpsFrame<'_> {
+    pub(crate) fn shell(&self) -> Shell<'_> {
+        Shell { nonce: self.nonce, brand: Some(self.brand) }
+    }
+
+    pub(crate) fn signed_in_until(&self) -> String {
+        say(WORDS.signed_in_until, &[("at", &self.until)])
+    }
 }
 
 /// The page of one product, or of one of all.
 #[derive(Debug, Template)]
 #[template(path = "ops.html")]
 pub struct OpsPage<'a> {
-    /// Of the response's `style-src` and `script-src`.
-    pub nonce: &'a str,
-    /// The product's.
-    pub brand: &'a Brand,
+    /// What every page has.
+    pub frame: OpsFrame<'a>,
     /// The products that may be looked at, where they are several.
     pub products: Vec<Choice>,
     /// The ranges of time.
@@ -46,16 +77,12 @@ pub struct OpsPage<'a> {
     pub apps: Vec<Choice>,
     /// The environments, and all of them.
     pub environments: Vec<Choice>,
-    /// What of all these is shown, as the form carries it on: a name and a value each.
-    pub shown: Vec<(&'static str, String)>,
     /// What the range is called: `the last 30 days`.
     pub range: &'static str,
     /// When the page was made.
     pub now: String,
     /// The change that was counted last, and how long after it was made; `None`: nothing was ever counted.
     pub counted: Option<(String, String)>,
-    /// When this browser is signed out.
-    pub until: String,
     /// What was looked up by its reference, if it was.
     pub found: Option<Found>,
     /// What is wrong on the product's own side, and other things that are more than one customer's.
@@ -104,8 +131,10 @@ pub struct Choice {
 /// Something that needs the product's own people now.
 #[derive(Debug)]
 pub struct Incident {
-    /// What happened, in a sentence.
+    /// What happened.
     pub title: String,
+    /// Its failures.
+    pub href: String,
     /// How often, in what, since when.
     pub facts: String,
     /// What the steps bring about.
@@ -147,8 +176,10 @@ pub struct Reached {
 /// A cause, as often as it was met.
 #[derive(Debug)]
 pub struct CauseRow {
-    /// What happened, in a sentence.
+    /// Its neutral name.
     pub title: String,
+    /// Its failures.
+    pub href: String,
     /// Its id.
     pub cause: String,
     /// Who acts.
@@ -159,7 +190,9 @@ pub struct CauseRow {
     pub reported: i64,
     /// In percent of all failures.
     pub share: i64,
-    /// What we saw ourselves, against the time before: `+12`, `−3`, `new`.
+    /// What we observed, in the time before.
+    pub before: i64,
+    /// What we observed, compared with the time before: `+12`, `−3`, `new`; `–` if nothing at all was counted then.
     pub trend: String,
     /// Whether that is more.
     pub is_more: bool,
@@ -189,17 +222,30 @@ pub struct Place {
 pub struct Spread {
     /// What happened.
     pub title: String,
-    /// In which app, how often, whose, and how often is usual; what that means, and whose move it is.
+    /// Its failures.
+    pub href: String,
+    /// In which app, how often, whose, and how often is usual; what that means, and who acts.
     pub facts: String,
+    /// The customers, where they are few.
+    pub customers: Vec<Link>,
     /// Whether it is many customers', and clearly more than usual.
     pub is_wide: bool,
+}
+
+/// A link, and what it says.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// Where it leads.
+    pub href: String,
+    /// What it says.
+    pub text: String,
 }
 
 /// A connection that needs somebody.
 #[derive(Debug)]
 pub struct Needy {
     /// Whose.
-    pub customer: String,
+    pub customer: Link,
     /// What stands in the way.
     pub title: String,
     /// Who acts.
@@ -217,6 +263,8 @@ pub struct Needy {
 pub struct Fix {
     /// What happened.
     pub title: String,
+    /// Its failures.
+    pub href: String,
     /// Whether we know of it from somebody's word alone.
     pub is_reported: bool,
     /// How many customers succeeded afterwards.
@@ -232,56 +280,10 @@ pub struct Fix {
 pub struct LostRow {
     /// What is likely.
     pub title: String,
+    /// Its failures.
+    pub href: String,
     /// How many.
     pub count: i64,
-}
-
-/// A failure in the list of the latest.
-#[derive(Debug)]
-pub struct Latest {
-    /// When.
-    pub at: String,
-    /// The reference.
-    pub reference: String,
-    /// Where it is looked up.
-    pub href: String,
-    /// What happened.
-    pub title: String,
-    /// Whose.
-    pub customer: String,
-    /// In which environment, and which org where known.
-    pub place: String,
-    /// Where on the way, and whether somebody only said so.
-    pub stage: String,
-    /// `open`, or when it was resolved.
-    pub state: String,
-}
-
-/// What was looked up.
-#[derive(Debug)]
-pub enum Found {
-    /// No failure of this product has that reference.
-    Nothing {
-        /// As the log would have it, should it be of a fault of our own; `None`: it is no reference.
-        logged: Option<String>,
-    },
-    /// A failure, and what became of it.
-    Failure(Box<Timeline>),
-}
-
-/// One failure, from beginning to end.
-#[derive(Debug)]
-pub struct Timeline {
-    /// The reference.
-    pub reference: String,
-    /// What happened.
-    pub title: String,
-    /// What happened when: the time, the word, the sentence.
-    pub steps: Vec<(String, &'static str, String)>,
-    /// What is known: a name and a value each.
-    pub facts: Vec<(&'static str, String)>,
-    /// The help page.
-    pub help: String,
 }
 
 /// The page before it: a button, or why there is none.
@@ -323,23 +325,24 @@ impl HtmlSafe for OpsStyle {}
 
 impl Page for OpsPage<'_> {
     fn title(&self) -> String {
-        fill(WORDS.title, &Names::of(self.brand))
+        fill(WORDS.title, &Names::of(self.frame.brand))
     }
 }
 
-impl OpsPage<'_> {
+impl<'a> OpsPage<'a> {
+    /// The page of a response with this nonce.
+    #[must_use]
+    pub fn with_nonce(mut self, nonce: &'a str) -> Self {
+        self.frame.nonce = nonce;
+        self
+    }
+
     fn shell(&self) -> Shell<'_> {
-        Shell { nonce: self.nonce, brand: Some(self.brand) }
+        self.frame.shell()
     }
 
     fn in_range(&self, text: &str) -> String {
         say(text, &[("range", &self.range)])
-    }
-
-    /// What the lines beside the causes are drawn from.
-    fn causes_over_time(&self) -> Numbers<'_> {
-        let columns = self.causes.iter().map(|row| (row.cause.as_str(), row.counts.as_slice()));
-        Numbers::new(&self.sessions.labels, columns.collect())
     }
 
     /// How old what it says is.
@@ -352,11 +355,7 @@ impl OpsPage<'_> {
     }
 
     fn is_reported(&self) -> Markup {
-        rich(WORDS.is_reported, &Names::of(self.brand))
-    }
-
-    fn signed_in_until(&self) -> String {
-        say(WORDS.signed_in_until, &[("at", &self.until)])
+        rich(WORDS.is_reported, &Names::of(self.frame.brand))
     }
 }
 

@@ -227,6 +227,7 @@ fn no_text_becomes_markup() {
 
 static CAUSE: diagnosis::Cause = diagnosis::Cause {
     id: "sample",
+    label: "A cause",
     title: "{app} of {product} and {customer}",
     why: "**{app}**, {support}, {package_link}, {unknown}",
     article: None,

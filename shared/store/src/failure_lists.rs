@@ -145,7 +145,8 @@ impl Store {
                 (None, Err(_)) => return Ok((found, None)),
             };
         }
-        Ok((found, Some(place)))
+        let is_over = place.day < day_of(query.from);
+        Ok((found, (!is_over).then_some(place)))
     }
 
     /// Of one customer: index `customer` knows which, the table what.

@@ -132,7 +132,17 @@ pub fn listing(product: &ProductId) -> String {
 
 /// The partition of index `customer` that holds the connections of one of a product's customers.
 pub fn customer(product: &ProductId, customer: &str) -> String {
-    format!("PRODUCT#{product}#CUSTOMER#{}", Hash::of(customer).as_str())
+    customer_of_digest(product, &Hash::of(customer))
+}
+
+/// The same partition, by the digest of the customer's id.
+pub fn customer_of_digest(product: &ProductId, digest: &Hash) -> String {
+    format!("PRODUCT#{product}#CUSTOMER#{}", digest.as_str())
+}
+
+/// The partition of index `customer` that holds the connect sessions of one of a product's customers.
+pub fn customers_sessions(product: &ProductId, digest: &Hash) -> String {
+    format!("{}#SESSIONS", customer_of_digest(product, digest))
 }
 
 /// The partition of index `failures` that holds a product's failures of one day (UTC).
@@ -142,7 +152,12 @@ pub fn failures(product: &ProductId, day: Date) -> String {
 
 /// The partition of index `customer` that holds the failures of one of a product's customers.
 pub fn customers_failures(product: &ProductId, customer: &str) -> String {
-    format!("{}#FAILURES", self::customer(product, customer))
+    customers_failures_of_digest(product, &Hash::of(customer))
+}
+
+/// The same partition, by the digest of the customer's id.
+pub fn customers_failures_of_digest(product: &ProductId, digest: &Hash) -> String {
+    format!("{}#FAILURES", customer_of_digest(product, digest))
 }
 
 /// The partition of index `listing` that holds the failures of one reference: as good as always one.

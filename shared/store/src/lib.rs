@@ -11,6 +11,7 @@ mod connection_item;
 pub mod connection_lists;
 mod connection_notes;
 pub mod connections;
+pub mod customer_history;
 pub mod events;
 pub mod failure_lists;
 pub mod failures;

@@ -55,6 +55,11 @@ impl Store {
         let mut item = to_item(&key, &SessionRow::new(session))?;
         item.insert("call".into(), S(call.as_str()));
         item.insert("ttl".into(), ttl(session.expires_at + KEPT));
+        let customer = keys::customers_sessions(&session.product, &Hash::of(&session.customer.id));
+        item.insert("customer_pk".into(), S(customer));
+        // In the order of their creation: an id is a digest and has none.
+        let order = format!("{:013}#{}", session.created_at.as_millisecond(), session.id);
+        item.insert("listing_sk".into(), S(order));
         let put = self
             .client
             .put_item()

@@ -13,6 +13,15 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     body(status, "application/json", to_json(value))
 }
 
+/// A CSV file (RFC 4180) that a browser saves under this name.
+pub fn csv(name: &'static str, text: String) -> Response {
+    let mut response = body(StatusCode::OK, "text/csv; charset=utf-8; header=present", text);
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    }
+    response
+}
+
 /// An answer without a body.
 pub fn no_content() -> Response {
     let mut response = body(StatusCode::NO_CONTENT, "application/json", String::new());

@@ -13,6 +13,7 @@ const fn in_setup(text: &'static str, path: &'static str) -> Step {
 
 pub(crate) static NOT_INSTALLED: Cause = Cause {
     id: "app_not_installed",
+    label: "App not installed",
     title: "Your company’s Salesforce does not let you use {app} yet.",
     why: "Since September 2025 Salesforce lets most users connect only apps that an admin has installed in the org. \
           Until somebody installs **{app}**, everybody but some admins is stopped.",
@@ -90,6 +91,7 @@ pub(crate) static NOT_INSTALLED: Cause = Cause {
 
 pub(crate) static DENIED: Cause = Cause {
     id: "access_denied",
+    label: "Access denied by the user",
     title: "The access was not allowed in Salesforce.",
     why: "Salesforce asks before it lets {app} in. Somebody pressed **Deny**, or the user may not use the app.",
     article: None,
@@ -115,6 +117,7 @@ pub(crate) static DENIED: Cause = Cause {
 
 pub(crate) static WRONG_SECRET: Cause = Cause {
     id: "invalid_client_credentials",
+    label: "Client authentication failed",
     title: "{product} could not prove to Salesforce who it is.",
     why: "The consumer secret is wrong.",
     article: None,
@@ -134,6 +137,7 @@ pub(crate) static WRONG_SECRET: Cause = Cause {
 
 pub(crate) static PROPAGATING: Cause = Cause {
     id: "app_new",
+    label: "New app settings not active yet",
     title: "Salesforce has not finished setting {app} up.",
     why: "New settings take up to ten minutes to reach all of Salesforce.",
     article: None,

@@ -337,6 +337,7 @@ impl Aim<'_> {
             ("POST", "/connect/{key}") => &["host=production"],
             ("POST", "/connect/{key}/confirm") => &["confirm=yes", "confirm=no"],
             ("POST", "/connect/{key}/trouble") => &["seen=other"],
+            ("POST", "/ops/search") => &["q=Acme", "q=c-acme&product=fernway"],
             ("POST", "/help/{id}") => &["pasted=error%3Dinvalid_scope"],
             _ => &[""],
         }
@@ -411,6 +412,10 @@ impl Aim<'_> {
                 holds.answers.iter().map(held).collect()
             }
             "/ops/sign-in/{key}" => with("{key}", &holds.ops_links[..1]),
+            // Anybody who knows a customer's id can make its digest.
+            "/ops/customers/{customer}" => {
+                with("{customer}", &[domain::secret::Hash::of("c-acme").as_str().to_owned()])
+            }
             "/guides/{product}/{app}" | "/guides/{product}/{app}/vendor" => {
                 vec![Target { path: path.replace("{product}/{app}", "fernway/sync"), link: any }]
             }

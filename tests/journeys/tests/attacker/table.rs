@@ -177,6 +177,9 @@ pub(crate) const TABLE: &[Row] = &[
             M3SessionOutlivesKey,
         ],
     ),
+    row("POST", "/ops/search", Gives::Nothing, FORM),
+    row("GET", "/ops/failures", Gives::Nothing, VISIT),
+    row("GET", "/ops/customers/{customer}", Gives::Nothing, VISIT),
     row("GET", "/ops/sign-in/{key}", Gives::Page, VISIT),
     row(
         "POST",
