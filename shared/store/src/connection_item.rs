@@ -1,8 +1,8 @@
 //! A connection as its item, and the part of it that the index `listing` holds.
 
 use domain::{
-    AppId, Connection, ConnectionId, ConnectionState, Customer, Environment, ExpiryBasis, FailureId,
-    Identity, OrgId, ProductId, SalesforceUserId, Scopes, SessionId, secret::Fingerprint,
+    AppId, Connection, ConnectionId, ConnectionState, Customer, Environment, EventType, ExpiryBasis,
+    FailureId, Identity, OrgId, ProductId, SalesforceUserId, Scopes, SessionId, secret::Fingerprint,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::{
     item::{duration, learnt, time},
     reconnects::Reconnect,
     rejected,
+    revisions::Revision,
     token_cipher::Sealed,
 };
 
@@ -104,6 +105,12 @@ pub(crate) struct ConnectionRow {
     rejected_tested_at: Option<i64>,
     #[serde(default)]
     rejected_works: bool,
+    // Since v1 was first written, so absent from older items.
+    revision: Option<u64>,
+    revised_at: Option<i64>,
+    revision_event: Option<EventType>,
+    // Present only while the product knows of trouble.
+    failing: Option<bool>,
 }
 
 impl ConnectionRow {
@@ -184,6 +191,10 @@ impl ConnectionRow {
                 .and_then(|rejected| rejected.tested_at)
                 .map(Timestamp::as_millisecond),
             rejected_works: record.rejected.is_some_and(|rejected| rejected.works),
+            revision: (record.revision.number > 0).then_some(record.revision.number),
+            revised_at: record.revision.at.map(Timestamp::as_millisecond),
+            revision_event: record.revision.event,
+            failing: record.revision.is_failing.then_some(true),
         }
     }
 
@@ -224,6 +235,12 @@ impl ConnectionRow {
                 scopes: Scopes::parse(&self.scopes),
                 state,
                 created_at: time(Some(self.listed.created_at)).ok_or_else(|| corrupt("created_at"))?,
+            },
+            revision: Revision {
+                number: self.revision.unwrap_or_default(),
+                at: time(self.revised_at),
+                event: self.revision_event,
+                is_failing: self.failing.unwrap_or_default(),
             },
             rejected: rejected::read(
                 &self.access_fingerprint,

@@ -2,7 +2,7 @@
 //! refreshing does not help.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Failure, LearntLife};
+use domain::{EventType, Failure, LearntLife};
 use jiff::Timestamp;
 
 use crate::write::SendWrite;
@@ -12,6 +12,7 @@ use crate::{
     expression::Expression,
     item::duration,
     keys, millis,
+    revisions::{FAILING, Raising as _, raise},
     write::{built, conditional},
 };
 
@@ -64,9 +65,13 @@ impl Store {
         until: Timestamp,
         failure: &Failure,
     ) -> Result<bool, StoreError> {
+        let told = record.revision.is_failing;
         let pause = self
             .update_together(&keys::connection(&record.connection.id))
-            .update_expression("SET paused_until = :until, paused_for = :failure, rejections = :none")
+            .update_expression(format!(
+                "SET paused_until = :until, paused_for = :failure, rejections = :none{}",
+                if told { String::new() } else { format!(", {FAILING}, {}", raise(":now")) }
+            ))
             .condition_expression(
                 "access_fingerprint = :access AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
             )
@@ -75,6 +80,8 @@ impl Store {
             .value(":none", N(0))
             .value(":access", S(record.access_fingerprint.as_str()))
             .value(":now", millis(failure.at));
+        let pause =
+            if told { pause } else { pause.raising_as(EventType::ConnectionRefreshFailing).failing() };
         Ok(self.transact(vec![built(pause.build())?, self.failure_write(failure)?]).await?.is_ok())
     }
 }

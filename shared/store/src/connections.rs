@@ -20,6 +20,7 @@ use crate::{
     millis,
     reconnects::Reconnect,
     rejected::Rejected,
+    revisions::Revision,
     schema::DUE,
     secrets::SecretError,
     token_cipher::{Field, Owner, Sealed, TokenCipher},
@@ -75,6 +76,8 @@ pub struct ConnectionRecord {
     pub another: bool,
     /// Until when nothing is sent after a refusal, and why. It may be over.
     pub backoff: Option<Backoff>,
+    /// How often it changed in a way that its product is told of.
+    pub revision: Revision,
     /// Set where a caller reported the access token as rejected.
     pub rejected: Option<Rejected>,
 }
@@ -192,6 +195,7 @@ impl ConnectionRecord {
             unique: None,
             another: false,
             backoff: None,
+            revision: Revision::default(),
             rejected: None,
             connection,
         })

@@ -4,10 +4,13 @@ use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
     types::{AttributeValue, builders::UpdateBuilder},
 };
-use domain::{ConnectionId, session::BoundBrowser};
+use domain::{ConnectionId, EventType, session::BoundBrowser};
 use jiff::Timestamp;
 
-use crate::{S, keys, millis};
+use crate::{
+    S, keys, millis,
+    revisions::{Raising as _, raise},
+};
 
 /// The condition that a session is open; [`Expression::open_states`] gives its values.
 pub(crate) const OPEN: &str = "#state IN (:created, :redirected, :failed, :lost)";
@@ -42,13 +45,17 @@ pub(crate) trait Expression: Sized {
             .value(":unknown", S("refresh_unknown"))
     }
 
-    /// Marks a connection as to be revoked, and due for the sweep at once.
+    /// Marks a connection as to be revoked, and due for the sweep at once. Its product is told, if it was redeemed.
     fn revoking(self, id: &ConnectionId, now: Timestamp) -> Self {
-        self.changing("SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now")
-            .name("#state", "state")
-            .value(":revoking", S("revoking"))
-            .value(":now", millis(now))
-            .value(":shard", S(keys::due_shard(id.as_str())))
+        self.changing(&format!(
+            "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, {}",
+            raise(":now")
+        ))
+        .raising_as(EventType::ConnectionDeleted)
+        .name("#state", "state")
+        .value(":revoking", S("revoking"))
+        .value(":now", millis(now))
+        .value(":shard", S(keys::due_shard(id.as_str())))
     }
 }
 

@@ -43,8 +43,22 @@ struct NotedRow {
 impl Store {
     /// The failure of that id, while it is kept.
     pub async fn failure(&self, id: &FailureId, now: Timestamp) -> Result<Option<Failure>, StoreError> {
+        self.get_failure(id, false, now).await
+    }
+
+    /// [`Store::failure`], by a strongly consistent read: a write of a moment ago is seen.
+    pub async fn failure_now(&self, id: &FailureId, now: Timestamp) -> Result<Option<Failure>, StoreError> {
+        self.get_failure(id, true, now).await
+    }
+
+    async fn get_failure(
+        &self,
+        id: &FailureId,
+        consistently: bool,
+        now: Timestamp,
+    ) -> Result<Option<Failure>, StoreError> {
         let key = keys::failure(id);
-        let item = self.get(&key, false).await?;
+        let item = self.get(&key, consistently).await?;
         let Some(item) = item else { return Ok(None) };
         let failure: Failure = from_item(&key.pk, item)?;
         Ok((now < failure.at + FAILURE_KEPT).then_some(failure))

@@ -203,7 +203,7 @@ impl Fallback {
 impl Store {
     /// Stores an answer out of the fallback where it belongs, unless a newer grant has come since.
     pub async fn restore(&self, waiting: &Waiting) -> Result<SaveOutcome, StoreError> {
-        self.renew(&waiting.connection, &waiting.sent, &waiting.renewed).await
+        self.renew(&waiting.connection, &waiting.sent, &waiting.renewed, true).await
     }
 }
 

@@ -7,7 +7,7 @@
 use aws_sdk_dynamodb::types::{
     Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, builders::UpdateBuilder,
 };
-use domain::{AppId, ConnectionId, Failure, FailureId, ProductId, secret::Hash};
+use domain::{AppId, ConnectionId, EventType, Failure, FailureId, ProductId, secret::Hash};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -290,6 +290,8 @@ impl Store {
         record: &ConnectionRecord,
         due: Timestamp,
     ) -> Result<Vec<TransactWriteItem>, StoreError> {
+        let created = record.revision.next(EventType::ConnectionCreated, record.connection.created_at);
+        let record = &ConnectionRecord { revision: created, ..record.clone() };
         let put = Put::builder()
             .table_name(&self.table)
             .set_item(Some(record.item(due)?))

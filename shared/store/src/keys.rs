@@ -243,6 +243,11 @@ pub fn session_of(pk: &str) -> Option<SessionId> {
     pk.strip_prefix("SESSION#")?.parse().ok()
 }
 
+/// The product whose waves a partition key names.
+pub fn wave_of(pk: &str) -> Option<ProductId> {
+    pk.strip_prefix("WAVE#")?.parse().ok()
+}
+
 /// The failure that a partition key names.
 pub fn failure_of(pk: &str) -> Option<FailureId> {
     pk.strip_prefix("FAILURE#")?.parse().ok()

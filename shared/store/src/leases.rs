@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
 use domain::{
-    ConnectionId, ConnectionState,
+    ConnectionState, EventType,
     secret::{Fingerprint, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -24,8 +24,7 @@ use crate::{
     expression::Expression,
     item::from_item,
     keys, millis,
-    refreshed_tokens::RefreshedTokens,
-    rejected::REJECTED,
+    revisions::{FAILING, Raising as _, raise, raise_now},
     secrets::SecretError,
     token_cipher::{Field, Owner, Sealed, TokenCipher},
     write::{SendWrite, conditional},
@@ -210,57 +209,6 @@ impl Store {
         }
     }
 
-    /// Saves a refresh's answer, whoever has taken the lease since, as long as the stored refresh token is
-    /// still the one that was sent; a connection that was taken to have lost this very answer works again. An answer
-    /// that stands already was saved by a try whose own answer was lost: it is not superseded, and revoking it would
-    /// end the grant.
-    pub async fn save_renewed(
-        &self,
-        lease: &Lease,
-        renewed: &RefreshedTokens,
-    ) -> Result<SaveOutcome, StoreError> {
-        self.renew(&lease.record.connection.id, &lease.sent, renewed).await
-    }
-
-    /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback or quarantine.
-    pub async fn renew(
-        &self,
-        id: &ConnectionId,
-        sent: &Fingerprint,
-        renewed: &RefreshedTokens,
-    ) -> Result<SaveOutcome, StoreError> {
-        let key = keys::connection(id);
-        let mut update = self.update(&key);
-        let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
-        for (name, value) in renewed.attributes() {
-            set.push(format!("{name} = :{name}"));
-            update = update.value(&format!(":{name}"), value);
-        }
-        let update = update
-            .update_expression(format!(
-                "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, \
-                 paused_for, {BACKOFF}, {REJECTED}",
-                set.join(", ")
-            ))
-            .condition_expression(
-                "#state IN (:active, :blocked, :unknown, :reauth) AND refresh_fingerprint = :sent",
-            )
-            .living_states()
-            .value(":reauth", S("needs_reauth"))
-            .value(":sent", S(sent.as_str()))
-            .value(":shard", S(keys::due_shard(id.as_str())))
-            .return_values(ReturnValue::AllNew)
-            .return_values_on_condition_check_failure(OnFailure::AllOld);
-        let stands = S(renewed.access_fingerprint.as_str());
-        let stored = match conditional("UpdateItem", update.send_write().await)? {
-            Ok(output) => output.attributes.unwrap_or_default(),
-            Err(Some(item)) if item.get("access_fingerprint") == Some(&stands) => item,
-            Err(Some(_)) => return Ok(SaveOutcome::Superseded),
-            Err(None) => return Ok(SaveOutcome::Gone),
-        };
-        from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk).map(Box::new).map(SaveOutcome::Yes)
-    }
-
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is
     /// sent before the backoff is over, if there is one.
     pub async fn release(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
@@ -273,12 +221,25 @@ impl Store {
         conditional("UpdateItem", released).map(drop)
     }
 
-    /// Adds to a backoff which failure says why.
-    pub async fn explain_backoff(&self, lease: &Lease, backoff: &Backoff) -> Result<(), StoreError> {
+    /// Adds to a backoff which failure says why. The product is told of the first one.
+    pub async fn explain_backoff(
+        &self,
+        lease: &Lease,
+        backoff: &Backoff,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        const EXPLAIN: &str = "SET retry_failure = :failure";
         let Some(failure) = &backoff.failure else { return Ok(()) };
-        let explained = self
-            .holder_update(lease)
-            .update_expression("SET retry_failure = :failure")
+        let update = self.holder_update(lease);
+        let update = if lease.record.revision.is_failing {
+            update.update_expression(EXPLAIN)
+        } else {
+            update
+                .update_expression(format!("{EXPLAIN}, {FAILING}, {}", raise_now()))
+                .raising(EventType::ConnectionRefreshFailing, now)
+                .failing()
+        };
+        let explained = update
             .condition_expression("epoch = :epoch AND not_before = :not_before")
             .value(":failure", S(failure.as_str()))
             .value(":not_before", millis(backoff.not_before))
@@ -340,13 +301,16 @@ impl LeaseUpdate for UpdateItemFluentBuilder {
 
     /// *Began* stays. The sweep recovers it if nobody asks: not while the old token works.
     fn unanswered(self, record: &ConnectionRecord, since: &str) -> Self {
-        self.update_expression(format!(
-            "SET #state = :unknown, since = {since}, due_shard = :shard, due_at = :due REMOVE lease_until",
-        ))
-        .name("#state", "state")
-        .value(":unknown", S("refresh_unknown"))
-        .value(":shard", S(keys::due_shard(record.connection.id.as_str())))
-        .value(":due", millis(record.expires_at))
+        let told = record.revision.is_failing;
+        let tell = if told { String::new() } else { format!(", {FAILING}, {}", raise(since)) };
+        let this = self.update_expression(format!(
+            "SET #state = :unknown, since = {since}, due_shard = :shard, due_at = :due{tell} REMOVE lease_until",
+        ));
+        let this = if told { this } else { this.raising_as(EventType::ConnectionRefreshFailing).failing() };
+        this.name("#state", "state")
+            .value(":unknown", S("refresh_unknown"))
+            .value(":shard", S(keys::due_shard(record.connection.id.as_str())))
+            .value(":due", millis(record.expires_at))
     }
 }
 

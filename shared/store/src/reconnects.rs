@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, Put, TransactWriteItem, builders::PutBuilder,
 };
 use domain::{
-    Connection, ConnectionId, Failure, Identity, SessionId,
+    Connection, ConnectionId, EventType, Failure, Identity, SessionId,
     secret::Hash,
     session::{BoundBrowser, Change, Previous, Redemption},
 };
@@ -24,6 +24,7 @@ use crate::{
     imports::Import,
     keys, millis,
     redemptions::{Redeemed, why_unredeemed},
+    revisions::raise,
     sessions::last_failure,
     unique::{Unique, held_by},
     write::built,
@@ -233,6 +234,8 @@ impl Store {
         now: Timestamp,
     ) -> Result<TakeoverOutcome, StoreError> {
         let Takeover { before, after, keep_alive, unique, .. } = takeover;
+        let revision = before.revision.next(EventType::ConnectionReconnected, now);
+        let after = &ConnectionRecord { revision, ..(*after).clone() };
         let was = &before.connection;
         let previous = Previous { app: was.app.clone(), identity: was.identity.clone() };
         let id = &after.connection.id;
@@ -296,8 +299,8 @@ impl Store {
             .update_together(&keys::connection(beside))
             .revoking(beside, now)
             .update_expression(
-                "SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old \
-                 REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until",
+                format!("SET #state = :revoking, since = :now, due_shard = :shard, due_at = :now, reconnect = :old, {} \
+                 REMOVE refresh_token, refresh_fingerprint, grants_pk, redeem_by, parked_until", raise(":now")),
             )
             .condition_expression("#state = :pending")
             .value(":old", to_value(&Reconnect::Old { of: after.connection.id.clone() })?)
@@ -313,8 +316,8 @@ impl Store {
 /// On condition that the connection is as it was read: nobody has taken the lease since, nor put another refresh
 /// token in its place, and it is not on its way out.
 fn unchanged(put: PutBuilder, before: &ConnectionRecord) -> PutBuilder {
-    const AS_READ: &str =
-        "#state IN (:active, :blocked, :unknown, :reauth) AND product = :product AND epoch = :epoch";
+    const AS_READ: &str = "#state IN (:active, :blocked, :unknown, :reauth) AND product = :product AND epoch = :epoch AND \
+         (revision = :revision OR attribute_not_exists(revision))";
     let put = put
         .expression_attribute_names("#state", "state")
         .expression_attribute_values(":active", S("active"))
@@ -322,7 +325,8 @@ fn unchanged(put: PutBuilder, before: &ConnectionRecord) -> PutBuilder {
         .expression_attribute_values(":unknown", S("refresh_unknown"))
         .expression_attribute_values(":reauth", S("needs_reauth"))
         .expression_attribute_values(":product", S(before.connection.product.as_str()))
-        .expression_attribute_values(":epoch", N(before.epoch));
+        .expression_attribute_values(":epoch", N(before.epoch))
+        .expression_attribute_values(":revision", N(before.revision.number));
     match &before.refresh_fingerprint {
         Some(held) => put
             .condition_expression(format!("{AS_READ} AND refresh_fingerprint = :held"))

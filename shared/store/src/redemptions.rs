@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::{
     CancellationReason, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
 };
 use domain::{
-    ConnectionId, Failure,
+    ConnectionId, EventType, Failure,
     session::{Previous, Redemption},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -14,6 +14,7 @@ use crate::{
     expression::Expression,
     keys, millis,
     reconnects::to_value,
+    revisions::{Raising as _, raise_now},
     sessions::last_failure,
     unique::{Unique, held_by},
     write::built,
@@ -62,15 +63,20 @@ impl Store {
         let session = self.redemption_write(redemption, &connection, None, now)?;
         let activate = self.update_together(&keys::connection(&connection));
         let activate = match unique {
-            None => activate.update_expression("SET #state = :active, due_at = :keep_alive REMOVE redeem_by"),
+            None => activate.update_expression(format!(
+                "SET #state = :active, due_at = :keep_alive, {} REMOVE redeem_by",
+                raise_now()
+            )),
             Some(unique) => activate
-                .update_expression(
-                    "SET #state = :active, due_at = :keep_alive, unique_pk = :unique REMOVE redeem_by",
-                )
+                .update_expression(format!(
+                    "SET #state = :active, due_at = :keep_alive, unique_pk = :unique, {} REMOVE redeem_by",
+                    raise_now()
+                ))
                 .expression_attribute_values(":unique", S(unique.key())),
         };
         // The grant of a reconnect never becomes a connection of its own.
         let activate = activate
+            .raising(EventType::ConnectionCreated, now)
             .condition_expression(
                 "#state = :pending AND attribute_not_exists(reconnect) AND attribute_exists(due_shard)",
             )

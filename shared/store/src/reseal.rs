@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use crate::{
     connections::ConnectionRecord,
     reconnects::Reconnect,
+    revisions::Revision,
     secrets::SecretError,
     token_cipher::{Field, Owner, TokenCipher},
 };
@@ -75,6 +76,8 @@ impl ConnectionRecord {
             unique: None,
             another: false,
             backoff: None,
+            // That of another item: what takes its place continues from the connection's own.
+            revision: Revision::default(),
             rejected: self.rejected,
             connection,
         })

@@ -1,6 +1,6 @@
 //! Connections that stop: Salesforce refuses their refresh token, until the user or an admin acts.
 
-use domain::{ConnectionId, Failure};
+use domain::{ConnectionId, EventType, Failure};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     connections::ConnectionRecord,
     expression::Expression,
     keys, millis,
+    revisions::{FAILING, Raising as _, raise},
     write::{SendWrite, built, conditional},
 };
 
@@ -76,14 +77,21 @@ impl Store {
             .sent_by(record)
             .expression_attribute_values(":to", S(to.word()))
             .expression_attribute_values(":at", millis(failure.at))
-            .expression_attribute_values(":failure", S(failure.id.as_str()));
+            .expression_attribute_values(":failure", S(failure.id.as_str()))
+            .raising_as(if matches!(to, domain::ConnectionState::Blocked { .. }) {
+                EventType::ConnectionBlocked
+            } else {
+                EventType::ConnectionReauthorizationNeeded
+            })
+            .failing();
+        let stop = format!("{STOP}, {FAILING}, {}", raise(":at"));
         // Only what can come back by itself is looked at again.
         update = if matches!(to, domain::ConnectionState::Blocked { .. }) {
             update
-                .update_expression(format!("{STOP}, {LOOK_AGAIN} {NO_REFRESH}"))
+                .update_expression(format!("{stop}, {LOOK_AGAIN} {NO_REFRESH}"))
                 .looked_at_again(&record.connection.id, failure.at)
         } else {
-            update.update_expression(format!("{STOP} {NO_REFRESH}, due_shard, due_at"))
+            update.update_expression(format!("{stop} {NO_REFRESH}, due_shard, due_at"))
         };
         Ok(self.transact(vec![built(update.build())?, self.failure_write(failure)?]).await?.is_ok())
     }

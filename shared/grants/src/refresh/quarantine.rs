@@ -310,7 +310,7 @@ impl Refresher {
             due: now + app.keep_alive(),
         };
         let (connection, sent) = (&quarantined.connection, &quarantined.sent);
-        Ok(match self.platform.store.renew(connection, sent, &renewed).await? {
+        Ok(match self.platform.store.renew(connection, sent, &renewed, false).await? {
             SaveOutcome::Yes(_) => None,
             SaveOutcome::Superseded => Some("a newer grant has taken its place; discard it".to_owned()),
             SaveOutcome::Gone => Some("its connection is gone; discard it".to_owned()),

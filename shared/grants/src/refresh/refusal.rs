@@ -93,7 +93,7 @@ impl Refresher {
         let known = record.backoff.as_ref().and_then(|before| before.failure.as_ref());
         if backoff.failure.is_some()
             && backoff.failure.as_ref() != known
-            && let Err(error) = self.platform.store.explain_backoff(lease, &backoff).await
+            && let Err(error) = self.platform.store.explain_backoff(lease, &backoff, ask.time.now()).await
         {
             internal(&error);
         }

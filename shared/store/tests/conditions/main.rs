@@ -1,9 +1,11 @@
 //! The conditions of the store's writes, against the emulator: each is tried by itself, without a function in front
 //! that looks first.
 
+mod events;
 mod grants;
 mod health;
 mod leases;
+mod revisions;
 mod sessions;
 mod waves;
 

@@ -1,0 +1,111 @@
+//! Saving a refresh's answer: conditional on the refresh token that was sent, so that nothing newer is overwritten.
+
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
+use domain::{ConnectionId, ConnectionState, EventType, secret::Fingerprint};
+
+use crate::{
+    S, Store, StoreError,
+    backoff::BACKOFF,
+    connection_item::ConnectionRow,
+    expression::Expression,
+    item::from_item,
+    keys,
+    leases::{Lease, SaveOutcome},
+    refreshed_tokens::RefreshedTokens,
+    rejected::REJECTED,
+    revisions::{FAILS, Raising as _, WORKS, fails, raise_now},
+    write::{SendWrite, conditional},
+};
+
+/// Maximum number of times that an answer is written whose connection was thought to work or fail and does not.
+const MAX_RENEWS: u32 = 5;
+
+/// A connection was thought to work, and fails as far as its product knows, or the other way round.
+struct Mistaken;
+
+impl Store {
+    /// Saves a refresh's answer, whoever has taken the lease since, as long as the stored refresh token is
+    /// still the one that was sent; a connection that was taken to have lost this very answer works again. An answer
+    /// that stands already was saved by a try whose own answer was lost: it is not superseded, and revoking it would
+    /// end the grant.
+    pub async fn save_renewed(
+        &self,
+        lease: &Lease,
+        renewed: &RefreshedTokens,
+    ) -> Result<SaveOutcome, StoreError> {
+        let record = lease.record();
+        let works = matches!(record.connection.state, ConnectionState::Active) && !record.revision.is_failing;
+        self.renew(&record.connection.id, lease.sent(), renewed, works).await
+    }
+
+    /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback or quarantine.
+    /// `works`: whether the connection is thought to work as far as its product knows. If not, its product is told that it
+    /// works again; if that is wrong, the write is sent once more.
+    pub async fn renew(
+        &self,
+        id: &ConnectionId,
+        sent: &Fingerprint,
+        renewed: &RefreshedTokens,
+        mut works: bool,
+    ) -> Result<SaveOutcome, StoreError> {
+        for _ in 0..MAX_RENEWS {
+            match self.renew_if(id, sent, renewed, works).await? {
+                Ok(outcome) => return Ok(outcome),
+                Err(Mistaken) => works = !works,
+            }
+        }
+        Err(StoreError::Unavailable {
+            operation: "UpdateItem",
+            code: "Busy".into(),
+            message: "the connection changes again and again".into(),
+        })
+    }
+
+    /// [`Store::renew`], on condition that the connection works or fails as is thought.
+    async fn renew_if(
+        &self,
+        id: &ConnectionId,
+        sent: &Fingerprint,
+        renewed: &RefreshedTokens,
+        works: bool,
+    ) -> Result<Result<SaveOutcome, Mistaken>, StoreError> {
+        let key = keys::connection(id);
+        let mut update = self.update(&key);
+        let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
+        if !works {
+            set.push(raise_now());
+            let at = renewed.fetched_at.unwrap_or(renewed.issued_at);
+            update = update.raising(EventType::ConnectionRecovered, at);
+        }
+        for (name, value) in renewed.attributes() {
+            set.push(format!("{name} = :{name}"));
+            update = update.value(&format!(":{name}"), value);
+        }
+        let update = update
+            .update_expression(format!(
+                "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, \
+                 paused_for, failing, {BACKOFF}, {REJECTED}",
+                set.join(", ")
+            ))
+            .condition_expression(format!(
+                "#state IN (:active, :blocked, :unknown, :reauth) AND refresh_fingerprint = :sent AND {}",
+                if works { WORKS } else { FAILS }
+            ))
+            .living_states()
+            .value(":reauth", S("needs_reauth"))
+            .value(":sent", S(sent.as_str()))
+            .value(":shard", S(keys::due_shard(id.as_str())))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let stands = S(renewed.access_fingerprint.as_str());
+        let stored = match conditional("UpdateItem", update.send_write().await)? {
+            Ok(output) => output.attributes.unwrap_or_default(),
+            Err(Some(item)) if item.get("access_fingerprint") == Some(&stands) => item,
+            Err(Some(item)) if fails(&item) == works => return Ok(Err(Mistaken)),
+            Err(Some(_)) => return Ok(Ok(SaveOutcome::Superseded)),
+            Err(None) => return Ok(Ok(SaveOutcome::Gone)),
+        };
+        let record = from_item::<ConnectionRow>(&key.pk, stored)?.read(&key.pk)?;
+        Ok(Ok(SaveOutcome::Yes(Box::new(record))))
+    }
+}
