@@ -126,17 +126,19 @@ impl Authorize {
             .filter(|environment| app.login_hosts.contains(environment))
             .ok_or(HostRefusal::NoChoice)?;
         let hosts = self.platform.salesforce.hosts();
-        match environment {
-            Environment::Production => Ok(hosts.production()),
-            Environment::Sandbox => Ok(hosts.sandbox()),
+        let host = match environment {
+            Environment::Production => hosts.production(),
+            Environment::Sandbox => hosts.sandbox(),
             Environment::MyDomain => hosts.my_domain(chosen.my_domain).map_err(|refused| match refused {
                 HostRefused::Empty => HostRefusal::MyDomainMissing,
                 HostRefused::NotAHost | HostRefused::NotSalesforce => HostRefusal::NotMyDomain,
                 HostRefused::OrgId => HostRefusal::OrgId,
                 HostRefused::Username => HostRefusal::Username,
                 HostRefused::Several => HostRefusal::Several,
-            }),
-        }
+            })?,
+        };
+        // A shared login host can be typed as a My Domain.
+        if app.login_hosts.contains(&host.environment()) { Ok(host) } else { Err(HostRefusal::NotMyDomain) }
     }
 }
 

@@ -17,6 +17,7 @@ mod held;
 mod journal;
 mod report;
 mod rows;
+mod strict_json;
 
 use std::{
     collections::HashMap,

@@ -1,6 +1,6 @@
 //! Characters that a text hides or reorders others with: a name must read as it is stored.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::RangeInclusive};
 
 /// Whether a character is not shown, or changes how others are: control characters, directions (bidi), blanks without
 /// width, tags. Joiners are none of them: Persian, Indic scripts and emoji need them.
@@ -41,8 +41,11 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// What copying made of a token, as what to do about it: quotation marks, percent-encoding, a label before it, blanks
-/// and invisible characters. Such a token is not sent: Salesforce would count a failed login.
+/// Minimum and maximum bytes of a refresh token. Salesforce's have about 90.
+pub const REFRESH_TOKEN_LENGTHS: RangeInclusive<usize> = 16..=4096;
+
+/// What copying made of a token, as what to do about it: quotation marks, percent-encoding, a label before it, a form body
+/// or a list around it, blanks and invisible characters. Such a token is not sent: Salesforce would count a failed login.
 pub fn copy_artifact(token: &str) -> Option<&'static str> {
     const QUOTES: [char; 7] = ['"', '\'', '`', '\u{201c}', '\u{201d}', '\u{2018}', '\u{2019}'];
     if token.contains(QUOTES) {
@@ -51,11 +54,22 @@ pub fn copy_artifact(token: &str) -> Option<&'static str> {
         Some("is percent-encoded: decode it first (%3D is =, %21 is !)")
     } else if !token.bytes().all(|b| b.is_ascii_graphic()) {
         Some("has a space, a line break or an invisible character in it")
-    } else if token.contains(':') {
-        Some("has a label before it, such as \"Bearer:\": leave the label out")
+    } else if token.contains('&') {
+        Some("has & in it, like a form body or HTML: send the token alone")
+    } else if token.contains(':') || token.trim_end_matches('=').contains('=') {
+        Some("has a label before it, such as \"Bearer:\" or \"refresh_token=\": leave the label out")
+    } else if !token.bytes().all(is_of_token) {
+        Some(
+            "has a character that is not part of a token, such as a comma or a bracket: send the token alone",
+        )
     } else {
         None
     }
+}
+
+/// Characters of a bearer token (RFC 6750 section 2.1), and the exclamation mark that Salesforce uses.
+fn is_of_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~+/=!".contains(&byte)
 }
 
 #[cfg(test)]
@@ -73,10 +87,22 @@ mod tests {
             ("5Aep 861", "a space"),
             ("Bearer:5Aep861", "a label"),
             ("refresh_token:5Aep861", "a label"),
+            ("refresh_token=5Aep861", "a label"),
+            ("rt1=5Aep861==", "a label"),
+            ("refresh_token=5Aep861&token_type=Bearer", "a form body"),
+            ("5Aep861&token_type=Bearer", "a form body"),
+            ("&quot;5Aep861&quot;", "HTML"),
+            ("5Aep861,", "a comma"),
+            ("5Aep861;", "a comma"),
+            ("<5Aep861>", "a bracket"),
+            ("[5Aep861]", "a bracket"),
+            ("5Aep861}", "a bracket"),
+            ("5Aep861\\n", "not part of a token"),
+            ("5Aep861#", "not part of a token"),
         ] {
             assert!(copy_artifact(token).is_some_and(|what| what.contains(says)), "{token}");
         }
-        for token in ["5Aep861TSESvWeug_xvFHRBTTbf.YrTWgEyj==", "00D5g!AQE+/=._-", ""] {
+        for token in ["5Aep861TSESvWeug_xvFHRBTTbf.YrTWgEyj==", "00D5g!AQE+/._-~=", ""] {
             assert_eq!(copy_artifact(token), None, "{token}");
         }
     }

@@ -8,6 +8,8 @@ use url::Url;
 
 mod typed;
 
+use typed::TypedHost;
+
 /// The policy: Salesforce's own hosts or, in the local stack alone, a stand-in on this machine.
 #[derive(Debug, Clone, Default)]
 pub struct Hosts {
@@ -150,9 +152,13 @@ impl Hosts {
 
     /// Reads what a person typed or pasted: a My Domain with or without its ending, a whole address, a
     /// Lightning or Setup address, a sandbox's name. Copy artifacts are repaired. The answer is always a host where
-    /// orgs sign in.
+    /// orgs sign in, and its name is in the text. It may be a shared login host: check [`LoginHost::environment`].
     pub fn my_domain(&self, typed: &str) -> Result<LoginHost, HostRefused> {
-        typed::read(typed, |host| self.admit(&self.repaired(host)))
+        typed::read(typed, |typed| {
+            let host = self.admit(&self.repaired(typed))?;
+            let name = self.endings().find_map(|ending| host.host().strip_suffix(ending));
+            if name.is_none_or(is_in_partition) { Ok(host) } else { Err(HostRefused::NotSalesforce) }
+        })
     }
 
     /// Admits a login origin that was stored: the table is not trusted to name a host. Nothing is repaired.
@@ -204,13 +210,14 @@ impl Hosts {
 
     /// The host that was meant: an ending that is cut short or of another service is replaced, and a sandbox gets its
     /// `.sandbox`. What cannot be repaired comes back as it is.
-    fn repaired(&self, host: &str) -> String {
+    fn repaired(&self, typed: &TypedHost) -> String {
+        let host = typed.name.as_str();
         if [self.production(), self.sandbox()].iter().any(|login| login.host() == host) {
             return host.to_owned();
         }
         let usual = self.endings().next().unwrap_or(MY_DOMAINS[0]);
         if let Some((name, ending)) = self.endings().find_map(|end| Some((host.strip_suffix(end)?, end))) {
-            return format!("{}{ending}", in_partition(name));
+            return format!("{}{ending}", in_partition(without_instance(name)));
         }
         let other =
             REPAIRS.iter().find_map(|(wrong, right)| Some((host.strip_suffix(wrong)?, *wrong, *right)));
@@ -221,7 +228,8 @@ impl Hosts {
         }
         let cut_short = [".my.salesforce", ".my"].iter().find_map(|end| host.strip_suffix(end));
         let name = cut_short.unwrap_or(host);
-        if is_bare(name) { format!("{}{usual}", in_partition(name)) } else { host.to_owned() }
+        let is_completed = typed.is_alone && is_bare(name) && !typed::is_record_id(name);
+        if is_completed { format!("{}{usual}", in_partition(name)) } else { host.to_owned() }
     }
 
     fn origin_of(&self, host: &str) -> String {
@@ -281,6 +289,28 @@ fn without_package(name: &str) -> String {
     let (first, partition) = name.find('.').map_or((name, ""), |dot| name.split_at(dot));
     let org = first.rsplit_once("--").map_or(first, |(org, _package)| org);
     format!("{org}{partition}")
+}
+
+/// Removes the instance that addresses of sandboxes used to have: `acme--uat.cs42`.
+fn without_instance(name: &str) -> &str {
+    let is_instance = |label: &str| {
+        let number = label.trim_start_matches(|c: char| c.is_ascii_lowercase());
+        let number = number.strip_suffix('s').unwrap_or(number);
+        (2..=4).contains(&label.bytes().take_while(u8::is_ascii_lowercase).count())
+            && (1..=4).contains(&number.len())
+            && number.bytes().all(|b| b.is_ascii_digit())
+    };
+    match name.split_once('.') {
+        Some((org, instance)) if org.contains("--") && is_instance(instance) => org,
+        _ => name,
+    }
+}
+
+/// Whether a name's second label is one that Salesforce uses. A sandbox's name contains `--`.
+fn is_in_partition(name: &str) -> bool {
+    name.split_once('.').is_none_or(|(org, partition)| {
+        PARTITIONS.contains(&partition) && (partition != "sandbox" || org.contains("--"))
+    })
 }
 
 /// A name without an ending: `acme`, `acme--uat`, `acme--uat.sandbox`.

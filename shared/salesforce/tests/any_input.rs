@@ -135,6 +135,16 @@ proptest! {
     }
 
     #[test]
+    fn any_damaged_address_names_its_org_or_none(
+        before in "(https?|ttps|htps|s|[a-z0-9]{0,6})(:|/|//|://|:/|;//| |', '|)(acme|x y|-)?[/: ]?",
+        name in "[a-z0-9-]{1,9}",
+        ending in prop::sample::select(vec!["", ".my", ".my.salesforce.com", ".sandbox.my.salesforce.com"]),
+        after in "(|/|/[a-z./:-]{0,12}|:|:[a-z0-9]{0,3}| [a-z]{0,5}|\\))",
+    ) {
+        host::holds(format!("{before}{name}{ending}{after}").as_bytes());
+    }
+
+    #[test]
     fn any_name_under_salesforce_is_a_usable_host_or_refused(
         name in "[a-zA-Z0-9.:@/?#%\\\\_-]{0,20}(--[a-z]{0,6})?",
         ending in prop::sample::select(vec!["", ".my.salesforce.com", ".sandbox.my.salesforce.com", ".salesforce.mil"]),

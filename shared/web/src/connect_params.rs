@@ -23,13 +23,16 @@ pub fn app<'a>(product: &'a Product, asked: Option<&AppId>) -> Result<&'a App, P
     }
 }
 
-/// Where the user signs in: fixed by the call, or open.
+/// Where the user signs in: fixed by the call, or open. `my_domain` may name a shared login host, so the app's
+/// `login_hosts` are compared with the host, not with the member.
 pub fn host(
     hosts: &Hosts,
     app: &App,
     environment: Option<Environment>,
     my_domain: Option<&str>,
 ) -> Result<HostChoice, Problem> {
+    // An empty my_domain is absent if environment names the host.
+    let my_domain = my_domain.filter(|typed| environment.is_none() || !typed.trim().is_empty());
     let choice = match (environment, my_domain) {
         (None | Some(Environment::MyDomain), Some(typed)) => {
             let host = hosts.my_domain(typed).map_err(|refused| {
@@ -40,7 +43,11 @@ pub fn host(
                     refused.to_string(),
                 )
             })?;
-            HostChoice::MyDomain(host.host().to_owned())
+            match host.environment() {
+                Environment::Production => HostChoice::Production,
+                Environment::Sandbox => HostChoice::Sandbox,
+                Environment::MyDomain => HostChoice::MyDomain(host.host().to_owned()),
+            }
         }
         (Some(Environment::Production), None) => HostChoice::Production,
         (Some(Environment::Sandbox), None) => HostChoice::Sandbox,
@@ -51,16 +58,12 @@ pub fn host(
             ));
         }
     };
-    let needs = match &choice {
-        HostChoice::Open => return Ok(choice),
-        HostChoice::Production => Environment::Production,
-        HostChoice::Sandbox => Environment::Sandbox,
-        HostChoice::MyDomain(_) => Environment::MyDomain,
-    };
-    if app.login_hosts.contains(&needs) {
-        Ok(choice)
-    } else {
-        Err(Problem::bad_request("the app's login_hosts do not include that environment"))
+    match choice.environment().filter(|needed| !app.login_hosts.contains(needed)) {
+        None => Ok(choice),
+        Some(needed) => {
+            let what = format!("the app's login_hosts do not include that environment, {}", needed.word());
+            Err(Problem::bad_request(what))
+        }
     }
 }
 
@@ -94,5 +97,50 @@ pub fn user_name(name: Option<&str>) -> Result<(), Problem> {
             "user_name has a control or invisible character, U+{:04X}",
             u32::from(c)
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn login_hosts_limit_the_host_that_was_read() {
+        use Environment::{MyDomain, Production, Sandbox};
+        let (login, test) = ("https://login.salesforce.com", "test.salesforce.com");
+        let acme = "acme.my.salesforce.com";
+        let own = || Ok(HostChoice::MyDomain(acme.to_owned()));
+        let (missing, not_both) = ("do not include", "not both");
+        for (login_hosts, environment, my_domain, expected) in [
+            (&[MyDomain][..], None, Some(login), Err(missing)),
+            (&[MyDomain], Some(MyDomain), Some(test), Err(missing)),
+            (&[MyDomain, Sandbox], None, Some(login), Err(missing)),
+            (&[Production, Sandbox], None, Some(login), Ok(HostChoice::Production)),
+            (&[Production, Sandbox], Some(MyDomain), Some(test), Ok(HostChoice::Sandbox)),
+            (&[Production, Sandbox], None, Some(acme), Err(missing)),
+            (&[MyDomain], None, Some(acme), own()),
+            (&[MyDomain], Some(MyDomain), Some(acme), own()),
+            (&[MyDomain], Some(Production), None, Err(missing)),
+            (&[Production, MyDomain], Some(Production), Some(acme), Err(not_both)),
+            (&[Production, MyDomain], Some(Production), Some(" "), Ok(HostChoice::Production)),
+            (&[Production, MyDomain], Some(MyDomain), Some(""), Ok(HostChoice::Open)),
+            (&[Production, MyDomain], None, Some(""), Err("Enter your My Domain")),
+        ] {
+            let app: App = serde_json::from_value(serde_json::json!({
+                "id": "sync", "kind": "connected_app", "consumer_key": "3MVG9", "secret": "latchkey/app",
+                "scopes": ["api"], "names": ["Sync"], "packages": { "production": null, "sandbox": null },
+                "login_hosts": login_hosts, "access_token_minutes": 15,
+            }))
+            .expect("an app");
+            let read = host(&Hosts::salesforce(), &app, environment, my_domain);
+            match (read, &expected) {
+                (Ok(choice), Ok(expected)) => assert_eq!(choice, *expected),
+                (Err(problem), Err(says)) => {
+                    let detail = problem.detail();
+                    assert!(detail.contains(says), "{login_hosts:?} {my_domain:?}: {detail}");
+                }
+                (read, _) => panic!("{login_hosts:?} {environment:?} {my_domain:?}: {read:?}"),
+            }
+        }
     }
 }

@@ -171,6 +171,9 @@ pub fn section(path: &str) -> &'static str {
     ROUTES.iter().find_map(section).unwrap_or("other")
 }
 
+/// The length of a random key in a link: `ck_` and 24 bytes in base64url.
+const KEY_LENGTH: usize = 35;
+
 /// The path without what copying a link leaves at its end: a sentence's period, a closing bracket or quote, a character
 /// that nobody sees. No path of a page ends so. Calls of the API are taken as they are.
 fn copied(path: &str) -> &str {
@@ -180,6 +183,8 @@ fn copied(path: &str) -> &str {
     let mut rest = path;
     loop {
         let shorter = match rest.as_bytes() {
+            // Markdown's emphasis: `_link_`. Only a random key can end with one of these.
+            [.., b'-' | b'_'] => (!may_be_key(rest)).then_some(1),
             [.., b'%', high, low] => {
                 let digit = |digit: &u8| char::from(*digit).to_digit(16);
                 let byte =
@@ -194,6 +199,12 @@ fn copied(path: &str) -> &str {
             None => return rest,
         }
     }
+}
+
+/// Whether the last segment of a path is a random key.
+fn may_be_key(path: &str) -> bool {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    ["ck_", "ol_"].iter().any(|prefix| last.starts_with(prefix)) && last.len() <= KEY_LENGTH
 }
 
 fn is_of_path(byte: u8) -> bool {
@@ -438,6 +449,9 @@ mod tests {
             "%20",
             "%",
             "%zz",
+            "_",
+            "_).",
+            "-",
         ] {
             let request =
                 http::Request::get(format!("/help/fal_0z{end}?utm=1")).body(Body::Empty).expect("a request");
@@ -447,6 +461,14 @@ mod tests {
         assert_eq!(copied("/v1/connections/x."), "/v1/connections/x.");
         assert_eq!(copied("/..."), "");
         assert_eq!(copied("/connect/ck_a-_"), "/connect/ck_a-_");
+        for end in ["a", "_", "-"] {
+            let key = &*format!("/connect/ck_{:a<31}{end}", "");
+            assert_eq!((copied(&format!("{key}_**.")), copied(key)), (key, key));
+        }
+        let minted = domain::secret::ConnectKey::mint();
+        assert_eq!(minted.expose().len(), KEY_LENGTH);
+        assert_eq!(domain::secret::OpsKey::mint().expose().len(), KEY_LENGTH);
+        assert_eq!(copied("/connect/ck_a/trouble_"), "/connect/ck_a/trouble");
     }
 
     #[test]

@@ -19,6 +19,7 @@ pub(crate) fn holds(bytes: &[u8]) {
     if let Ok(host) = hosts.my_domain(&text) {
         is_usable(&hosts, &host);
         assert_eq!(hosts.my_domain(host.host()), Ok(host.clone()), "reading it again changes it");
+        is_in_text(host.host(), &text.to_ascii_lowercase());
     }
     for host in [hosts.readmit(&text), hosts.readmit(&format!("https://{text}"))].into_iter().flatten() {
         is_usable(&hosts, &host);
@@ -31,6 +32,27 @@ pub(crate) fn holds(bytes: &[u8]) {
         let host = own.host_str().expect("a host");
         assert!(own.scheme() == "https" && SALESFORCES.iter().any(|end| host.ends_with(end)), "{own}");
     }
+}
+
+/// The text names the org: no part of a damaged scheme, a label or a path became its name.
+fn is_in_text(host: &str, text: &str) {
+    let org = host.split('.').next().unwrap_or_default();
+    let is_plain = text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && b != b'%' && b != b'&');
+    if is_plain && let Some(named) = named_in_full(text) {
+        assert_eq!(org, named, "{text}");
+    }
+    if is_plain && !text.contains('.') {
+        let last = text.rsplit(['/', ':']).next().unwrap_or_default();
+        assert!(last.contains(org), "{text}: {host}");
+    }
+}
+
+/// The org whose full host is in a text, if no other part of the text can be a host.
+fn named_in_full(text: &str) -> Option<&str> {
+    let (before, after) = text.split_once(".my.salesforce.com")?;
+    let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '-').next()?;
+    let is_only = !before.contains('.') && (after.is_empty() || after.starts_with(['/', ' ', ')', ',']));
+    is_only.then(|| name.trim_start_matches('-'))
 }
 
 fn is_usable(hosts: &Hosts, host: &LoginHost) {

@@ -2,7 +2,7 @@
 
 use secrecy::ExposeSecret as _;
 
-use super::rows::rows_of;
+use super::rows::{ForeignForm, rows_of};
 
 /// Reads the bytes as a file of rows. Every line is a row or is explained, and no explanation repeats a token. Returns
 /// the bodies that would be sent.
@@ -11,14 +11,26 @@ pub(crate) fn holds(bytes: &[u8]) -> Vec<String> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
     let mut bodies = Vec::new();
     for dry_run in [false, true] {
-        let Some((rows, unreadable)) = rows_of(bytes, "https://latchkey.example p", dry_run) else {
-            assert!(text.trim_ascii_start().starts_with(b"["), "a file without an array is none");
-            return Vec::new();
+        let (rows, unreadable) = match rows_of(bytes, "https://latchkey.example p", dry_run) {
+            Ok(read) => read,
+            Err(ForeignForm::Array) => {
+                assert!(text.trim_ascii_start().starts_with(b"["), "a file without an array is none");
+                return Vec::new();
+            }
+            Err(ForeignForm::Utf16) => {
+                let start = &bytes[..2];
+                assert!(start.contains(&0) || start == b"\xff\xfe" || start == b"\xfe\xff", "{start:?}");
+                return Vec::new();
+            }
         };
         assert_eq!(rows.len() + unreadable.len(), lines, "a line is lost");
         for row in rows {
             let token = row.token.expose();
-            assert!(token.bytes().all(|b| b.is_ascii_graphic() && !b"\"'`%:".contains(&b)), "{token}");
+            assert!(token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/=!".contains(&b)), "{token}");
+            assert!(
+                !token.trim_end_matches('=').contains('=') && (16..=4096).contains(&token.len()),
+                "{token}"
+            );
             let body: serde_json::Value =
                 serde_json::from_str(row.body.expose_secret()).expect("a row is a JSON object");
             assert_eq!(body["refresh_token"], token);

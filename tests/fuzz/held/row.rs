@@ -62,7 +62,11 @@ pub(crate) fn holds(body: &[u8]) -> bool {
     let Ok((app, host)) = call.check(&PRODUCT, &hosts) else { return false };
     assert_eq!(app.id, PRODUCT.apps[0].id);
     assert!(!call.customer.id.is_empty() && !call.user.is_empty());
-    assert!(call.refresh_token.bytes().all(|b| b.is_ascii_graphic()));
+    let is_of_token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=!".contains(&b);
+    assert!(
+        call.refresh_token.bytes().all(is_of_token)
+            && !call.refresh_token.trim_end_matches('=').contains('=')
+    );
     assert!(hosts.readmit(host.origin()).is_ok(), "{host:?}");
 
     let sent = Sent::default();

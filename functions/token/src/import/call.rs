@@ -1,15 +1,15 @@
 //! The body of `POST /v1/connections`, and what is checked in it before anything is looked up or sent.
 
-use domain::{App, AppId, Customer, Environment, Product, text::copy_artifact};
+use domain::{
+    App, AppId, Customer, Environment, Product,
+    text::{REFRESH_TOKEN_LENGTHS, copy_artifact},
+};
 use salesforce::{Hosts, LoginHost};
 use serde::Deserialize;
 use web::{Problem, connect_params};
 
 /// Scopes with which an app gets refresh tokens.
 pub(crate) const OFFLINE: [&str; 2] = ["refresh_token", "offline_access"];
-
-/// Lengths of a refresh token, in bytes. Salesforce's are about 90 characters long.
-const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=4096;
 
 /// What the call takes.
 #[derive(Deserialize)]
@@ -43,8 +43,8 @@ impl Call {
         if let Some(what) = copy_artifact(&self.refresh_token) {
             return Err(Problem::bad_request(format!("refresh_token {what}")));
         }
-        if !TOKEN_LENGTHS.contains(&self.refresh_token.len()) {
-            let (least, most) = TOKEN_LENGTHS.into_inner();
+        if !REFRESH_TOKEN_LENGTHS.contains(&self.refresh_token.len()) {
+            let (least, most) = REFRESH_TOKEN_LENGTHS.into_inner();
             return Err(Problem::bad_request(format!(
                 "refresh_token must have {least} to {most} characters"
             )));

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use domain::secret::{ApiKey, RefreshToken};
+use domain::{
+    secret::{ApiKey, RefreshToken},
+    text::REFRESH_TOKEN_LENGTHS,
+};
 use http::StatusCode;
 use salesforce::{Http, http::NoAnswer};
 use secrecy::ExposeSecret;
@@ -107,9 +110,12 @@ enum Answer {
     Again(PutOff, Option<Duration>),
 }
 
-/// A text without the token, should it be there. An empty token is in every text, and in none.
+/// Removes the token from a text. A value too short for a token is not a secret, and is part of many words.
 fn without(text: &str, token: &RefreshToken) -> String {
-    if token.expose().is_empty() { text.to_owned() } else { text.replace(token.expose(), "[token]") }
+    if token.expose().len() < *REFRESH_TOKEN_LENGTHS.start() {
+        return text.to_owned();
+    }
+    text.replace(token.expose(), "[token]")
 }
 
 impl Rejected {
@@ -343,5 +349,19 @@ async fn wait(until: Instant, stopped: &mut watch::Receiver<Stop>) -> bool {
         biased;
         _ = stopped.wait_for(|stop| *stop != Stop::No) => false,
         () = sleep_until(until) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_is_removed_from_an_answer() {
+        let said = |token: &str, text: &str| without(text, &RefreshToken::new(token));
+        for short in ["", "a", "re", "request", "bad-request"] {
+            assert_eq!(said(short, "bad-request: a request"), "bad-request: a request", "{short}");
+        }
+        assert_eq!(said("5Aep861.very-secret", "no 5Aep861.very-secret here"), "no [token] here");
     }
 }

@@ -70,6 +70,12 @@ pub(crate) enum ImportError {
         /// The file.
         file: PathBuf,
     },
+    /// The file is UTF-16.
+    #[error("{}: the file is UTF-16, which PowerShell's > writes. Save it as UTF-8 (Out-File -Encoding utf8). No row was sent.", file.display())]
+    Utf16 {
+        /// The file.
+        file: PathBuf,
+    },
     /// A file.
     #[error("{}: {error}", file.display())]
     File {

@@ -4,12 +4,12 @@ use std::{collections::HashMap, path::Path};
 
 use domain::{
     secret::{Hash, RefreshToken},
-    text::copy_artifact,
+    text::{REFRESH_TOKEN_LENGTHS, copy_artifact},
 };
 use secrecy::SecretString;
 use serde_json::{Map, Value};
 
-use super::error::ImportError;
+use super::{error::ImportError, strict_json};
 
 /// What the API takes.
 const MAX_ROW: usize = 60 * 1024;
@@ -50,14 +50,35 @@ pub(super) fn read(
     dry_run: bool,
 ) -> Result<(Vec<Row>, Vec<Unreadable>), ImportError> {
     let bytes = std::fs::read(file).map_err(|error| ImportError::file(file, error))?;
-    rows_of(&bytes, where_to, dry_run).ok_or_else(|| ImportError::Array { file: file.to_owned() })
+    let file = file.to_owned();
+    rows_of(&bytes, where_to, dry_run).map_err(|form| match form {
+        ForeignForm::Array => ImportError::Array { file },
+        ForeignForm::Utf16 => ImportError::Utf16 { file },
+    })
 }
 
-/// The rows in the bytes of a file. `None`: they are a JSON array.
-pub(super) fn rows_of(bytes: &[u8], where_to: &str, dry_run: bool) -> Option<(Vec<Row>, Vec<Unreadable>)> {
+/// Why a file is not read line by line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ForeignForm {
+    /// One JSON array.
+    Array,
+    /// The text is UTF-16.
+    Utf16,
+}
+
+/// The rows in the bytes of a file.
+pub(super) fn rows_of(
+    bytes: &[u8],
+    where_to: &str,
+    dry_run: bool,
+) -> Result<(Vec<Row>, Vec<Unreadable>), ForeignForm> {
+    // JSON begins with an ASCII character, so UTF-16 shows in the first two bytes even without a byte order mark.
+    if matches!(bytes, [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, ..] | [_, 0, ..]) {
+        return Err(ForeignForm::Utf16);
+    }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     if bytes.trim_ascii_start().starts_with(b"[") {
-        return None;
+        return Err(ForeignForm::Array);
     }
     let (mut rows, mut unreadable) = (Vec::<Row>::new(), Vec::new());
     // Where each token was seen first, and in what row.
@@ -95,7 +116,7 @@ pub(super) fn rows_of(bytes: &[u8], where_to: &str, dry_run: bool) -> Option<(Ve
             }
         }
     }
-    Some((rows, unreadable))
+    Ok((rows, unreadable))
 }
 
 fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row, Unreadable> {
@@ -108,27 +129,57 @@ fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row,
         is_repeated: false,
     };
     // Read without its types: serde_json's messages about those quote what stands there.
-    let value: Value = serde_json::from_slice(text).map_err(|error| {
-        let detail =
-            format!("not JSON at column {}: write each row as one JSON object on a line", error.column());
+    let value = strict_json::from_slice(text).map_err(|error| {
+        let column = error.column();
+        let detail = if error.is_data() {
+            format!(
+                "the same member is given twice in one object, before column {column}: remove one of the two"
+            )
+        } else {
+            format!("not JSON at column {column}: write each row as one JSON object on a line")
+        };
         no(&None, detail)
     })?;
     let Value::Object(mut members) = value else {
         return Err(no(&None, "not a JSON object: each line is the body of POST /v1/connections".into()));
     };
-    let named = members.get("customer").and_then(|customer| customer.get("id")).and_then(Value::as_str);
-    customer.clone_from(&named.map(str::to_owned));
-    let Some(named) = named else {
-        return Err(no(&customer, "customer.id is missing: write \"customer\": {\"id\": \"…\"}".into()));
+    let id = match members.get("customer") {
+        Some(Value::Object(customer)) => customer.get("id"),
+        None | Some(Value::Null) => None,
+        Some(_) => {
+            let detail = "customer is not an object: write \"customer\": {\"id\": \"…\"}";
+            return Err(no(&customer, detail.into()));
+        }
     };
-    let Some(token) = members.get("refresh_token").and_then(Value::as_str).map(RefreshToken::new) else {
-        return Err(no(&customer, "refresh_token is missing, or is no text".into()));
+    let named = match id {
+        Some(Value::String(id)) => id.clone(),
+        None | Some(Value::Null) => {
+            return Err(no(&customer, "customer.id is missing: write \"customer\": {\"id\": \"…\"}".into()));
+        }
+        Some(_) => {
+            let detail =
+                "customer.id is not a string: put it in quotation marks, \"customer\": {\"id\": \"…\"}";
+            return Err(no(&customer, detail.into()));
+        }
+    };
+    customer = Some(named.clone());
+    let token = match members.get("refresh_token") {
+        Some(Value::String(token)) => RefreshToken::new(token.as_str()),
+        None | Some(Value::Null) => return Err(no(&customer, "refresh_token is missing".into())),
+        Some(_) => {
+            return Err(no(&customer, "refresh_token is not a string: put it in quotation marks".into()));
+        }
     };
     if token.expose().trim().is_empty() {
         return Err(no(&customer, "refresh_token is empty".into()));
     }
     if let Some(what) = copy_artifact(token.expose()) {
         return Err(no(&customer, format!("refresh_token {what}")));
+    }
+    if !REFRESH_TOKEN_LENGTHS.contains(&token.expose().len()) {
+        let (least, most) = REFRESH_TOKEN_LENGTHS.into_inner();
+        let detail = format!("refresh_token must have {least} to {most} characters");
+        return Err(no(&customer, detail));
     }
     if members.contains_key("dry_run") {
         return Err(no(&customer, "leave dry_run out of the row: the command has --dry-run".into()));
@@ -138,7 +189,7 @@ fn parse(line: usize, text: &[u8], where_to: &str, dry_run: bool) -> Result<Row,
         return Err(no(&customer, format!("more than {MAX_ROW} bytes: a row is one connection")));
     }
     let digest = Hash::of(&format!("{where_to} {canonical}")).as_str().to_owned();
-    let customer = named.to_owned();
+    let customer = named;
     let body = if dry_run {
         members.insert("dry_run".to_owned(), Value::Bool(true));
         Value::Object(members).to_string()
@@ -192,7 +243,28 @@ mod tests {
             (r#"{"refresh_token":"5Aep861.very-secret"}"#, "customer.id is missing"),
             (
                 r#"{"customer":{"id":"c"},"refresh_token":["5Aep861.very-secret"]}"#,
-                "refresh_token is missing",
+                "refresh_token is not a string",
+            ),
+            (r#"{"customer":{"id":"c"},"user":"5Aep861.very-secret"}"#, "refresh_token is missing"),
+            (
+                r#"{"customer":{"id":1042},"refresh_token":"5Aep861.very-secret"}"#,
+                "customer.id is not a string",
+            ),
+            (r#"{"customer":{"id":null},"refresh_token":"5Aep861.very-secret"}"#, "customer.id is missing"),
+            (r#"{"customer":"c","refresh_token":"5Aep861.very-secret"}"#, "customer is not an object"),
+            (r#"{"customer":{"id":"c"},"refresh_token":"very-secret"}"#, "16 to 4096 characters"),
+            (r#"{"customer":{"id":"c"},"refresh_token":"refresh_token=5Aep861.very-secret"}"#, "a label"),
+            (
+                r#"{"customer":{"id":"c"},"refresh_token":"a","refresh_token":"5Aep861.very-secret"}"#,
+                "given twice in one object",
+            ),
+            (
+                r#"{"customer":{"id":"c","id":"d"},"refresh_token":"5Aep861.very-secret"}"#,
+                "given twice in one object",
+            ),
+            (
+                r#"{"customer":{"id":"c"},"refresh_token":"5Aep861.very-secret","x":[{"a":1,"\u0061":2}]}"#,
+                "given twice in one object",
             ),
             (r#"{"customer":{"id":"c"},"refresh_token":""}"#, "refresh_token is empty"),
             (r#"{"customer":{"id":"c"},"refresh_token":"\"5Aep861.very-secret\""}"#, "quotation marks"),
@@ -212,6 +284,23 @@ mod tests {
     }
 
     #[test]
+    fn file_of_another_form_is_told_from_bad_rows() {
+        let utf16 = |text: &str, order: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(order).collect()
+        };
+        for text in
+            [ROW.to_owned(), format!("\u{feff}{ROW}"), format!("\u{feff}[{ROW}]"), format!("\r\n{ROW}")]
+        {
+            for order in [u16::to_le_bytes, u16::to_be_bytes] {
+                assert_eq!(rows_of(&utf16(&text, order), "", false).err(), Some(ForeignForm::Utf16));
+            }
+        }
+        let array = format!("\u{feff} [{ROW}]");
+        assert_eq!(rows_of(array.as_bytes(), "", false).err(), Some(ForeignForm::Array));
+        assert_eq!(rows_of(ROW.as_bytes(), "", false).map(|(rows, _)| rows.len()).ok(), Some(1));
+    }
+
+    #[test]
     fn kept_corpus_holds() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fuzz/corpus/row");
         let (mut tried, mut rows) = (0, 0);
@@ -224,13 +313,14 @@ mod tests {
 
     /// Lines of a file: rows, near misses of them, and what an editor or a spreadsheet leaves.
     fn line() -> impl Strategy<Value = String> {
-        let token = prop_oneof![4 => "5Aep861[A-Za-z0-9._!]{1,40}", 1 => "\\PC{0,20}", 1 => "[a-zA-Z0-9:%\"' ]{0,20}"];
+        let token = prop_oneof![4 => "5Aep861[A-Za-z0-9._!]{9,40}", 1 => "[a-z]{1,3}", 1 => "\\PC{0,20}", 1 => "[a-zA-Z0-9:%\"' ]{0,20}"];
         let more = prop_oneof![
             4 => Just(""),
             1 => prop::sample::select(vec![
                 ",\"dry_run\":true",
                 ",\"my_domain\":\"xn--a\"",
                 ",\"x\":[1,{}]",
+                ",\"user\":\"a\",\"user\":\"b\"",
                 ",",
             ]),
         ];

@@ -132,6 +132,28 @@ fn copy_artifacts_are_repaired() {
         ("acme\u{2011}dev\u{2011}ed.develop", "https://acme-dev-ed.develop.my.salesforce.com"),
         ("x.trailblaze.lightning.force.com", "https://x.trailblaze.my.salesforce.com"),
         ("login.salesforce.com.", "https://login.salesforce.com"),
+        ("acme.my.salesforce.com\u{2013}", ACME),
+        ("acme.my.salesforce.com-", ACME),
+        ("acme.my.salesforce.com%20", ACME),
+        ("https://acme.my.salesforce.com/home%E2%80%8B", ACME),
+        ("acme.my.salesforce.com%0D%0A.", ACME),
+        ("acme.my.salesforce.com\\", ACME),
+        ("&quot;https://acme.my.salesforce.com&quot;", ACME),
+        ("&lt;acme.my.salesforce.com&gt;", ACME),
+        ("acme.my.salesforce.com&nbsp;", ACME),
+        ("https: //acme.my.salesforce.com", ACME),
+        ("https:acme.my.salesforce.com", ACME),
+        ("https;//acme.my.salesforce.com", ACME),
+        ("Current My Domain URL\tacme.my.salesforce.com", ACME),
+        ("My Domain acme.my.salesforce.com", ACME),
+        ("The My Domain is acme.my.salesforce.com", ACME),
+        ("My Domain Name = acme.my.salesforce.com", ACME),
+        ("**My Domain**: acme.my.salesforce.com", ACME),
+        ("Acme,acme.my.salesforce.com", ACME),
+        ("Acme (EU) acme.my.salesforce.com", ACME),
+        ("acme corp.my.salesforce.com, https://corp.my.salesforce.com", "https://corp.my.salesforce.com"),
+        ("acme--uat.cs42.my.salesforce.com", UAT),
+        ("https://acme--uat.usa240s.my.salesforce.com/home", UAT),
     ] {
         assert_eq!(
             hosts.my_domain(typed).map(|host| host.origin().to_owned()),
@@ -159,9 +181,77 @@ fn refusals_say_what_was_typed() {
         ("<>", HostRefused::Empty),
         ("na139.salesforce.com", HostRefused::NotSalesforce),
         ("acme.my.site.com", HostRefused::NotSalesforce),
+        ("Org ID: 00D50000000IZ3Z", HostRefused::OrgId),
+        ("Org ID:00D50000000IZ3ZEAW", HostRefused::OrgId),
+        ("Organization ID 00D50000000IZ3Z", HostRefused::OrgId),
+        ("Salesforce.com Organization ID\t00D50000000IZ3Z", HostRefused::OrgId),
+        ("(org_id=00D50000000IZ3Z)", HostRefused::OrgId),
+        ("o'neil.my.salesforce.com", HostRefused::Several),
+        ("acme \u{2013} uat.my.salesforce.com", HostRefused::Several),
+        ("acme - corp.my.salesforce.com", HostRefused::Several),
+        ("acme http.my.salesforce.com", HostRefused::Several),
+        ("big acme.my.salesforce.com; corp.my.salesforce.com", HostRefused::Several),
+        ("acme&corp.my.salesforce.com", HostRefused::NotAHost),
     ] {
         assert_eq!(hosts.my_domain(typed).err(), Some(why), "{typed}");
     }
+}
+
+/// Damaged schemes, labels and half addresses: none of them names an org.
+const NAMELESS: [&str; 23] = [
+    "ttps://acme.my.salesforce.com",
+    "htps://acme.my.salesforce.com",
+    "https//acme.my.salesforce.com",
+    "https.//acme.my.salesforce.com",
+    "https:/acme.my.salesforce.com",
+    "http://https//acme.my.salesforce.com",
+    "s://acme.my.salesforce.com",
+    "hxxps://acme.my.salesforce.com",
+    "ftp://acme.my.salesforce.com",
+    "salesforce1://acme.my.salesforce.com",
+    "acme/other.my.salesforce.com",
+    "acme.my/other.my.salesforce.com",
+    "acme--uat.sandbox/other.my.salesforce.com",
+    "acme?other.my.salesforce.com",
+    "acme#other.my.salesforce.com",
+    "acme:443/other.my.salesforce.com",
+    "acme.my.salesforce.comhttps://other.my.salesforce.com",
+    "acme:",
+    "https",
+    "http:",
+    "https://",
+    "acme--",
+    "acme%20",
+];
+
+#[test]
+fn damaged_scheme_names_no_org() {
+    let hosts = Hosts::salesforce();
+    for typed in NAMELESS {
+        assert!(hosts.my_domain(typed).is_err(), "{typed}: {:?}", hosts.my_domain(typed));
+    }
+}
+
+#[test]
+fn unknown_second_label_or_record_id_is_rejected() {
+    let hosts = Hosts::salesforce();
+    for typed in [
+        "acme.sandbox",
+        "acme.sandbox.my.salesforce.com",
+        "acme.other.my.salesforce.com",
+        "acme.cs42.my.salesforce.com",
+        "acme--uat.cs.my.salesforce.com",
+        "00550000000abcd",
+        "00550000000abcdEAA",
+        "a0B5000000abcd1",
+    ] {
+        assert_eq!(hosts.my_domain(typed).err(), Some(HostRefused::NotSalesforce), "{typed}");
+    }
+    for name in ["acme-scratch.scratch", "acme--c.develop", "x.trailblaze", "goodcompanies00", "0acme"] {
+        assert!(hosts.my_domain(name).is_ok(), "{name}");
+    }
+    let stored = "https://acme.other.my.salesforce.com";
+    assert!(hosts.readmit(stored).is_ok(), "a stored host keeps working");
 }
 
 #[test]
@@ -203,21 +293,69 @@ fn host_shaped() -> impl Strategy<Value = String> {
         ".evil.example",
     ]);
     let around = |some: &'static [&'static str]| prop::sample::select(some);
-    let before =
-        around(&["", "", "", "https://", "HTTP://", " ", "<", "https%3a%2f%2f", "\u{200b}", "u@", "see: "]);
-    let after =
-        around(&["", "", "", "/", ".", ")", ":443", ":x", "#a", "?q=%ff", "\\", "\u{2069}", " and more"]);
+    let before = around(&[
+        "",
+        "",
+        "",
+        "",
+        "",
+        "https://",
+        "HTTP://",
+        " ",
+        "<",
+        "https%3a%2f%2f",
+        "\u{200b}",
+        "u@",
+        "see: ",
+        "ttps://",
+        "my domain ",
+    ]);
+    let after = around(&[
+        "",
+        "",
+        "",
+        "",
+        "",
+        "/",
+        ".",
+        ")",
+        ":443",
+        ":x",
+        "#a",
+        "?q=%ff",
+        "\\",
+        "\u{2069}",
+        " and more",
+        "-",
+        "%20",
+    ]);
     (before, name, ending, after)
         .prop_map(|(before, name, ending, after)| [before, &name, ending, after].concat())
 }
 
-/// Builds everything that is made from a host which was accepted.
+/// The org whose full host is in a plain text, if no other part of the text can be a host.
+fn named(text: &str) -> Option<&str> {
+    let (before, after) = text.split_once(".my.salesforce.com")?;
+    let name = before.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '-').next()?;
+    let is_plain = text.bytes().all(|b| (b == b' ' || b.is_ascii_graphic()) && b != b'%' && b != b'&');
+    let is_only = !before.contains('.') && (after.is_empty() || after.starts_with(['/', ' ', ')', ',']));
+    (is_plain && is_only).then(|| name.trim_start_matches('-'))
+}
+
+/// Builds every request for an accepted host, and checks that the text names its org.
 fn build_all(hosts: &Hosts, typed: &str) -> Result<bool, TestCaseError> {
     let Ok(host) = hosts.my_domain(typed) else { return Ok(false) };
     let url = Url::parse(host.origin()).map_err(|why| TestCaseError::fail(why.to_string()))?;
     let ends_well =
         [".salesforce.com", ".salesforce.mil", ".sfcrmproducts.cn"].map(|end| host.host().ends_with(end));
     prop_assert!(ends_well.contains(&true), "{}", host.host());
+    let text = typed.to_ascii_lowercase();
+    let org = host.host().split('.').next().unwrap_or_default();
+    prop_assert!(named(&text).is_none_or(|named| named == org), "{}", host.host());
+    if text.is_ascii() && !text.contains(['.', '%']) {
+        let last = text.rsplit(['/', ':']).next().unwrap_or_default();
+        prop_assert!(last.contains(org), "{}", host.host());
+    }
     prop_assert_eq!((url.host_str(), url.path(), url.port()), (Some(host.host()), "/", None));
     prop_assert_eq!(hosts.readmit(host.origin()), Ok(host.clone()));
     prop_assert_eq!(hosts.my_domain(host.host()), Ok(host.clone()));
@@ -242,6 +380,14 @@ proptest! {
     #[test]
     fn any_text_becomes_a_usable_salesforce_host_or_a_refusal(typed in "\\PC{0,80}") {
         build_all(&Hosts::salesforce(), &typed)?;
+    }
+
+    #[test]
+    fn damaged_address_names_its_own_org_or_none(
+        before in "[a-z0-9:/'(, -]{0,12}",
+        after in "(|/|/[a-z./:-]{0,12}| is ours|\\))",
+    ) {
+        build_all(&Hosts::salesforce(), &format!("{before}acme.my.salesforce.com{after}"))?;
     }
 
     #[test]

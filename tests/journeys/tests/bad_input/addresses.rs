@@ -1,11 +1,12 @@
 //! Addresses that are not registered, not ours, or not Salesforce's.
 
-use journeys::{Returning, says};
+use journeys::{Returning, Story, says};
+use local::Options;
 use serde_json::json;
 use world::browser::RawRequest;
 
 /// None of these is a host where people sign in to Salesforce, whatever it looks like.
-const NOT_SALESFORCE: [&str; 19] = [
+const NOT_SALESFORCE: [&str; 25] = [
     "evil.com#.my.salesforce.com",
     "evil.com/.my.salesforce.localhost",
     "evil.com?.my.salesforce.localhost",
@@ -26,6 +27,13 @@ const NOT_SALESFORCE: [&str; 19] = [
     "https://xn--0.sandbox.my.salesforce.localhost",
     "xn--mnchen-3ya",
     "xn--a--b",
+    // A word before a slash or a colon does not name an org.
+    "ttps://acme.my.salesforce.localhost",
+    "https//acme.my.salesforce.localhost",
+    "salesforce1://acme.my.salesforce.localhost",
+    "acme/other.my.salesforce.localhost",
+    "acme.sandbox",
+    "00550000000abcd",
 ];
 
 #[tokio::test]
@@ -92,6 +100,8 @@ async fn copied_my_domains_are_repaired_or_explained() {
         "\u{200b}ACME.my.salesforce.localhost\u{2069}",
         "acme.lightning.force.com",
         "My Domain: acme.my.salesforce.localhost",
+        "Current My Domain URL\tacme.my.salesforce.localhost",
+        "acme.my.salesforce.localhost%20",
     ] {
         let wish = again.story.wish(json!({ "my_domain": typed })).await;
         assert_eq!(wish.status, 201, "{typed}: {}", wish.body);
@@ -101,6 +111,7 @@ async fn copied_my_domains_are_repaired_or_explained() {
     let connect = again.alice.get(&again.story.invite().await).await.choose("My Domain");
     for (typed, says) in [
         ("00D50000000IZ3ZEAW", "That is an org ID."),
+        ("Organization ID 00D50000000IZ3Z", "That is an org ID."),
         ("uma@acme.example", "That is a username or an email address."),
         ("acme.my.salesforce.localhost, beta.my.salesforce.localhost", "Enter one My Domain only"),
     ] {
@@ -110,10 +121,56 @@ async fn copied_my_domains_are_repaired_or_explained() {
     again.ends_well().await;
 }
 
+/// A stack whose app allows only these login hosts.
+async fn with_login_hosts(login_hosts: &str) -> Story {
+    let folder =
+        std::env::temp_dir().join(format!("latchkey-hosts-{}-{}", login_hosts.len(), std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the product file");
+    let file = include_str!("../../../../infra/products/fernway.toml");
+    let all = r#"login_hosts = ["production", "sandbox", "my_domain"]"#;
+    assert!(file.contains(all), "the example names its login hosts");
+    std::fs::write(folder.join("fernway.toml"), file.replace(all, &format!("login_hosts = [{login_hosts}]")))
+        .expect("the product file is written");
+    let story = Story::with(Options { products: folder.clone(), ..Options::for_tests() }).await;
+    std::fs::remove_dir_all(folder).expect("the folder goes");
+    story
+}
+
+#[tokio::test]
+async fn login_host_typed_as_my_domain_obeys_the_app() {
+    let story = with_login_hosts(r#""my_domain""#).await;
+    let alice = story.signed_in("Alice").await;
+    let connect = alice.get(&story.invite().await).await;
+    for typed in ["login.salesforce.localhost", "http://test.salesforce.localhost"] {
+        let page = connect.fill("my_domain", typed).click("Continue to Salesforce").await;
+        assert!(page.status == 422 && page.has("That is not a Salesforce My Domain."), "{typed}: {page:?}");
+        let wish = story.wish(json!({ "my_domain": typed })).await;
+        assert!(
+            wish.status == 400 && wish.body.to_string().contains("login_hosts"),
+            "{typed}: {}",
+            wish.body
+        );
+        let row = json!({
+            "app": "sync", "customer": { "id": "c-new" }, "user": "u-new", "my_domain": typed,
+            "refresh_token": "5Aep861notATokenOfAnybodys0000",
+        });
+        let refused = story.call("POST", "/v1/connections", Some(row)).await;
+        assert!(refused.status == 400 && refused.body.to_string().contains("login_hosts"), "{typed}");
+    }
+
+    let story = with_login_hosts(r#""production", "sandbox""#).await;
+    let wish = story.wish(json!({ "my_domain": "login.salesforce.localhost" })).await;
+    assert_eq!(wish.status, 201, "{}", wish.body);
+    let page = story.signed_in("Alice").await.get(wish.text("connect_url")).await;
+    assert!(page.has("login.salesforce.localhost"), "{}", page.text());
+    let refused = story.wish(json!({ "my_domain": "acme.my.salesforce.localhost" })).await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
+}
+
 #[tokio::test]
 async fn a_link_works_with_a_sentences_end() {
     let again = Returning::begin().await;
-    for end in [".", ")", "].", "%E2%80%9D", ",", "%3E"] {
+    for end in [".", ")", "].", "%E2%80%9D", ",", "%3E", "_", "_.", "**"] {
         let page = again.alice.get(&format!("{}{end}", again.story.invite().await)).await;
         says(&page, 200, "Connect Salesforce to Fernway");
     }
