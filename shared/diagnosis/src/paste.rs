@@ -3,7 +3,8 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`decode`] | undoes what mail programs, browsers and logs did to the text |
-//! | [`forms`], [`passwords`], [`secrets`] | take out codes, tokens, session ids and secrets, before anything else looks |
+//! | [`forms`], [`passwords`], [`secrets`] | take out codes, tokens, session ids and secrets, before each decoding and before anything else looks |
+//! | [`value`] | finds where a secret's value ends |
 //! | [`codes`] | finds Salesforce's error codes |
 //! | [`fields`] | reads `error=…`, `"error": "…"` and their kin |
 //! | [`address`] | finds the My Domain, and which of Salesforce's pages it was |
@@ -15,8 +16,10 @@ mod codes;
 mod decode;
 mod fields;
 mod forms;
+mod labels;
 mod passwords;
 mod secrets;
+mod value;
 
 use crate::evidence;
 use std::collections::HashSet;
@@ -37,10 +40,24 @@ const READ: usize = 64 * 1024;
 
 /// See [`super::redact`].
 pub(super) fn redact(text: &str) -> String {
-    let decoded = decode::decode(text);
-    let clean = without_secrets(&decoded);
+    let clean = clean(text);
     // Encoding must not hide a secret; a text that hides none is kept as it is written.
-    if clean == decoded { without_secrets(text) } else { clean }
+    if !clean.is_cut && clean.text == decode::decode(text).text { without_secrets(text) } else { clean.text }
+}
+
+/// A text that is decoded and has no secret any more.
+fn clean(text: &str) -> decode::Decoded {
+    let decoded = decode::decode_and_remove(text, |text| {
+        secrets::remove_named(&passwords::remove(&forms::remove(text)))
+    });
+    // What only looks like a secret shows once everything is decoded.
+    decode::Decoded { text: secrets::remove(&decoded.text), ..decoded }
+}
+
+/// The text, its broken lines joined, without secrets. `clean` is the text itself without secrets.
+fn clean_joined(text: &str, clean_text: &str) -> String {
+    let joined = decode::join_lines(text);
+    if joined.trim_end() == text.trim_end() { clean_text.to_owned() } else { clean(&joined).text }
 }
 
 fn without_secrets(text: &str) -> String {
@@ -54,18 +71,19 @@ pub(super) fn scrub(pasted: &str) -> String {
         text
     };
     // An error code that was cut in two is none any more, and goes as a secret goes.
-    cut(without_secrets(&cut(without_secrets(&decode::decode(pasted)))))
+    cut(without_secrets(&cut(clean(pasted).text)))
 }
 
 /// See [`super::read_paste`].
 pub(super) fn read(pasted: &str) -> Option<Evidence> {
     // A mail program may have broken the address over lines, or a line may end where an address does: both
     // readings are tried, and the one that understands more is taken.
-    let decoded = decode::decode(pasted);
-    let joined = decode::decode(&decode::join_lines(&decode::decode(&decode::join_lines(pasted))));
+    let as_it_stands = clean(pasted).text;
+    let joined = clean_joined(pasted, &as_it_stands);
+    let joined = clean_joined(&joined, &joined);
     // Most pastes have nothing to join, but for a blank at their end, and then the two are one.
-    let as_it_stands = Reading::of(&decoded);
-    let joined = (joined.trim_end() != decoded.trim_end()).then(|| Reading::of(&joined));
+    let joined = (joined.trim_end() != as_it_stands.trim_end()).then(|| Reading::of(&joined));
+    let as_it_stands = Reading::of(&as_it_stands);
     let better = joined.filter(|joined| joined.understood > as_it_stands.understood);
     better.unwrap_or(as_it_stands).evidence()
 }
@@ -93,8 +111,9 @@ struct Reading {
 }
 
 impl Reading {
-    fn of(decoded: &str) -> Self {
-        let text = without_apology(&window(&without_secrets(decoded)));
+    /// Reads a text that has no secret any more.
+    fn of(clean: &str) -> Self {
+        let text = without_apology(&window(clean));
         let text = text.as_str();
         let words = words(text);
         let fields = fields::read(text);

@@ -5,22 +5,54 @@
 /// secret they hide.
 const LAYERS: usize = 6;
 
+/// A text without its encodings.
+pub(super) struct Decoded {
+    pub(super) text: String,
+    /// Whether lines were left out because they were encoded too often.
+    pub(super) is_cut: bool,
+}
+
 /// The text as it was meant. Decoding it again changes nothing.
-pub(super) fn decode(text: &str) -> String {
-    let mut text = clean(text);
-    for _ in 0..LAYERS {
-        let next = without_layer(&text);
-        if next == text {
-            return text;
+pub(super) fn decode(text: &str) -> Decoded {
+    decode_and_remove(text, str::to_owned)
+}
+
+/// The text as it was meant, without what `remove` takes out of it before each encoding is undone. Only an encoded value
+/// shows where it ends: `Tr%26ck` is one value, `Tr&ck` may be two fields.
+pub(super) fn decode_and_remove(text: &str, remove: impl Fn(&str) -> String) -> Decoded {
+    let mut text = remove(&without_soft_breaks(&clean(text)));
+    // A value is hidden by few layers; a mark may be encoded many times over.
+    for depth in [Depth::One, Depth::Any] {
+        for _ in 0..LAYERS {
+            let next = without_layer(&text, depth, &remove);
+            if next == text {
+                return Decoded { text, is_cut: false };
+            }
+            text = next;
         }
-        text = next;
     }
-    text.lines().filter(|line| without_layer(line) == *line).collect::<Vec<_>>().join("\n")
+    let is_plain = |line: &&str| without_layer(line, Depth::Any, &str::to_owned) == **line;
+    let lines: Vec<&str> = text.lines().filter(is_plain).collect();
+    Decoded { text: remove(&lines.join("\n")), is_cut: true }
+}
+
+/// How often a mark was encoded that one layer takes the encoding off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    One,
+    Any,
 }
 
 /// The text with one layer of every encoding less. None of them but a soft line break reaches beyond its line.
-fn without_layer(text: &str) -> String {
-    clean(&percent(&escapes(&entities(&rewritten_links(&quoted_printable(text))))))
+fn without_layer(text: &str, depth: Depth, remove: &impl Fn(&str) -> String) -> String {
+    let mut text = text.to_owned();
+    for step in [quoted_printable, rewritten_links, entities, escapes, percent] {
+        let next = clean(&step(&text, depth));
+        if next != text {
+            text = remove(&next);
+        }
+    }
+    text
 }
 
 /// Joins the lines of an address that was broken over several, quotation marks of a mail included.
@@ -58,20 +90,24 @@ fn clean(text: &str) -> String {
         .collect()
 }
 
-/// Mail's `=3D` and its soft line breaks. A text without a single `=3D` is taken to be none.
-fn quoted_printable(text: &str) -> String {
+/// Joins the lines that a mail program broke. A text without a single `=3D` is no quoted-printable text.
+fn without_soft_breaks(text: &str) -> String {
+    if text.contains("=3D") { text.replace("=\n", "") } else { text.to_owned() }
+}
+
+/// Mail's `=3D` and its soft line breaks.
+fn quoted_printable(text: &str, _depth: Depth) -> String {
     if !text.contains("=3D") {
         return text.to_owned();
     }
-    bytes(text, |rest| match rest {
-        [b'=', b'\n', ..] => Some((None, 2)),
-        [b'=', high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), 3)),
+    bytes(&without_soft_breaks(text), |rest| match rest {
+        [b'=', high, low, ..] => hex_byte(*high, *low).map(|byte| (byte, 3)),
         _ => None,
     })
 }
 
 /// The addresses inside links that a mail filter rewrote as `u=https-3A__host_path-3Ferror-3D…`.
-fn rewritten_links(text: &str) -> String {
+fn rewritten_links(text: &str, _depth: Depth) -> String {
     const MARK: &str = "u=https-3A__";
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -80,8 +116,8 @@ fn rewritten_links(text: &str) -> String {
         let end = link.find(|c: char| c.is_whitespace() || c == '&').unwrap_or(link.len());
         out.push_str(before);
         out.push_str(&bytes(&link[..end], |rest| match rest {
-            [b'-', high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), 3)),
-            [b'_', ..] => Some((Some(b'/'), 1)),
+            [b'-', high, low, ..] => hex_byte(*high, *low).map(|byte| (byte, 3)),
+            [b'_', ..] => Some((b'/', 1)),
             _ => None,
         }));
         rest = &link[end..];
@@ -89,13 +125,20 @@ fn rewritten_links(text: &str) -> String {
     out + rest
 }
 
-/// HTML's character references. `&amp;amp;` is one layer, however often it is repeated.
-fn entities(text: &str) -> String {
+/// HTML's character references.
+fn entities(text: &str, depth: Depth) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('&') {
         out.push_str(&rest[..at]);
         rest = &rest[at + 1..];
+        if let Some(next) = rest.strip_prefix("amp;") {
+            rest = next;
+            if depth == Depth::One {
+                out.push('&');
+                continue;
+            }
+        }
         while let Some(next) = rest.strip_prefix("amp;") {
             rest = next;
         }
@@ -109,6 +152,11 @@ fn entities(text: &str) -> String {
         }
     }
     out + rest
+}
+
+fn begins_reference(text: &str) -> bool {
+    let start = &text[..text.floor_char_boundary(12)];
+    entities(start, Depth::One) != start
 }
 
 fn character(name: &str) -> Option<char> {
@@ -136,13 +184,19 @@ fn character(name: &str) -> Option<char> {
     })
 }
 
-/// JSON's and programs' escapes. `\\\\"` is one layer, however often the backslash was escaped.
-fn escapes(text: &str) -> String {
+/// JSON's and programs' escapes.
+fn escapes(text: &str, depth: Depth) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('\\') {
         out.push_str(&rest[..at]);
-        rest = rest[at + 1..].trim_start_matches('\\');
+        rest = &rest[at + 1..];
+        if depth == Depth::One && rest.starts_with('\\') {
+            out.push('\\');
+            rest = &rest[1..];
+            continue;
+        }
+        rest = rest.trim_start_matches('\\');
         let (c, length) = match rest.as_bytes() {
             [b'u', ..] => {
                 (code_point(rest, 4).unwrap_or('\\'), if code_point(rest, 4).is_some() { 5 } else { 0 })
@@ -150,6 +204,8 @@ fn escapes(text: &str) -> String {
             [b'x', ..] => {
                 (code_point(rest, 2).unwrap_or('\\'), if code_point(rest, 2).is_some() { 3 } else { 0 })
             }
+            // The reference comes first: it may stand for a quotation mark inside a value.
+            [b'&', ..] if begins_reference(rest) => ('\\', 0),
             [b'n' | b'r', ..] => ('\n', 1),
             [b't', ..] => (' ', 1),
             [b @ (b'"' | b'\'' | b'/' | b'&' | b'='), ..] => (char::from(*b), 1),
@@ -167,8 +223,8 @@ fn code_point(text: &str, digits: usize) -> Option<char> {
     char::from_u32(u32::from_str_radix(hex, 16).ok()?)
 }
 
-/// Percent encoding. `%252520` is one layer, however often the percent sign was encoded.
-fn percent(text: &str) -> String {
+/// Percent encoding.
+fn percent(text: &str, depth: Depth) -> String {
     if !text.contains('%') {
         return text.to_owned();
     }
@@ -176,26 +232,27 @@ fn percent(text: &str) -> String {
         let [b'%', encoded @ ..] = rest else { return None };
         let mut length = 1;
         let mut encoded = encoded;
-        while let [b'2', b'5', next @ ..] = encoded
+        while depth == Depth::Any
+            && let [b'2', b'5', next @ ..] = encoded
             && matches!(next, [high, low, ..] if hex_byte(*high, *low).is_some())
         {
             encoded = next;
             length += 2;
         }
         match encoded {
-            [high, low, ..] => hex_byte(*high, *low).map(|byte| (Some(byte), length + 2)),
+            [high, low, ..] => hex_byte(*high, *low).map(|byte| (byte, length + 2)),
             _ => None,
         }
     })
 }
 
-/// Replaces bytes: `decode` looks at what is left and answers with a byte, or none, for so many.
-fn bytes(text: &str, decode: impl Fn(&[u8]) -> Option<(Option<u8>, usize)>) -> String {
+/// Replaces bytes: `decode` looks at what is left and answers with a byte for so many.
+fn bytes(text: &str, decode: impl Fn(&[u8]) -> Option<(u8, usize)>) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, next)) = rest.split_first() {
         if let Some((byte, length)) = decode(rest) {
-            out.extend(byte);
+            out.push(byte);
             rest = &rest[length..];
         } else {
             out.push(*first);
@@ -225,14 +282,14 @@ mod tests {
             "a&#x3D;b%26amp;c%25252520d",
             "a=3Db&c =\nd",
         ] {
-            assert_eq!(decode(encoded), "a=b&c d", "{encoded}");
+            assert_eq!(decode(encoded).text, "a=b&c d", "{encoded}");
         }
     }
 
     #[test]
     fn rewritten_links_are_restored_however_many() {
         let link = "https://urldefense.proofpoint.com/v2/url?u=https-3A__acme.my.salesforce.com_x-3Ferror-3Dinvalid-5Fclient&d=DwMF\n";
-        let decoded = decode(&link.repeat(9));
+        let decoded = decode(&link.repeat(9)).text;
         let restored = "u=https://acme.my.salesforce.com/x?error=invalid_client&d";
         assert_eq!(decoded.matches(restored).count(), 9, "{decoded}");
     }
@@ -252,16 +309,16 @@ mod tests {
             for _ in 0..levels {
                 text = text.replace('\\', r"\\").replace('"', r#"\""#);
             }
-            assert_eq!(decode(&text), r#"{"a": "b"}"#, "{levels}");
+            assert_eq!(decode(&text).text, r#"{"a": "b"}"#, "{levels}");
         }
     }
 
     #[test]
     fn lines_that_are_encoded_too_often_are_left_out() {
         let mut text = "a=b".to_owned();
-        for _ in 0..9 {
+        for _ in 0..15 {
             text = text.replace('&', "&#38;").replace('=', "&#61;").replace('%', "&#37;");
         }
-        assert_eq!(decode(&format!("see\n{text} c=d\ne=f")), "see\ne=f");
+        assert_eq!(decode(&format!("see\n{text} c=d\ne=f")).text, "see\ne=f");
     }
 }

@@ -4,9 +4,13 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use super::secrets::{REMOVED, is_error_code, is_secret_name};
+use super::value;
 
 /// Maximum bytes of a tag, or of the way from a pair's name to its value.
 const NEAR: usize = 2_000;
+
+/// Maximum bytes of a user, a password and a host in an address.
+const MAX_AUTHORITY: usize = 400;
 
 /// Maximum bytes of a private key in PEM.
 const LONGEST_KEY: usize = 16 * 1024;
@@ -49,7 +53,7 @@ fn element(text: &str, at: usize) -> Cut {
     let name = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-' | '.')))?;
     let (name, attributes) = rest.split_at(name);
     let near = attributes.floor_char_boundary(NEAR);
-    let close = attributes[..near].find('>')?;
+    let close = end_of_tag(&attributes[..near])?;
     let inside = &attributes[..close];
     if name.eq_ignore_ascii_case("input") || name.eq_ignore_ascii_case("meta") {
         let (start, end) = field_of_form(inside)?;
@@ -65,8 +69,38 @@ fn element(text: &str, at: usize) -> Cut {
         return None;
     }
     let start = at + 1 + name.len() + close + 1;
-    let length = text[start..].find(['<', '\n']).unwrap_or(text.len() - start);
+    let length = content_length(&text[start..], name);
     trimmed(text, start, start + length).filter(|(start, end)| !is_error_code(&text[*start..*end]))
+}
+
+/// Where a tag ends: a `>` in a quoted attribute does not end it.
+fn end_of_tag(attributes: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut before = ' ';
+    for (at, c) in attributes.char_indices() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            None if c == '>' => return Some(at),
+            None if matches!(c, '"' | '\'') && before == '=' => quote = Some(c),
+            _ => {}
+        }
+        if !c.is_whitespace() {
+            before = c;
+        }
+    }
+    // A mark that is never closed.
+    attributes.find('>')
+}
+
+/// How long the content of an element is: up to its end tag, though a careless program left a `<` in it.
+fn content_length(text: &str, name: &str) -> usize {
+    let near = &text[..text.floor_char_boundary(NEAR)];
+    if near.starts_with("<![CDATA[") {
+        return near.find("]]>").unwrap_or(near.len());
+    }
+    let line = near.find('\n').unwrap_or(near.len());
+    let ends = near[..line].match_indices("</").find(|(at, _)| value::starts_with(&near[at + 2..], name));
+    ends.map_or_else(|| near.find(['<', '\n']).unwrap_or(near.len()), |(at, _)| at)
 }
 
 /// Where the value of a form's field stands in its tag, if the field is a secret's by its name, id or type.
@@ -136,11 +170,22 @@ fn string_after(text: &str, from: usize) -> Option<(&str, usize)> {
 fn in_address(text: &str, at: usize) -> Cut {
     let rest = text[at..].strip_prefix("://")?;
     let start = at + 3;
-    let authority =
-        rest.find(|c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | '<' | '>'));
-    let authority = &rest[..authority.unwrap_or(rest.len())];
-    let user = authority.rfind('@')?;
-    let password = authority[..user].find(':')? + 1;
+    let rest = &rest[..rest.floor_char_boundary(MAX_AUTHORITY)];
+    let address =
+        &rest[..rest.find(|c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>')).unwrap_or(rest.len())];
+    let authority = &address[..address.find(['/', '?', '#']).unwrap_or(address.len())];
+    let password = authority.find(':')? + 1;
+    let is_port =
+        authority.len() < address.len() && authority[password..].bytes().all(|byte| byte.is_ascii_digit());
+    // A password that was not encoded may have an `@`, a `/` or a `#`.
+    let user = match authority.rfind('@') {
+        Some(user) => user,
+        None if is_port => return None,
+        None => address.rfind('@')?,
+    };
+    if user < password {
+        return None;
+    }
     trimmed(text, start + password, start + user)
 }
 
@@ -160,11 +205,9 @@ fn private_key(text: &str, at: usize) -> Cut {
 /// `curl -u user:password`.
 fn user_of_curl(text: &str, at: usize) -> Cut {
     let start = at + text[at..].find(' ')? + 1;
-    let given = text[start..].trim_start_matches(['"', '\'']);
-    let start = text.len() - given.len();
-    let length = given.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')).unwrap_or(given.len());
-    let colon = given[..length].find(':')? + 1;
-    trimmed(text, start + colon, start + length)
+    let value::Value { start: opened, end, .. } = value::find(&text[start..], false);
+    let colon = text[start + opened..start + end].find(':')? + 1;
+    trimmed(text, start + opened + colon, start + end)
 }
 
 fn is_basic(text: &str, at: usize) -> bool {

@@ -6,6 +6,7 @@
 
 use super::super::catalogue::telling;
 use super::super::words::normal;
+use super::value::{self, Value};
 
 /// What stands where something was.
 pub(super) const REMOVED: &str = "[removed]";
@@ -76,13 +77,22 @@ fn plain_name(name: &str) -> String {
 
 /// The text without secrets. Doing it again changes nothing.
 pub(super) fn remove(text: &str) -> String {
+    remove_all(text, true)
+}
+
+/// The text without secrets that are named. What only looks like a secret stays: an encoded address may.
+pub(super) fn remove_named(text: &str) -> String {
+    remove_all(text, false)
+}
+
+fn remove_all(text: &str, by_looks: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     let mut compound = 0;
     while at < text.len() {
         let rest = &text[at..];
         let run = run_length(rest, is_word);
-        if at >= compound {
+        if by_looks && at >= compound {
             let length = run_length(rest, is_compound);
             compound = at + length.max(1);
             if is_random(&rest[..length]) {
@@ -104,7 +114,7 @@ pub(super) fn remove(text: &str) -> String {
                 secret = secret.end + value..secret.end + value + length;
             }
             at = secret.end;
-        } else if looks_secret(&rest[..run], &rest[run..]) {
+        } else if by_looks && looks_secret(&rest[..run], &rest[run..]) {
             out.push_str(REMOVED);
             at += run + run_length(&rest[run..], is_tail);
         } else {
@@ -140,23 +150,27 @@ fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
     };
     let assigned = spaced.starts_with('=');
     let value = spaced[separator..].trim_start_matches(' ');
-    let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-    let value = &value[quote.map_or(0, char::len_utf8)..];
-    let start = after.len() - value.len();
-
+    // A structure is none; its members are looked at one by one.
+    if value.starts_with(['{', '['])
+        && value[1..].starts_with(['"', '\'', '\\', '{', '[', ' ', '\n', '}', ']'])
+    {
+        return None;
+    }
+    if value::is_encoded(value) {
+        return None;
+    }
     let header = name.ends_with("authorization") || name.ends_with("cookie");
-    let length = match quote {
-        Some(quote) => value.find([quote, '\n']).unwrap_or(value.len()),
-        None if header => value.find(['\n', '"']).unwrap_or(value.len()),
-        None => value.find(ends_value).unwrap_or(value.len()),
-    };
+    let in_query = assigned && before.ends_with(['?', '&']);
+    let Value { start: opened, end, is_quoted } = value::find(value, in_query);
+    let value = &value[opened..];
+    let start = after.len() - value.len();
+    let length = if header && !is_quoted { header_length(value) } else { end - opened };
     let text = value[..length].trim();
     let before = &before[before.ceil_char_boundary(before.len().saturating_sub(20))..];
     let said = normal(before.rsplit(char::is_whitespace).find(|word| !word.is_empty()).unwrap_or_default());
     let is_code = telling(&normal(text)).is_some()
         || (name.ends_with("code") && (said == "error" || is_short_number(text) || is_capitals(text)));
-    let is_prose =
-        !assigned && quote.is_none() && !header && text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_prose = !assigned && !is_quoted && !header && text.bytes().all(|byte| byte.is_ascii_lowercase());
     let password = short || ["password", "passwd", "pwd"].iter().any(|word| name.ends_with(word));
     if value.starts_with(REMOVED) {
         return Some((start, REMOVED.len()));
@@ -167,6 +181,25 @@ fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
     Some((start, length + continued(&value[length..])))
 }
 
+/// How long the value of a header is: it has quoted parts, and its line ends with a quotation mark in a log.
+fn header_length(text: &str) -> usize {
+    let mut before = ' ';
+    let mut is_inside = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            '\n' => break,
+            '"' if is_inside => is_inside = false,
+            '"' if before == '=' => is_inside = true,
+            '"' => return at,
+            _ => {}
+        }
+        if c != '\\' {
+            before = c;
+        }
+    }
+    text.find('\n').unwrap_or(text.len())
+}
+
 /// How much of the following lines still belongs to a value that was broken at the end of its line.
 fn continued(after: &str) -> usize {
     let mut taken = 0;
@@ -174,7 +207,7 @@ fn continued(after: &str) -> usize {
         let rest = &after[taken..];
         let Some(next) = rest.strip_prefix('\n') else { return taken };
         let bare = next.trim_start_matches(['>', ' ', '|', '\t']);
-        let length = bare.find(ends_value).unwrap_or(bare.len());
+        let length = bare.find(ends_line_of_value).unwrap_or(bare.len());
         if !bare[..length].contains(|c: char| c.is_ascii_digit()) || bare[..length].contains(['=', ':']) {
             return taken;
         }
@@ -223,7 +256,8 @@ fn is_tail(c: char) -> bool {
     is_word(c) || matches!(c, '.' | '!' | '~' | '+' | '/' | '=')
 }
 
-fn ends_value(c: char) -> bool {
+/// What ends the part of a value that was broken over lines.
+fn ends_line_of_value(c: char) -> bool {
     c.is_whitespace() || matches!(c, '&' | '"' | '\'' | '<' | '>' | ',' | ';' | ')' | '}' | ']' | '|' | '#')
 }
 
