@@ -25,6 +25,9 @@ impl Errors {
         };
         let found = self.platform.products.with_app(&product, &app, now).await?;
         let (product, app) = &found.ok_or(ErrorsError::NotFound)?;
+        if audience == Audience::Packaging && !pages::guide::has_packaging(app) {
+            return Err(ErrorsError::NotFound);
+        }
         let public_url = &self.platform.settings.public_url;
         let callback = public_url.callback();
         let address = public_url.at(&pages::guide::path(&product.id, &app.id, audience));

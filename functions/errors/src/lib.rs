@@ -10,6 +10,7 @@
 //! | `POST /v1/connections/{id}/failures` | what the product met when it used the API: a diagnosis and its page |
 //! | `GET /guides/{product}/{app}` | the same steps as standing documentation, for the admin before the first connect |
 //! | `GET /guides/{product}/{app}/vendor` | and for the product's own engineers |
+//! | `GET /guides/{product}/{app}/packaging` | how they package an external client app |
 //! | `GET /healthz` | that the function runs |
 //!
 //! This function cannot read tokens: it has neither keyring nor consumer secrets.
@@ -59,6 +60,9 @@ impl HttpFunction for Errors {
             ("POST", ["help", id]) => self.refine(&request, id, now).await,
             ("GET", ["help", id, "status"]) => self.status(id, now).await,
             ("GET", ["guides", product, app]) => self.guide(product, app, Audience::Admin, now).await,
+            ("GET", ["guides", product, app, "packaging"]) => {
+                self.guide(product, app, Audience::Packaging, now).await
+            }
             ("GET", ["guides", product, app, "vendor"]) => {
                 self.guide(product, app, Audience::Vendor, now).await
             }

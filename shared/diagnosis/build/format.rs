@@ -41,6 +41,7 @@ pub(crate) struct Cause {
     pub(crate) end_user: Vec<Entry>,
     pub(crate) admin: Option<Playbook>,
     pub(crate) vendor: Option<Playbook>,
+    pub(crate) owner: Option<Playbook>,
     #[serde(default)]
     pub(crate) evidence: Vec<Rule>,
 }
@@ -113,6 +114,7 @@ pub(crate) struct Branch {
 pub(crate) struct Guide {
     pub(crate) title: String,
     pub(crate) lead: String,
+    pub(crate) lead_of_owner: Option<String>,
     pub(crate) sections: Vec<Section>,
 }
 
@@ -122,6 +124,7 @@ pub(crate) struct Section {
     pub(crate) id: String,
     pub(crate) title: String,
     pub(crate) app: Option<App>,
+    pub(crate) owner: Option<Owner>,
     #[serde(default)]
     pub(crate) text: Vec<Entry>,
     pub(crate) copy: Option<String>,
@@ -189,6 +192,13 @@ pub(crate) enum Confidence {
 pub(crate) enum App {
     ConnectedApp,
     ExternalClientApp,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Owner {
+    Vendor,
+    Customer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

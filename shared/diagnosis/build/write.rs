@@ -37,6 +37,15 @@ pub(crate) fn rust(catalogue: &Catalogue) -> String {
     table("RULES", "Rule", "Every evidence rule.", &rules);
     let codes: Vec<String> = codes.iter().map(|code| format!("{code:?}")).collect();
     table("CODES", "&str", "Every error code that a rule knows, in normal form.", &codes);
+    let ask_admin = catalogue
+        .shared
+        .steps
+        .get("ask_admin")
+        .map_or_else(|| "&[]".to_owned(), |entries| steps(entries, catalogue));
+    let _ = writeln!(
+        out,
+        "/// What a user does where an admin acts.\npub(super) static ASK_ADMIN: &[Step] = {ask_admin};"
+    );
     out
 }
 
@@ -45,10 +54,11 @@ pub(crate) fn guides(catalogue: &Catalogue) -> String {
     let constant = |(audience, guide): (&String, &Guide)| {
         let sections = list(guide.sections.iter().map(|section| section_value(section, catalogue)));
         format!(
-            "static {}: Guide = Guide {{ title: {:?}, lead: {:?}, sections: {sections} }};\n",
+            "static {}: Guide = Guide {{ title: {:?}, lead: {:?}, lead_of_owner: {:?}, sections: {sections} }};\n",
             audience.to_uppercase(),
             guide.title,
-            guide.lead
+            guide.lead,
+            guide.lead_of_owner
         )
     };
     catalogue.guides.iter().map(constant).collect()
@@ -58,11 +68,12 @@ fn section_value(section: &Section, catalogue: &Catalogue) -> String {
     let articles = section.articles.iter().filter_map(|name| article_value(name, catalogue));
     let terms = section.terms.iter().map(|term| format!("({:?}, {:?})", term.term, term.means));
     format!(
-        "Section {{ id: {:?}, title: {:?}, only: {}, text: {}, copy: {:?}, terms: {}, steps: {}, branches: {}, \
+        "Section {{ id: {:?}, title: {:?}, only: {}, owner: {}, text: {}, copy: {:?}, terms: {}, steps: {}, branches: {}, \
          check: {}, articles: {} }}",
         section.id,
         section.title,
         app(section.app),
+        option(section.owner.map(|owner| format!("AppOwner::{owner:?}"))),
         steps(&section.text, catalogue),
         section.copy,
         list(terms),
@@ -81,7 +92,7 @@ fn cause_value(id: &str, cause: &Cause, catalogue: &Catalogue) -> String {
     let article = cause.article.as_ref().and_then(|name| article_value(name, catalogue));
     format!(
         "Cause {{ id: {id:?}, label: {:?}, title: {:?}, why: {:?}, article: {}, actor: Actor::{:?}, end_user: {}, admin: {}, \
-         vendor: {}, wait_minutes: {:?}, retry: {}, question: {:?} }}",
+         vendor: {}, owner: {}, wait_minutes: {:?}, retry: {}, question: {:?} }}",
         cause.label,
         cause.title,
         cause.why,
@@ -90,6 +101,7 @@ fn cause_value(id: &str, cause: &Cause, catalogue: &Catalogue) -> String {
         steps(&cause.end_user, catalogue),
         option(cause.admin.as_ref().map(|playbook| playbook_value(playbook, catalogue))),
         option(cause.vendor.as_ref().map(|playbook| playbook_value(playbook, catalogue))),
+        option(cause.owner.as_ref().map(|playbook| playbook_value(playbook, catalogue))),
         cause.wait_minutes,
         cause.retry,
         cause.question,

@@ -4,7 +4,7 @@
 //! the same `playbooks.toml` as the causes do; `build.rs` checks them and turns them into constants.
 
 use crate::{Branch, Step};
-use domain::AppKind;
+use domain::{AppKind, product::AppOwner};
 
 /// For whom a guide is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,6 +13,8 @@ pub enum Audience {
     Admin,
     /// The product's own engineers, or whoever else owns the app.
     Vendor,
+    /// The product's own engineers, who package an external client app.
+    Packaging,
 }
 
 /// Standing documentation for one audience. Its texts are filled in as a [`Step`]'s are.
@@ -22,6 +24,8 @@ pub struct Guide {
     pub title: &'static str,
     /// For whom, and what it brings, in a sentence or two.
     pub lead: &'static str,
+    /// The same where the reader's company owns the app.
+    pub lead_of_owner: Option<&'static str>,
     /// Its parts, in order.
     pub sections: &'static [Section],
 }
@@ -35,6 +39,8 @@ pub struct Section {
     pub title: &'static str,
     /// Which apps it is for; `None`: both kinds.
     pub only: Option<AppKind>,
+    /// Which owners' apps it is for; `None`: all.
+    pub owner: Option<AppOwner>,
     /// Paragraphs.
     pub text: &'static [Step],
     /// A text to copy. It may hold `{callback}` (our callback URL) and `{scopes}` (those that the app asks for).
@@ -57,6 +63,7 @@ impl Audience {
         match self {
             Self::Admin => &ADMIN,
             Self::Vendor => &VENDOR,
+            Self::Packaging => &PACKAGING,
         }
     }
 }

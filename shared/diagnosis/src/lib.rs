@@ -11,7 +11,7 @@ mod reading;
 mod rule;
 mod words;
 
-use domain::{AppKind, Confidence, Environment, Evidence, Stage};
+use domain::{AppKind, Confidence, Environment, Evidence, Stage, product::AppOwner};
 
 /// What parts a second error from the first one in a description: what follows ranks after what stands before it.
 const ASIDE: &str = "· also: ";
@@ -62,6 +62,8 @@ pub struct Cause {
     pub admin: Option<Playbook>,
     /// What the product's engineers do, where it is theirs.
     pub vendor: Option<Playbook>,
+    /// What the customer's admin does instead, where the customer owns the app.
+    pub owner: Option<Playbook>,
     /// How long to wait before trying again, in minutes, where waiting is the answer or part of it.
     pub wait_minutes: Option<u32>,
     /// Whether trying again, unchanged, can help at once.
@@ -135,6 +137,27 @@ pub struct Candidate {
     pub confidence: Confidence,
     /// Why it is thought of.
     pub reason: &'static str,
+}
+
+impl Cause {
+    /// Who acts where this is the app's owner: what the vendor would fix in its app, a customer fixes in its own.
+    pub fn actor_of(&self, owner: AppOwner) -> Actor {
+        if self.is_owners(owner) { Actor::Admin } else { self.actor }
+    }
+
+    /// What the admin does where this is the app's owner.
+    pub fn admin_of(&self, owner: AppOwner) -> Option<&Playbook> {
+        if self.is_owners(owner) { self.owner.as_ref() } else { self.admin.as_ref() }
+    }
+
+    /// What the end user does where this is the app's owner.
+    pub fn end_user_of(&self, owner: AppOwner) -> &'static [Step] {
+        if self.is_owners(owner) { catalogue::ASK_ADMIN } else { self.end_user }
+    }
+
+    fn is_owners(&self, owner: AppOwner) -> bool {
+        owner == AppOwner::Customer && self.owner.is_some()
+    }
 }
 
 impl Diagnosis {

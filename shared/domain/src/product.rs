@@ -108,6 +108,48 @@ pub struct App {
     /// Whether the product's users share one connection of a customer's Salesforce user.
     #[serde(default)]
     pub connections: Sharing,
+    /// What people should know of it before they allow it.
+    #[serde(default)]
+    pub about: AppAbout,
+}
+
+/// What people should know of an app: shown on guides and help pages. All of it is optional.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct AppAbout {
+    /// What the app is for, in a sentence: `Syncs Salesforce data in the background.`
+    pub purpose: Option<String>,
+    /// Who owns it at Salesforce.
+    pub owner: AppOwner,
+    /// Why its name in Setup is not the product's, in a sentence.
+    pub name_reason: Option<String>,
+    /// Where in the product a user connects, and connects again: `Settings > Integrations > Salesforce`.
+    pub connect_at: Option<String>,
+    /// How to see in the product that it works, one sentence each.
+    pub check: Vec<String>,
+    /// Who may use it, as the product recommends.
+    pub policy: Option<AppPolicy>,
+}
+
+/// Who owns an app at Salesforce, and so changes its settings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppOwner {
+    /// The product's vendor: one app for all customers.
+    #[default]
+    Vendor,
+    /// The customer: each creates an app in an org of its own.
+    Customer,
+}
+
+/// Who may use an app: its policy *Permitted Users*.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppPolicy {
+    /// `All users may self-authorize`.
+    AllUsers,
+    /// `Admin approved users are pre-authorized`.
+    AdminApproved,
 }
 
 /// Whose connection it is when two of a product's users connect the same Salesforce user of the same customer.

@@ -5,8 +5,8 @@ use std::{borrow::Cow, fmt, net::IpAddr};
 
 use askama::filters::{Escaper, Html, HtmlSafe};
 use domain::{
-    App, Brand, Customer, Environment,
-    product::{Packages, Support},
+    App, AppKind, Brand, Customer, Environment,
+    product::{AppPolicy, Packages, Support},
 };
 
 use crate::{allow::listed, words::Common};
@@ -23,6 +23,9 @@ pub struct Names<'a> {
     security: Vec<Hyperlink<'a>>,
     package_link: Vec<Hyperlink<'a>>,
     addresses: String,
+    /// Empty where it is not known: a step that needs it is left out.
+    policy: &'static str,
+    connect_at: Cow<'a, str>,
 }
 
 /// A link, and where there are several, which it is.
@@ -47,6 +50,8 @@ impl<'a> Names<'a> {
             security: contact(&brand.security),
             package_link: Vec::new(),
             addresses: WORDS.addresses.replace("{product}", &brand.name),
+            policy: "",
+            connect_at: "".into(),
         }
     }
 
@@ -60,6 +65,8 @@ impl<'a> Names<'a> {
             security: Vec::new(),
             package_link: Vec::new(),
             addresses: WORDS.addresses.replace("{product}", WORDS.product),
+            policy: "",
+            connect_at: "".into(),
         }
     }
 
@@ -69,6 +76,8 @@ impl<'a> Names<'a> {
     pub fn app(mut self, app: &'a App, environment: Option<Environment>) -> Self {
         self.app = app.label().into();
         self.package_link = packages(&app.packages, environment);
+        self.policy = policy(app).unwrap_or_default();
+        self.connect_at = app.about.connect_at.as_deref().unwrap_or_default().into();
         self
     }
 
@@ -109,6 +118,12 @@ impl<'a> Names<'a> {
         !self.package_link.is_empty()
     }
 
+    /// Whether everything is known that a step must not leave open.
+    pub(crate) fn can_fill(&self, text: &str) -> bool {
+        let lacks = |placeholder: &str, value: &str| value.is_empty() && text.contains(placeholder);
+        !lacks("{policy}", self.policy) && !lacks("{connect_at}", &self.connect_at)
+    }
+
     fn get(&self, placeholder: &str) -> Option<Value<'_>> {
         match placeholder {
             "app" => Some(Value::Text(&self.app)),
@@ -118,10 +133,21 @@ impl<'a> Names<'a> {
             "security" if self.security.is_empty() => self.get("support"),
             "security" => Some(Value::Links(&self.security, WORDS.support)),
             "addresses" => Some(Value::Text(&self.addresses)),
+            "policy" => Some(Value::Text(self.policy)),
+            "connect_at" => Some(Value::Text(&self.connect_at)),
             "package_link" => Some(Value::Links(&self.package_link, WORDS.package_link)),
             _ => None,
         }
     }
+}
+
+/// The recommended policy as Setup shows it for this kind of app.
+pub(crate) fn policy(app: &App) -> Option<&'static str> {
+    Some(match (app.about.policy?, app.kind) {
+        (AppPolicy::AllUsers, AppKind::ConnectedApp) => "All users may self-authorize",
+        (AppPolicy::AllUsers, AppKind::ExternalClientApp) => "All users can self-authorize",
+        (AppPolicy::AdminApproved, _) => "Admin approved users are pre-authorized",
+    })
 }
 
 fn contact(contact: &Support) -> Vec<Hyperlink<'_>> {
@@ -366,6 +392,7 @@ mod tests {
             introspect: false,
             refresh_token_idle_days: 30,
             connections: domain::product::Sharing::default(),
+            about: domain::product::AppAbout::default(),
         }
     }
 

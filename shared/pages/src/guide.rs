@@ -5,12 +5,12 @@ use std::mem;
 
 use askama::Template;
 use diagnosis::guide::{self, Audience};
-use domain::{App, AppId, AppKind, Product, ProductId};
+use domain::{App, AppId, AppKind, Product, ProductId, product::AppOwner};
 
 use crate::{
     fill::{Markup, Names, fill, fill_with, rich, web},
     layout::{Page, Shell, has_contact, mailto},
-    playbook::{Reader, ReadyBranch, ReadyStep, Setup},
+    playbook::{Reader, ReadyBranch, ReadyStep, Setup, checks_in_product},
     words::Guide,
 };
 
@@ -64,11 +64,20 @@ fn same(some: &[ReadyStep], others: &[ReadyStep]) -> usize {
     some.iter().zip(others).take_while(|(one, other)| one.text == other.text).count()
 }
 
+/// The admin's section on connecting.
+const CONNECT: &str = "connect";
+
+/// Whether there is a guide on packaging an app: its vendor packages an external client app.
+pub fn has_packaging(app: &App) -> bool {
+    app.kind == AppKind::ExternalClientApp && app.about.owner == AppOwner::Vendor
+}
+
 /// Where an app's guide stands.
 pub fn path(product: &ProductId, app: &AppId, audience: Audience) -> String {
     let tail = match audience {
         Audience::Admin => "",
         Audience::Vendor => "/vendor",
+        Audience::Packaging => "/packaging",
     };
     format!("/guides/{product}/{app}{tail}")
 }
@@ -105,6 +114,15 @@ impl GuidePage<'_> {
         if self.is_admins() { WORDS.admin } else { WORDS.vendor }
     }
 
+    fn connect_title(&self) -> String {
+        fill(WORDS.connect_at, &self.names())
+    }
+
+    fn lead(&self) -> Markup {
+        let own = self.guide().lead_of_owner.filter(|_| self.app.about.owner == AppOwner::Customer);
+        self.say(own.unwrap_or(self.guide().lead))
+    }
+
     /// What is ticked off is kept by the guide's own path.
     fn ticks(&self) -> String {
         path(&self.product.id, &self.app.id, self.audience)
@@ -114,6 +132,7 @@ impl GuidePage<'_> {
         let sections = self.guide().sections.iter();
         let mut parts: Vec<Part> = sections
             .filter(|section| section.only.is_none_or(|kind| kind == self.app.kind))
+            .filter(|section| section.owner.is_none_or(|owner| owner == self.app.about.owner))
             .filter_map(|section| self.part(section))
             .collect();
         for at in 0..parts.len() {
@@ -164,8 +183,24 @@ impl GuidePage<'_> {
             terms: section.terms.iter().map(|(term, means)| (self.say(term), self.say(means))).collect(),
             steps,
             branches: section.branches.iter().filter_map(|branch| reader.branch(branch)).collect(),
-            check: reader.steps(section.check),
+            check: self.checks(section, &reader),
             articles: section.articles,
+        })
+    }
+
+    /// How to see that it worked: where people connect, in the product first.
+    fn checks(&self, section: &guide::Section, reader: &Reader<'_>) -> Vec<ReadyStep> {
+        let is_connect = self.is_admins() && section.id == CONNECT;
+        let own = is_connect.then(|| checks_in_product(self.app, reader.names));
+        own.into_iter().flatten().chain(reader.steps(section.check)).collect()
+    }
+
+    /// The guide on packaging, for who packages an external client app.
+    fn packaging(&self) -> Option<Elsewhere> {
+        let is_for = self.audience == Audience::Vendor && has_packaging(self.app);
+        is_for.then(|| Elsewhere {
+            label: fill(WORDS.to_packaging, &self.names()),
+            path: path(&self.product.id, &self.app.id, Audience::Packaging),
         })
     }
 
@@ -199,7 +234,7 @@ impl GuidePage<'_> {
     /// The same app's guide for the other readers.
     fn counterpart(&self) -> Elsewhere {
         let (label, audience) = match self.audience {
-            Audience::Admin => (WORDS.to_vendor, Audience::Vendor),
+            Audience::Admin | Audience::Packaging => (WORDS.to_vendor, Audience::Vendor),
             Audience::Vendor => (WORDS.to_admin, Audience::Admin),
         };
         Elsewhere { label: fill(label, &self.names()), path: path(&self.product.id, &self.app.id, audience) }

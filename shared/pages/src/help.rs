@@ -151,8 +151,13 @@ impl HelpPage<'_> {
         self.status.filter(|_| !self.is_resolved())
     }
 
+    /// Who acts: what is wrong with an app is its owner's to fix.
+    fn actor(&self) -> Actor {
+        self.cause().actor_of(self.app.about.owner)
+    }
+
     fn is_vendors(&self) -> bool {
-        self.cause().actor == Actor::Vendor
+        self.actor() == Actor::Vendor
     }
 
     /// Whether the page itself tells the user to hand the reference to support.
@@ -162,11 +167,11 @@ impl HelpPage<'_> {
 
     /// The steps for the admin come first where nobody else can act.
     fn is_admins(&self) -> bool {
-        self.cause().actor == Actor::Admin
+        self.actor() == Actor::Admin
     }
 
     fn waits(&self) -> bool {
-        self.cause().actor == Actor::Wait
+        self.actor() == Actor::Wait
     }
 
     /// Nobody knows yet who has to act, so the page claims nothing of it.
@@ -178,7 +183,7 @@ impl HelpPage<'_> {
         if self.is_unknown() {
             return WORDS.acts_unknown;
         }
-        match self.cause().actor {
+        match self.actor() {
             Actor::EndUser => WORDS.acts_end_user,
             Actor::Admin => WORDS.acts_admin,
             Actor::Vendor => WORDS.acts_vendor,
@@ -190,7 +195,7 @@ impl HelpPage<'_> {
         if self.is_unknown() {
             return self.say(WORDS.calm_unknown);
         }
-        self.say(match self.cause().actor {
+        self.say(match self.actor() {
             Actor::EndUser => WORDS.calm_end_user,
             Actor::Admin => WORDS.calm_admin,
             Actor::Vendor => WORDS.calm_vendor,
@@ -216,16 +221,17 @@ impl HelpPage<'_> {
 
     fn steps(&self, of: &Cause) -> Vec<ReadyStep> {
         let names = self.names();
-        self.reader(&names).steps(of.end_user)
+        self.reader(&names).steps(of.end_user_of(self.app.about.owner))
     }
 
     /// The admin's part: none where it is not the customer's to fix.
     fn admin(&self, of: &Cause) -> Option<ReadyPlaybook> {
         let names = self.names();
-        of.admin
-            .as_ref()
-            .filter(|_| of.actor != Actor::Vendor || of.id == diagnosis::UNKNOWN)
+        let owner = self.app.about.owner;
+        of.admin_of(owner)
+            .filter(|_| of.actor_of(owner) != Actor::Vendor || of.id == diagnosis::UNKNOWN)
             .map(|playbook| self.reader(&names).playbook(playbook))
+            .map(|playbook| playbook.with_checks(self.app, &names))
     }
 
     fn reader<'r>(&'r self, names: &'r Names<'r>) -> Reader<'r> {
@@ -294,7 +300,8 @@ impl HelpPage<'_> {
     /// The message to the admin, ready to send.
     fn message(&self) -> String {
         let names = self.names();
-        let goal = self.cause().admin.as_ref().map_or(String::new(), |playbook| fill(playbook.goal, &names));
+        let playbook = self.cause().admin_of(self.app.about.owner);
+        let goal = playbook.map_or(String::new(), |playbook| fill(playbook.goal, &names));
         let title = self.cause_title();
         let steps = format!("{}#admin", self.address);
         let more =

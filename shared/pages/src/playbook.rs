@@ -2,9 +2,9 @@
 //! that there is none of is left out, names are filled in, Setup's pages become links.
 
 use diagnosis::{Branch, Playbook, Step};
-use domain::AppKind;
+use domain::{App, AppKind};
 
-use crate::fill::{Markup, Names, rich};
+use crate::fill::{Markup, Names, rich, rich_with};
 
 /// For whom the steps are made ready.
 pub(crate) struct Reader<'a> {
@@ -40,7 +40,21 @@ pub(crate) struct ReadyPlaybook {
     pub(crate) check: Vec<ReadyStep>,
 }
 
+/// How to see in the product that an app works, as the product says it.
+pub(crate) fn checks_in_product(app: &App, names: &Names<'_>) -> impl Iterator<Item = ReadyStep> {
+    app.about
+        .check
+        .iter()
+        .map(|check| ReadyStep { text: rich_with("{check}", names, &[("check", check)]), setup: None })
+}
+
 impl ReadyPlaybook {
+    /// With how to check it in the product.
+    pub(crate) fn with_checks(mut self, app: &App, names: &Names<'_>) -> Self {
+        self.check.extend(checks_in_product(app, names));
+        self
+    }
+
     /// Whether a step leads to a page of Setup.
     pub(crate) fn has_setup(&self) -> bool {
         let branches = self.branches.iter().flat_map(|branch| &branch.steps);
@@ -54,6 +68,7 @@ impl Reader<'_> {
             .iter()
             .filter(|step| step.only.is_none_or(|kind| kind == self.kind))
             .filter(|step| !step.needs_package || self.names.has_package())
+            .filter(|step| self.names.can_fill(step.text))
             .map(|step| ReadyStep { text: rich(step.text, self.names), setup: self.setup(step.setup) })
             .collect()
     }

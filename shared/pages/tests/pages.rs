@@ -235,6 +235,7 @@ static CAUSE: diagnosis::Cause = diagnosis::Cause {
     end_user: &[],
     admin: Some(diagnosis::Playbook { goal: "**{app}", steps: &[], branches: &[], check: &[] }),
     vendor: None,
+    owner: None,
     wait_minutes: None,
     retry: false,
     question: None,

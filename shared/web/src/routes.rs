@@ -115,6 +115,7 @@ pub const ROUTES: &[RouteSpec] = &[
     api("POST", "/v1/connections/{id}/failures", Errors).json(),
     page("GET", "/guides/{product}/{app}", Errors),
     page("GET", "/guides/{product}/{app}/vendor", Errors),
+    page("GET", "/guides/{product}/{app}/packaging", Errors),
     page("GET", "/healthz", Errors),
     api("GET", "/v1/failures", Ops).query(&[
         "cause",

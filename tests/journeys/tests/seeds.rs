@@ -90,7 +90,7 @@ async fn link(story: &Story, app: &str) -> String {
 async fn open(story: &Story, place: Place) -> Page {
     let browser = story.stack.browser();
     let page = match place {
-        Place::Guide(path) => browser.get(&format!("{}{path}", story.stack.latchkey)).await,
+        Place::Guide(path) => return reach_guide(story, path).await,
         Place::Connect(app) => browser.get(&link(story, app).await).await,
         Place::Trouble(app) => browser.get(&format!("{}/trouble", link(story, app).await)).await,
         Place::Help(app, told) => {
@@ -101,6 +101,40 @@ async fn open(story: &Story, place: Place) -> Page {
     };
     assert_eq!(page.status, 200, "{place:?}: {}", page.text());
     page
+}
+
+/// A guide, reached from a help page of its app as a person reaches it.
+async fn reach_guide(story: &Story, path: &'static str) -> Page {
+    let parts: Vec<&str> = path.split('/').skip(2).collect();
+    let app = format!("{}/{}", parts[0], parts[1]);
+    let trouble = story.stack.browser().get(&format!("{}/trouble", link(story, &app).await)).await;
+    let help = trouble.fill("pasted", "OAUTH_APP_BLOCKED").click("Show me what to do").await;
+    let (_, guide) = help.links().into_iter().find(|(_, to)| to.contains("/guides/")).expect("the guide");
+    let mut page = help.open(&guide).await;
+    if parts.len() > 2 {
+        page = page
+            .click(&format!("For the engineers of {}, and for who owns the app", brand(story, parts[0])))
+            .await;
+    }
+    if parts.last() == Some(&"packaging") {
+        let (_, packaging) =
+            page.links().into_iter().find(|(_, to)| to.ends_with("/packaging")).expect("the guide");
+        page = page.open(&packaging).await;
+    }
+    assert_eq!((page.status, page.url.path()), (200, path), "{}", page.text());
+    page
+}
+
+fn brand<'a>(story: &'a Story, product: &str) -> &'a str {
+    let found = story.stack.products.iter().find(|known| known.id.as_str() == product);
+    &found.expect("a product").brand.name
+}
+
+/// Whether one sentence, heading, field or list of the page has these words: not several that happen to stand in a row.
+fn says(page: &Page, words: &str) -> bool {
+    let parts = "p, li, dd, dt, summary, h1, h2, h3, h4, label, legend, fieldset, pre, code, td, a, button, nav, details, dl > div, aside > section";
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    page.all(parts).iter().any(|part| part.split_whitespace().collect::<Vec<_>>().join(" ").contains(&words))
 }
 
 /// Every row of the article, on its page. `name` is the test that the rows have to name.
@@ -115,7 +149,7 @@ async fn shows(article: &str, name: &str) {
     let mut gone = Vec::new();
     for row in &mine {
         assert_eq!(row.test, name, "{}", row.number);
-        if pages.get(&row.place).is_some_and(|page| !page.has(row.text)) {
+        if pages.get(&row.place).is_some_and(|page| !says(page, row.text)) {
             gone.push(format!("{} ({}) is no longer on {:?}: {}", row.number, row.fact, row.place, row.text));
         }
     }
@@ -208,4 +242,43 @@ async fn a_help_page_leads_to_the_guide() {
     assert!(vendor.has("The callback URL"), "{}", vendor.text());
     let back = vendor.click("For the customer’s Salesforce admin").await;
     assert_eq!(back.url, guide.url);
+}
+
+/// Where the customer owns the app, its settings are the customer's admin's to fix, and the guide is theirs.
+#[tokio::test]
+async fn what_is_wrong_with_a_customers_own_app_is_its_admins_to_fix() {
+    let story = examples().await;
+    let told = "error=redirect_uri_mismatch&error_description=redirect_uri must match configuration";
+    let theirs = open(&story, Place::Help("coldvault/own-app", told)).await;
+    assert!(theirs.has("Send this page to your Salesforce admin"), "{}", theirs.text());
+    assert!(
+        theirs.all("#admin li").iter().any(|step| step.contains("look at Callback URL")),
+        "{}",
+        theirs.text()
+    );
+    for sorry in ["We are sorry", "fault on our side", "needs to fix this"] {
+        assert!(!theirs.has(sorry), "{sorry}: {}", theirs.text());
+    }
+    let vendors = open(&story, Place::Help("harrow/sign-in", told)).await;
+    assert!(vendors.has("fault on our side") && !vendors.has("look at Callback URL"), "{}", vendors.text());
+
+    let guide = open(&story, Place::Guide("/guides/coldvault/own-app")).await;
+    assert!(guide.has("Your company owns “Coldvault for Salesforce”"), "{}", guide.text());
+    assert_eq!(guide.all("#own-callback-copy"), [format!("{}/oauth/callback", story.stack.latchkey)]);
+    let engineers = guide.click("For the engineers of Coldvault, and for who owns the app").await;
+    assert!(engineers.has("Each customer creates its own app"), "{}", engineers.text());
+    let other = open(&story, Place::Guide("/guides/harrow/data-sync")).await;
+    assert!(!other.has("Create your own app"), "{}", other.text());
+}
+
+/// There is a guide on packaging for external client apps of the vendor, and for no other.
+#[tokio::test]
+async fn packaging_guide_is_for_external_client_apps() {
+    let story = examples().await;
+    let guide = open(&story, Place::Guide("/guides/loomwork/connect/packaging")).await;
+    assert!(guide.all("#version-copy").concat().contains("sf package version create"), "{}", guide.text());
+    for other in ["/guides/loomwork/classic/packaging", "/guides/coldvault/own-app/packaging"] {
+        let page = story.stack.browser().get(&format!("{}{other}", story.stack.latchkey)).await;
+        assert_eq!(page.status, 404, "{other}");
+    }
 }

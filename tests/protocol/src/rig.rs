@@ -597,6 +597,7 @@ fn product() -> Product {
             introspect: false,
             refresh_token_idle_days: 30,
             connections: domain::product::Sharing::default(),
+            about: domain::product::AppAbout::default(),
         }],
         redeem: true,
     }

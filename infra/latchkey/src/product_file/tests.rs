@@ -225,3 +225,25 @@ fn settings_that_are_exchanged_or_repeated_are_told() {
     assert!(read_product(Path::new("fernway.toml"), &GOOD.replace(names, &packages(login, test))).is_ok());
     assert!(read_product(Path::new("fernway.toml"), &GOOD.replace(back, &format!("{back}?from=sf"))).is_ok());
 }
+
+#[test]
+fn what_people_should_know_of_an_app_is_optional_and_checked() {
+    let about = |text: &str| format!("{GOOD}\n[apps.about]\n{text}\n");
+    assert_eq!(read_product(Path::new("x"), GOOD).unwrap().apps[0].about, AppAbout::default());
+    let text = about(
+        "purpose = \"Syncs data.\"\nowner = \"customer\"\nconnect_at = \"Settings\"\ncheck = [\"A\"]\npolicy = \"admin_approved\"",
+    );
+    let read = read_product(Path::new("x"), &text).unwrap().apps.remove(0).about;
+    assert_eq!((read.owner, read.policy), (AppOwner::Customer, Some(AppPolicy::AdminApproved)));
+    assert_eq!((read.purpose.as_deref(), read.check.len()), (Some("Syncs data."), 1));
+    for (text, field, what) in [
+        ("purpose = \"\"", "apps[0].about.purpose", "1 to 200 bytes"),
+        ("connect_at = \"Set\\u200btings\"", "apps[0].about.connect_at", "invisible"),
+        ("check = [\"1\", \"2\", \"3\", \"4\", \"5\", \"6\"]", "apps[0].about.check", "at most 5"),
+        ("owner = \"me\"", "apps[0].about.owner", "unknown variant"),
+        ("purpos = \"x\"", "apps[0].about", "unknown field"),
+    ] {
+        let errors = errors_of(&about(text));
+        assert!(errors.contains(field) && errors.contains(what), "{text}: {errors}");
+    }
+}

@@ -77,10 +77,12 @@ fn placeholder(field: &str) -> &'static str {
         _ if name.ends_with(']') => "\"x\"",
         "kind" => "\"connected_app\"",
         "connections" => "\"per_user\"",
-        "return_addresses" | "scopes" | "names" | "login_hosts" => "[]",
+        "owner" => "\"vendor\"",
+        "policy" => "\"all_users\"",
+        "return_addresses" | "scopes" | "names" | "login_hosts" | "check" => "[]",
         "redeem" | "introspect" => "true",
         "access_token_minutes" | "refresh_token_idle_days" => "30",
-        "support" | "packages" => "{}",
+        "support" | "packages" | "about" => "{}",
         _ => "\"x\"",
     }
 }

@@ -64,6 +64,7 @@ pub(crate) fn app(kind: AppKind) -> App {
         introspect: false,
         refresh_token_idle_days: 30,
         connections: domain::product::Sharing::default(),
+        about: domain::product::AppAbout::default(),
     }
 }
 

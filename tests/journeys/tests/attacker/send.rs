@@ -416,8 +416,8 @@ impl Aim<'_> {
             "/ops/customers/{customer}" => {
                 with("{customer}", &[domain::secret::Hash::of("c-acme").as_str().to_owned()])
             }
-            "/guides/{product}/{app}" | "/guides/{product}/{app}/vendor" => {
-                vec![Target { path: path.replace("{product}/{app}", "fernway/sync"), link: any }]
+            _ if path.starts_with("/guides/{product}/{app}") => {
+                vec![Target { path: path.replace("{product}/{app}", "fernway/insights"), link: any }]
             }
             _ if path.starts_with("/connect/{key}") => {
                 let links = holds.links.iter();

@@ -159,6 +159,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST", "/v1/connections/{id}/failures", Gives::Nothing, CALL),
     row("GET", "/guides/{product}/{app}", Gives::Page, VISIT),
     row("GET", "/guides/{product}/{app}/vendor", Gives::Page, VISIT),
+    row("GET", "/guides/{product}/{app}/packaging", Gives::Page, VISIT),
     row("GET", "/healthz", Gives::Page, VISIT),
     row("GET", "/v1/failures", Gives::Own, CALL),
     row("GET", "/v1/failures/summary", Gives::Own, CALL),
