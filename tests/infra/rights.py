@@ -31,7 +31,7 @@ COLLECTIONS = {"NEEDY#*", "OPEN#*", "TALLY#*", "WAVE#*"}  # kinds of which a par
 PARTITIONS = {  # of each index, by what they list
     "listing": {"PRODUCT#*#CONNECTIONS", "PRODUCT#*#REFERENCE#*"},
     "customer": {"PRODUCT#*#CUSTOMER#*", "PRODUCT#*#CUSTOMER#*#FAILURES", "PRODUCT#*#CUSTOMER#*#SESSIONS"},
-    "failures": {"PRODUCT#*#FAILURES#*"},
+    "failures": {"PRODUCT#*#EVENTS", "PRODUCT#*#FAILURES#*"},
     "grants": {"GRANT#*"},
     "due": {"DUE#*"},
 }
@@ -229,7 +229,11 @@ def check(functions):
         require(("FALLBACK_TABLE_NAME" in variables) == bool(f.fallback), f"{f.name}: fallback and its setting disagree")
         mapped = [p for p in of_type("AWS::Lambda::EventSourceMapping").values() if logical_id(p["FunctionName"]) == f.logical_id]
         require(bool(mapped) == f.stream, f"{f.name}: the stream's mapping and the right to read it disagree")
-        failures = [logical_id(m["DestinationConfig"]["OnFailure"]["Destination"]) for m in mapped]
+        given_up = [m for m in mapped if m.get("MaximumRetryAttempts") != -1]  # the others are retried for ever
+        failures = [logical_id(m["DestinationConfig"]["OnFailure"]["Destination"]) for m in given_up]
+        for m in mapped:
+            require(m in given_up or "ReportBatchItemFailures" in m.get("FunctionResponseTypes", []),
+                    f"{f.name}: one record that fails would make Lambda retry its whole batch for ever")
         require(failures == f.queues, f"{f.name}: {failures} and the right to send to {f.queues} disagree")
         require(f.permitted == bool(f.routes), f"{f.name}: routes and the gateway's permission disagree")
         require("RetentionInDays" in RESOURCES[logical_id(f.properties["LoggingConfig"]["LogGroup"])]["Properties"],

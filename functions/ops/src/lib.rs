@@ -1,9 +1,10 @@
-//! **ops**: failures and figures, for the product and on the operators' page.
+//! **ops**: failures, figures and events, for the product and on the operators' page.
 //!
 //! | call | what it does |
 //! | --- | --- |
 //! | `GET /v1/failures` | a product's failures, filtered, page by page |
 //! | `GET /v1/failures/summary` | how many, by cause, app, environment, stage and time; sessions, refreshes, time to fix |
+//! | `GET /v1/events`, `GET /v1/events/{id}` | a product's events, in the order in which they were recorded |
 //! | `POST /v1/ops-links` | a one-time link to the page, for this product |
 //! | `GET\|POST /ops/sign-in/{key}`, `POST /ops/sign-out` | sign in and out |
 //! | `GET /ops` | the operators' page |
@@ -11,13 +12,14 @@
 //! | `GET /ops/customers/{digest}` | one customer's history on one timeline |
 //! | `POST /ops/search` | finds a customer, an org or a reference; by POST, so that nothing that is typed gets into a log |
 //!
-//! This function reads counters, failures, sessions, and what the indexes carry of connections. Its role cannot read
-//! connections or tokens, and has neither the keyring nor consumer secrets. It reads no name of a Salesforce user.
+//! This function reads counters, failures, events, sessions, and what the indexes carry of connections. Its role cannot
+//! read connections or tokens, and has neither the keyring nor consumer secrets. It reads no name of a Salesforce user.
 
 mod csv;
 mod customer;
 mod dashboard;
 mod error;
+mod events;
 mod failure_list;
 mod failures;
 mod figures;
@@ -60,6 +62,8 @@ impl HttpFunction for Ops {
         let answer = match route.parts() {
             ("GET", ["v1", "failures"]) => self.list(&request, query, now).await,
             ("GET", ["v1", "failures", "summary"]) => self.summary(&request, query, now).await,
+            ("GET", ["v1", "events"]) => self.list_events(&request, query, now).await,
+            ("GET", ["v1", "events", id]) => self.show_event(&request, id, now).await,
             ("POST", ["v1", "ops-links"]) => self.make_link(&request, now).await,
             (method, path) => return self.visit(method, path, &request, query, now).await,
         };

@@ -13,7 +13,7 @@ use domain::{
 use jiff::{SignedDuration, Timestamp};
 use store::tallies::{Bucket, Deltas};
 
-use crate::event::{Change, Image};
+use runtime::records::{Change, Image};
 
 /// What is counted of whom, and when.
 type Counted = BTreeMap<(ProductId, AppId, Bucket, Counter), i64>;

@@ -16,7 +16,6 @@
 #![warn(missing_docs)]
 
 mod count;
-mod event;
 mod resolve;
 
 use std::time::Duration;
@@ -30,7 +29,7 @@ use store::{
 };
 use telemetry::{Outcome, ended};
 
-pub use event::{Change, Event, Record};
+pub use runtime::records::{Change, Event, Record};
 
 /// A transaction has at most 100 writes; an expression at most 300 operators.
 const MOST_ITEMS: usize = 60;

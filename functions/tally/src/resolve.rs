@@ -9,10 +9,9 @@ use store::{
     unresolved_failures::{Open, Party, Success},
 };
 
-use crate::{
-    count::refreshed,
-    event::{Change, Image},
-};
+use runtime::records::{Change, Image};
+
+use crate::count::refreshed;
 
 /// Notes a failure that is new, a connection that stops, or a success and what it ends: how many failures that was.
 /// Doing it twice does no harm.

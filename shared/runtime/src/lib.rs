@@ -7,6 +7,7 @@
 //! | [`mod@http`] | functions that answer HTTP requests |
 //! | [`mod@stream`] | functions that read the table's stream |
 //! | [`mod@schedule`] | functions that run on a schedule |
+//! | [`records`] | the changes that the table's stream brings |
 //! | `sanitize_event` | API Gateway events are cleaned before lambda_http reads them |
 //! | `origin_verify` | rejects requests that bypass CloudFront |
 //! | [`invocation_log`] | the log line and the metrics of one invocation |
@@ -22,6 +23,7 @@ pub mod invocation_log;
 pub mod logs;
 mod origin_verify;
 pub mod otlp;
+pub mod records;
 mod sanitize_event;
 pub mod schedule;
 pub mod stream;

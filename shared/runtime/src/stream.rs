@@ -23,6 +23,11 @@ pub trait StreamFunction: Send + Sync + Sized + 'static {
     /// What processing a batch comes to; it is logged by the function itself.
     type Done;
 
+    /// What Lambda is answered. By default nothing but the state of the tumbling window, which is in the table.
+    fn answer(_done: &Self::Done) -> serde_json::Value {
+        serde_json::json!({ "state": {} })
+    }
+
     /// Why a batch is not processed. Lambda sends the batch again.
     type Error: Into<Error>;
 
@@ -46,9 +51,7 @@ pub async fn stream<F: StreamFunction>() -> Result<(), Error> {
         let run = Box::pin(function.run(event.payload, now));
         let (done, lines) = observer.run(&event.context.request_id, now, run).await;
         print(&lines);
-        done.map_err(Into::into)?;
-        // Lambda expects the state of the tumbling window. Ours is in the table.
-        Ok::<_, Error>(serde_json::json!({ "state": {} }))
+        Ok::<_, Error>(F::answer(&done.map_err(Into::into)?))
     }))
     .await
 }

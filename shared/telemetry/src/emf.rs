@@ -17,7 +17,7 @@ use crate::{
 pub const NAMESPACE: &str = "Latchkey";
 
 /// Metrics of a deployment as a whole; every other of [`Metric::ALL`] is a function's.
-pub const OF_DEPLOYMENT: [Metric; 8] = [
+pub const OF_DEPLOYMENT: [Metric; 9] = [
     Metric::SweepOverdue,
     Metric::SweepPutOff,
     Metric::SweepCutShort,
@@ -25,6 +25,7 @@ pub const OF_DEPLOYMENT: [Metric; 8] = [
     Metric::QuarantinedAnswers,
     Metric::UntrustedApps,
     Metric::UnreadableItems,
+    Metric::UnreadableRecords,
     Metric::Incidents,
 ];
 

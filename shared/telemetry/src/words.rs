@@ -33,13 +33,15 @@ pub enum Metric {
     UntrustedApps,
     /// Items that the sweep found due and could not read.
     UnreadableItems,
+    /// Changes of the table that make no event because they cannot be read.
+    UnreadableRecords,
     /// Waves that began: many connections that stop for one cause.
     Incidents,
 }
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Duration,
         Self::ColdStarts,
         Self::SalesforceTime,
@@ -55,6 +57,7 @@ impl Metric {
         Self::QuarantinedAnswers,
         Self::UntrustedApps,
         Self::UnreadableItems,
+        Self::UnreadableRecords,
         Self::Incidents,
     ];
 
@@ -76,6 +79,7 @@ impl Metric {
             Self::QuarantinedAnswers => "QuarantinedAnswers",
             Self::UntrustedApps => "UntrustedApps",
             Self::UnreadableItems => "UnreadableItems",
+            Self::UnreadableRecords => "UnreadableRecords",
             Self::Incidents => "Incidents",
         }
     }
@@ -121,6 +125,8 @@ pub enum Outcome {
     Swept,
     /// A batch of the table's changes was counted.
     Tallied,
+    /// A batch of the table's changes was made into events.
+    Notified,
     /// Anything else that was answered.
     Answered,
     /// The call was refused (4xx).
@@ -131,7 +137,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Created,
         Self::Opened,
         Self::Redirected,
@@ -146,6 +152,7 @@ impl Outcome {
         Self::Reported,
         Self::Swept,
         Self::Tallied,
+        Self::Notified,
         Self::Answered,
         Self::Refused,
         Self::Unavailable,
@@ -177,6 +184,7 @@ impl Outcome {
             Self::Reported => "reported",
             Self::Swept => "swept",
             Self::Tallied => "tallied",
+            Self::Notified => "notified",
             Self::Answered => "answered",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",

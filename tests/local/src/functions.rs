@@ -61,6 +61,8 @@ pub struct Observers {
     pub sweep: Observer,
     /// Tally's.
     pub tally: Observer,
+    /// Notify's.
+    pub notify: Observer,
 }
 
 impl Observers {
@@ -75,6 +77,7 @@ impl Observers {
             ops: of("ops"),
             sweep: of("sweep"),
             tally: of("tally"),
+            notify: of("notify"),
         }
     }
 }

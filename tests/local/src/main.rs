@@ -134,7 +134,8 @@ fn tally_what_changes(stack: &Stack) {
     let stream = stack.stream();
     tokio::spawn(async move {
         loop {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            stream.notify().await;
             if let Err(error) = stream.try_run().await {
                 eprintln!("tally: {error}; what changed is counted once the table can be written");
             }

@@ -10,6 +10,7 @@ use callback::Callback;
 use domain::{App, AppKind, Product, ProductId, product::ApiKeyDigest, secret::ApiKey};
 use errors::Errors;
 pub use lambda_http::Body;
+use notify::{Batch, Notified, Notify};
 use ops::Ops;
 use platform::{Aws, Deadline, Platform, Settings, settings::PublicUrl};
 use runtime::otlp::Collector;
@@ -112,15 +113,18 @@ pub struct Stack {
     _world: world_salesforce::Running,
 }
 
-/// The table's stream, brought to the function `tally` as Lambda does. Clones share the place that was reached.
+/// The table's stream, brought to the functions `tally` and `notify` as Lambda does. Clones share the places that were
+/// reached.
 #[derive(Debug, Clone)]
 pub struct Stream {
     dynamodb: Arc<DynamoDb>,
     tally: Tally,
+    notify: Notify,
     observers: Arc<Observers>,
     lines: Lines,
     clock: Clock,
     place: Arc<tokio::sync::Mutex<Option<String>>>,
+    notified: Arc<tokio::sync::Mutex<Option<String>>>,
 }
 
 /// Records in a batch at most.
@@ -165,20 +169,61 @@ impl Stream {
         batch
     }
 
+    /// Brings everything that has changed to `notify`, batch by batch, and the events that it records too. Records that
+    /// fail are brought again by the next run.
+    pub async fn notify(&self) -> Notified {
+        let mut place = self.notified.lock().await;
+        let mut done = Notified::default();
+        loop {
+            let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH);
+            if records.is_empty() {
+                return done;
+            }
+            let records = self.filtered(records, &NOTIFIED);
+            if !records.is_empty() {
+                let now = self.clock.now();
+                let run = Box::pin(self.notify.run(Batch { records }, now));
+                let (batch, lines) = self.observers.notify.run("local", now, run).await;
+                self.lines.keep(lines);
+                done.records += batch.records;
+                done.recorded += batch.recorded;
+                done.recorded_before += batch.recorded_before;
+                done.passed_on += batch.passed_on;
+                done.set_aside += batch.set_aside;
+                if !batch.failed.is_empty() {
+                    done.failed = batch.failed;
+                    return done;
+                }
+            }
+            *place = next;
+        }
+    }
+
     /// The event of a batch: what the template's filter lets through, at the time that everybody here sees.
-    pub fn event(&self, mut records: Vec<serde_json::Value>) -> tally::Event {
+    pub fn event(&self, records: Vec<serde_json::Value>) -> tally::Event {
+        let records = self.filtered(records, &TALLIED);
+        let event = serde_json::json!({ "Records": records, "shardId": DynamoDb::shard(TABLE) });
+        serde_json::from_value(event).expect("an event")
+    }
+}
+
+impl Stream {
+    /// The records of these kinds of items, at the time that everybody here sees.
+    fn filtered(&self, mut records: Vec<serde_json::Value>, kinds: &[&str]) -> Vec<serde_json::Value> {
         records.retain(|record| {
             let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap_or_default();
-            TALLIED.iter().any(|kind| pk.starts_with(kind))
+            kinds.iter().any(|kind| pk.starts_with(kind))
         });
         for record in &mut records {
             record["dynamodb"]["ApproximateCreationDateTime"] =
                 self.clock.now().as_duration().as_secs_f64().into();
         }
-        let event = serde_json::json!({ "Records": records, "shardId": DynamoDb::shard(TABLE) });
-        serde_json::from_value(event).expect("an event")
+        records
     }
 }
+
+/// The kinds of items whose changes are brought to `notify`.
+pub const NOTIFIED: [&str; 5] = ["CONNECTION#", "EVENT#", "FAILURE#", "SESSION#", "WAVE#"];
 
 /// The kinds of items whose changes are brought to `tally`.
 pub const TALLIED: [&str; 3] = ["CONNECTION#", "FAILURE#", "SESSION#"];
@@ -296,10 +341,12 @@ impl Stack {
             stream: Stream {
                 dynamodb: dynamodb_of_stream,
                 tally: Tally::new(parts.platform().store),
+                notify: Notify::new(parts.platform().store, parts.settings.public_url.clone()),
                 observers,
                 lines,
                 clock,
                 place: Arc::default(),
+                notified: Arc::default(),
             },
             parts,
             sweep,
@@ -320,6 +367,11 @@ impl Stack {
     /// Everything that has changed is brought to `tally`, now.
     pub async fn tally(&self) -> Tallied {
         self.stream.run().await
+    }
+
+    /// Everything that has changed is brought to `notify`, now.
+    pub async fn notify(&self) -> Notified {
+        self.stream.notify().await
     }
 
     /// The table's stream, for whoever brings it.

@@ -116,6 +116,13 @@ impl Scene {
         let connections: Vec<String> =
             connections.iter().map(|one| one["id"].as_str().expect("an id").to_owned()).collect();
         assert!(connections.len() >= 2, "one active, one pending: {connections:?}");
+        story.stack.notify().await;
+        story.pass(jiff::SignedDuration::from_secs(11));
+        let feed = story.call("GET", "/v1/events?limit=100", None).await;
+        let feed = feed.body["events"].as_array().expect("a list").clone();
+        let events: Vec<String> =
+            feed.iter().map(|event| event["id"].as_str().expect("an id").to_owned()).collect();
+        assert!(events.len() >= 4, "created, connected, parked, failed: {feed:?}");
         let holds = Holdings {
             links,
             cookie_names,
@@ -123,6 +130,7 @@ impl Scene {
             receipt: part(&returned, "receipt"),
             connections,
             help: vec![help],
+            events,
             ops_links: vec![used, unused],
             api_key: story.stack.api_key("tidewater").expose().to_owned(),
         };

@@ -428,6 +428,7 @@ impl Aim<'_> {
                 links.map(|link| Target { path: path.replace("{id}", &link.session), link }).collect()
             }
             _ if path.starts_with("/v1/connections/{id}") => with("{id}", &holds.connections),
+            _ if path.starts_with("/v1/events/{id}") => with("{id}", &holds.events),
             _ if path.starts_with("/help/{id}") => with("{id}", &holds.help),
             _ if path.contains('{') => panic!("{path}: say what the attacker puts there"),
             _ => vec![Target { path: path.to_owned(), link: any }],

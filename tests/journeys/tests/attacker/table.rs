@@ -163,6 +163,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/healthz", Gives::Page, VISIT),
     row("GET", "/v1/failures", Gives::Own, CALL),
     row("GET", "/v1/failures/summary", Gives::Own, CALL),
+    row("GET", "/v1/events", Gives::Own, CALL),
+    row("GET", "/v1/events/{id}", Gives::Nothing, CALL),
     row("POST", "/v1/ops-links", Gives::Writes(&["OPSLINK#"]), CALL),
     row(
         "GET",

@@ -29,6 +29,8 @@ pub struct Holdings {
     pub connections: Vec<String>,
     /// Help links of others, by id.
     pub help: Vec<String>,
+    /// Events of others, by id.
+    pub events: Vec<String>,
     /// Operators' links: one is used, one is not.
     pub ops_links: Vec<String>,
     /// The API key of a product of the attacker's own.

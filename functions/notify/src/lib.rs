@@ -1,0 +1,295 @@
+//! **notify**: from the table's stream, events, and where they are passed on.
+//!
+//! | a change of | what follows |
+//! | --- | --- |
+//! | a connection whose revision rose | the event that the write named (`connection.*`) |
+//! | a session | `session.connected`, `.failed`, `.lost`, `.parked` |
+//! | a failure | `failure.resolved`; `app.incident` where only the vendor can fix it |
+//! | a wave | `incident.started`, `incident.ended` |
+//! | an event that was recorded | it is passed on to every outbox |
+//!
+//! An event's id is derived from the change, and an event is recorded only if there is none with its id. So a batch that
+//! comes again, in halves or twice at once makes no second event. The event's own item comes back in the stream, and is
+//! passed on from there: nothing is lost between recording and sending.
+//!
+//! Lambda retries what fails for as long as the stream keeps it. A record that can never be processed is set aside, with
+//! an alarm, so that it does not stop its shard.
+//!
+//! This function cannot open tokens: those in the stream are sealed, and it has no keyring.
+
+#![warn(missing_docs)]
+
+mod changes;
+mod outbox;
+
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+
+use domain::{Event, FailureId};
+use jiff::Timestamp;
+use platform::{Platform, SettingError, log::internal, settings::PublicUrl};
+use runtime::{StreamFunction, records::Record};
+use serde::Deserialize;
+use serde_json::Value;
+use store::{Recorded, Store, StoreError};
+use telemetry::{Metric, Outcome, add, carried, ended};
+use tokio::task::JoinSet;
+
+use changes::{Draft, RecordError, consequences};
+pub use outbox::{Outbox, Refused};
+
+/// How many items are dealt with at once.
+const AT_ONCE: usize = 8;
+
+/// The function. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Notify {
+    store: Store,
+    public_url: PublicUrl,
+    outboxes: Vec<Arc<dyn Outbox>>,
+}
+
+/// A batch of one shard's records. Each is read by itself: one that cannot be read does not stop the others.
+#[derive(Debug, Default, Deserialize)]
+pub struct Batch {
+    /// In the order of their sequence numbers.
+    #[serde(rename = "Records", default)]
+    pub records: Vec<Value>,
+}
+
+/// What a batch came to.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Notified {
+    /// Records in the batch.
+    pub records: usize,
+    /// Events that were recorded now.
+    pub recorded: usize,
+    /// Events that were recorded before: Lambda sent their records again.
+    pub recorded_before: usize,
+    /// Events that every outbox took.
+    pub passed_on: usize,
+    /// Records that can never be processed.
+    pub set_aside: usize,
+    /// The sequence numbers of the records that Lambda has to send again.
+    pub failed: Vec<String>,
+}
+
+/// Why a record was not processed.
+#[derive(Debug, thiserror::Error)]
+enum HandleError {
+    /// It never will be.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The table.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl HandleError {
+    /// Whether processing the record again comes to the same.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Record(_) | Self::Store(StoreError::Corrupt { .. }) => true,
+            Self::Store(StoreError::Unavailable { code, .. }) => code == "ValidationException",
+        }
+    }
+}
+
+/// What became of one record.
+enum Handled {
+    Done { recorded: usize, recorded_before: usize, to_pass_on: Option<Box<Event>> },
+    SetAside,
+    Failed,
+}
+
+impl StreamFunction for Notify {
+    const NAME: &'static str = "notify";
+    type Batch = Batch;
+    type Done = Notified;
+    type Error = Infallible;
+
+    fn new(platform: Platform) -> Result<Self, SettingError> {
+        Ok(Self::new(platform.store, platform.settings.public_url))
+    }
+
+    async fn run(&self, batch: Batch, now: Timestamp) -> Result<Notified, Infallible> {
+        Ok(self.run(batch, now).await)
+    }
+
+    /// The records to be sent again. Lambda goes on at the lowest of them.
+    fn answer(done: &Notified) -> Value {
+        let failed = |sequence: &String| serde_json::json!({ "itemIdentifier": sequence });
+        serde_json::json!({ "batchItemFailures": done.failed.iter().map(failed).collect::<Vec<_>>() })
+    }
+}
+
+impl Notified {
+    /// What a batch came to, for its line.
+    fn tell(&self) {
+        ended(Outcome::Notified);
+        let Self { records, recorded, recorded_before, passed_on, set_aside, failed } = self;
+        for (name, number) in [
+            ("records", *records),
+            ("recorded", *recorded),
+            ("recorded_before", *recorded_before),
+            ("passed_on", *passed_on),
+            ("set_aside", *set_aside),
+            ("to_retry", failed.len()),
+        ] {
+            telemetry::counted(name, u64::try_from(number).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+impl Notify {
+    /// The function on this table. Events are recorded and passed on to nobody.
+    pub fn new(store: Store, public_url: PublicUrl) -> Self {
+        Self { store, public_url, outboxes: Vec::new() }
+    }
+
+    /// Passes recorded events on to this outbox too.
+    #[must_use]
+    pub fn with_outbox(mut self, outbox: Arc<dyn Outbox>) -> Self {
+        self.outboxes.push(outbox);
+        self
+    }
+
+    /// Processes a batch.
+    pub async fn run(&self, batch: Batch, now: Timestamp) -> Notified {
+        let mut done = Notified { records: batch.records.len(), ..Notified::default() };
+        // The changes of one item stay in order; those of several items are independent.
+        let mut items: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in batch.records {
+            match serde_json::from_value::<Record>(record) {
+                Ok(record) => items.entry(record.change.pk().to_owned()).or_default().push(record),
+                Err(error) => {
+                    set_aside("unreadable", &error);
+                    done.set_aside += 1;
+                }
+            }
+        }
+        let mut running = JoinSet::new();
+        let mut to_pass_on = Vec::new();
+        let mut finish = |done: &mut Notified, handled: Vec<(String, Handled)>| {
+            for (sequence, handled) in handled {
+                match handled {
+                    Handled::Done { recorded, recorded_before, to_pass_on: event } => {
+                        done.recorded += recorded;
+                        done.recorded_before += recorded_before;
+                        to_pass_on.extend(event.map(|event| (sequence, *event)));
+                    }
+                    Handled::SetAside => done.set_aside += 1,
+                    Handled::Failed => done.failed.push(sequence),
+                }
+            }
+        };
+        for (_, records) in items {
+            if running.len() == AT_ONCE
+                && let Some(Ok(handled)) = running.join_next().await
+            {
+                finish(&mut done, handled);
+            }
+            running.spawn(carried(self.clone().handle_item(records, now)));
+        }
+        while let Some(joined) = running.join_next().await {
+            // A panic is caught where one record is handled.
+            finish(&mut done, joined.unwrap_or_default());
+        }
+        self.pass_on(to_pass_on, &mut done).await;
+        done.failed.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        done.tell();
+        done
+    }
+
+    /// Handles the changes of one item in order. What comes after one that failed waits for it.
+    async fn handle_item(self, records: Vec<Record>, now: Timestamp) -> Vec<(String, Handled)> {
+        let mut handled = Vec::with_capacity(records.len());
+        let mut has_failed = false;
+        for record in records {
+            let (sequence, pk) = (record.change.sequence.clone(), record.change.pk().to_owned());
+            if has_failed {
+                handled.push((sequence, Handled::Failed));
+                continue;
+            }
+            let this = self.clone();
+            let one = tokio::spawn(carried(async move { this.handle(&record, now).await }));
+            let outcome = match one.await {
+                Ok(Ok(done)) => done,
+                Ok(Err(error)) if error.is_final() => {
+                    set_aside(&pk, &error);
+                    Handled::SetAside
+                }
+                Ok(Err(error)) => {
+                    internal(&error);
+                    has_failed = true;
+                    Handled::Failed
+                }
+                Err(panicked) => {
+                    set_aside(&pk, &panicked);
+                    Handled::SetAside
+                }
+            };
+            handled.push((sequence, outcome));
+        }
+        handled
+    }
+
+    /// Records the events that follow from one record.
+    async fn handle(&self, record: &Record, now: Timestamp) -> Result<Handled, HandleError> {
+        let found = consequences(record, now)?;
+        let (mut recorded, mut recorded_before) = (0, 0);
+        for draft in found.drafts {
+            let event = self.complete(draft, now).await?;
+            match self.store.put_event(&event, now).await? {
+                Recorded::New => recorded += 1,
+                Recorded::Before => recorded_before += 1,
+            }
+        }
+        Ok(Handled::Done { recorded, recorded_before, to_pass_on: found.recorded.map(Box::new) })
+    }
+
+    /// Adds what only the failure says, who acts, and the help page.
+    async fn complete(&self, draft: Draft, now: Timestamp) -> Result<Event, StoreError> {
+        let Draft { mut event, explained_by } = draft;
+        if let Some(id) = &explained_by
+            && let Some(failure) = self.store.failure_now(id, now).await?
+        {
+            event.data.cause = Some(failure.cause);
+            event.data.incident = failure.incident.map(|incident| incident.id);
+        }
+        let cause = event.data.cause.as_deref().and_then(diagnosis::cause);
+        event.data.actor = cause.map(|cause| cause.actor.word().to_owned());
+        event.data.help = event.data.failure.as_ref().map(|failure| help_page(&self.public_url, failure));
+        Ok(event)
+    }
+
+    /// Passes recorded events on. Those that an outbox did not take come again.
+    async fn pass_on(&self, recorded: Vec<(String, Event)>, done: &mut Notified) {
+        if recorded.is_empty() {
+            return;
+        }
+        let (sequences, events): (Vec<String>, Vec<Event>) = recorded.into_iter().unzip();
+        let mut refused = Vec::new();
+        for outbox in &self.outboxes {
+            refused.extend(outbox.take(&events).await);
+        }
+        for (sequence, event) in sequences.into_iter().zip(&events) {
+            if refused.contains(&event.id) {
+                done.failed.push(sequence);
+            } else {
+                done.passed_on += 1;
+            }
+        }
+    }
+}
+
+/// The help page of a failure.
+pub fn help_page(public_url: &PublicUrl, failure: &FailureId) -> String {
+    public_url.at(&format!("/help/{failure}"))
+}
+
+/// Leaves a record alone that can never be processed. The item itself is named, not shown: it may hold sealed tokens.
+fn set_aside(pk: &str, error: &dyn std::error::Error) {
+    add(Metric::UnreadableRecords, 1.0);
+    tracing::error!(%pk, "a change of the table makes no event");
+    internal(error);
+}
