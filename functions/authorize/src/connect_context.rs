@@ -26,8 +26,8 @@ pub(crate) struct ConnectContext {
     pub(crate) guide: Option<String>,
     /// The connection that is authorized anew.
     pub(crate) renews: Option<ConnectionSummary>,
-    /// The known grants of each Salesforce user who has granted the app about as often as Salesforce allows.
-    pub(crate) crowded: Vec<usize>,
+    /// Whether a Salesforce user has granted the app about as often as Salesforce allows.
+    pub(crate) crowded: bool,
 }
 
 impl Authorize {
@@ -56,22 +56,21 @@ impl Authorize {
         (known != Some(true)).then(|| guide::path(product, app, Audience::Admin))
     }
 
-    /// Of the Salesforce users who are likely to sign in, for they have before, those whose grants to this app are
-    /// about as many as Salesforce keeps: counted over all products, by consumer key.
+    /// Whether one of the Salesforce users who are likely to sign in, since they have before, has about as many grants to
+    /// this app as Salesforce keeps: counted over all products, by consumer key.
     async fn crowded(
         &self,
         session: &ConnectSession,
         product: &Product,
         app: &App,
         renews: Option<&ConnectionSummary>,
-    ) -> Result<Vec<usize>, StoreError> {
+    ) -> Result<bool, StoreError> {
         let store = &self.platform.store;
         let query = ListQuery { customer: Some(session.customer.id.clone()), after: None, limit: 100 };
         let (listed, _) = store.list_connections(&product.id, &query).await?;
         let of_app = |listed: &&ConnectionSummary| {
             product.app(&listed.app).is_some_and(|its| its.consumer_key == app.consumer_key)
         };
-        let mut crowded = Vec::new();
         let mut counted: Vec<&SalesforceUserId> = Vec::new();
         for known in renews.into_iter().chain(listed.iter().rev().filter(of_app)) {
             let user = &known.identity.user;
@@ -79,12 +78,11 @@ impl Authorize {
                 continue;
             }
             counted.push(user);
-            let grants = store.grants(&app.consumer_key, user).await?;
-            if grants >= CROWD {
-                crowded.push(grants);
+            if store.grants(&app.consumer_key, user).await? >= CROWD {
+                return Ok(true);
             }
         }
-        Ok(crowded)
+        Ok(false)
     }
 }
 

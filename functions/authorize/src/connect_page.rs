@@ -83,7 +83,7 @@ impl Authorize {
                 last_failure: last.as_ref().map(|(title, url)| LastFailure { title, url }),
                 guide: context.guide.as_deref(),
                 renews: context.renews.is_some(),
-                crowded: &context.crowded,
+                crowded: context.crowded,
             }
             .html()
         })

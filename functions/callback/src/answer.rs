@@ -18,10 +18,19 @@ const MAX_CODE: usize = 4 * 1024;
 pub(crate) struct Answer {
     /// Which attempt.
     pub(crate) state: State,
-    /// Who says so (RFC 9207), if the answer tells.
-    pub(crate) issuer: Option<String>,
+    /// Who says so (RFC 9207).
+    pub(crate) issuer: Issuer,
     /// What Salesforce decided.
     pub(crate) outcome: Outcome,
+}
+
+/// Who an answer says that it is from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Issuer {
+    Absent,
+    Named(String),
+    /// It was given more than once.
+    Repeated,
 }
 
 /// What Salesforce decided (RFC 6749 §4.1.2).
@@ -54,7 +63,11 @@ impl Answer {
             several => several.iter().find(is_bound).or_else(|| several.first())?,
         };
         let state = State::new(state.as_str());
-        let issuer = given.issuers.first().cloned();
+        let issuer = match &given.issuers[..] {
+            [] => Issuer::Absent,
+            [issuer] => Issuer::Named(issuer.clone()),
+            _ => Issuer::Repeated,
+        };
         Some(Self { state, issuer, outcome: given.outcome() })
     }
 }
@@ -107,9 +120,6 @@ impl Given {
             let description = (!self.descriptions.is_empty()).then(|| self.descriptions.swap_remove(0));
             return Outcome::Declined { code: self.errors.swap_remove(0), description };
         }
-        if self.issuers.len() > 1 {
-            return Outcome::Unclear("the issuer was given twice");
-        }
         if self.spoiled {
             return Outcome::Unclear("the state or the code cannot be one");
         }
@@ -158,11 +168,23 @@ mod tests {
             "state=s&state=t&code=c",
             "state=s&state=%ff&code=c",
             "state=s&code=",
-            "state=s&code=c&iss=a&iss=a",
             "state=s&code=c&code=%ff",
             &format!("state=s&code={code}"),
         ] {
             assert!(matches!(read(unclear).unwrap().outcome, Outcome::Unclear(_)), "{unclear}");
+        }
+    }
+
+    #[test]
+    fn issuer_is_named_once_or_not_at_all() {
+        for (query, issuer) in [
+            ("code=c", Issuer::Absent),
+            ("code=c&iss=", Issuer::Absent),
+            ("code=c&iss=a", Issuer::Named("a".to_owned())),
+            ("code=c&iss=a&iss=a", Issuer::Repeated),
+            ("error=e&iss=a&iss=b", Issuer::Repeated),
+        ] {
+            assert_eq!(read(&format!("state=s&{query}")).unwrap().issuer, issuer, "{query}");
         }
     }
 

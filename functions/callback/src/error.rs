@@ -28,11 +28,12 @@ use web::{
 
 use crate::Callback;
 
-/// How long a second visit of a callback waits before it looks again whether the first one has ended.
-const LOOK: Duration = Duration::from_millis(500);
+/// How long a second visit of a callback waits before it looks again whether the first one has ended. The token endpoint
+/// usually answers within a second; an exchange may take 20 s, and then the pauses grow up to [`MAX_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// Maximum number of such looks: the token endpoint usually answers within a second.
-const LOOKS: usize = 16;
+/// Maximum pause between two looks.
+const MAX_PAUSE: Duration = Duration::from_secs(2);
 
 /// Minimum time left for one more look, and for what follows it.
 const TIME_TO_LOOK: Duration = Duration::from_secs(5);
@@ -145,19 +146,18 @@ impl Callback {
     }
 
     /// A second visit of one callback in the same browser: it ends where the first one ended, with the same receipt.
-    /// While the first is still exchanging the code, the second waits; if the first was interrupted, the user can try
-    /// again at once. `None`: there is nothing to go on to.
+    /// While the first is still exchanging the code, the second waits as long as its own invocation may last; if the first
+    /// was interrupted, the user can try again at once. `None`: there is nothing to go on to.
     async fn again(
         &self,
         attempt: &Attempt,
         cookie: &AttemptCookie,
         time: &Deadline,
     ) -> Result<Option<Response>, CallbackError> {
-        for pause in std::iter::once(Duration::ZERO).chain([LOOK; LOOKS]) {
-            if !time.has(pause + TIME_TO_LOOK) {
-                break;
-            }
+        let mut pause = Duration::ZERO;
+        while time.has(pause + TIME_TO_LOOK) {
             sleep(pause).await;
+            pause = (pause + pause / 4).clamp(FIRST_PAUSE, MAX_PAUSE);
             let now = time.now();
             let Some(session) = self.platform.store.session(&attempt.session).await? else { return Ok(None) };
             let is_this_attempt = session.browser.as_ref().is_some_and(|bound| bound.attempt == attempt.id);

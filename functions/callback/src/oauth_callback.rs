@@ -15,7 +15,7 @@ use web::{
 
 use crate::{
     Callback,
-    answer::{Answer, Outcome},
+    answer::{Answer, Issuer, Outcome},
     error::{CallbackError, Stray},
 };
 
@@ -30,12 +30,14 @@ impl Callback {
         }
         let answer = Answer::read(request).ok_or(CallbackError::Stray(Stray::NoState))?;
         let (attempt, cookie) = step!("claim", self.claim(request, &answer, time)).await?;
+        if let Some(why) = self.distrust(&answer.issuer, &attempt.login_host) {
+            return Err(failed(attempt, Stage::Callback, of_another_issuer(why, &answer.outcome)));
+        }
+        let issuer = match answer.issuer {
+            Issuer::Named(issuer) => Some(issuer),
+            Issuer::Absent | Issuer::Repeated => None,
+        };
         let code = match answer.outcome {
-            Outcome::Approved(_) if !self.is_issuer(answer.issuer.as_deref(), &attempt.login_host) => {
-                let why = Some("the answer names another issuer");
-                let evidence = evidence::our_own(Surface::Callback, "identity_mismatch", why);
-                return Err(failed(attempt, Stage::Callback, evidence));
-            }
             Outcome::Approved(code) => code,
             Outcome::Declined { code, description } => {
                 let evidence = evidence::callback(&code, description.as_deref());
@@ -47,7 +49,7 @@ impl Callback {
             }
         };
         let (_, app) = self.parties(&attempt, time.now()).await?;
-        let trip = Trip::new((&attempt, &app), &cookie.secret, &code, time);
+        let trip = Trip::new((&attempt, &app), &cookie.secret, (&code, issuer.as_deref()), time);
         let id = trip.id.clone();
         match self.exchanger.connect(&trip, &code).await {
             Ok(Exchanged::Pending(receipt)) => {
@@ -67,15 +69,20 @@ impl Callback {
         }
     }
 
-    /// Whether an answer's `iss`, where it has one, is the login host that the browser was sent to (RFC 9207 §2.4). A
-    /// generic login host may hand over to the org's own My Domain, which is not known yet.
-    fn is_issuer(&self, issuer: Option<&str>, login_host: &str) -> bool {
+    /// Why an answer is not from the login host that the browser was sent to (RFC 9207 §2.4). A generic login host may hand
+    /// over to the org's own My Domain: the exchange compares that with the org's instance. `None`: it may be.
+    fn distrust(&self, issuer: &Issuer, login_host: &str) -> Option<&'static str> {
+        let issuer = match issuer {
+            Issuer::Absent => return None,
+            Issuer::Repeated => return Some("the answer names its issuer twice"),
+            Issuer::Named(issuer) => issuer,
+        };
         let hosts = self.platform.salesforce.hosts();
         let is_my_domain = |origin: &str| {
             hosts.readmit(origin).is_ok_and(|host| host.environment() == domain::Environment::MyDomain)
         };
-        issuer
-            .is_none_or(|issuer| issuer == login_host || (is_my_domain(issuer) && !is_my_domain(login_host)))
+        let may_be = issuer == login_host || (is_my_domain(issuer) && !is_my_domain(login_host));
+        (!may_be).then_some("the answer names another issuer")
     }
 
     /// Claims the attempt that the answer names, in the browser that began it.
@@ -102,6 +109,20 @@ impl Callback {
             }
         }
     }
+}
+
+/// What is kept of an answer that is not from the host that was asked: nothing of it is Salesforce's word, but what it
+/// says is on record.
+fn of_another_issuer(why: &str, outcome: &Outcome) -> Evidence {
+    let said = match outcome {
+        Outcome::Declined { code, description } => {
+            let said = evidence::callback(code, description.as_deref());
+            let parts = [said.code, said.description].into_iter().flatten().collect::<Vec<_>>();
+            format!("{why}; it says: {}", parts.join(": "))
+        }
+        Outcome::Approved(_) | Outcome::Unclear(_) => why.to_owned(),
+    };
+    evidence::our_own(Surface::Callback, evidence::NOT_THEIRS, Some(&said))
 }
 
 fn failed(attempt: Box<Attempt>, stage: Stage, evidence: Evidence) -> CallbackError {

@@ -279,7 +279,12 @@ impl Callback {
                     if receipt.matches(&redemption.receipt.hash()))
         });
         match session {
-            None => self.unredeemed(Redeemed::NotThisReceipt, redemption, Some(new), now).await,
+            // The same receipt may have been redeemed by another request at the same moment; that request's takeover is
+            // then the change that was found. The store tells, and redeems no grant of a reconnect in this way.
+            None => {
+                let why = self.platform.store.redeem(redemption, None, now).await?;
+                self.unredeemed(why, redemption, Some(new), now).await
+            }
             Some(session) if session.user != redemption.user => {
                 self.unredeemed(Redeemed::OtherUser, redemption, Some(new), now).await
             }

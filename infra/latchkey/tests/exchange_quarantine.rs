@@ -27,8 +27,12 @@ struct Alice {
 
 impl Alice {
     async fn of(story: &Story) -> Self {
+        Self::with(story, json!({ "expires_in": 3600 })).await
+    }
+
+    async fn with(story: &Story, wish: Value) -> Self {
         let browser = story.signed_in("Alice").await;
-        let wish = story.wish(json!({ "expires_in": 3600 })).await;
+        let wish = story.wish(wish).await;
         let (link, session) = (wish.text("connect_url").to_owned(), wish.text("id").to_owned());
         Self { browser, link, session }
     }
@@ -163,6 +167,33 @@ async fn released_grant_that_nobody_redeems_is_revoked() {
     assert!(story.stack.salesforce.live_grants().is_empty());
     let page = alice.browser.get(&alice.link).await;
     assert!(!page.url.as_str().starts_with(&story.stack.product), "{page:?}");
+}
+
+/// A session with `"another": true`: its grant never takes the place of the connection that exists.
+#[tokio::test]
+async fn released_answer_for_one_more_connection_stays_one_more() {
+    let story = Story::installed().await;
+    let first = story.connected().await;
+    let alice = Alice::with(&story, json!({ "expires_in": 3600, "another": true })).await;
+    story.stack.salesforce.queue_token_fault(Fault::WrongSignature);
+    alice.comes_back(&story).await;
+    let id = kept(&story).await;
+    stage_the_other_secret(&story);
+
+    assert!(decide(&story, &id, Decision::Release).await.contains("nothing of"));
+
+    let home = alice.browser.get(&alice.link).await;
+    assert!(home.has("Your Salesforce accounts"), "{home:?}");
+    let connections = story.connections().await;
+    assert_eq!(connections.len(), 2, "{connections:?}");
+    assert_eq!(story.stack.salesforce.live_grants().len(), 2, "no grant is revoked");
+    for connection in connections {
+        assert_eq!(connection["state"], "active");
+        let token = story.token(connection["id"].as_str().expect("an id")).await;
+        assert_eq!((token.status, story.salesforce_says(&token).await), (200, 200), "{}", token.body);
+    }
+    assert_eq!(story.token(&first).await.status, 200);
+    story.nothing_leaked().await;
 }
 
 #[tokio::test]

@@ -31,6 +31,9 @@ pub const OUR_OWN: [&str; 20] = [
     "unexpected_answer",
 ];
 
+/// Our own code for an answer that is another's than it claims to be.
+pub const NOT_THEIRS: &str = "identity_mismatch";
+
 /// What a callback's query said. Whoever sits at the browser can write it, so it cannot claim one of our
 /// own codes: those are set by [`our_own`] alone.
 pub fn callback(code: &str, description: Option<&str>) -> Evidence {

@@ -1,6 +1,7 @@
 //! Evidence → ranked causes.
 
 use super::catalogue::{CAUSES, RULES, telling};
+use super::evidence::NOT_THEIRS;
 use super::paste::{prose, says_anything};
 use super::rule::{Basis, Fit, Seen};
 use super::words::normal;
@@ -78,6 +79,8 @@ impl<'a> Seen<'a> {
     fn new(evidence: &'a Evidence, context: Context) -> Self {
         let code = evidence.code.as_deref().unwrap_or_default().trim();
         let description = evidence.description.as_deref().unwrap_or_default();
+        // What an answer says that is not from whom it claims is on record, and decides nothing.
+        let description = if code == NOT_THEIRS { "" } else { description };
         // Some callers put both into one field: `OAUTH_APP_BLOCKED : this app is blocked by admin`.
         let end = code.find(|c: char| !(c.is_alphanumeric() || "_-.".contains(c))).unwrap_or(code.len());
         let text = if end == code.len() { description.to_owned() } else { format!("{code} {description}") };

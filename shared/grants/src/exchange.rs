@@ -118,6 +118,9 @@ impl ExchangeError {
             Self::Refused(GrantRefused::NoIdToken) => {
                 evidence::our_own(Surface::TokenEndpoint, "id_token_invalid", None)
             }
+            Self::Refused(refused @ GrantRefused::Issuer) => {
+                evidence::our_own(Surface::Callback, "identity_mismatch", Some(&refused.to_string()))
+            }
             Self::Refused(GrantRefused::Distrust(distrust)) => {
                 SalesforceError::Untrusted(*distrust).evidence()
             }

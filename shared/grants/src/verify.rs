@@ -16,6 +16,8 @@ pub struct Wanted<'a> {
     pub app: &'a App,
     /// The origin of the login host that was asked.
     pub login_host: &'a str,
+    /// Who the browser's answer says to have issued the code (RFC 9207), if it tells.
+    pub issuer: Option<&'a str>,
     /// The digest of the attempt's nonce.
     pub nonce: &'a Hash,
     /// When the answer was received: its id_token had to be valid then.
@@ -23,7 +25,7 @@ pub struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// Who may issue the id_token beside the host that gave it.
+    /// Who may issue the code and the id_token.
     fn issuers<'b>(&self, my_domain: Option<&'b str>) -> [&'b str; 2]
     where
         'a: 'b,
@@ -51,6 +53,9 @@ pub enum GrantRefused {
     /// The id_token that the app asks for is missing.
     #[error("the answer has no id_token, though the app asks for one")]
     NoIdToken,
+    /// The browser's answer named another issuer than the org that gave the grant.
+    #[error("the browser's answer names another issuer than the org of the grant")]
+    Issuer,
     /// It may be somebody else's.
     #[error(transparent)]
     Distrust(#[from] Distrust),
@@ -83,11 +88,18 @@ pub fn check_grant(platform: &Platform, grant: &Grant, wanted: &Wanted<'_>) -> R
     if asks(wanted.app, &["refresh_token", "offline_access"]) && grant.refresh.is_none() {
         return Err(GrantRefused::NoRefreshToken);
     }
+    // A generic login host hands over to the org's own My Domain, which is known only now.
+    let own = grant.instance_url(None).map(|own| my_domain(platform, &own));
+    if let (Some(issuer), Some(own)) = (wanted.issuer, &own)
+        && !wanted.issuers(own.as_deref()).contains(&issuer)
+    {
+        return Err(GrantRefused::Issuer);
+    }
     let has_key = if asks(wanted.app, &["openid"]) {
         let token = grant.id_token.as_ref().ok_or(GrantRefused::NoIdToken)?;
         // Whose My Domain may issue it is not known yet where the answer does not name the instance.
-        let issuer = match grant.instance_url(None) {
-            Some(own) => my_domain(platform, &own),
+        let issuer = match own {
+            Some(own) => own,
             None => salesforce::id_token::issuer(token).and_then(|issuer| my_domain(platform, &issuer)),
         };
         let issuers = wanted.issuers(issuer.as_deref());

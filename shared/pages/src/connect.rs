@@ -38,8 +38,9 @@ pub struct ConnectPage<'a> {
     pub guide: Option<&'a str>,
     /// Whether an existing connection is renewed.
     pub renews: bool,
-    /// The known grants of each Salesforce user one more of whose grants may end an older one.
-    pub crowded: &'a [usize],
+    /// Whether one more grant of a Salesforce user who connected before may end an older one. Neither who nor how many:
+    /// anybody may hold the link.
+    pub crowded: bool,
 }
 
 /// Where the user signs in.
@@ -133,10 +134,6 @@ impl ConnectPage<'_> {
             Environment::MyDomain => WORDS.fixed_my_domain,
         };
         Some(rich_with(text, &self.names(), &[("host", host)]))
-    }
-
-    fn say_crowded(&self, grants: usize) -> Markup {
-        rich_with(WORDS.crowded, &self.names(), &[("grants", &grants.to_string())])
     }
 
     fn say_failure(&self, failure: &LastFailure<'_>) -> Markup {

@@ -40,7 +40,7 @@ words! {
         start_again: "Start again",
     }
 
-    /// The connect page. `fixed_*` have `{host}`, `crowded` has `{grants}`. No user is named: anybody
+    /// The connect page. `fixed_*` have `{host}`. No user is named: anybody
     /// who has the link can open the page.
     pub(crate) Connect {
         title: "Connect Salesforce to {product}",
@@ -57,7 +57,7 @@ words! {
         failure_button: "See what to do",
         renews: "This renews an existing connection. Sign in to Salesforce as the same user as before. If you sign in as a different user, we ask you before anything changes.",
         crowded_title: "Salesforce may end an older connection",
-        crowded: "A Salesforce user who connected before has allowed **{app}** {grants} times already.",
+        crowded: "A Salesforce user who connected before has allowed **{app}** about as often as Salesforce lets one user.",
         crowded_why: "Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
         crowded_user: "**Best:** sign in as a Salesforce user that is there for this connection alone. Your Salesforce admin can make such an integration user.",
         crowded_less: "**Or first:** disconnect one that is no longer needed, where it was connected.",

@@ -168,7 +168,7 @@ fn no_text_becomes_markup() {
         last_failure: None,
         guide: None,
         renews: true,
-        crowded: &[4],
+        crowded: true,
     };
     let trouble = TroublePage {
         nonce: NONCE,

@@ -55,8 +55,8 @@ pub struct Expected<'a> {
     pub nonce: &'a Hash,
     /// Whose the token answer said that it is.
     pub identity: &'a Identity,
-    /// Who may issue it beside the host that gave it: the login host that was asked, and the org's own My Domain, if the
-    /// answer names it.
+    /// Who may issue it: the login host that the browser was sent to, and the org's own My Domain, if the answer names it.
+    /// Not whichever host answered: after a redirect that may be any org's.
     pub issuers: &'a [&'a str],
     /// The access token that came with it, for `at_hash`.
     pub access: &'a AccessToken,
@@ -88,7 +88,7 @@ impl Salesforce {
         let kid = key_id(token)?;
         let jwk = self.key(host, &kid, now).await?.ok_or(Distrust::IdToken("key"))?;
         let claims = verify(token, &jwk)?;
-        Ok(self.check_claims(&claims, host, expected, now)?)
+        Ok(self.check_claims(&claims, expected, now)?)
     }
 
     /// Checks an id_token as far as that needs no network: with the keys that are held. `false`: its key is not held. Its
@@ -106,7 +106,7 @@ impl Salesforce {
             Some(jwk) => verify(token, jwk)?,
             None => unverified(token)?,
         };
-        self.check_claims(&claims, host, expected, now)?;
+        self.check_claims(&claims, expected, now)?;
         Ok(held.is_some())
     }
 
@@ -136,14 +136,8 @@ impl Salesforce {
         self.fetch(host, now, timeout).await.map(drop)
     }
 
-    fn check_claims(
-        &self,
-        claims: &Claims,
-        host: &LoginHost,
-        expected: &Expected<'_>,
-        now: Timestamp,
-    ) -> Result<(), Distrust> {
-        check_claims(claims, host, expected, now)?;
+    fn check_claims(&self, claims: &Claims, expected: &Expected<'_>, now: Timestamp) -> Result<(), Distrust> {
+        check_claims(claims, expected, now)?;
         let whose = identity(self.hosts(), &claims.sub).ok_or(Distrust::IdToken("subject"))?;
         if !whose.org.same_as(&expected.identity.org) || !whose.user.same_as(&expected.identity.user) {
             return Err(Distrust::IdToken("subject"));
@@ -254,15 +248,9 @@ fn check_nonce(claims: &Claims, expected: &Hash) -> Result<(), Distrust> {
     require(claims.nonce.as_deref().is_some_and(|nonce| Hash::of(nonce).matches(expected)), "nonce")
 }
 
-fn check_claims(
-    claims: &Claims,
-    host: &LoginHost,
-    expected: &Expected<'_>,
-    now: Timestamp,
-) -> Result<(), Distrust> {
+fn check_claims(claims: &Claims, expected: &Expected<'_>, now: Timestamp) -> Result<(), Distrust> {
     check_audience(claims, expected.audience)?;
-    let issuer = claims.iss.as_str();
-    require(issuer == host.origin() || expected.issuers.contains(&issuer), "issuer")?;
+    require(expected.issuers.contains(&claims.iss.as_str()), "issuer")?;
 
     // Seconds are far below 2^53.
     #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit")]

@@ -113,6 +113,9 @@ pub struct ExchangedAs {
     pub receipt: Hash,
     /// The digest of its nonce.
     pub nonce: Hash,
+    /// Who the browser's answer said to have issued the code (RFC 9207).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
 }
 
 /// How long the answer of an exchange is kept: 24 hours, less two runs of the sweep, which then revokes it. Its user may

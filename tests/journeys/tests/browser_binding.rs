@@ -139,10 +139,20 @@ async fn second_visit_of_the_callback_gets_the_same_receipt() {
 
 #[tokio::test]
 async fn two_visits_at_once_end_with_the_same_receipt() {
+    two_visits_meet_an_exchange_of(Duration::from_millis(1500)).await;
+}
+
+/// The second visit waits as long as the function may run: the token endpoint may take 15 s.
+#[tokio::test]
+async fn second_visit_waits_for_a_slow_exchange() {
+    two_visits_meet_an_exchange_of(Duration::from_secs(12)).await;
+}
+
+async fn two_visits_meet_an_exchange_of(time: Duration) {
     let again = Returning::begin().await;
     let story = &again.story;
     let answer = again.answer().await;
-    story.stack.salesforce.queue_token_fault(Fault::Slow(Duration::from_millis(1500)));
+    story.stack.salesforce.queue_token_fault(Fault::Slow(time));
     let cookies = again.alice.cookie_header(answer.as_str()).expect("cookies");
     let visit = || async {
         let request =

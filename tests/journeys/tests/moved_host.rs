@@ -184,12 +184,48 @@ async fn answer_of_another_issuer_is_rejected() {
         (format!("{}///", again.story.stack.salesforce.login_origin()), false),
         (again.story.stack.salesforce.login_origin(), true),
         (again.story.stack.salesforce.my_domain("acme"), true),
+        // Another org's My Domain: the generic login host may hand over to any, the exchange tells which it was.
+        (again.story.stack.salesforce.my_domain("globex"), false),
     ] {
         let mut answer = again.answer().await;
         answer.query_pairs_mut().append_pair("iss", &iss);
         let page = again.alice.get(answer.as_str()).await;
         assert_eq!(page.has("Your Salesforce accounts"), is_taken, "{iss}: {page:?}");
     }
+    let failures = again.story.call("GET", "/v1/failures", None).await.body;
+    let recorded = failures["failures"].as_array().expect("a list");
+    assert_eq!(recorded.iter().filter(|one| one["code"] == "identity_mismatch").count(), 4, "{failures}");
+    again.ends_well().await;
+}
+
+/// An error that another issuer brings, or two issuers, is on record, and not as Salesforce's word.
+#[tokio::test]
+async fn error_of_another_issuer_is_recorded_as_such() {
+    let again = Returning::begin().await;
+    let evil = "https://evil.example".to_owned();
+    let login = again.story.stack.salesforce.login_origin();
+    for issuers in [vec![evil.clone()], vec![login.clone(), evil], vec![login.clone(), login.clone()]] {
+        let mut answer = again.answer().await;
+        let state = answer.query_pairs().find(|(name, _)| name == "state").expect("a state").1.into_owned();
+        answer.query_pairs_mut().clear().extend_pairs([
+            ("state", state.as_str()),
+            ("error", "OAUTH_APP_BLOCKED"),
+            ("error_description", "this app is blocked by admin"),
+        ]);
+        for iss in &issuers {
+            answer.query_pairs_mut().append_pair("iss", iss);
+        }
+        let page = again.alice.get(answer.as_str()).await;
+        assert!(page.url.path().starts_with("/help/fl_"), "{issuers:?}: {page:?}");
+        let latest = again.story.call("GET", "/v1/failures", None).await.body["failures"][0].clone();
+        assert_eq!(latest["code"], "identity_mismatch", "{issuers:?}: {latest}");
+        assert_ne!(latest["cause"], "app_blocked", "{issuers:?}: {latest}");
+        assert!(latest.to_string().contains("OAUTH_APP_BLOCKED"), "what it said is kept: {latest}");
+    }
+    let mut answer = again.answer().await;
+    answer.query_pairs_mut().append_pair("iss", &login);
+    assert!(again.alice.get(answer.as_str()).await.has("Your Salesforce accounts"), "the right one is taken");
+    again.ends_well().await;
 }
 
 #[tokio::test]

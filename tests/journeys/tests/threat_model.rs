@@ -1,32 +1,40 @@
-//! docs/threat-model.md names tests that exist.
+//! docs/threat-model.md names tests and files that exist.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// All Rust and Python files below a folder.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+/// All files below a folder.
+fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder") {
         let path = entry.expect("an entry").path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if path.is_dir() {
             if !name.starts_with('.') && name != "node_modules" && name != "target" {
-                sources(&path, found);
+                files(&path, found);
             }
-        } else if path.extension().is_some_and(|extension| extension == "rs" || extension == "py") {
+        } else {
             found.push(path);
         }
     }
 }
 
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn threat_model() -> String {
+    std::fs::read_to_string(root().join("docs/threat-model.md")).expect("the threat model")
+}
+
 /// `file::test` for every test function: Rust's by their attribute, pytest's by their name.
 fn tests() -> HashSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let mut files = Vec::new();
+    let mut all = Vec::new();
     for folder in ["functions", "shared", "infra", "tests"] {
-        sources(&root.join(folder), &mut files);
+        files(&root().join(folder), &mut all);
     }
+    all.retain(|path| path.extension().is_some_and(|extension| extension == "rs" || extension == "py"));
     let mut found = HashSet::new();
-    for file in files {
+    for file in all {
         let source = std::fs::read_to_string(&file).expect("text");
         let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         let folder = file.parent().and_then(|folder| folder.file_name()?.to_str()).unwrap_or_default();
@@ -54,15 +62,11 @@ fn tests() -> HashSet<String> {
 
 #[test]
 fn every_test_that_the_threat_model_names_exists() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/threat-model.md");
-    let text = std::fs::read_to_string(path).expect("the threat model");
+    let text = threat_model();
     let tests = tests();
     let rows = text.lines().filter(|line| line.starts_with('|'));
-    let named: Vec<&str> = rows
-        .filter_map(|row| row.trim_end_matches('|').rsplit('|').next())
-        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
-        .filter(|code| code.contains("::"))
-        .collect();
+    let named: Vec<&str> =
+        rows.flat_map(|row| row.split('`').skip(1).step_by(2)).filter(|code| code.contains("::")).collect();
     assert!(named.len() > 50, "the tables are read: {}", named.len());
     let gone: Vec<_> = named.iter().filter(|name| !tests.contains(**name)).collect();
     assert!(gone.is_empty(), "named in docs/threat-model.md, and not there: {gone:?}");
@@ -70,8 +74,7 @@ fn every_test_that_the_threat_model_names_exists() {
 
 #[test]
 fn every_requirement_that_is_met_says_where() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/threat-model.md");
-    let text = std::fs::read_to_string(path).expect("the threat model");
+    let text = threat_model();
     let requirements = text.split("## Requirements").nth(1).expect("the requirements");
     let requirements = requirements.split("## Accepted").next().expect("their end");
     let mut rows = 0;
@@ -82,11 +85,31 @@ fn every_requirement_that_is_met_says_where() {
             continue;
         }
         assert!(matches!(state, "met" | "partly" | "not met" | "n/a"), "{row}");
-        assert!(
-            !place.is_empty() || !tests.trim_matches('|').trim().is_empty(),
-            "neither place nor test: {row}"
-        );
+        assert!(!place.is_empty(), "neither place nor reason: {row}");
+        let is_proved = tests.contains("::") || tests.starts_with("none: ");
+        assert!(state != "met" || is_proved, "neither a test nor why there is none: {row}");
         rows += 1;
     }
     assert!(rows > 50, "the tables are read: {rows}");
+}
+
+#[test]
+fn every_file_that_the_threat_model_names_exists() {
+    let mut all = Vec::new();
+    for folder in ["functions", "shared", "infra", "tests", "docs"] {
+        files(&root().join(folder), &mut all);
+    }
+    all.extend(
+        ["deny.toml", "SECURITY.md", "Cargo.lock"]
+            .map(|name| root().join(name))
+            .into_iter()
+            .filter(|path| path.exists()),
+    );
+    let text = threat_model();
+    let endings = [".rs", ".toml", ".md", ".yaml", ".py", ".html"];
+    let code = text.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let named: Vec<&str> = code.filter(|code| endings.iter().any(|ending| code.ends_with(ending))).collect();
+    assert!(named.len() > 15, "the files are read: {}", named.len());
+    let gone: Vec<_> = named.iter().filter(|name| !all.iter().any(|path| path.ends_with(name))).collect();
+    assert!(gone.is_empty(), "named in docs/threat-model.md, and not there: {gone:?}");
 }

@@ -44,16 +44,18 @@ pub struct Trip<'a> {
     pub id: ConnectionId,
     /// The digest of the attempt's nonce.
     pub(crate) nonce: Hash,
+    /// Who the browser's answer says to have issued the code.
+    pub(crate) issuer: Option<&'a str>,
     pub(crate) time: &'a Deadline,
     entered: Instant,
 }
 
 impl<'a> Trip<'a> {
-    /// The exchange of this code, in the browser that began the attempt.
+    /// The exchange of this code, which the issuer is said to have given, in the browser that began the attempt.
     pub fn new(
         (attempt, app): (&'a Attempt, &'a App),
         browser: &'a BrowserSecret,
-        code: &AuthorizationCode,
+        (code, issuer): (&AuthorizationCode, Option<&'a str>),
         time: &'a Deadline,
     ) -> Self {
         Self {
@@ -63,6 +65,7 @@ impl<'a> Trip<'a> {
             code: code.fingerprint(),
             id: ConnectionId::mint(time.now()),
             nonce: Hash::of(&browser.nonce(&attempt.id)),
+            issuer,
             time,
             entered: Instant::now(),
         }
@@ -75,7 +78,13 @@ impl<'a> Trip<'a> {
 
     /// What the grant has to fit, received now.
     pub(crate) fn wanted(&self, received: Timestamp) -> Wanted<'_> {
-        Wanted { app: self.app, login_host: &self.attempt.login_host, nonce: &self.nonce, received }
+        Wanted {
+            app: self.app,
+            login_host: &self.attempt.login_host,
+            issuer: self.issuer,
+            nonce: &self.nonce,
+            received,
+        }
     }
 
     /// What a request to Salesforce may take, so that this much is left after it.

@@ -107,6 +107,7 @@ impl Exchanger {
                 attempt: attempt.id.clone(),
                 receipt: receipt.hash(),
                 nonce: trip.nonce.clone(),
+                issuer: trip.issuer.map(ToOwned::to_owned),
             }),
             instance_url: None,
             decision: reason.decision,

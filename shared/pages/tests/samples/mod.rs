@@ -203,7 +203,7 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
         last_failure: None,
         guide: None,
         renews: false,
-        crowded: &[],
+        crowded: false,
     };
     add("connect", &page);
     add("connect-welcome-back", &ConnectPage { trouble: Some(TROUBLE), ..page });
@@ -215,9 +215,8 @@ fn connect(add: &mut dyn FnMut(&str, &dyn Shown)) {
     );
 
     add("connect-again", &ConnectPage { renews: true, ..page });
-    let crowded = [4, 5];
-    add("connect-crowded", &ConnectPage { crowded: &crowded[..1], ..page });
-    add("connect-again-crowded", &ConnectPage { renews: true, crowded: &crowded, ..page });
+    add("connect-crowded", &ConnectPage { crowded: true, ..page });
+    add("connect-again-crowded", &ConnectPage { renews: true, crowded: true, ..page });
 
     let refused = |chosen, my_domain, refused| ConnectPage {
         sign_in: SignIn::Choice(HostForm { chosen, my_domain, refused: Some(refused), ..form }),

@@ -74,7 +74,7 @@ async fn check_with(keys: Value, token: RawIdToken) -> Result<(), SalesforceErro
         audience: "the-app",
         nonce: &Hash::of("n-1"),
         identity: &identity(&hosts, ID).unwrap(),
-        issuers: &[MY_DOMAIN],
+        issuers: &[HOST, MY_DOMAIN],
         access: &AccessToken::new("00D!AQ"),
     };
     let now = Timestamp::from_second(NOW).unwrap();
@@ -272,7 +272,7 @@ async fn fetched_keys_check_a_token_without_the_network() {
         audience: "the-app",
         nonce: &Hash::of("n-1"),
         identity: &identity(&hosts, ID).unwrap(),
-        issuers: &[],
+        issuers: &[HOST],
         access: &AccessToken::new("00D!AQ"),
     };
     let (host, now) = (hosts.production(), Timestamp::from_second(NOW).unwrap());
@@ -284,6 +284,26 @@ async fn fetched_keys_check_a_token_without_the_network() {
         assert_eq!(held(), Ok(true));
     }
     assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
+/// After a redirect any org's My Domain may have answered. Only the session's login host and the org's own count.
+#[tokio::test]
+async fn host_that_answered_is_no_issuer_by_that() {
+    let hosts = Hosts::salesforce();
+    let keys = json!({ "keys": [jwk()] });
+    let salesforce = Salesforce::new(Http::through(KeyHost(keys, Arc::default())), hosts.clone());
+    let expected = Expected {
+        audience: "the-app",
+        nonce: &Hash::of("n-1"),
+        identity: &identity(&hosts, ID).unwrap(),
+        issuers: &[MY_DOMAIN],
+        access: &AccessToken::new("00D!AQ"),
+    };
+    let now = Timestamp::from_second(NOW).unwrap();
+    // Its `iss` is the host that answered, whose keys also sign it.
+    let token = signed_with(&RSA_PKCS1_SHA256, &header(), &claims());
+    let checked = salesforce.check_id_token(&hosts.production(), &token, &expected, now).await;
+    assert!(matches!(checked, Err(SalesforceError::Untrusted(Distrust::IdToken("issuer")))), "{checked:?}");
 }
 
 #[test]

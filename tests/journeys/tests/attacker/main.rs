@@ -2,6 +2,7 @@
 //! login of their own. [`table`] lists what they send to each route; none of it may show an identity, give a receipt,
 //! tell a secret, or change an item that is not theirs.
 
+mod own_login;
 mod scene;
 mod send;
 mod table;

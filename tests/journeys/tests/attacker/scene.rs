@@ -49,7 +49,7 @@ fn link_of(name: &'static str, wish: &Answer) -> HeldLink {
 }
 
 /// From a link to Salesforce and, signed in there as this user, back as far as `until`.
-async fn comes_back_as(browser: &Browser, link: &str, username: &str, until: &str) -> Page {
+pub(crate) async fn comes_back_as(browser: &Browser, link: &str, username: &str, until: &str) -> Page {
     let connect = browser.get(link).await.choose("Production").choose("Ask me to sign in again");
     browser.stop_before(until);
     let page = connect.click("Continue to Salesforce").await.click(username).await;

@@ -82,6 +82,62 @@ async fn a_refresh_that_finds_the_old_grant_revoked_gets_the_new_ones_token() {
     holds_the_newest_grant(&again).await;
 }
 
+/// The product's request and its retry arrive together: whichever comes second finds the connection taken over by the
+/// first, and is told the same.
+#[tokio::test]
+async fn redemptions_of_one_receipt_at_once_have_the_same_answer() {
+    for switches in [false, true] {
+        let again = Returning::begin().await;
+        let story = &again.story;
+        let receipt = if switches {
+            let (page, _) = comes_back_as_ada(&again).await;
+            again.alice.stop_before("/salesforce/return");
+            Receipt::on(&page.click("Switch to ada@acme.example").await)
+        } else {
+            Receipt::of(&again).await
+        };
+
+        let redeemed = || receipt.redeemed_by(story, "u-alice");
+        let (one, two, three, four) = tokio::join!(redeemed(), redeemed(), redeemed(), redeemed());
+        let later = redeemed().await;
+
+        for answer in [one, two, three, four, later] {
+            assert_eq!(answer.status, 200, "switches: {switches}: {}", answer.body);
+            assert_eq!(answer.text("id"), again.earlier);
+            assert_eq!(answer.body["reconnected"]["identity_changed"], switches, "{}", answer.body);
+            assert_eq!(answer.body["reconnected"]["previous"]["username"], UMA, "{}", answer.body);
+        }
+        // Another user learns nothing, and changes nothing.
+        assert_eq!(receipt.redeemed_by(story, "u-mallory").await.problem(), "receipt-used");
+        assert_eq!(endings(story), [Some(Ending::Revoked), None]);
+        holds_the_newest_grant(&again).await;
+    }
+}
+
+/// The first redemption is carried out between the second one's reading of the new grant and of the connection.
+#[tokio::test]
+async fn redemption_overtaken_by_its_own_retry_repeats_the_answer() {
+    for attempt in 0..6 {
+        let again = Returning::begin().await;
+        let story = &again.story;
+        let (page, _) = comes_back_as_ada(&again).await;
+        again.alice.stop_before("/salesforce/return");
+        let receipt = Receipt::on(&page.click("Switch to ada@acme.example").await);
+        // The second request's try of a read is refused, and repeated once the first one is done.
+        let refuse = TableFault::refuse("InternalServerError").on(Which::Reads);
+        story.stack.dynamodb.inject(refuse.after(attempt).times(1));
+
+        let (one, two) =
+            tokio::join!(receipt.redeemed_by(story, "u-alice"), receipt.redeemed_by(story, "u-alice"));
+
+        for answer in [one, two] {
+            assert_eq!(answer.status, 200, "read {attempt} is late: {}", answer.body);
+            assert_eq!(answer.body["reconnected"]["identity_changed"], true);
+        }
+        assert_eq!(endings(story), [Some(Ending::Revoked), None]);
+    }
+}
+
 #[tokio::test]
 async fn a_connection_that_is_deleted_meanwhile_is_not_brought_back() {
     let again = Returning::begin().await;

@@ -13,7 +13,9 @@ use store::{ConnectionRecord, ExchangedAs, NewConnection, Quarantined, Reconnect
 
 use crate::refresh::{RefreshError, Refresher};
 
-/// How long the product has to redeem a released grant: its user has to come back for that.
+/// How long the product has to redeem a released grant. A receipt otherwise ends 10 minutes after the return, with the
+/// user at the page; here an operator decided hours later, and the user has to open the link again. Only the browser of
+/// the attempt can make the receipt.
 const RELEASED: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long Salesforce may take to tell what an answer lacks.
@@ -70,7 +72,13 @@ impl Refresher {
     ) -> Result<Option<String>, RefreshError> {
         let now = time.now();
         let received = quarantined.quarantined_at;
-        let wanted = Wanted { app, login_host: &attempt.login_host, nonce: &exchanged.nonce, received };
+        let wanted = Wanted {
+            app,
+            login_host: &attempt.login_host,
+            issuer: exchanged.issuer.as_deref(),
+            nonce: &exchanged.nonce,
+            received,
+        };
         let grant = match look_again(&self.platform, grant, &wanted, SECOND_LOOK).await {
             Ok(grant) => grant,
             Err(LookError::Refused(refused)) => {
@@ -89,7 +97,7 @@ impl Refresher {
         let issued_at = grant.issued_at(received);
         let tokens = Tokens { access: &grant.access, refresh: grant.refresh.as_ref(), issued_at };
         let record = ConnectionRecord::seal(&self.cipher, connection, tokens, app).await?;
-        let record = ConnectionRecord { reconnect, ..record };
+        let record = ConnectionRecord { reconnect, another: attempt.another, ..record };
         let new = NewConnection {
             record: &record,
             session: &attempt.session,

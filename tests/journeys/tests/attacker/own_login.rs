@@ -1,0 +1,87 @@
+//! The attacker signs in with a login of their own on a victim's link, and makes the victim follow the way back.
+//!
+//! Latchkey cannot tell this from a user who has two browsers: the product redeems, for its own user. What Latchkey does is
+//! to give the receipt to the attacker's browser alone, and to name the org and the user before and when the product
+//! redeems. docs/api.md says what a product does with that.
+
+use journeys::{Returning, Story};
+use serde_json::json;
+use world::browser::Browser;
+
+use crate::scene::{GIL, UMA, comes_back_as, part};
+
+/// The attacker, with an org of their own in which the app is installed.
+async fn mallory(story: &Story) -> Browser {
+    let key = story.stack.app("fernway", "sync").consumer_key.clone();
+    story.stack.salesforce.install("globex", &key).expect("the app can be installed");
+    story.signed_in("Mallory").await
+}
+
+/// The victim's browser opens the link: it is not led on with a receipt.
+async fn gets_no_receipt(again: &Returning, link: &str) {
+    again.alice.stop_before("/salesforce/return");
+    let page = again.alice.get(link).await;
+    let leads = page.location().map(|to| to.to_string()).unwrap_or_default();
+    assert!(!leads.contains("receipt=") && !page.body.contains("receipt="), "{page:?}");
+    assert!(!page.has(GIL) && !page.has("globex"), "nor is it told who signed in: {page:?}");
+}
+
+#[tokio::test]
+async fn own_login_on_a_victims_link_is_named_to_the_product() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let mallory = mallory(story).await;
+    let wish = story.wish(json!({})).await;
+    let link = wish.text("connect_url");
+    let back = comes_back_as(&mallory, link, GIL, "/salesforce/return").await;
+    let back = back.location().expect("the receipt is in the attacker's browser");
+    gets_no_receipt(&again, link).await;
+
+    // The victim is made to open the attacker's way back; the product redeems for the victim, who made the session.
+    let path = format!("/v1/connect-sessions/{}/redeem", part(&back, "connect_session"));
+    let call = json!({ "receipt": part(&back, "receipt"), "user": "u-alice" });
+    let redeemed = story.call("POST", &path, Some(call)).await;
+
+    // The answer names the org and the user: a product that shows them, or compares them, takes it back.
+    assert_eq!((redeemed.status, redeemed.text("username")), (200, GIL), "{}", redeemed.body);
+    let globex = story.stack.salesforce.org("globex").id;
+    assert_eq!(redeemed.text("org_id")[..15], globex[..15]);
+    assert_ne!(redeemed.text("id"), again.earlier, "the victim's connection is not touched");
+    let path = format!("/v1/connections/{}", redeemed.text("id"));
+    assert_eq!(story.call("DELETE", &path, None).await.status, 204);
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1);
+    again.works(&again.earlier).await;
+}
+
+#[tokio::test]
+async fn own_login_on_a_victims_reconnect_is_named_before_it_is_redeemed() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let mallory = mallory(story).await;
+    let wish = story.wish(json!({ "connection_id": again.earlier })).await;
+    let link = wish.text("connect_url");
+    let parked = comes_back_as(&mallory, link, GIL, "/salesforce/return").await;
+    assert!(parked.url.path().ends_with("/confirm"), "{parked:?}");
+    let switched = mallory_switches(&mallory, &parked).await;
+    gets_no_receipt(&again, link).await;
+
+    // The session names both before anything is redeemed, so the product does not redeem.
+    assert_eq!(part(&switched, "connect_session"), wish.text("id"));
+    let session = story.call("GET", &format!("/v1/connect-sessions/{}", wish.text("id")), None).await;
+    let change = &session.body["identity_change"];
+    assert_eq!(change["before"]["username"], UMA, "{}", session.body);
+    assert_eq!(change["after"]["username"], GIL, "{}", session.body);
+    story.pass(jiff::SignedDuration::from_mins(11));
+    story.stack.sweep().await;
+    assert_eq!(story.stack.salesforce.live_grants().len(), 1, "the attacker's grant is revoked");
+    again.works(&again.earlier).await;
+}
+
+async fn mallory_switches(browser: &Browser, parked: &world::browser::Page) -> url::Url {
+    browser.stop_before("/salesforce/return");
+    parked
+        .click("Switch to globex.my.salesforce.localhost")
+        .await
+        .location()
+        .expect("the attacker's own browser decides")
+}
