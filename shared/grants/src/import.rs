@@ -8,20 +8,21 @@
 //! 4. Connection and journal are saved in one transaction (`save`). If the same Salesforce user is connected for the same
 //!    customer already, that connection gets the token.
 //! 5. An unanswered send leaves the journal begun. The token is sent once more, when the first sender cannot be alive any
-//!    more. If that is not answered either, or Salesforce says that the token is dead, the token is lost. A refusal that
-//!    says nothing about the token leaves the right to try.
+//!    more; if that is not answered either, again only while Salesforce says that it knows the token. A token that
+//!    Salesforce does not know is lost. A refusal that says nothing about the token leaves the right to try.
 
 mod quarantine;
+mod refused;
 mod save;
 
-use diagnosis::{Actor, Candidate, Diagnosis, evidence};
+use diagnosis::{Actor, Candidate, Diagnosis};
 use domain::{
-    App, Connection, ConnectionId, Customer, Failure, FailureId, Product, Stage, Surface,
+    App, Connection, ConnectionId, Customer, FailureId, Product, SaturatingTime as _,
     secret::{Hash, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, Platform, log::internal};
-use salesforce::{Distrust, LoginHost, Rotation, SalesforceError};
+use salesforce::{Distrust, LoginHost, Registration, SalesforceError};
 use store::{
     AppAt, SecretError, StoreError, TokenCipher,
     connection_lists::ConnectionSummary,
@@ -29,8 +30,8 @@ use store::{
 };
 
 use crate::{
-    record_failure::{FailureSubject, Observation, diagnose},
-    refresh::{REFRESH, RefreshError, Refresher, SEND},
+    record_failure::FailureSubject,
+    refresh::{QUESTION_AGAIN, REFRESH, RefreshError, Refresher, SEND, UNKNOWN_FOR, is_kept_silent},
 };
 
 /// How long a refusal that needs the user is cached. Not forever: Salesforce refuses what an admin has blocked, and can
@@ -234,7 +235,7 @@ impl Importer {
                 (Box::pin(kept).await, None)
             }
             Err(SalesforceError::Doubtful(doubtful)) => {
-                let kept = self.quarantine_import(brought, sender.import(), &doubtful, time.now()).await;
+                let kept = self.quarantine_import(brought, sender.import(), &doubtful, time).await;
                 (Err(kept), Some(doubtful.distrust.code()))
             }
             Err(error) => {
@@ -284,10 +285,20 @@ impl Importer {
             ImportState::Begun if now < import.under_way_until() => Err(ImportError::under_way(import, now)),
             ImportState::Begun => {
                 self.refuse_quarantined(brought, import, now).await?;
-                if import.was_tried_again() {
-                    return Err(self.lose(brought, import, None, now).await);
+                if !import.was_tried_again() {
+                    return Ok(true);
                 }
-                Ok(true)
+                match self.is_known(brought).await? {
+                    Ok(true) => Ok(true),
+                    Ok(false) => Err(self.lose(brought, import, None, now).await),
+                    Err(error) if is_kept_silent(&error) && import.began_at.later_by(UNKNOWN_FOR) <= now => {
+                        Err(self.lose(brought, import, Some(&error), now).await)
+                    }
+                    Err(error) => {
+                        internal(&error);
+                        Err(ImportError::UnderWay(QUESTION_AGAIN))
+                    }
+                }
             }
             ImportState::Unsent => Ok(true),
             ImportState::Lost(failure) => Err(self.told_before(brought, failure, now).await),
@@ -305,79 +316,14 @@ impl Importer {
         }
     }
 
-    /// What an error means: the token may be spent, or it was refused and is as it was. After an answer that was
-    /// lost a refusal that speaks of the token is the end of it; any other says nothing of it, and the right to send
-    /// once more stays.
-    async fn refused_import(
+    /// Whether Salesforce knows a token that was sent twice and not answered. The question spends nothing (RFC 7662).
+    async fn is_known(
         &self,
         brought: &ImportRequest<'_>,
-        import: &Import,
-        error: &SalesforceError,
-        now: Timestamp,
-    ) -> ImportError {
-        let again = import.was_tried_again();
-        if error.may_have_spent(Rotation::Possible) {
-            if again {
-                return self.lose(brought, import, Some(error), now).await;
-            }
-            internal(error);
-            return ImportError::under_way(import, now);
-        }
-        let met =
-            Observation::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(error);
-        let (failure, found) = diagnose(met, now);
-        if again && found.cause().actor == Actor::EndUser {
-            return self.lose(brought, import, Some(error), now).await;
-        }
-        let to = ImportState::Refused(failure.id.clone());
-        match self.platform.store.end_import(import, &to, &failure).await {
-            Ok(true) => {}
-            Ok(false) => return ImportError::under_way(import, now),
-            Err(error) => return error.into(),
-        }
-        if found.cause().actor == Actor::Wait {
-            return ImportError::Away(failure.id);
-        }
-        ImportError::refused(found, failure.id)
-    }
-
-    /// Ends an import whose token may be spent on an answer that nobody has.
-    async fn lose(
-        &self,
-        brought: &ImportRequest<'_>,
-        import: &Import,
-        error: Option<&SalesforceError>,
-        now: Timestamp,
-    ) -> ImportError {
-        let evidence = evidence::our_own(Surface::TokenEndpoint, "answer_lost", None);
-        let mut met = Observation::new(brought.of(), brought.app, Stage::Refresh, evidence);
-        if let Some(error) = error {
-            met = met.because(error);
-        }
-        let (failure, found) = diagnose(met, now);
-        let to = ImportState::Lost(failure.id.clone());
-        match self.platform.store.end_import(import, &to, &failure).await {
-            Ok(true) => ImportError::refused(found, failure.id),
-            Ok(false) => ImportError::under_way(import, now),
-            Err(error) => error.into(),
-        }
-    }
-
-    /// What an earlier call has found: the same answer, with the page that it made.
-    async fn told_before(
-        &self,
-        brought: &ImportRequest<'_>,
-        failure: &FailureId,
-        now: Timestamp,
-    ) -> ImportError {
-        let evidence = match self.platform.store.failure(failure, now).await {
-            Err(error) => return error.into(),
-            Ok(Some(Failure { evidence, .. })) => evidence,
-            // Failures are kept for a set time; the journal still says that the token is of no use.
-            Ok(None) => evidence::token_endpoint(Some("invalid_grant"), None, None),
-        };
-        let found = Observation::new(brought.of(), brought.app, Stage::Refresh, evidence).diagnosis();
-        ImportError::refused(found, failure.clone())
+    ) -> Result<Result<bool, SalesforceError>, ImportError> {
+        let secret = self.platform.secrets.consumer(&brought.app.secret).await?.current;
+        let app = Registration { consumer_key: &brought.app.consumer_key, secret: &secret };
+        Ok(self.platform.salesforce.knows(&brought.host, app, brought.token.expose()).await)
     }
 }
 

@@ -21,10 +21,12 @@
 //! | `held` | what a caller gets while nothing may be sent |
 //! | `send` | the lease holder's part: send, save, hand out; what a refusal means |
 //! | `quarantine` | answers that fail a check: kept, released, discarded |
-//! | `recover` | after an answer was lost: the fallback, then the one recovery |
+//! | `recover` | after an answer was lost: the fallback, then the recovery |
+//! | `fallback` | the sweep's part: answers that wait go where they belong |
 //! | [`need`] | what a caller needs of a token |
 //! | [`token_lifetime`] | how long a token lives, learnt |
 
+mod fallback;
 mod health;
 mod held;
 pub mod need;
@@ -54,10 +56,11 @@ use telemetry::{refreshed, step};
 
 use single_flight::Flights;
 
+pub use fallback::Emptied;
 pub use held::{REPORTED, RetryLater};
 pub use need::{MAX_WAIT, Need};
 pub use quarantine::ImportAnswer;
-pub use recover::Emptied;
+pub(crate) use recover::{QUESTION_AGAIN, UNKNOWN_FOR, is_kept_silent};
 
 /// Refreshes connections. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@
 //! | [`ops`] | what fails, where, why: the operators' page, and the door before it |
 //! | `ops_history` | the operators' lists: failures, a customer's history, a search |
 //! | [`chart`] | bars and lines as SVG |
-//! | [`fill`] | `{app}`, `**Install**`: a text of ours, or of the catalogue's, into plain text or HTML |
+//! | [`mod@fill`] | `{app}`, `**Install**`: a text of ours, or of the catalogue's, into plain text or HTML |
 //! | [`colour`] | a product's accent, corrected until it can be read |
 //! | `words` | every word of the pages |
 //! | `playbook` | the catalogue's steps, made ready for one app in one org |

@@ -28,6 +28,9 @@ use crate::{
     error::{DoubtfulAnswer, ErrorFormat},
 };
 
+/// The members that hold a grant (RFC 6749 §5.1).
+const TOKENS: [&str; 2] = ["access_token", "refresh_token"];
+
 /// Maximum length of a token. Salesforce's longest are JWTs of a few kB.
 const MAX_TOKEN: usize = 32 * 1024;
 
@@ -115,14 +118,10 @@ pub(crate) fn read(
     answered: Answered,
 ) -> Result<Grant, SalesforceError> {
     let status = answered.status.as_u16();
-    let members = Members::read(&answered.body);
-    let has_tokens = match &members {
-        Some(members) => ["access_token", "refresh_token"].iter().any(|name| members.has(name)),
-        None => may_hold_tokens(&without_mark(&answered.body)),
-    };
-    if !has_tokens {
+    if !holds_tokens(&answered.body) {
         return Err(refusal(&answered));
     }
+    let members = Members::read(&answered.body);
     let raw = raw(&answered.body);
     let checked = match &members {
         _ if !answered.status.is_success() => Err(Distrust::Form("its status")),
@@ -138,6 +137,15 @@ pub(crate) fn read(
             raw,
         }))
     })
+}
+
+/// Whether a body may hold tokens: at its top, deeper within it, or in something that is not JSON.
+pub(crate) fn holds_tokens(body: &[u8]) -> bool {
+    let text = without_mark(body);
+    match Members::read(body) {
+        Some(members) => TOKENS.iter().any(|name| members.has(name) || !texts_after(&text, name).is_empty()),
+        None => may_hold_tokens(&text),
+    }
 }
 
 /// Checks an answer that was set aside once more.

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::{
     LoginHost, Salesforce, SalesforceError,
+    answer::holds_tokens,
     error::Moved,
     http::{ANSWER, NoAnswer},
 };
@@ -33,7 +34,7 @@ pub(crate) struct Answered {
     pub(crate) body: Vec<u8>,
 }
 
-/// What one host did with a request.
+/// What one host did with a request. A redirect whose body holds tokens is an answer.
 enum Reply {
     Answered(Answered),
     Redirected { status: u16, location: Option<String> },
@@ -57,10 +58,12 @@ impl Salesforce {
         let left = || Some(timeout.saturating_sub(began.elapsed())).filter(|left| *left >= MIN_TIME_LEFT);
 
         let named = location.as_deref().and_then(|to| self.login_host_of(host, to));
-        if let (Some(to), Some(left)) = (&named, left())
-            && let Reply::Answered(answered) = self.post_once(to, path, form, left).await?
-        {
-            return Ok(answered);
+        if let (Some(to), Some(left)) = (&named, left()) {
+            match self.post_once(to, path, form, left).await {
+                Ok(Reply::Answered(answered)) => return Ok(answered),
+                Err(no_answer) if no_answer.sent => return Err(no_answer.into()),
+                Ok(Reply::Redirected { .. }) | Err(_) => {}
+            }
         }
         let generic = self.hosts().generic(host).filter(|generic| named.as_ref() != Some(generic));
         if let (Some(generic), Some(left)) = (generic, left()) {
@@ -88,7 +91,7 @@ impl Salesforce {
             .map_err(|_| NoAnswer::unsent("the request's address is not valid"))?;
         let timeout = (timeout != ANSWER).then_some(timeout);
         let (head, body) = self.http.send_within(request, timeout).await?.into_parts();
-        if head.status.is_redirection() {
+        if head.status.is_redirection() && !holds_tokens(&body) {
             let location = head.headers.get(header::LOCATION).and_then(|to| to.to_str().ok());
             return Ok(Reply::Redirected {
                 status: head.status.as_u16(),

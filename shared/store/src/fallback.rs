@@ -54,12 +54,10 @@ pub struct Waiting {
     pub not_before: Option<i64>,
 }
 
-impl Waiting {
-    /// Whether the sweep may try it now. A time that is far ahead was written by a process whose clock is wrong.
-    pub fn is_due(&self, now: Timestamp) -> bool {
-        let until = self.not_before.and_then(|until| Timestamp::from_millisecond(until).ok());
-        until.is_none_or(|until| until <= now || now + MAX_WAIT < until)
-    }
+/// Whether the sweep may try an answer now. A time that is far ahead was written by a process whose clock is wrong.
+pub(crate) fn is_due(not_before: Option<i64>, now: Timestamp) -> bool {
+    let until = not_before.and_then(|until| Timestamp::from_millisecond(until).ok());
+    until.is_none_or(|until| until <= now || now + MAX_WAIT < until)
 }
 
 /// Maximum time for which the sweep leaves an answer alone.

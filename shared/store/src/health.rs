@@ -87,7 +87,7 @@ pub struct AppHealth {
     pub orgs: BTreeSet<String>,
     /// How many answers in a row could not be trusted.
     pub untrusted: u32,
-    /// The check that the last of them failed: one of [`diagnosis::evidence::OUR_OWN`].
+    /// The check that the last of them failed: one of `diagnosis::evidence::OUR_OWN`.
     pub untrusted_as: Option<String>,
 }
 
@@ -100,6 +100,8 @@ pub struct HostHealth {
     pub answered_at: Option<Timestamp>,
     /// When a harmless request was first answered after that.
     pub reachable_at: Option<Timestamp>,
+    /// When a harmless request was last answered.
+    pub last_reachable_at: Option<Timestamp>,
     /// When a harmless request was last sent.
     pub asked_at: Option<Timestamp>,
     /// Until when nothing is sent, because the host is down.
@@ -153,6 +155,14 @@ impl HostHealth {
         self.answered_at.filter(|at| since < *at && !self.is_silent())
     }
 
+    /// Whether anything was answered in the last `time`.
+    pub fn answered_within(&self, time: SignedDuration, now: Timestamp) -> bool {
+        [self.answered_at, self.reachable_at, self.last_reachable_at]
+            .into_iter()
+            .flatten()
+            .any(|at| at <= now && now < at.later_by(time))
+    }
+
     /// Whether a harmless request may be sent now.
     pub fn may_be_asked(&self, now: Timestamp) -> bool {
         self.asked_at
@@ -186,6 +196,7 @@ impl Store {
                     unanswered_at: time(&item, "unanswered_at"),
                     answered_at: time(&item, "answered_at"),
                     reachable_at: time(&item, "reachable_at"),
+                    last_reachable_at: time(&item, "last_reachable_at"),
                     asked_at: time(&item, "asked_at"),
                     not_before: time(&item, "not_before"),
                     seen_down_by: texts(&item, "seen_down_by"),

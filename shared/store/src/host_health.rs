@@ -53,17 +53,17 @@ impl Store {
         conditional("UpdateItem", begun).map(|written| written.is_ok())
     }
 
-    /// Records that a host answered a harmless request. The first time after `since` counts, when a refresh got no
-    /// usable answer: an earlier time says nothing of that refresh, and keeping it would hold its recovery for ever.
+    /// Records that a host answered a harmless request: when it last did, and when it first did after `since`, when a
+    /// refresh got no usable answer. An earlier time says nothing of that refresh.
     pub async fn note_reachable(
         &self,
         host: &str,
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let noted = self
+        let first = self
             .host_update(host, now)
-            .update_expression("SET reachable_at = :now, #ttl = :ttl")
+            .update_expression("SET reachable_at = :now, last_reachable_at = :now, #ttl = :ttl")
             .condition_expression(
                 "attribute_not_exists(reachable_at) OR reachable_at <= :since OR reachable_at > :now",
             )
@@ -71,7 +71,12 @@ impl Store {
             .value(":since", millis(since))
             .send_write()
             .await;
-        conditional("UpdateItem", noted).map(drop)
+        if conditional("UpdateItem", first)?.is_ok() {
+            return Ok(());
+        }
+        let again =
+            self.host_update(host, now).update_expression("SET last_reachable_at = :now, #ttl = :ttl");
+        send(again.value(":now", millis(now))).await
     }
 
     /// Records that an org of a product saw a host down. Once enough orgs of enough products did within a minute, the

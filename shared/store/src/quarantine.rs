@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use crate::{
     Item, N, StoreError,
-    fallback::{Fallback, Waiting, key},
+    fallback::{Fallback, Waiting, is_due, key},
     item::from_item,
     token_cipher::Sealed,
     write::{SendWrite, conditional},
@@ -33,8 +33,8 @@ impl Kept {
     /// Whether the sweep may look at it now.
     pub fn is_due(&self, now: Timestamp) -> bool {
         match self {
-            Self::Waiting(waiting) => waiting.is_due(now),
-            Self::Quarantined(_) => true,
+            Self::Waiting(waiting) => is_due(waiting.not_before, now),
+            Self::Quarantined(quarantined) => is_due(quarantined.not_before, now),
         }
     }
 
@@ -86,6 +86,9 @@ pub struct Quarantined {
     pub decision: Option<Decision>,
     /// What came of the decision, where it could not be carried out.
     pub outcome: Option<String>,
+    /// The sweep leaves it alone before this, in milliseconds: it could not be dealt with a moment ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<i64>,
 }
 
 /// What only the product knows about a token that it imports.
@@ -196,12 +199,25 @@ impl Fallback {
         decision: Option<Decision>,
         outcome: Option<String>,
     ) -> Result<bool, StoreError> {
-        let decided = Quarantined { decision, outcome, ..quarantined.clone() };
+        self.replace(&Quarantined { decision, outcome, not_before: None, ..quarantined.clone() }).await
+    }
+
+    /// The sweep leaves an answer in quarantine alone until then.
+    pub async fn put_off_quarantined(
+        &self,
+        quarantined: &Quarantined,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let later = Quarantined { not_before: Some(until.as_millisecond()), ..quarantined.clone() };
+        self.replace(&later).await.map(drop)
+    }
+
+    async fn replace(&self, quarantined: &Quarantined) -> Result<bool, StoreError> {
         let put = self
             .client
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(decided.item()?))
+            .set_item(Some(quarantined.item()?))
             .condition_expression("quarantined_at = :at")
             .expression_attribute_values(":at", N(quarantined.quarantined_at.as_millisecond()))
             .send_write()

@@ -1,4 +1,5 @@
-//! The one recovery of a refresh that was never answered: its lease, and the mark that allows no second one.
+//! The recovery of a refresh that was never answered: its lease, and the mark that allows no second one until Salesforce
+//! has said that the token is unspent.
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use domain::secret::RefreshToken;
@@ -46,24 +47,57 @@ impl Store {
         conditional("UpdateItem", marked).map(drop)
     }
 
-    /// Takes the lease of a connection whose refresh was never answered, for the one recovery: the mark and
-    /// the right are the same write, so there is no second.
+    /// Reserves the one question of a while about a token whose recovery was not answered. `false`: another process has
+    /// it, or the connection has changed.
+    pub async fn put_off_recovery(
+        &self,
+        record: &ConnectionRecord,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let put_off = self
+            .update(&keys::connection(&record.connection.id))
+            .update_expression("SET not_before = :until, refusals = if_not_exists(refusals, :none)")
+            .condition_expression(
+                "#state = :unknown AND epoch = :epoch AND (attribute_not_exists(not_before) OR not_before <= :now \
+                 OR not_before > :until)",
+            )
+            .name("#state", "state")
+            .value(":unknown", S("refresh_unknown"))
+            .value(":epoch", N(record.epoch))
+            .value(":until", millis(until))
+            .value(":now", millis(now))
+            .value(":none", N(0))
+            .send_write()
+            .await;
+        conditional("UpdateItem", put_off).map(|written| written.is_ok())
+    }
+
+    /// Takes the lease of a connection whose refresh was never answered, for a recovery: the mark and the right are the
+    /// same write. `record` says whether one was sent before: then Salesforce has said that the token is unspent.
     pub async fn lease_recovery(
         &self,
         record: &ConnectionRecord,
         now: Timestamp,
     ) -> Result<LeaseOutcome, StoreError> {
         let wanted = |update: UpdateItemFluentBuilder| {
-            update
+            let update = update
                 .update_expression(
                     "SET lease_until = :until, lease_holder = :holder, recovered_at = :now ADD epoch :one",
                 )
-                .condition_expression(
-                    "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch \
-                     AND attribute_not_exists(recovered_at)",
-                )
                 .value(":now", millis(now))
-                .value(":unknown", S("refresh_unknown"))
+                .value(":unknown", S("refresh_unknown"));
+            let before = match record.recovered_at {
+                Some(_) => "recovered_at = :before",
+                None => "attribute_not_exists(recovered_at)",
+            };
+            let update = update.condition_expression(format!(
+                "#state = :unknown AND refresh_fingerprint = :sent AND epoch = :epoch AND {before}",
+            ));
+            record
+                .recovered_at
+                .into_iter()
+                .fold(update, |update, before| update.value(":before", millis(before)))
         };
         self.take(record, now, wanted).await
     }

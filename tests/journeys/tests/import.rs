@@ -226,24 +226,28 @@ async fn a_refusal_that_says_nothing_of_the_token_leaves_it_its_second_try() {
 }
 
 #[tokio::test]
-async fn a_second_answer_that_is_lost_is_the_last_also_after_a_refusal() {
-    let story = Story::installed().await;
-    rotate(&story, false);
-    let token = held(&story);
-    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
-    assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
-    story.pass(SignedDuration::from_secs(61));
-    story.stack.salesforce.queue_token_fault(Fault::Html(503));
-    assert_eq!(import(&story, &token, json!({})).await.problem(), "salesforce-unavailable");
+async fn after_two_lost_answers_the_token_is_sent_again_only_if_salesforce_knows_it() {
+    for rotates in [false, true] {
+        let story = Story::installed().await;
+        rotate(&story, rotates);
+        let token = held(&story);
+        story.stack.salesforce.queue_token_fault(Fault::Html(502));
+        assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
+        story.pass(SignedDuration::from_secs(61));
+        story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
+        assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
+        story.stack.salesforce.forget_calls();
+        story.pass(SignedDuration::from_mins(30));
 
-    story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
-    let lost = import(&story, &token, json!({})).await;
+        let last = import(&story, &token, json!({})).await;
 
-    assert_eq!((lost.status, lost.text("cause")), (422, "answer_lost"), "{}", lost.body);
-    story.stack.salesforce.forget_calls();
-    story.pass(SignedDuration::from_mins(30));
-    assert_eq!(import(&story, &token, json!({})).await.text("cause"), "answer_lost");
-    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "it is sent no third time");
+        if rotates {
+            assert_eq!((last.status, last.text("cause")), (422, "answer_lost"), "{}", last.body);
+            assert_eq!(story.stack.salesforce.token_calls().len(), 0, "a spent token is not sent again");
+        } else {
+            assert_eq!(last.status, 201, "{}", last.body);
+        }
+    }
 }
 
 #[tokio::test]
@@ -285,6 +289,27 @@ async fn a_table_that_does_not_take_the_connection_is_tried_to_the_end_of_the_in
     assert_eq!((imported.status, &imported.body["rotated"]), (201, &json!(true)), "{}", imported.body);
     let access = story.token(imported.text("id")).await;
     assert_eq!(story.salesforce_says(&access).await, 200);
+}
+
+#[tokio::test]
+async fn answer_that_the_table_never_takes_waits_in_the_fallback_and_the_sweep_stores_it() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    let writes = Which::Operation("TransactWriteItems");
+    story.stack.dynamodb.inject(TableFault::refuse("AccessDeniedException").on(writes).times(1000));
+
+    let imported = import(&story, &token, json!({})).await;
+    assert_eq!((imported.status, imported.problem()), (409, "import-under-way"), "{}", imported.body);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1);
+    story.stack.dynamodb.mend();
+    story.pass(SignedDuration::from_mins(6));
+    story.stack.sweep().await;
+
+    let again = import(&story, &token, json!({})).await;
+    assert_eq!(again.status, 200, "{}", again.body);
+    let access = story.token(again.text("id")).await;
+    assert_eq!(story.salesforce_says(&access).await, 200);
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "the product's token was sent once");
 }
 
 #[tokio::test]

@@ -600,11 +600,6 @@ impl Ether {
         }
     }
 
-    /// How many processes have died.
-    pub fn deaths(&self) -> usize {
-        self.state().deaths
-    }
-
     /// What a call, or a run of the sweep, sent is done with: what it learnt must be kept.
     pub(crate) fn note_done(&self, process: usize, call: Option<u64>) {
         let mut state = self.state();

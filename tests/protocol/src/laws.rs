@@ -19,9 +19,6 @@ pub enum End {
     Token,
     /// The grant is lost: its last answer died with its process, or never reached one.
     AnswerLost,
-    /// The grant is taken to be lost: a process wrote that it was about to send, and then the one that was to recover
-    /// it did, and neither was heard of again. That neither had sent, nobody can know.
-    PresumedLost,
     /// The user connected anew, and Salesforce ended the new grant with the old one, as it was told to.
     EndedByRevoke,
 }
@@ -130,7 +127,10 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
             }
             tally.recovered += 1;
             unheard += u32::from(!other.refused && !other.heard());
-            if unheard > 2 {
+            // A second recovery is sent only where Salesforce has said that nothing spent the token.
+            let spent =
+                sent[..later].iter().any(|before| before.token == one.token && before.granted.is_some());
+            if unheard > 2 && spent {
                 return Err(format!("sending {later} is a second recovery of {number}"));
             }
         }
@@ -158,10 +158,10 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
     if tally.left > tally.unheard {
         return Err("an old grant whose refresh token somebody held was not revoked".into());
     }
-    Ok((end(rig, last, &tally)?, tally))
+    Ok((end(rig, last)?, tally))
 }
 
-fn end(rig: &Rig, last: &Answer, tally: &Tally) -> Result<End, String> {
+fn end(rig: &Rig, last: &Answer) -> Result<End, String> {
     match (last.status, last.problem()) {
         (200, _) => {
             let token = last.token().ok_or("an answer without a fingerprint")?;
@@ -180,21 +180,17 @@ fn end(rig: &Rig, last: &Answer, tally: &Tally) -> Result<End, String> {
         {
             Ok(End::EndedByRevoke)
         }
-        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => ended_as_lost(rig, tally),
+        (409, "reauthorization-needed") if last.body["cause"] == "answer_lost" => ended_as_lost(rig),
         _ => Err(format!("the last caller got {} {}", last.status, last.body)),
     }
 }
 
-/// A connection ends only if Salesforce carried a refresh out whose answer never came; or if nobody can know it: the
-/// refresh and its recovery each were not answered, or ended with their process.
-fn ended_as_lost(rig: &Rig, tally: &Tally) -> Result<End, String> {
-    let carried_out = rig.ether.sent().iter().any(|sent| sent.granted.is_some() && !sent.heard());
-    let unknown = tally.unheard + rig.ether.deaths();
-    match (carried_out, tally.unheard) {
-        (true, _) => Ok(End::AnswerLost),
-        (false, 0) if unknown >= 2 => Ok(End::PresumedLost),
-        (false, 1..) if unknown >= 2 => Ok(End::AnswerLost),
-        _ => Err("the connection ended because of an outage".into()),
+/// A connection ends only if Salesforce carried a refresh out whose answer never came.
+fn ended_as_lost(rig: &Rig) -> Result<End, String> {
+    if rig.ether.sent().iter().any(|sent| sent.granted.is_some() && !sent.heard()) {
+        Ok(End::AnswerLost)
+    } else {
+        Err("the connection ended because of an outage".into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The refresh protocol, explored.
 //!
-//! What runs here is what is deployed: [`Token`] and [`Sweep`] with the crates under them, the AWS SDK with its tries
+//! What runs here is what is deployed: `Token` and `Sweep` with the crates under them, the AWS SDK with its tries
 //! and time-outs included. Only the ways out are replaced: every request to DynamoDB and to Salesforce goes through
 //! an [`ether`] that can delay it, refuse it, lose it or its answer, carry it out long after its sender has given up,
 //! or end its sender. Tokio's clock is paused, so a minute's wait takes no time and a schedule is replayed by its

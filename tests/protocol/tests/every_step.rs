@@ -54,9 +54,6 @@ fn nothing_that_goes_wrong_at_one_step_breaks_a_law() {
                         Ok((End::AnswerLost, _)) if !rotation => {
                             panic!("{one:?}, second after {second:?}: lost, though nothing rotates")
                         }
-                        Ok((End::PresumedLost, _)) => {
-                            panic!("{one:?}, second after {second:?}: presumed lost after one fault")
-                        }
                         Ok((end, _)) => ends[usize::from(end == End::AnswerLost)] += 1,
                         Err(broken) => {
                             panic!("rotation {rotation}, {one:?}, second after {second:?}: {broken}")

@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use world::salesforce::Fault;
 
 const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 /// Refreshes meet this; anything else is answered.
 struct Refreshes(Effect);
@@ -132,36 +133,168 @@ fn recovery_refused_in_unknown_words_is_retried_for_a_day() {
     });
 }
 
-/// A recovery that was refused keeps its right; one that may have spent the token has used it.
+/// Asks each minute until there is a token, or its user is needed.
+async fn settled(rig: &Rig, process: &Process) -> Answer {
+    let mut answer = ask(rig, process).await;
+    for _ in 0..30 {
+        if answer.status != 503 {
+            break;
+        }
+        sleep(MINUTE).await;
+        answer = ask(rig, process).await;
+    }
+    answer
+}
+
+/// A recovery that was refused keeps its right. After one that was not answered Salesforce is asked first, and what it
+/// says decides.
 #[test]
-fn recovery_that_may_have_spent_the_token_is_the_last_use() {
+fn token_whose_recovery_was_not_answered_is_sent_again_only_if_salesforce_knows_it() {
+    const PROCESSED: Script =
+        Script { status: 502, headers: &[], body: "<html>gateway</html>", processed: true };
+    for (effect, end) in
+        [(Effect::Silent, 200), (Effect::DiesBefore, 200), (Effect::Scripted(PROCESSED), 409)]
+    {
+        run(async move {
+            let (mut rig, process) = Box::pin(recoverable(true)).await;
+            for refusal in [BUSY, STRANGE, NO_CLIENT] {
+                rig.ether.set(Refreshes(Effect::Scripted(refusal)));
+                ask(&rig, &process).await;
+                sleep(6 * MINUTE).await;
+            }
+            assert_eq!(sent(&rig), 4);
+            let recovers = rig.process();
+            rig.ether.set(Refreshes(effect));
+            ask(&rig, &recovers).await;
+            rig.ether.set(Calm);
+
+            let answer = settled(&rig, &process).await;
+
+            assert_eq!(answer.status, end, "{effect:?}: {}", answer.body);
+            if end == 409 {
+                assert_eq!(answer.body["cause"], "answer_lost");
+                assert_eq!(sent(&rig), 5, "a spent token is not sent again");
+            }
+        });
+    }
+}
+
+/// An outage of the token endpoint alone, while the keys are served, ends nothing however long it takes.
+#[test]
+fn token_endpoint_that_is_down_for_days_ends_no_connection() {
+    const DOWN: Script =
+        Script { status: 503, headers: &[], body: "<html>maintenance</html>", processed: false };
+    for effect in [Effect::Scripted(DOWN), Effect::Silent] {
+        for (time, each) in [(HOUR, MINUTE), (72 * HOUR, 30 * MINUTE)] {
+            run(async move {
+                let mut rig = Rig::new(true).await;
+                let process = rig.process();
+                sleep(16 * MINUTE).await;
+                rig.ether.set(Refreshes(effect));
+                for _ in 0..time.as_secs() / each.as_secs() {
+                    let answer = ask(&rig, &process).await;
+                    assert_eq!(
+                        (answer.status, answer.problem()),
+                        (503, "token-not-ready"),
+                        "{}",
+                        answer.body
+                    );
+                    sleep(each).await;
+                }
+                let hours = time.as_secs() / 3600;
+                assert!(sent(&rig) as u64 <= 2 + 5 * hours, "{}: {}", hours, sent(&rig));
+                rig.ether.set(Calm);
+                let answer = settled(&rig, &process).await;
+                assert_eq!(answer.status, 200, "{effect:?}, {time:?}: {}", answer.body);
+            });
+        }
+    }
+}
+
+/// Refreshes are not answered; Salesforce does not say what it knows of a token.
+struct SaysNothing;
+
+impl Fates for SaysNothing {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        Refreshes(Effect::Silent).fate(number, kind)
+    }
+
+    fn other(&mut self, number: usize, path: &str) -> Fate {
+        const NOT_ALLOWED: Script = refusal(r#"{"error":"unsupported_token_type"}"#);
+        let asks = path.ends_with("/introspect");
+        let effect = if asks { Effect::Scripted(NOT_ALLOWED) } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, Kind::Other) }
+    }
+}
+
+#[test]
+fn where_salesforce_does_not_say_the_recovery_is_the_last_use_and_its_user_is_needed_after_a_day() {
     run(async {
         let (rig, process) = Box::pin(recoverable(true)).await;
-        for refusal in [BUSY, STRANGE, NO_CLIENT] {
-            rig.ether.set(Refreshes(Effect::Scripted(refusal)));
-            ask(&rig, &process).await;
-            sleep(6 * MINUTE).await;
+        rig.ether.set(SaysNothing);
+        for _ in 0..23 {
+            let answer = ask(&rig, &process).await;
+            assert_eq!((answer.status, answer.problem()), (503, "token-not-ready"), "{}", answer.body);
+            sleep(60 * MINUTE).await;
         }
-        assert_eq!(sent(&rig), 4);
-        rig.ether.set(Refreshes(Effect::Silent));
-        let lost = ask(&rig, &process).await;
-        assert_eq!((lost.problem(), &lost.body["cause"]), ("reauthorization-needed", &json!("answer_lost")));
+        sleep(90 * MINUTE).await;
+        let mut answer = ask(&rig, &process).await;
+        for _ in 0..15 {
+            sleep(MINUTE).await;
+            answer = ask(&rig, &process).await;
+        }
+        assert_eq!(
+            (answer.problem(), &answer.body["cause"]),
+            ("reauthorization-needed", &json!("answer_lost"))
+        );
+        assert_eq!(sent(&rig), 2, "the refresh and its one recovery");
+    });
+}
+
+/// What was known of the host is hours old: it is asked again before the recovery, and is silent.
+#[test]
+fn old_answer_of_the_host_does_not_let_the_recovery_go() {
+    struct AllSilent;
+    impl Fates for AllSilent {
+        fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+            let salesforce = matches!(kind, Kind::Refresh | Kind::Other);
+            let effect = if salesforce { Effect::Silent } else { Effect::None };
+            Fate { effect, ..Calm.fate(number, kind) }
+        }
+    }
+    run(async {
+        let (rig, process) = Box::pin(recoverable(true)).await;
+        rig.ether.set(AllSilent);
+        sleep(10 * HOUR).await;
+        for _ in 0..5 {
+            assert_eq!(ask(&rig, &process).await.status, 503);
+            sleep(MINUTE).await;
+        }
+        assert_eq!(sent(&rig), 1, "nothing is sent to a host that was heard ten hours ago");
         rig.ether.set(Calm);
-        sleep(60 * MINUTE).await;
-        assert_eq!((ask(&rig, &process).await.problem(), sent(&rig)), ("reauthorization-needed", 5));
+        assert_eq!((settled(&rig, &process).await.status, sent(&rig)), (200, 2));
     });
 }
 
 #[test]
 fn two_processes_that_find_it_lost_name_the_same_failure() {
+    const PROCESSED: Script =
+        Script { status: 502, headers: &[], body: "<html>gateway</html>", processed: true };
     run(async {
         let (mut rig, process) = Box::pin(recoverable(true)).await;
-        let (other, dies) = (rig.process(), rig.process());
-        rig.ether.set(Refreshes(Effect::DiesBefore));
-        assert!(ask(&rig, &dies).await.died());
-        sleep(MINUTE).await;
+        let other = rig.process();
+        rig.ether.set(Refreshes(Effect::Scripted(PROCESSED)));
+        ask(&rig, &process).await;
         rig.ether.set(Calm);
-        let (one, two) = tokio::join!(ask(&rig, &process), ask(&rig, &other));
+        let mut answers = (ask(&rig, &process).await, ask(&rig, &other).await);
+        for _ in 0..30 {
+            if answers.0.status == 409 && answers.1.status == 409 {
+                break;
+            }
+            sleep(MINUTE).await;
+            answers = tokio::join!(ask(&rig, &process), ask(&rig, &other));
+        }
+        let (one, two) = answers;
         assert_eq!((one.status, two.status), (409, 409), "{} {}", one.body, two.body);
         assert_eq!(one.body["reference"], two.body["reference"], "one failure is recorded");
         let page = one.body["help_url"].as_str().and_then(|url| url.rsplit('/').next()).expect("a page");

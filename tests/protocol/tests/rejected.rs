@@ -180,3 +180,40 @@ impl Fates for Dies {
         Fate { effect, ..Calm.fate(number, kind) }
     }
 }
+
+/// Salesforce takes ten seconds over a refresh.
+struct Slow;
+
+impl Fates for Slow {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        let calm = Calm.fate(number, kind);
+        if kind == Kind::Refresh { Fate { there: Duration::from_secs(10), ..calm } } else { calm }
+    }
+}
+
+#[test]
+fn token_that_is_reported_while_another_refreshes_is_returned_to_nobody_meanwhile() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let (holder, reporter, reader) = (rig.process(), rig.process(), rig.process());
+        let token = get(&rig, &holder).await;
+        // Old enough to be refreshed ahead of its end.
+        sleep(Duration::from_secs(60 * 13)).await;
+        rig.world.expire_access_tokens();
+        rig.ether.set(Slow);
+        let holding = {
+            let (holder, request) = (holder.clone(), rig.call(Some(&json!({ "minimum_lifetime": 600 }))));
+            tokio::spawn(async move { holder.answer(request).await })
+        };
+        sleep(Duration::from_secs(1)).await;
+        let reporting = {
+            let request = rig.call(Some(&json!({ "rejected": token.body["fingerprint"] })));
+            tokio::spawn(async move { reporter.answer(request).await })
+        };
+        sleep(Duration::from_secs(1)).await;
+        let read = get(&rig, &reader).await;
+        assert_ne!(read.token(), token.token(), "it was reported a second ago: {}", read.body);
+        assert_eq!(holding.await.expect("it ends").status, 200);
+        reporting.await.expect("it ends");
+    });
+}

@@ -153,7 +153,7 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
         run(schedule(seed, true)).unwrap_or_else(|broken| panic!("seed {seed}: {broken}"));
         return;
     }
-    let (mut tokens, mut lost, mut presumed, mut revoked, mut sum) = (0, 0, 0, 0, Tally::default());
+    let (mut tokens, mut lost, mut revoked, mut sum) = (0, 0, 0, Tally::default());
     let broken: Vec<_> = std::thread::scope(|scope| {
         let halves = [0, 1].map(|half| {
             scope.spawn(move || {
@@ -168,7 +168,6 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
         Ok((end, tally)) => {
             tokens += u32::from(end == End::Token);
             lost += u32::from(end == End::AnswerLost);
-            presumed += u32::from(end == End::PresumedLost);
             revoked += u32::from(end == End::EndedByRevoke);
             sum += tally;
             None
@@ -177,11 +176,9 @@ fn ten_thousand_schedules_lose_nothing_that_reached_a_living_process() {
     })
     .collect();
     println!(
-        "{} schedules: {tokens} ended with a token, {lost} with an answer that was lost, {presumed} with one \
-         that was presumed so, {revoked} with a reconnect that Salesforce ended with the old grant\n{sum:#?}",
+        "{} schedules: {tokens} ended with a token, {lost} with an answer that was lost, {revoked} with a reconnect \
+         that Salesforce ended with the old grant\n{sum:#?}",
         schedules()
     );
     assert!(broken.is_empty(), "{} schedules broke a law:\n{}", broken.len(), broken.join("\n"));
-    // Two processes have to die, each between a write and the call that follows it.
-    assert!(u64::from(presumed) <= schedules() / 500, "{presumed} presumed lost");
 }

@@ -112,6 +112,7 @@ impl Exchanger {
             instance_url: None,
             decision: reason.decision,
             outcome: None,
+            not_before: None,
         };
         add(Metric::QuarantinedAnswers, 1.0);
         let mut tries = 1;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use platform::{Deadline, log::internal};
 use salesforce::{Distrust, DoubtfulAnswer, Grant, SalesforceError};
 use store::{
-    ImportedAs,
+    Decision, ImportedAs,
     connection_lists::ConnectionSummary,
     imports::{Import, ImportState, Sender},
 };
@@ -21,6 +21,9 @@ use crate::{
 
 /// How long Salesforce may take to tell where the org's API answers.
 const ASK_INSTANCE: Duration = Duration::from_secs(5);
+
+/// After how many seconds the sweep has most likely stored an answer that the table did not take.
+const SWEEP: u32 = 300;
 
 /// Minimum time left for writing an answer.
 const TIME_TO_SAVE: Duration = Duration::from_secs(4);
@@ -36,7 +39,7 @@ impl Importer {
         time: &Deadline,
     ) -> Result<ImportOutcome, ImportError> {
         let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
-        self.quarantine(brought, sender.import(), &doubtful, time.now()).await?;
+        self.quarantine(brought, sender.import(), &doubtful, None, time).await?;
         let patience = ASK_INSTANCE.min(time.left().saturating_sub(TIME_TO_SAVE));
         let told = self.platform.salesforce.identity(&grant, patience).await.instance_url;
         let Some(told) = told else {
@@ -60,6 +63,10 @@ impl Importer {
         let Some(kept) = self.refresher.import_in_quarantine(import, &brought.token).await? else {
             return Ok(());
         };
+        if kept.decision == Some(Decision::Release) {
+            // It passes every check, and the sweep stores it.
+            return Err(ImportError::UnderWay(SWEEP));
+        }
         let code = diagnosis::evidence::OUR_OWN.into_iter().find(|code| *code == kept.reason);
         let code = code.unwrap_or("unexpected_answer");
         let evidence = evidence::our_own(Surface::TokenEndpoint, code, Some(&kept.detail));
@@ -76,12 +83,30 @@ impl Importer {
         brought: &ImportRequest<'_>,
         import: &Import,
         doubtful: &DoubtfulAnswer,
-        now: Timestamp,
+        time: &Deadline,
     ) -> ImportError {
-        if let Err(error) = self.quarantine(brought, import, doubtful, now).await {
+        if let Err(error) = self.quarantine(brought, import, doubtful, None, time).await {
             return error;
         }
-        self.say_quarantined(brought, import, doubtful, now).await
+        self.say_quarantined(brought, import, doubtful, time.now()).await
+    }
+
+    /// Keeps an answer that the table does not take in the fallback, from where the sweep stores it.
+    pub(super) async fn set_aside(
+        &self,
+        brought: &ImportRequest<'_>,
+        import: &Import,
+        grant: &Grant,
+        time: &Deadline,
+    ) -> ImportError {
+        let answer = grant.as_doubtful(Distrust::Form("its place in the table"));
+        match self.quarantine(brought, import, &answer, Some(Decision::Release), time).await {
+            Ok(()) => ImportError::UnderWay(SWEEP),
+            Err(error) => {
+                internal(&error);
+                ImportError::under_way(import, time.now())
+            }
+        }
     }
 
     /// Keeps an answer that fails a check: the token is not sent again.
@@ -90,7 +115,8 @@ impl Importer {
         brought: &ImportRequest<'_>,
         import: &Import,
         doubtful: &DoubtfulAnswer,
-        now: Timestamp,
+        decision: Option<Decision>,
+        time: &Deadline,
     ) -> Result<(), ImportError> {
         let imported = ImportedAs {
             mark: brought.mark.clone(),
@@ -101,7 +127,7 @@ impl Importer {
         };
         let sent =
             ImportAnswer { product: &brought.product.id, app: brought.app, import, token: &brought.token };
-        Ok(self.refresher.quarantine_import(sent, imported, doubtful, now).await?)
+        Ok(self.refresher.quarantine_import(sent, imported, doubtful, decision, time).await?)
     }
 
     /// Says in the journal that an answer is in quarantine.

@@ -19,6 +19,9 @@ use crate::replace::{IfHeld, ReplaceOutcome, Replacement, TakeoverError, Target,
 /// How much of an invocation is left for its answer when the table does not take a new connection.
 const ANSWER: Duration = Duration::from_millis(500);
 
+/// How much of it is left for the fallback, with the answer.
+const FALLBACK: Duration = Duration::from_secs(4);
+
 /// How long Salesforce may take to tell the user's name, which is for people to read.
 const ASK_NAME: Duration = Duration::from_secs(3);
 
@@ -58,7 +61,9 @@ impl Importer {
         let unique = (!brought.another).then(|| Unique::of(&record.connection, brought.app.connections));
         record.unique = unique.as_ref().map(|unique| unique.key().to_owned());
         let keeping = Keeping { sender, record, app: brought.app, unique, standing: None };
-        let (stored, record) = Box::pin(self.save_import(keeping, time)).await?;
+        let Some((stored, record)) = Box::pin(self.save_import(keeping, time)).await else {
+            return Err(self.set_aside(brought, sender.import(), grant, time).await);
+        };
         let (mut connection, is_new) = match &stored {
             Stored::Renewed(taken) => (taken.after.clone(), false),
             Stored::New => (record.connection, true),
@@ -90,25 +95,25 @@ impl Importer {
         Ok(ImportOutcome::Imported(Box::new(imported)))
     }
 
-    /// Writes the answer until the table takes it, or the invocation ends.
+    /// Writes the answer until the table takes it. `None`: the invocation nears its end.
     async fn save_import(
         &self,
         mut keeping: Keeping<'_>,
         time: &Deadline,
-    ) -> Result<(Stored, ConnectionRecord), ImportError> {
+    ) -> Option<(Stored, ConnectionRecord)> {
         let mut wait = Duration::from_millis(100);
         let mut is_first = true;
         loop {
             // A write that is given up may still be carried out; the journal then says so to the next call.
-            let left = time.left().saturating_sub(ANSWER);
+            let left = time.left().saturating_sub(FALLBACK);
             match timeout(left, self.try_to_save(&mut keeping, &mut is_first, time.now())).await {
-                Ok(Ok(Some(stored))) => return Ok((stored, keeping.record)),
+                Ok(Ok(Some(stored))) => return Some((stored, keeping.record)),
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => drop(internal(&error)),
-                Err(_) => return Err(ImportError::under_way(keeping.sender.import(), time.now())),
+                Err(_) => return None,
             }
-            if !time.has(wait + ANSWER) {
-                return Err(ImportError::under_way(keeping.sender.import(), time.now()));
+            if !time.has(wait + FALLBACK) {
+                return None;
             }
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));

@@ -2,7 +2,7 @@
 //!
 //! This is bookkeeping: where it cannot be read or written, a refresh goes on without it.
 
-use domain::{Environment, secret::Fingerprint};
+use domain::{Environment, SaturatingTime as _, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
 use platform::log::internal;
 use salesforce::LoginHost;
@@ -245,9 +245,9 @@ impl Refresher {
         );
     }
 
-    /// Whether the host of an unanswered refresh is known to answer again, so that the one recovery may be sent:
-    /// another connection got an answer of its token endpoint, or ten minutes ago it answered a harmless request. If
-    /// not, in how many seconds to ask again.
+    /// Whether the host of an unanswered refresh is known to answer again, so that the recovery may be sent: another
+    /// connection got an answer of its token endpoint, or ten minutes ago it answered a harmless request; and it answered
+    /// within the last ten minutes. If not, in how many seconds to ask again.
     pub(crate) async fn host_answers(
         &self,
         record: &ConnectionRecord,
@@ -255,17 +255,22 @@ impl Refresher {
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), u32> {
-        if health.answered_after(since).is_some() {
-            return Ok(());
+        let reachable = health.reachable_at.filter(|at| since < *at && *at <= now);
+        if let Some(until) = reachable.map(|at| at.later_by(REACHABLE_FOR)).filter(|until| now < *until)
+            && health.answered_after(since).is_none()
+        {
+            return Err(seconds(until, now));
         }
-        if let Some(at) = health.reachable_at.filter(|at| since < *at && *at <= now) {
-            let until = at + REACHABLE_FOR;
-            return if until <= now { Ok(()) } else { Err(seconds(until, now)) };
+        let known = health.answered_after(since).is_some() || reachable.is_some();
+        if known && health.answered_within(REACHABLE_FOR, now) {
+            return Ok(());
         }
         if !health.may_be_asked(now) {
             return Err(SILENT_WAIT);
         }
         match self.ask_host(&record.connection.login_host, since, now).await {
+            // What was known is old; that the host has answered now confirms it.
+            Ok(true) if known => Ok(()),
             Ok(true) => Err(seconds(now + REACHABLE_FOR, now)),
             Ok(false) => Err(SILENT_WAIT),
             Err(error) => {

@@ -22,17 +22,18 @@ use store::{
     Quarantined, RefreshedTokens, SaveOutcome, StoreError, imports::Import,
 };
 use telemetry::{Metric, add};
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use exchange::Fate;
 
 use crate::refresh::{
-    Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, health::Told, met, token_lifetime,
+    Ask, REFRESH, RefreshError, Refresher, Renewal, RetryLater, fallback::PUT_OFF, health::Told, met,
+    token_lifetime,
 };
 
-/// How long an answer is tried to be written into quarantine: it exists nowhere else. Nothing is sent with less than 22 s
-/// left, and an answer takes at most 15 s, so the invocation lasts that long.
-const KEEP_TRYING: Duration = Duration::from_secs(6);
+/// How much of an invocation is left for its answer when an answer of Salesforce's cannot be written into quarantine. Until
+/// then it is tried: it exists nowhere else.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// How many seconds a caller waits before asking again about an answer that an operator has to review.
 const REVIEW: u32 = 60;
@@ -77,8 +78,9 @@ impl Refresher {
             instance_url: None,
             decision: None,
             outcome: None,
+            not_before: None,
         };
-        let kept = self.write_quarantine(&quarantined).await;
+        let kept = self.write_quarantine(&quarantined, ask.time).await;
         // *Began* stays, so nobody sends the token again: it may be spent.
         self.abandon(lease).await;
         self.learn(record, ask, health, Told::Untrusted(doubtful.distrust.code())).await;
@@ -86,13 +88,15 @@ impl Refresher {
         self.still_quarantined(Box::new(record.clone()), ask, &quarantined).await
     }
 
-    /// Keeps an import's answer that fails a check.
+    /// Keeps an import's answer that fails a check, or that the table does not take: then the decision to release it is
+    /// made already.
     pub async fn quarantine_import(
         &self,
         sent: ImportAnswer<'_>,
         imported: ImportedAs,
         doubtful: &DoubtfulAnswer,
-        now: Timestamp,
+        decision: Option<Decision>,
+        time: &Deadline,
     ) -> Result<(), RefreshError> {
         let ImportAnswer { product, app, import, token } = sent;
         let owner = Owner { product, connection: &import.connection };
@@ -107,22 +111,22 @@ impl Refresher {
             reason: doubtful.distrust.code().to_owned(),
             detail: doubtful.to_string(),
             status: doubtful.status,
-            quarantined_at: now,
+            quarantined_at: time.now(),
             import: Some(imported),
             exchange: None,
             instance_url: None,
-            decision: None,
+            decision,
             outcome: None,
+            not_before: None,
         };
-        Ok(self.write_quarantine(&quarantined).await?)
+        Ok(self.write_quarantine(&quarantined, time).await?)
     }
 
-    async fn write_quarantine(&self, quarantined: &Quarantined) -> Result<(), StoreError> {
+    async fn write_quarantine(&self, quarantined: &Quarantined, time: &Deadline) -> Result<(), StoreError> {
         add(Metric::QuarantinedAnswers, 1.0);
-        let began = Instant::now();
         loop {
             match self.fallback.quarantine(quarantined).await {
-                Err(error) if began.elapsed() < KEEP_TRYING => {
+                Err(error) if time.has(ANSWER) => {
                     internal(&error);
                     sleep(Duration::from_millis(200)).await;
                 }
@@ -173,7 +177,7 @@ impl Refresher {
             Ok(why) => self.fallback.decide(quarantined, None, why).await.map(drop),
             Err(error) => {
                 internal(&error);
-                return;
+                self.fallback.put_off_quarantined(quarantined, time.now() + PUT_OFF).await
             }
         };
         if let Err(error) = written {

@@ -157,20 +157,16 @@ impl Refresher {
                     return Ok(Self::meanwhile(record, ask, "there is no time for a refresh"));
                 }
                 let health = self.health(&record, ask).await;
-                // Where a refresh token cannot be spent, one that was not answered is sent again at once.
-                let again = record.began_at.is_some() && health.app.rotates == Some(false);
-                if record.began_at.is_none() || again {
+                if let Some(began) = record.began_at.filter(|_| health.app.rotates == Some(false)) {
+                    // Where a refresh token cannot be spent, one that was not answered is sent again at once.
+                    return self.recover(record, ask, began).await;
+                }
+                if record.began_at.is_none() {
                     if let Err(held) = self.may_send(&record, ask, &health).await {
                         return self.held(record, ask, &health.app, held).await;
                     }
                     let rejected = need.rejects(&record.access_fingerprint);
-                    let store = &self.platform.store;
-                    let leased = if again {
-                        step!("lease", store.lease_again(&record, now)).await?
-                    } else {
-                        step!("lease", store.lease(&record, rejected, now)).await?
-                    };
-                    match leased {
+                    match step!("lease", self.platform.store.lease(&record, rejected, now)).await? {
                         LeaseOutcome::Yes(lease) => return self.refresh(&lease, ask, &health).await,
                         LeaseOutcome::Gone => return Ok(Renewal::Gone),
                         LeaseOutcome::No(current) => record = current,
@@ -186,6 +182,10 @@ impl Refresher {
             }
             if need.can_use(&record, now) {
                 return Ok(Renewal::StillWorks(record, "a refresh is under way"));
+            }
+            if need.rejects(&record.access_fingerprint) && record.rejected.is_none() {
+                // Whoever asks meanwhile must not get it.
+                self.keep_report(&record, time.now()).await?;
             }
             if record.may_still_answer(time.now()) {
                 // Spread out: a thousand callers of one token must not read in step. The few that wait longer wait it out.

@@ -83,6 +83,27 @@ fn advisory_fields_may_have_any_form() {
     assert_eq!(listed.scopes.to_string(), "api openid web");
 }
 
+/// Tokens that stand deeper than they should are kept for an operator, with any status; words about tokens are a refusal.
+#[test]
+fn tokens_within_a_wrapper_are_doubtful_and_not_dropped() {
+    let whole = whole();
+    for body in [
+        json!({ "result": whole }),
+        json!({ "data": [{ "token": whole }], "ok": true }),
+        json!({ "response": whole.to_string(), "token": { "refresh_token": "5Aep861" } }),
+    ] {
+        for status in [200, 302, 500] {
+            let answer = read_at("login.salesforce.com", status, body.to_string());
+            assert!(matches!(answer, Err(SalesforceError::Doubtful(_))), "{status} {body}: {answer:?}");
+        }
+    }
+    let refusal = json!({ "error": "invalid_grant", "error_description": "expired access/refresh token" });
+    for body in [refusal, json!({ "error": "invalid_grant", "hint": "send refresh_token" })] {
+        let answer = read_at("login.salesforce.com", 400, body.to_string());
+        assert!(matches!(answer, Err(SalesforceError::Refused { .. })), "{body}: {answer:?}");
+    }
+}
+
 #[test]
 fn empty_is_absent() {
     for empty in [json!(null), json!(""), json!("  ")] {
