@@ -1,7 +1,7 @@
 //! Diagnosis: evidence → ranked causes with a confidence, each with its playbooks.
 //!
 //! The causes are data: `catalogue/*.toml` beside this crate, which a support engineer can read and extend
-//! without Rust; `build.rs` checks them and turns them into the constants that [`catalogue`] lists.
+//! without Rust; `build.rs` checks them and turns them into the constants that `catalogue` lists.
 
 mod catalogue;
 pub mod evidence;

@@ -1,5 +1,5 @@
 //! Every word of the pages that is not the catalogue's. A translation is one more constant of each struct, and
-//! the compiler names what it leaves out. Placeholders are those of [`crate::fill`], and where a text has others
+//! the compiler names what it leaves out. Placeholders are those of `fill`, and where a text has others
 //! they stand in its comment. `**x**` is bold.
 
 macro_rules! words {

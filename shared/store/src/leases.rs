@@ -41,7 +41,7 @@ const MAX_SKEW: SignedDuration = SignedDuration::from_mins(1);
 pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
     SignedDuration::from_secs(LEASE.as_secs() + MAX_SKEW.as_secs());
 
-/// The condition that nobody holds the lease; [`LeaseOver::lease_over`] gives its values.
+/// The condition that nobody holds the lease; `lease_over` gives its values.
 pub(crate) const LEASE_OVER: &str =
     "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :too_late)";
 

@@ -1,7 +1,7 @@
 //! An installed app's page in Setup: its policies, and the profiles and permission sets that it is assigned to.
 //!
 //! A connected app's page has Edit Policies, Manage Profiles and Manage Permission Sets; an external client app's
-//! has one Policies tab. Both change the same [`Policy`](super::super::Policy).
+//! has one Policies tab. Both change the same `Policy`.
 
 use std::collections::BTreeSet;
 
