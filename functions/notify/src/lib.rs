@@ -24,15 +24,15 @@ mod outbox;
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
-use domain::{Event, FailureId};
-use jiff::Timestamp;
+use domain::{Event, FailureId, SaturatingTime as _};
+use jiff::{SignedDuration, Timestamp};
 use platform::{Platform, SettingError, log::internal, settings::PublicUrl};
 use runtime::{StreamFunction, records::Record};
 use serde::Deserialize;
 use serde_json::Value;
 use store::{Recorded, Store, StoreError};
 use telemetry::{Metric, Outcome, add, carried, ended};
-use tokio::task::JoinSet;
+use tokio::{task::JoinSet, time::Instant};
 
 use changes::{Draft, RecordError, consequences};
 pub use outbox::{Outbox, Refused};
@@ -71,6 +71,19 @@ pub struct Notified {
     pub set_aside: usize,
     /// The sequence numbers of the records that Lambda has to send again.
     pub failed: Vec<String>,
+}
+
+/// The time while a batch is processed.
+#[derive(Debug, Clone, Copy)]
+struct Running {
+    began: Instant,
+    since: Timestamp,
+}
+
+impl Running {
+    fn now(self) -> Timestamp {
+        self.since.later_by(SignedDuration::try_from(self.began.elapsed()).unwrap_or_default())
+    }
 }
 
 /// Why a record was not processed.
@@ -155,6 +168,7 @@ impl Notify {
 
     /// Processes a batch.
     pub async fn run(&self, batch: Batch, now: Timestamp) -> Notified {
+        let time = Running { began: Instant::now(), since: now };
         let mut done = Notified { records: batch.records.len(), ..Notified::default() };
         // The changes of one item stay in order; those of several items are independent.
         let mut items: BTreeMap<String, Vec<Record>> = BTreeMap::new();
@@ -188,7 +202,7 @@ impl Notify {
             {
                 finish(&mut done, handled);
             }
-            running.spawn(carried(self.clone().handle_item(records, now)));
+            running.spawn(carried(self.clone().handle_item(records, time)));
         }
         while let Some(joined) = running.join_next().await {
             // A panic is caught where one record is handled.
@@ -201,7 +215,7 @@ impl Notify {
     }
 
     /// Handles the changes of one item in order. What comes after one that failed waits for it.
-    async fn handle_item(self, records: Vec<Record>, now: Timestamp) -> Vec<(String, Handled)> {
+    async fn handle_item(self, records: Vec<Record>, time: Running) -> Vec<(String, Handled)> {
         let mut handled = Vec::with_capacity(records.len());
         let mut has_failed = false;
         for record in records {
@@ -211,7 +225,7 @@ impl Notify {
                 continue;
             }
             let this = self.clone();
-            let one = tokio::spawn(carried(async move { this.handle(&record, now).await }));
+            let one = tokio::spawn(carried(async move { this.handle(&record, time).await }));
             let outcome = match one.await {
                 Ok(Ok(done)) => done,
                 Ok(Err(error)) if error.is_final() => {
@@ -234,12 +248,12 @@ impl Notify {
     }
 
     /// Records the events that follow from one record.
-    async fn handle(&self, record: &Record, now: Timestamp) -> Result<Handled, HandleError> {
-        let found = consequences(record, now)?;
+    async fn handle(&self, record: &Record, time: Running) -> Result<Handled, HandleError> {
+        let found = consequences(record, time.now())?;
         let (mut recorded, mut recorded_before) = (0, 0);
         for draft in found.drafts {
-            let event = self.complete(draft, now).await?;
-            match self.store.put_event(&event, now).await? {
+            let event = self.complete(draft, time.now()).await?;
+            match self.store.put_event(&event, time.now()).await? {
                 Recorded::New => recorded += 1,
                 Recorded::Before => recorded_before += 1,
             }

@@ -46,6 +46,9 @@ const MAX_REQUESTS: usize = 5;
 /// How many events one request reads.
 const READ_AT_ONCE: i32 = 100;
 
+/// How many digits a time in a place has: they sort until the year 2286.
+const TIME_DIGITS: usize = 16;
+
 /// What became of recording an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Recorded {
@@ -55,7 +58,7 @@ pub enum Recorded {
     Before,
 }
 
-/// A place in a product's feed: a time in milliseconds, and the event there. Places sort as their texts.
+/// A place in a product's feed: a time in microseconds, and the event there. Places sort as their texts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FeedPlace(String);
 
@@ -95,7 +98,7 @@ struct EventRow {
 impl FeedPlace {
     /// The place before everything that is recorded at that time or later.
     pub fn floor(at: Timestamp) -> Self {
-        Self(format!("{:013}", at.as_millisecond().max(0)))
+        Self(format!("{:0TIME_DIGITS$}", at.as_microsecond().max(0)))
     }
 
     fn of(at: Timestamp, id: &EventId) -> Self {
@@ -104,8 +107,8 @@ impl FeedPlace {
 
     /// Reads a place as [`FeedPlace::as_str`] writes it.
     pub fn parse(text: &str) -> Option<Self> {
-        let (millis, id) = text.split_once('-').map_or((text, None), |(millis, id)| (millis, Some(id)));
-        let is_time = millis.len() == 13 && millis.bytes().all(|b| b.is_ascii_digit());
+        let (micros, id) = text.split_once('-').map_or((text, None), |(micros, id)| (micros, Some(id)));
+        let is_time = micros.len() == TIME_DIGITS && micros.bytes().all(|b| b.is_ascii_digit());
         let is_id = id.is_none_or(|id| id.parse::<EventId>().is_ok());
         (is_time && is_id).then(|| Self(text.to_owned()))
     }
@@ -117,12 +120,12 @@ impl FeedPlace {
 
     /// When what is there was recorded.
     pub fn at(&self) -> Option<Timestamp> {
-        Timestamp::from_millisecond(self.0.get(..13)?.parse().ok()?).ok()
+        Timestamp::from_microsecond(self.0.get(..TIME_DIGITS)?.parse().ok()?).ok()
     }
 
     /// The lowest sort key after this place. `~` sorts after every character of an id.
     fn next(&self) -> String {
-        if self.0.len() > 13 { format!("{}~", self.0) } else { self.0.clone() }
+        if self.0.len() > TIME_DIGITS { format!("{}~", self.0) } else { self.0.clone() }
     }
 }
 
@@ -137,7 +140,8 @@ impl EventQuery {
 }
 
 impl Store {
-    /// Records an event, unless one with its id is recorded already. One write.
+    /// Records an event, unless one with its id is recorded already. One write. `now` is the time of this call, not that of
+    /// the invocation: it becomes the event's place in the feed.
     pub async fn put_event(&self, event: &Event, now: Timestamp) -> Result<Recorded, StoreError> {
         let began = Instant::now();
         let clock = || now.later_by(SignedDuration::try_from(began.elapsed()).unwrap_or_default());
@@ -289,7 +293,9 @@ mod tests {
 
     #[test]
     fn nothing_else_is_a_place() {
-        for text in ["", "-", "1764516517", "1764516517123-", "1764516517123-con_x", "176451651712x", "~"] {
+        for text in
+            ["", "-", "1764516517", "1764516517123456-", "1764516517123456-con_x", "176451651712345x", "~"]
+        {
             assert_eq!(FeedPlace::parse(text), None, "{text}");
         }
     }

@@ -196,7 +196,6 @@ async fn see(story: &Story, flows: &mut Vec<Flow>) {
     story.stack.tally().await;
     flows.push(story.flow("all of this is tallied, in one batch"));
     story.stack.tally().await;
-    story.stack.notify().await;
     story.begin_flow();
     let summary = story.call("GET", "/v1/failures/summary", None).await;
     assert_eq!(summary.status, 200, "{}", summary.body);

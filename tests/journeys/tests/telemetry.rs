@@ -52,7 +52,7 @@ fn bounds(dimension: &str) -> BTreeSet<&'static str> {
     use Stage::{Api, Authorize, Callback, Exchange, Lost, Refresh as Refreshing};
     match dimension {
         "Deployment" => [DEPLOYMENT].into(),
-        "Function" => ["authorize", "callback", "token", "errors", "sweep", "tally", "ops"].into(),
+        "Function" => ["authorize", "callback", "token", "errors", "sweep", "tally", "notify", "ops"].into(),
         "Outcome" => Outcome::ALL.map(Outcome::word).into(),
         "Refresh" => Refresh::ALL.map(Refresh::word).into(),
         "Cause" => diagnosis::catalogue().iter().map(|cause| cause.id).collect(),
@@ -92,6 +92,7 @@ async fn a_bit_of_everything() -> (Story, String) {
     assert_eq!(story.token(&connection).await.status, 409);
     story.stack.sweep().await;
     story.stack.tally().await;
+    story.stack.notify().await;
     (story, connection)
 }
 
