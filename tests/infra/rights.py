@@ -136,6 +136,9 @@ def sort_rights(function):
             keys = leading_keys(statement)
             require(keys and all(key.endswith("#*") for key in keys), f"{where}: {keys} is not a kind of item")
             require("Query" not in verbs or set(keys) <= COLLECTIONS, f"{where}: Query on items that stand alone")
+            if wanted := attributes(statement):
+                require(verbs <= READS and not any("token" in name for name in wanted), f"{where}: {wanted}")
+                keys = [f"{key} ({', '.join(wanted)})" for key in keys]
             function.items[tuple(keys)] = function.items.get(tuple(keys), set()) | verbs
         elif services == {"secretsmanager"}:
             require(verbs == {"GetSecretValue"}, f"{where}: {sorted(verbs)}")
@@ -161,8 +164,18 @@ def leading_keys(statement):
     condition = statement.get("Condition", {})
     keys = condition.get("ForAllValues:StringLike", {}).get("dynamodb:LeadingKeys", [])
     bound = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}, "Null": {"dynamodb:LeadingKeys": "false"}}
+    if named := condition.get("ForAllValues:StringEquals"):
+        bound |= {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", *attributes(statement)]}}
+        bound |= {"StringEqualsIfExists": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}}
+        require(set(named) == {"dynamodb:Attributes"}, f"{statement['Sid']}: {named}")
     require(condition == bound, f"{statement['Sid']}: {condition} is not {bound}")
     return keys
+
+
+def attributes(statement):
+    """The attributes beside its key that a statement lets be read of an item; none: all of them."""
+    named = statement.get("Condition", {}).get("ForAllValues:StringEquals", {}).get("dynamodb:Attributes", [])
+    return [name for name in named if name not in ("pk", "sk")]
 
 
 def check_policies(functions):

@@ -40,7 +40,8 @@ impl Authorize {
         let fixed = self.fixed_host(&session)?;
         let context = self.connect_context(&session, &product, &app).await;
         let chosen = context.renews.as_ref().map(|target| target.environment);
-        let form = HostForm { allowed: &app.login_hosts, chosen, my_domain: "", refused: None };
+        let my_domain = session.known_host.as_deref().unwrap_or_default();
+        let form = HostForm { allowed: &app.login_hosts, chosen, my_domain, refused: None };
         Ok(Self::connect_page(
             StatusCode::OK,
             &key,

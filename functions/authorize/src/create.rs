@@ -1,7 +1,7 @@
 //! `POST /v1/connect-sessions`: a product wishes that one of its users connects an org.
 
 use domain::{
-    AppId, ConnectSession, ConnectionId, Customer, Environment, Product, SessionState,
+    AppId, ConnectSession, ConnectionId, Customer, Environment, HostChoice, Product, Scopes, SessionState,
     secret::{ConnectKey, Hash},
 };
 use http::StatusCode;
@@ -31,6 +31,15 @@ struct Call {
     /// Whether a user who has a connection gets one more.
     #[serde(default)]
     another: bool,
+    /// For a reconnect: what to ask for beside what the connection has, such as its `scopes_missing`.
+    scopes: Option<Vec<String>>,
+}
+
+/// The connection that is authorized anew.
+struct Target {
+    listed: ConnectionSummary,
+    /// Where it signs in and what it was granted, where the session needs to know.
+    granted_at: Option<(String, Scopes)>,
 }
 
 /// How long a link works unless the call says otherwise, and the bounds of what it may say.
@@ -51,7 +60,7 @@ impl Authorize {
             None => ConnectKey::mint(),
         };
         let target = match &call.connection_id {
-            Some(id) => Some(self.target(&caller.product, id).await?),
+            Some(id) => Some(self.target(&caller.product, id, &call).await?),
             None => None,
         };
         let session = self.wish(&key, call, &caller.product, target.as_ref(), now)?;
@@ -80,14 +89,20 @@ impl Authorize {
 
     /// The connection that is to be authorized anew. Another product's is not found; one that was never redeemed
     /// has a receipt to be brought.
-    async fn target(&self, product: &Product, id: &str) -> Result<ConnectionSummary, AuthorizeError> {
+    async fn target(&self, product: &Product, id: &str, call: &Call) -> Result<Target, AuthorizeError> {
         let unknown = || Problem::not_found("connection");
         let id: ConnectionId = id.parse().map_err(|_| unknown())?;
         let target = self.platform.store.listed(&product.id, &id).await?.ok_or_else(unknown)?;
         match target.state.as_str() {
             "revoking" => Err(unknown().into()),
             "pending" | "parked" => Err(Problem::not_redeemed().into()),
-            _ => Ok(target),
+            _ => {
+                let asks_host = call.environment.is_none() && call.my_domain.is_none();
+                let needs =
+                    call.scopes.is_some() || (asks_host && target.environment == Environment::MyDomain);
+                let granted_at = if needs { self.platform.store.granted_at(&id).await? } else { None };
+                Ok(Target { listed: target, granted_at })
+            }
         }
     }
 
@@ -97,9 +112,12 @@ impl Authorize {
         key: &ConnectKey,
         call: Call,
         product: &Product,
-        target: Option<&ConnectionSummary>,
+        target: Option<&Target>,
         now: Timestamp,
     ) -> Result<ConnectSession, Problem> {
+        let scopes = scopes(product, &call, target)?;
+        let granted_at = target.and_then(|target| target.granted_at.as_ref());
+        let target = target.map(|target| &target.listed);
         let app = connect_params::app(product, call.app.as_ref().or(target.map(|target| &target.app)))?;
         let customer = choose_customer(call.customer, target)?;
         let hosts = self.platform.salesforce.hosts();
@@ -143,6 +161,12 @@ impl Authorize {
             user: call.user,
             user_name: call.user_name,
             reconnects: target.map(|target| target.id.clone()),
+            known_host: granted_at
+                .filter(|_| host == HostChoice::Open)
+                .and_then(|(origin, _)| hosts.readmit(origin).ok())
+                .filter(|known| known.environment() == Environment::MyDomain)
+                .map(|known| known.host().to_owned()),
+            scopes,
             another: call.another,
             environment: host.environment(),
             host,
@@ -172,6 +196,26 @@ fn choose_customer(asked: Option<Customer>, target: Option<&ConnectionSummary>) 
         (None, Some(its)) => Ok(its.clone()),
         (None, None) => Err(Problem::bad_request("customer is needed")),
     }
+}
+
+/// What a reconnect asks for: what the connection has, what the call names, and what every connection needs. `None`: all
+/// scopes of the app.
+fn scopes(product: &Product, call: &Call, target: Option<&Target>) -> Result<Option<Vec<String>>, Problem> {
+    let Some(wanted) = &call.scopes else { return Ok(None) };
+    let Some(target) = target else {
+        return Err(Problem::bad_request("scopes adds to what a connection has: send connection_id too"));
+    };
+    let app = connect_params::app(product, call.app.as_ref().or(Some(&target.listed.app)))?;
+    if wanted.is_empty() {
+        return Err(Problem::bad_request("scopes is empty: leave it out to ask for all scopes of the app"));
+    }
+    if wanted.iter().any(|scope| !app.scopes.contains(scope)) {
+        return Err(Problem::bad_request("scopes must be among the app's scopes in the product's file"));
+    }
+    let has = |scope: &str| target.granted_at.as_ref().is_some_and(|(_, granted)| granted.grants(scope));
+    let is_needed = |scope: &str| matches!(scope, "refresh_token" | "offline_access" | "openid");
+    let asked = app.scopes.iter().filter(|scope| wanted.contains(*scope) || has(scope) || is_needed(scope));
+    Ok(Some(asked.cloned().collect()))
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<&str>, Problem> {

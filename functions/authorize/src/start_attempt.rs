@@ -102,7 +102,7 @@ impl Authorize {
         }
         let to = authorize_url(
             &host,
-            &app,
+            &app.clone().asking(session.scopes.as_deref()),
             &AuthorizeRequest {
                 redirect_uri: &public_url.callback(),
                 state: state.expose(),
@@ -173,6 +173,7 @@ fn attempt(
         user: session.user.clone(),
         reconnects: session.reconnects.clone(),
         another: session.another,
+        scopes: session.scopes.clone(),
         login_host: host.origin().to_owned(),
         environment: host.environment(),
         return_to: session.return_to.clone(),

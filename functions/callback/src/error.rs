@@ -271,7 +271,8 @@ impl Callback {
     ) -> Result<(std::sync::Arc<Product>, App), CallbackError> {
         about_attempt(attempt);
         let found = self.platform.products.with_app(&attempt.product, &attempt.app, now).await?;
-        found.ok_or_else(|| CallbackError::Unconfigured(attempt.product.to_string()))
+        let (product, app) = found.ok_or_else(|| CallbackError::Unconfigured(attempt.product.to_string()))?;
+        Ok((product, app.asking(attempt.scopes.as_deref())))
     }
 }
 

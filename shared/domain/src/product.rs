@@ -196,6 +196,15 @@ impl Product {
 }
 
 impl App {
+    /// The app as one session asks for it: with these scopes, or all of its own.
+    #[must_use]
+    pub fn asking(mut self, scopes: Option<&[String]>) -> Self {
+        if let Some(scopes) = scopes {
+            self.scopes = scopes.to_vec();
+        }
+        self
+    }
+
     /// The name that an admin most likely finds in Setup.
     pub fn label(&self) -> &str {
         self.names.first().map_or(self.id.as_str(), String::as_str)

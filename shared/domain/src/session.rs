@@ -53,6 +53,10 @@ pub struct ConnectSession {
     pub another: bool,
     /// What is fixed of where the user signs in.
     pub host: HostChoice,
+    /// The My Domain at which the connection signs in that is authorized anew: the page has it filled in.
+    pub known_host: Option<String>,
+    /// The scopes to ask for; `None`: all of the app's.
+    pub scopes: Option<Vec<String>>,
     /// Which kind of host that is, or the browser was sent to last; `None`: the user has not chosen yet.
     pub environment: Option<Environment>,
     /// Where the browser goes in the end: one of the product's registered addresses.
@@ -272,6 +276,8 @@ pub struct Attempt {
     pub reconnects: Option<ConnectionId>,
     /// Whether this makes one more connection of a user who has one.
     pub another: bool,
+    /// The scopes that are asked for; `None`: all of the app's.
+    pub scopes: Option<Vec<String>>,
     /// The origin of the login host that the browser was sent to, and where the code is exchanged.
     pub login_host: String,
     /// Which kind of host that is.

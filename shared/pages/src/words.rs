@@ -209,7 +209,7 @@ words! {
         new_tab: "(opens in a new tab)",
         check_title: "How to see that it worked",
         propagation: "After the change, Salesforce can take up to {minutes} minutes before it works.",
-        branches_title: "If something is different",
+        branches_title: "If a step fails, open your case",
         admin_title: "For your Salesforce admin",
         goal: "The goal:",
         why: "Why:",
@@ -301,7 +301,7 @@ words! {
 
         again: "Repeat steps {first}–{last} of this part: {part}.",
         check: "How to see that it worked",
-        branches: "If something is different",
+        branches: "If a step fails, open your case",
         articles: "Salesforce explains it here:",
         print: "Print this guide",
         setup: "Open in Setup",

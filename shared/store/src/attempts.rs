@@ -273,6 +273,8 @@ pub(crate) struct AttemptRow {
     // Since v1 was first written, so absent from older items.
     #[serde(default)]
     another: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
 }
 
 impl AttemptRow {
@@ -293,6 +295,7 @@ impl AttemptRow {
             claimed_at: attempt.claimed_at.map(Timestamp::as_millisecond),
             reconnects: attempt.reconnects.clone(),
             another: attempt.another,
+            scopes: attempt.scopes.clone(),
         }
     }
 
@@ -311,6 +314,7 @@ impl AttemptRow {
             browser: self.browser,
             reconnects: self.reconnects,
             another: self.another,
+            scopes: self.scopes,
             began_at: time(Some(self.began_at)).ok_or_else(|| corrupt("began_at"))?,
             expires_at: time(Some(self.expires_at)).ok_or_else(|| corrupt("expires_at"))?,
             claimed_at: time(self.claimed_at),

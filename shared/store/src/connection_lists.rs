@@ -1,6 +1,6 @@
 //! Lists of connections, from the index `listing`.
 
-use domain::{AppId, ConnectionId, Customer, Environment, Identity, ProductId};
+use domain::{AppId, ConnectionId, Customer, Environment, Identity, ProductId, Scopes};
 use jiff::Timestamp;
 
 use crate::{
@@ -95,6 +95,28 @@ impl Store {
         let found = page.items.unwrap_or_default().into_iter().next();
         let pk = keys::connection(id).pk;
         found.map(|item| from_item::<ListedRow>(&pk, item)?.read(&pk)).transpose()
+    }
+
+    /// Where a connection signs in and what it was granted, and nothing else of it: no token is read.
+    pub async fn granted_at(&self, id: &ConnectionId) -> Result<Option<(String, Scopes)>, StoreError> {
+        #[derive(serde::Deserialize)]
+        struct Row {
+            login_host: String,
+            scopes: String,
+        }
+        let key = keys::connection(id);
+        let answer = self
+            .client
+            .get_item()
+            .table_name(&self.table)
+            .key("pk", S(&key.pk))
+            .key("sk", S(&*key.sk))
+            .projection_expression("login_host, scopes")
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("GetItem", &error))?;
+        let row = answer.item.map(|item| from_item::<Row>(&key.pk, item)).transpose()?;
+        Ok(row.map(|row| (row.login_host, Scopes::parse(&row.scopes))))
     }
 
     /// What a list shows of a customer's connections with one app, in any state.

@@ -230,6 +230,10 @@ pub(crate) struct SessionRow {
     another: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user_name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    known_host: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
 }
 
 impl SessionRow {
@@ -261,6 +265,8 @@ impl SessionRow {
             open_attempts: Vec::new(),
             another: session.another,
             user_name: session.user_name.clone(),
+            known_host: session.known_host.clone(),
+            scopes: session.scopes.clone(),
         }
     }
 
@@ -296,6 +302,8 @@ impl SessionRow {
             user: self.user,
             user_name: self.user_name,
             host: self.host,
+            known_host: self.known_host,
+            scopes: self.scopes,
             environment: self.environment,
             return_to: self.return_to,
             state,

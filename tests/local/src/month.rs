@@ -253,6 +253,8 @@ impl Replay<'_> {
             user: format!("u-{}", trip.customer),
             reconnects: None,
             another: false,
+            known_host: None,
+            scopes: None,
             host: HostChoice::Open,
             environment: None,
             return_to: product.return_addresses[0].clone(),
@@ -285,6 +287,7 @@ impl Replay<'_> {
             user: format!("u-{}", trip.customer),
             reconnects: None,
             another: false,
+            scopes: None,
             login_host: match trip.environment {
                 Environment::Production => "https://login.salesforce.com".into(),
                 Environment::Sandbox => "https://test.salesforce.com".into(),

@@ -611,6 +611,8 @@ pub(crate) fn session(product: &Product, now: Timestamp) -> ConnectSession {
         customer: Customer { id: "42".into(), name: None },
         user: "user_7".into(),
         host: HostChoice::Production,
+        known_host: None,
+        scopes: None,
         environment: Some(domain::Environment::Production),
         return_to: product.return_addresses[0].clone(),
         state: SessionState::Created,

@@ -52,6 +52,7 @@ impl Trip {
             user: stored.user,
             reconnects: None,
             another: true,
+            scopes: None,
             login_host: Self::login_host(rig),
             environment: Environment::Production,
             return_to: stored.return_to,

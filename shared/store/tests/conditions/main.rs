@@ -94,6 +94,8 @@ impl Stage {
             change: None,
             browser: None,
             another: false,
+            known_host: None,
+            scopes: None,
         };
         self.store.create_session(&session, &Hash::of("call")).await.expect("the session is stored");
         session.id
@@ -110,6 +112,7 @@ impl Stage {
             user: "user_7".into(),
             reconnects: None,
             another: false,
+            scopes: None,
             login_host: "https://login.salesforce.com".into(),
             environment: Environment::Production,
             return_to: "https://app.fernway.example/salesforce".parse().expect("an address"),
