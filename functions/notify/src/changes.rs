@@ -1,13 +1,13 @@
 //! One change of one item → the events that it makes. Nothing is read here but the record.
 
 use domain::{
-    AppId, Customer, Environment, Event, EventId, EventType, Failure, FailureId, Incident, OrgId, ProductId,
+    Customer, Environment, Event, EventId, EventType, Failure, FailureId, Incident, OrgId, ProductId,
     Provenance, SessionId, event::EventData,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use runtime::records::{Image, Record};
 use serde::de::DeserializeOwned;
-use store::keys;
+use store::{keys, waves::incident_event};
 
 /// An event whose cause and incident may still have to be read from its failure.
 #[derive(Debug, Clone, PartialEq)]
@@ -237,35 +237,4 @@ fn wave(
         drafts.push(Draft { event, explained_by: None });
     }
     Ok(drafts)
-}
-
-/// The event of an incident; `sk` is the wave's.
-fn incident_event(
-    kind: EventType,
-    product: &ProductId,
-    sk: &str,
-    cause: &str,
-    incident: Incident,
-    at: Timestamp,
-) -> Event {
-    let mut over = sk.split('#');
-    let (app, org): (Option<AppId>, Option<OrgId>) = match (over.next(), over.next()) {
-        (Some("APP"), Some(app)) => (app.parse().ok(), None),
-        (Some("ORG"), Some(org)) => (None, org.parse().ok()),
-        _ => (None, None),
-    };
-    Event {
-        id: EventId::of(kind, incident.id.as_str(), ""),
-        kind,
-        product: product.clone(),
-        at,
-        sequence: None,
-        data: EventData {
-            app,
-            org,
-            incident: Some(incident.id),
-            cause: Some(cause.to_owned()),
-            ..EventData::default()
-        },
-    }
 }

@@ -47,6 +47,7 @@ impl Sweep {
             }
             ConnectionState::Revoking { .. } => self.revoke(&record, Outcome::Revoked, seen, time).await,
             ConnectionState::NeedsReauth { .. } => {
+                self.tell(&record, None, time).await;
                 store.not_due(id).await?;
                 Ok(Outcome::Nothing)
             }
@@ -109,6 +110,7 @@ impl Sweep {
             store.put_off(&this, seen, now + AFTER_INCIDENT).await?;
             return Ok(Outcome::PutOff);
         };
+        self.tell(&record, Some(&app), time).await;
         let due = due_at(&record, &app);
         if now < due {
             store.put_off(&this, seen, due).await?;

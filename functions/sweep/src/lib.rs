@@ -9,6 +9,7 @@
 //! * A token in use is replaced ahead of its end; a refresh token that lies unused is kept alive; a refresh that
 //!   was not answered is recovered; a blocked connection is tried again.
 //! * An answer that waits in the fallback goes where it belongs.
+//! * Events of times are recorded: a grant that expires, an incident that is over, a change whose event was missed.
 //!
 //! Each run looks at what is due and no more, ends before Lambda ends it, and may run twice at once: every step
 //! is a conditional write, a refresh has its lease, and revoking twice is revoking. What fails is logged and put off;
@@ -19,6 +20,7 @@
 #![warn(missing_docs)]
 
 mod connections;
+mod events;
 mod scheduled;
 mod sessions;
 
@@ -218,6 +220,9 @@ impl Sweep {
         let done = match &due {
             Due::Connection(id) => self.take_up(id, seen, &time).await,
             Due::Session(id) => self.settle(id, time.now()).await.map_err(SweepError::from),
+            Due::Wave(product, sk) => {
+                self.end_incident((product, sk), seen, &time).await.map_err(SweepError::from)
+            }
         };
         let error = match done {
             Ok(outcome) => return outcome,

@@ -125,6 +125,8 @@ pub enum Due {
     Connection(ConnectionId),
     /// A session whose browser has not come back.
     Session(SessionId),
+    /// An incident that may be over: the product, and the sort key of its wave.
+    Wave(ProductId, String),
 }
 
 /// How far from now a time that Salesforce names may be. No clock is a day off; a time that is cannot be reckoned with.
@@ -268,6 +270,7 @@ impl Store {
             .update(&match due {
                 Due::Connection(id) => keys::connection(id),
                 Due::Session(id) => keys::session(id),
+                Due::Wave(product, sk) => keys::wave_at(product, sk),
             })
             .update_expression("SET due_at = :until")
             .condition_expression("attribute_exists(due_shard) AND due_at = :seen")
@@ -357,12 +360,18 @@ impl Store {
             .send()
             .await
             .map_err(|error| StoreError::unavailable("Query", &error))?;
-        let due = |pk: &str| {
-            keys::connection_of(pk).map(Due::Connection).or_else(|| keys::session_of(pk).map(Due::Session))
+        let due = |pk: &str, sk: &str| {
+            keys::connection_of(pk)
+                .map(Due::Connection)
+                .or_else(|| keys::session_of(pk).map(Due::Session))
+                .or_else(|| keys::wave_of(pk).map(|product| Due::Wave(product, sk.to_owned())))
         };
         let read = |item: &Item| {
             let since = item.get("due_at")?.as_n().ok()?.parse().ok()?;
-            Some((Timestamp::from_millisecond(since).ok()?, due(item.get("pk")?.as_s().ok()?)?))
+            Some((
+                Timestamp::from_millisecond(since).ok()?,
+                due(item.get("pk")?.as_s().ok()?, item.get("sk")?.as_s().ok()?)?,
+            ))
         };
         let items = answer.items.unwrap_or_default();
         Ok(Page { items: items.iter().filter_map(read).collect(), next: answer.last_evaluated_key.map(Next) })

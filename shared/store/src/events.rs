@@ -27,6 +27,9 @@ use crate::{
 /// How long an event is kept.
 pub const EVENT_KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
 
+/// After this long an event that is not recorded was missed: a record of the stream lives for 24 hours.
+pub const EVENT_OVERDUE: SignedDuration = SignedDuration::from_hours(25);
+
 /// How long a put of an event may take, with the SDK's retries. It is then stamped and sent again.
 pub const PUT_TIMEOUT: Duration = Duration::from_secs(3);
 

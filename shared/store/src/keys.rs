@@ -110,6 +110,11 @@ pub fn waves(product: &ProductId) -> String {
     format!("WAVE#{product}")
 }
 
+/// A wave by its sort key.
+pub fn wave_at(product: &ProductId, sk: &str) -> Key {
+    Key { pk: waves(product), sk: sk.to_owned().into() }
+}
+
 /// The stops of one cause in a product, over one app or in one org.
 pub fn wave(product: &ProductId, over: &Over<'_>, cause: &str) -> Key {
     Key { pk: waves(product), sk: format!("{}#{}#{cause}", over.word(), over.what()).into() }

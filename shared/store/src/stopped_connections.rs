@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     S, Store, StoreError,
     connections::ConnectionRecord,
+    events::EVENT_OVERDUE,
     expression::Expression,
     keys, millis,
     revisions::{FAILING, Raising as _, raise},
@@ -41,8 +42,8 @@ trait Refused: Expression {
     }
 
     /// The values of [`LOOK_AGAIN`].
-    fn looked_at_again(self, id: &ConnectionId, now: Timestamp) -> Self {
-        self.value(":shard", S(keys::due_shard(id.as_str()))).value(":due", millis(now + LOOK_AT_BLOCKED))
+    fn looked_at_again(self, id: &ConnectionId, at: Timestamp) -> Self {
+        self.value(":shard", S(keys::due_shard(id.as_str()))).value(":due", millis(at))
     }
 }
 
@@ -57,7 +58,7 @@ impl Store {
             .sent_by(record)
             .update_expression(format!("SET refused_at = :at, {LOOK_AGAIN} {NO_REFRESH}"))
             .expression_attribute_values(":at", millis(now))
-            .looked_at_again(&record.connection.id, now)
+            .looked_at_again(&record.connection.id, now + LOOK_AT_BLOCKED)
             .send_write()
             .await;
         conditional("UpdateItem", again).map(|written| written.is_ok())
@@ -85,14 +86,16 @@ impl Store {
             })
             .failing();
         let stop = format!("{STOP}, {FAILING}, {}", raise(":at"));
-        // Only what can come back by itself is looked at again.
-        update = if matches!(to, domain::ConnectionState::Blocked { .. }) {
-            update
-                .update_expression(format!("{stop}, {LOOK_AGAIN} {NO_REFRESH}"))
-                .looked_at_again(&record.connection.id, failure.at)
+        // Only what can come back by itself is refreshed again. The other is looked at once, when its event must have been
+        // recorded.
+        let look = if matches!(to, domain::ConnectionState::Blocked { .. }) {
+            LOOK_AT_BLOCKED
         } else {
-            update.update_expression(format!("{stop} {NO_REFRESH}, due_shard, due_at"))
+            EVENT_OVERDUE
         };
+        update = update
+            .update_expression(format!("{stop}, {LOOK_AGAIN} {NO_REFRESH}"))
+            .looked_at_again(&record.connection.id, failure.at + look);
         Ok(self.transact(vec![built(update.build())?, self.failure_write(failure)?]).await?.is_ok())
     }
 }

@@ -2,7 +2,8 @@
 
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{
-    ConnectionId, Incident, IncidentId, OrgId, ProductId,
+    ConnectionId, Event, EventId, EventType, Incident, IncidentId, OrgId, ProductId, SaturatingTime as _,
+    event::EventData,
     incident::{MOST, Over, Stops, WINDOW},
 };
 use jiff::{SignedDuration, Timestamp};
@@ -18,6 +19,22 @@ use crate::{
 
 /// How long an hour's stops are kept after its last: what comes later finds nothing usual.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long after an hour of stops began its incident is over: what stops then is another one.
+const OVER_AFTER: SignedDuration = SignedDuration::from_secs(2 * WINDOW.as_secs());
+
+/// An incident that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedIncident {
+    /// The incident.
+    pub incident: Incident,
+    /// The cause's id.
+    pub cause: String,
+    /// Since when its last hour was counted.
+    pub counted_since: Timestamp,
+    /// Since when it is over.
+    pub over_at: Timestamp,
+}
 
 /// How often the hour's first stop is tried to be written: another may be the first.
 const TRIES: u32 = 3;
@@ -55,6 +72,37 @@ pub struct Part {
     pub incident: Incident,
     /// Whether this stop made it one.
     pub begins: bool,
+}
+
+/// The event of an incident. `sk` is the sort key of its wave, which says over what it is.
+pub fn incident_event(
+    kind: EventType,
+    product: &ProductId,
+    sk: &str,
+    cause: &str,
+    incident: Incident,
+    at: Timestamp,
+) -> Event {
+    let mut over = sk.split('#');
+    let (app, org) = match (over.next(), over.next()) {
+        (Some("APP"), Some(app)) => (app.parse().ok(), None),
+        (Some("ORG"), Some(org)) => (None, org.parse().ok()),
+        _ => (None, None),
+    };
+    Event {
+        id: EventId::of(kind, incident.id.as_str(), ""),
+        kind,
+        product: product.clone(),
+        at,
+        sequence: None,
+        data: EventData {
+            app,
+            org,
+            incident: Some(incident.id),
+            cause: Some(cause.to_owned()),
+            ..EventData::default()
+        },
+    }
 }
 
 impl WaveRow {
@@ -145,6 +193,10 @@ impl Store {
         };
         let mut item = to_item(key, &row)?;
         item.insert("ttl".into(), ttl(first.since + KEPT));
+        if first.incident.is_some() {
+            item.insert("due_shard".into(), S(keys::due_shard(&key.sk)));
+            item.insert("due_at".into(), millis(first.since + OVER_AFTER));
+        }
         let put = self.client.put_item().table_name(&self.table).set_item(Some(item));
         let put = match before {
             Some(before) => put
@@ -162,8 +214,10 @@ impl Store {
             .map_err(|error| StoreError::Corrupt { pk: key.pk.clone(), what: error.to_string() })?;
         let named = self
             .update(key)
-            .update_expression("SET incident = :incident")
+            .update_expression("SET incident = :incident, due_shard = :shard, due_at = :due")
             .condition_expression("attribute_not_exists(incident)")
+            .expression_attribute_values(":shard", S(keys::due_shard(&key.sk)))
+            .expression_attribute_values(":due", millis(now + OVER_AFTER))
             .expression_attribute_values(":incident", value)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send_write()
@@ -177,6 +231,43 @@ impl Store {
                 Ok(Part { begins: named.id == incident.id, incident: named })
             }
         }
+    }
+
+    /// The incident of a wave, if it is over: nothing that stops from now on belongs to it. `Err`: it is not over before
+    /// this. `Ok(None)`: there is none.
+    pub async fn ended_incident(
+        &self,
+        product: &ProductId,
+        sk: &str,
+        now: Timestamp,
+    ) -> Result<Result<Option<EndedIncident>, Timestamp>, StoreError> {
+        let key = keys::wave_at(product, sk);
+        let Some(item) = self.get(&key, true).await? else { return Ok(Ok(None)) };
+        let row: WaveRow = from_item(&key.pk, item)?;
+        let cause = row.cause.clone();
+        let Stops { since, incident, .. } = row.read(&key.pk)?;
+        let over_at = since.later_by(OVER_AFTER);
+        if now < over_at {
+            return Ok(Err(over_at));
+        }
+        Ok(Ok(incident.map(|incident| EndedIncident { incident, cause, counted_since: since, over_at })))
+    }
+
+    /// Takes a wave whose incident is over off the sweep's list, unless it has gone on.
+    pub async fn wave_not_due(
+        &self,
+        product: &ProductId,
+        sk: &str,
+        counted_since: Timestamp,
+    ) -> Result<(), StoreError> {
+        let removed = self
+            .update(&keys::wave_at(product, sk))
+            .update_expression("REMOVE due_shard, due_at")
+            .condition_expression("since = :since")
+            .expression_attribute_values(":since", millis(counted_since))
+            .send_write()
+            .await;
+        conditional("UpdateItem", removed).map(drop)
     }
 
     /// A product's waves that are going on, or were an hour ago, the latest first.

@@ -3,6 +3,7 @@
 //! An operator's decision is written by `latchkey quarantine`; the sweep carries it out, since it has the keyring and
 //! the way to Salesforce. Releasing repeats every check. Whose the tokens are is never taken on trust.
 
+mod announce;
 mod exchange;
 mod import;
 
@@ -162,6 +163,9 @@ impl Refresher {
     /// tried again by the next run.
     pub(crate) async fn review(&self, quarantined: &Quarantined, time: &Deadline) {
         add(Metric::QuarantinedAnswers, 1.0);
+        if let Err(error) = self.announce(quarantined, time).await {
+            internal(&error);
+        }
         let over = quarantined.is_over(time.now()).then_some(Decision::Discard);
         let decision = over.or(quarantined.decision).filter(|_| time.has(REFRESH));
         let Some(decision) = decision else { return };
