@@ -8,7 +8,7 @@ use std::{
 
 use domain::{
     App, AppId, AppKind, Brand, Environment, Product, ProductId,
-    product::{ApiKeyDigest, AppAbout, AppOwner, AppPolicy, Packages, Sharing, Support},
+    product::{ApiKeyDigest, Packages, Sharing, Support},
     secret::Hash,
 };
 use serde::Deserialize;
@@ -17,14 +17,19 @@ use url::Url;
 
 pub use self::error::FileErrors;
 use self::{
+    about::AboutTable,
     addresses::{PRODUCTION, SANDBOXES},
     error::FieldError,
 };
 
+mod about;
 mod addresses;
 mod error;
 mod sense;
 mod types;
+
+/// Maximum bytes of an API key's id.
+const MAX_KEY_ID: usize = 40;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -93,32 +98,10 @@ struct AppTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct AboutTable {
-    purpose: Option<Spanned<String>>,
-    #[serde(default)]
-    owner: AppOwner,
-    name_reason: Option<Spanned<String>>,
-    connect_at: Option<Spanned<String>>,
-    #[serde(default)]
-    check: Vec<Spanned<String>>,
-    policy: Option<AppPolicy>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct PackagesTable {
     production: Option<Spanned<String>>,
     sandbox: Option<Spanned<String>>,
 }
-
-/// Maximum bytes of a sentence about an app.
-const MAX_SENTENCE: usize = 200;
-
-/// Maximum bytes of the way to a page of the product.
-const MAX_MENU_PATH: usize = 120;
-
-/// Maximum sentences on how to check in the product that an app works.
-const MAX_CHECKS: usize = 5;
 
 fn workspace() -> Spanned<String> {
     Spanned::new(0..0, "workspace".into())
@@ -195,11 +178,7 @@ pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
         );
         check.errors.push(FieldError { line: 0, field: "apps".to_owned(), what });
     }
-    if !wrong_types.is_empty() {
-        // A placeholder for a wrong value is not reported again.
-        check.errors.retain(|error| !wrong_types.iter().any(|wrong| wrong.field.starts_with(&error.field)));
-        check.errors.extend(wrong_types);
-    }
+    check.errors.extend(wrong_types);
     check.errors.sort_by_key(|error| error.line);
     if check.errors.is_empty() { Ok(product) } else { Err(errors(check.errors)) }
 }
@@ -250,6 +229,12 @@ impl Check<'_> {
             if apps.iter().any(|other| other.id == app.get_ref().id) {
                 self.wrong(format!("apps[{index}].id"), &app, "another app of this product has this id");
             }
+            let key = &app.get_ref().consumer_key;
+            if let Some(other) = apps.iter().find(|other| other.consumer_key == *key.get_ref()) {
+                let what =
+                    format!("app {} has this consumer key: each app is registered on its own", other.id);
+                self.wrong(format!("apps[{index}].consumer_key"), key, what);
+            }
             apps.push(self.app(index, app.into_inner()));
         }
         let mut api_keys: Vec<ApiKeyDigest> = Vec::new();
@@ -258,8 +243,10 @@ impl Check<'_> {
             if id.is_empty() || id.contains('_') || api_keys.iter().any(|other| other.id == *id) {
                 let what = "a key's id is unique in its product, not empty, and has no underscore";
                 self.wrong(format!("api_keys[{index}].id"), &key.id, what);
+            } else {
+                self.text_of(&format!("api_keys[{index}].id"), &key.id, MAX_KEY_ID, sense::token);
             }
-            if key.hash.get_ref().as_str().len() != 43 {
+            if Hash::parse(key.hash.get_ref().as_str()).is_none() {
                 let what = "not the digest of a key: make one with `latchkey key create`, and keep the key itself out of files";
                 self.wrong(format!("api_keys[{index}].hash"), &key.hash, what);
             }
@@ -324,12 +311,9 @@ impl Check<'_> {
         self.text_of(&field("secret"), &app.secret, 500, |name| {
             sense::token(name).or_else(|| sense::secret_name(name))
         });
-        if !app
-            .scopes
-            .get_ref()
-            .iter()
-            .any(|scope| matches!(scope.as_str(), "refresh_token" | "offline_access"))
-        {
+        if !app.scopes.get_ref().iter().any(|scope| {
+            matches!(scope.as_str(), "refresh_token" | "offline_access") || types::is_placeholder(scope)
+        }) {
             let what =
                 "refresh_token (or offline_access) is needed: without it every connection ends within hours";
             self.wrong(field("scopes"), &app.scopes, what);
@@ -350,8 +334,9 @@ impl Check<'_> {
             }
         }
         let minutes = *app.access_token_minutes.get_ref();
-        if !(2..=24 * 60).contains(&minutes) {
-            self.wrong(field("access_token_minutes"), &app.access_token_minutes, "2 to 1440 minutes");
+        if !(15..=24 * 60).contains(&minutes) {
+            let what = "15 to 1440 minutes: no org has a shorter session time-out";
+            self.wrong(field("access_token_minutes"), &app.access_token_minutes, what);
         }
         let idle_days = *app.refresh_token_idle_days.get_ref();
         if !(1..=365).contains(&idle_days) {
@@ -384,33 +369,7 @@ impl Check<'_> {
             refresh_token_idle_days: idle_days,
             connections: app.connections,
             about: self.about(&field("about"), app.about),
-        }
-    }
-
-    fn about(&mut self, field: &str, about: AboutTable) -> AppAbout {
-        let texts = [
-            ("purpose", about.purpose.as_ref(), MAX_SENTENCE),
-            ("name_reason", about.name_reason.as_ref(), MAX_SENTENCE),
-            ("connect_at", about.connect_at.as_ref(), MAX_MENU_PATH),
-        ];
-        for (name, text, most) in texts {
-            if let Some(text) = text {
-                self.text_of(&format!("{field}.{name}"), text, most, sense::name);
-            }
-        }
-        for check in &about.check {
-            self.text_of(&format!("{field}.check"), check, MAX_SENTENCE, sense::name);
-        }
-        if let Some(extra) = about.check.get(MAX_CHECKS) {
-            self.wrong(format!("{field}.check"), extra, format!("at most {MAX_CHECKS} are shown"));
-        }
-        AppAbout {
-            purpose: about.purpose.map(Spanned::into_inner),
-            owner: about.owner,
-            name_reason: about.name_reason.map(Spanned::into_inner),
-            connect_at: about.connect_at.map(Spanned::into_inner),
-            check: about.check.into_iter().map(Spanned::into_inner).collect(),
-            policy: about.policy,
+            former_consumer_keys: Vec::new(),
         }
     }
 

@@ -62,7 +62,11 @@ impl Check<'_> {
     /// `other` is the host where an install link of the other environment leads.
     pub(super) fn package(&mut self, field: &str, link: Option<Spanned<String>>, other: &str) -> Option<Url> {
         let link = link?;
-        let url = Url::parse(link.get_ref()).ok();
+        if let Some(what) = sense::address(link.get_ref()) {
+            self.wrong(field, &link, what);
+            return None;
+        }
+        let url = Url::parse(link.get_ref()).ok().filter(|url| url.path() != "/");
         let own = url.as_ref().is_some_and(|url| {
             let local = url.host_str().is_some_and(|host| host.ends_with(".localhost"));
             local || Hosts::salesforce().own(url.as_str()).is_some()

@@ -84,7 +84,8 @@ pub(super) fn secret_name(name: &str) -> Option<String> {
     }
     if looks_like_a_value(name) {
         let what = "this looks like the secret itself, not its name in Secrets Manager. Replace the consumer secret at \
-                    Salesforce, since this file has it, and store the new one with `latchkey app set-secret`";
+                    Salesforce, since this file has it, and store the new one with `latchkey app set-secret`. If it is the \
+                    name, give the secret's ARN instead";
         return Some(what.into());
     }
     let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&b);
@@ -109,11 +110,43 @@ pub(super) fn listed_twice(texts: &[String]) -> Option<&str> {
 }
 
 /// Salesforce's consumer secrets are 64 hexadecimal digits or, of old apps, up to 20 decimal ones. Other random values
-/// are told by their length without a word.
+/// change between letters, cases and digits every two or three characters, which words do not. An ARN is never a value.
 fn looks_like_a_value(name: &str) -> bool {
-    let digits = name.bytes().filter(u8::is_ascii_digit).count();
-    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=".contains(&b));
-    is_plain && ((digits == name.len() && name.len() >= 10) || (name.len() >= 24 && digits * 8 >= name.len()))
+    if name.starts_with("arn:") {
+        return false;
+    }
+    let is_number = name.len() >= 10 && name.bytes().all(|b| b.is_ascii_digit());
+    // A Salesforce refresh token.
+    if is_number || name.starts_with("5Aep") {
+        return true;
+    }
+    let segments = || name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|segment| !segment.is_empty());
+    let is_random = |length: usize, runs: usize| length < 3 * runs;
+    let is_random_segment =
+        |segment: &str| segment.len() >= 16 && is_random(segment.len(), runs_of(segment).len());
+    // A value in short groups, as a UUID: no group has a word in it.
+    let runs: Vec<&str> = segments().flat_map(runs_of).collect();
+    let length: usize = runs.iter().map(|run| run.len()).sum();
+    let has_word = runs.iter().any(|run| run.len() >= 4 && !run.starts_with(|c: char| c.is_ascii_digit()));
+    segments().any(is_random_segment) || (length >= 20 && !has_word && is_random(length, runs.len()))
+}
+
+/// The words and numbers of a text in camel case: `fernwaySync2` has three.
+fn runs_of(text: &str) -> Vec<&str> {
+    let kind = |b: u8| (b.is_ascii_digit(), b.is_ascii_uppercase());
+    let bytes = text.as_bytes();
+    let mut runs = Vec::new();
+    let mut start = 0;
+    for at in 1..bytes.len() {
+        let is_capitalized =
+            at == start + 1 && bytes[at - 1].is_ascii_uppercase() && bytes[at].is_ascii_lowercase();
+        if kind(bytes[at - 1]) != kind(bytes[at]) && !is_capitalized {
+            runs.push(&text[start..at]);
+            start = at;
+        }
+    }
+    runs.push(&text[start..]);
+    runs
 }
 
 /// Why a scope may be one that Salesforce does not have; `None`: it is known.
@@ -147,13 +180,18 @@ pub(super) fn scope(scope: &str) -> Option<String> {
     }
 }
 
-/// An address: a wildcard matches nothing, since addresses are compared as they are.
+/// An address: a wildcard or a template matches nothing, since addresses are compared as they are.
 pub(super) fn address(address: &str) -> Option<String> {
     if let Some(c) = deceptive_in_id(address) {
         return Some(invisible(c));
     }
-    if address.contains('*') {
+    if address.contains('*') || address.to_ascii_lowercase().contains("%2a") {
         return Some("wildcards match nothing: write out each address".into());
+    }
+    if address.contains(['{', '}', '<', '>'])
+        || ["%7b", "%7d"].iter().any(|brace| address.to_ascii_lowercase().contains(brace))
+    {
+        return Some("templates match nothing: write out each address".into());
     }
     address.contains(char::is_whitespace).then(|| "it has a space in it".into())
 }
@@ -163,11 +201,16 @@ pub(super) fn email(email: &str) -> Option<String> {
     if email.to_ascii_lowercase().starts_with("mailto:") {
         return Some("leave out mailto: the pages add it".into());
     }
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.trim_matches('-') == label
+    };
     let parts = email.split_once('@').filter(|(name, host)| {
-        let labels = host.split('.').count() > 1 && host.split('.').all(|label| !label.is_empty());
-        !name.is_empty() && labels && !host.contains('@')
+        !name.is_empty() && host.split('.').count() > 1 && host.split('.').all(is_label)
     });
-    let is_plain = token(email).is_none() && !email.contains([':', '<', '>', ',', ';', '?', '"', '(', ')']);
+    let is_plain = token(email).is_none()
+        && !email.contains([':', '<', '>', ',', ';', '?', '"', '(', ')', '*', '{', '}', '[', ']', '%', '\\']);
     (parts.is_none() || !is_plain).then(|| "not an e-mail address".into())
 }
 
@@ -182,6 +225,12 @@ mod tests {
             "8f3a1c77e0d24b1f9e0c7b6a5d4e3f2a",
             "1234567890123456789",
             "q7Jx2mVb9RtK4sLw8ZpN6cHd",
+            "q7Jx2m/b9RtK4sLw+ZpN6cHd==",
+            "4f9XbQ/2mT7c+Zk1Rw8Yp0Ls3Vd6Hj5Gn9Ae2Ui7Oq4=",
+            "q7Jx-2mVb_9RtK.4sLw-8ZpN-6cHd",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "5Aep861TSESvWeug_xvFHRBTTbf.YrTWgEyjYxFhcPrZJcRuYfnjcZGo",
+            "dev/8f3a1c77e0d24b1f9e0c7b6a5d4e3f2a",
         ] {
             let what = secret_name(value).expect(value);
             assert!(what.contains("the secret itself") && !what.contains(value), "{what}");
@@ -191,6 +240,14 @@ mod tests {
             "prod-2026-fernway",
             "arn:aws:secretsmanager:eu-west-1:123456789012:secret:latchkey/prod/apps/sync-AbCdEf",
             "fernwaySalesforceConsumerSecretForSync",
+            "fernwaySalesforceSecret2026",
+            "FERNWAY_SALESFORCE_SECRET_2026",
+            "Fernway2026Q4SalesforceAppSecret",
+            "fernway/eu-west-1/k8s/sf-v2/app-1",
+            "salesforceoauth2production2026",
+            "latchkey/550e8400-e29b-41d4-a716-446655440000",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:q7Jx2mVb9RtK4sLw8ZpN6cHd-AbCdEf",
+            "a",
         ] {
             assert_eq!(secret_name(name), None, "{name}");
         }
@@ -228,11 +285,24 @@ mod tests {
             "a b@c.example",
             "A <a@b.example>",
             "a@b@c.example",
+            "help@*.acme.example",
+            "*@acme.example",
+            "help@{tenant}.acme.example",
+            "help@-acme.example",
         ] {
             assert!(email(bad).is_some(), "{bad}");
         }
         assert_eq!(email("help+sf@acme.example"), None);
-        assert!(address("https://*.acme.example/back").is_some());
+        for bad in [
+            "https://*.acme.example/back",
+            "https://acme.example/%2Aback",
+            "https://{tenant}.acme.example/back",
+            "https://acme.example/{tenant}/back",
+            "https://acme.example/%7Btenant%7D/back",
+            "https://acme.example/<tenant>/back",
+        ] {
+            assert!(address(bad).is_some_and(|what| what.contains("match nothing")), "{bad}");
+        }
         assert!(
             token("3MVG9\u{200b}").is_some() && token(" 3MVG9").is_some() && token("3MVG9\u{430}").is_some()
         );

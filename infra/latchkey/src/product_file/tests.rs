@@ -1,5 +1,7 @@
 use super::*;
 
+mod at_once;
+
 const GOOD: &str = r##"
 id = "fernway"
 return_addresses = ["https://app.fernway.example/salesforce/return"]
@@ -246,4 +248,3 @@ fn what_people_should_know_of_an_app_is_optional_and_checked() {
         let errors = errors_of(&about(text));
         assert!(errors.contains(field) && errors.contains(what), "{text}: {errors}");
     }
-}
