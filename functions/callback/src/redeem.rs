@@ -154,13 +154,12 @@ impl Callback {
             user: call.user,
             keep_alive: now + app.map(App::keep_alive).unwrap_or_default(),
         };
-        let sharing = app.map_or(Sharing::default(), |app| app.connections);
         match record {
             Some(new) if matches!(new.reconnect, Some(Reconnect::New { .. })) => {
                 Box::pin(self.redeem_reconnect(&redemption, &new, now)).await
             }
             Some(new) if matches!(new.connection.state, ConnectionState::Pending { .. }) && !new.another => {
-                Box::pin(self.redeem_once(&redemption, new, sharing, now)).await
+                Box::pin(self.redeem_once(&redemption, new, app, now)).await
             }
             record => self.redeem_connection(&redemption, record, now).await,
         }
@@ -172,12 +171,16 @@ impl Callback {
         &self,
         redemption: &Redemption,
         new: ConnectionRecord,
-        sharing: Sharing,
+        app: Option<&App>,
         now: Timestamp,
     ) -> Result<Response, Unredeemed> {
         let store = &self.platform.store;
+        let sharing = app.map_or(Sharing::default(), |app| app.connections);
         let mut unique = Unique::of(&new.connection, sharing);
-        let mut standing = store.standing(&new, sharing).await?;
+        let mut standing = match app {
+            Some(app) => store.standing(&new, app).await?,
+            None => None,
+        };
         for _ in 0..MAX_TAKEOVERS {
             let other = if let Some(standing) = standing.take() {
                 let Connection { id, identity, .. } = &standing.connection;

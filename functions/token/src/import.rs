@@ -4,7 +4,7 @@
 mod call;
 
 use diagnosis::Candidate;
-use domain::{ConnectionId, FailureId, secret::RefreshToken};
+use domain::{ConnectionId, FailureId, product::Sharing, secret::RefreshToken};
 use grants::import::{ImportError, ImportOutcome, ImportRequest, ImportedConnection};
 use http::StatusCode;
 use jiff::Timestamp;
@@ -65,7 +65,9 @@ impl Token {
                 };
                 Ok(respond::json(status, &view))
             }
-            Ok(ImportOutcome::ImportedBefore(import)) => self.imported_before(&import, dry_run).await,
+            Ok(ImportOutcome::ImportedBefore(import)) => {
+                self.imported_before(&brought, &import, dry_run).await
+            }
             Ok(ImportOutcome::WouldImport) => {
                 let view = DryRunView { dry_run, would: "import", connection_id: None };
                 Ok(respond::json(StatusCode::OK, &view))
@@ -85,8 +87,7 @@ impl Token {
             )
             .into(),
             ImportError::ImportedForAnother(connection) => {
-                let why = "This token was imported for another customer or app. Nothing was sent.";
-                already_connected(why, ids(vec![connection])).into()
+                imported_for_another(&connection).into()
             }
             ImportError::UnderWay(seconds) => under_way(seconds).into(),
             ImportError::InQuarantine(failure) => in_quarantine(&failure).into(),
@@ -114,13 +115,23 @@ impl Token {
     }
 
     /// The answer for a token that was imported before.
-    async fn imported_before(&self, import: &Import, dry_run: bool) -> Result<Response, TokenError> {
+    async fn imported_before(
+        &self,
+        brought: &ImportRequest<'_>,
+        import: &Import,
+        dry_run: bool,
+    ) -> Result<Response, TokenError> {
         let id = &import.connection;
+        let record = self.platform.store.connection(id).await?;
+        let is_shared = brought.app.connections == Sharing::Shared;
+        if !is_shared && record.as_ref().is_some_and(|record| record.connection.user != brought.user) {
+            return Err(imported_for_another(id).into());
+        }
         if dry_run {
             let view = DryRunView { dry_run, would: "already-imported", connection_id: Some(id.as_str()) };
             return Ok(respond::json(StatusCode::OK, &view));
         }
-        match self.platform.store.connection(id).await? {
+        match record {
             Some(record) => {
                 let connection = ConnectionView::from(&record.connection);
                 let view = ImportedView { connection, rotated: None, renewed: false, same_as: Vec::new() };
@@ -198,6 +209,11 @@ fn in_quarantine(failure: &FailureId) -> Problem {
          released it, the same call returns the connection.",
     )
     .with("reference", failure.reference())
+}
+
+fn imported_for_another(connection: &ConnectionId) -> Problem {
+    let why = "This token was imported for another customer, app or user. Nothing was sent.";
+    already_connected(why, vec![connection.to_string()])
 }
 
 fn already_connected(why: &str, connections: Vec<String>) -> Problem {

@@ -74,7 +74,7 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
     let without = without_file(store, &products).await?;
     let (mut plan, mut ended) = (Vec::new(), Vec::new());
     for product in &products {
-        let stored = store.product(&product.id).await?;
+        let stored = store.product(&product.id).await?.map(Product::as_configured);
         let differs = stored.as_ref().map(|stored| differences(stored, product)).unwrap_or_default();
         let step = match stored {
             None => Step::Create,

@@ -208,7 +208,7 @@ async fn stored(store: &Store, product: &Product, findings: &mut Vec<Finding>) {
                    (docs/api.md): change its backend, then latchkey apply";
         note(findings, format!("{what} with redeem = false"), false, "", why);
     }
-    let same = stored.as_ref() == Some(product);
+    let same = stored.map(Product::as_configured).as_ref() == Some(product);
     note(findings, what, same, "as its file says", "not as its file says: latchkey apply");
 }
 

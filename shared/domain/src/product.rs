@@ -111,6 +111,10 @@ pub struct App {
     /// What people should know of it before they allow it.
     #[serde(default)]
     pub about: AppAbout,
+    /// Consumer keys that the app had before, the newest last. The table remembers them, product files do not have
+    /// them: a connection of an earlier key is still found when its user connects again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_consumer_keys: Vec<String>,
 }
 
 /// What people should know of an app: shown on guides and help pages. All of it is optional.
@@ -152,6 +156,9 @@ pub enum AppPolicy {
     AdminApproved,
 }
 
+/// Maximum former consumer keys that are remembered of an app.
+const MAX_FORMER_KEYS: usize = 3;
+
 /// Whose connection it is when two of a product's users connect the same Salesforce user of the same customer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -178,6 +185,27 @@ pub struct Packages {
 }
 
 impl Product {
+    /// The product as its file has it.
+    #[must_use]
+    pub fn as_configured(mut self) -> Self {
+        for app in &mut self.apps {
+            app.former_consumer_keys.clear();
+        }
+        self
+    }
+
+    /// Remembers the consumer keys that the apps of the stored product had.
+    pub fn remember_consumer_keys(&mut self, stored: &Self) {
+        for app in &mut self.apps {
+            let Some(before) = stored.app(&app.id) else { continue };
+            let keys = before.former_consumer_keys.iter().chain([&before.consumer_key]).cloned();
+            let mut former: Vec<String> = keys.chain(app.former_consumer_keys.drain(..)).collect();
+            former.retain(|key| *key != app.consumer_key);
+            former.dedup();
+            app.former_consumer_keys = former.split_off(former.len().saturating_sub(MAX_FORMER_KEYS));
+        }
+    }
+
     /// The app of that id.
     pub fn app(&self, id: &AppId) -> Option<&App> {
         self.apps.iter().find(|app| app.id == *id)

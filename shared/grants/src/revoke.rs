@@ -45,7 +45,7 @@ pub async fn revoke_and_delete(
     now: Timestamp,
 ) -> Result<(), RevokeError> {
     let Connection { id, product, .. } = &record.connection;
-    let shared = record.reconnect.is_some() && platform.store.is_held_elsewhere(record).await?;
+    let shared = platform.store.is_held_elsewhere(record).await?;
     match &record.reconnect {
         _ if shared => {
             tracing::info!(connection = %id, "not revoked: {id} is held by another connection too");

@@ -393,6 +393,7 @@ mod tests {
             refresh_token_idle_days: 30,
             connections: domain::product::Sharing::default(),
             about: domain::product::AppAbout::default(),
+            former_consumer_keys: Vec::new(),
         }
     }
 

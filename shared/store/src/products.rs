@@ -31,10 +31,14 @@ impl Store {
         Ok((product, item.map(|item| (sought.read)(&sought.key.pk, item)).transpose()?))
     }
 
-    /// Stores a product's configuration, whatever was there before.
+    /// Stores a product's configuration, whatever was there before. Consumer keys that its apps had are remembered.
     pub async fn put_product(&self, product: &Product) -> Result<(), StoreError> {
         let key = keys::product(&product.id);
-        let config = serde_json::to_string(product)
+        let mut product = product.clone();
+        if let Some(before) = self.product(&product.id).await? {
+            product.remember_consumer_keys(&before);
+        }
+        let config = serde_json::to_string(&product)
             .map_err(|error| StoreError::Corrupt { pk: key.pk.clone(), what: error.to_string() })?;
         let item = Item::from([
             ("pk".into(), S(key.pk)),

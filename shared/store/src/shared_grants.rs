@@ -10,10 +10,11 @@ impl Store {
     /// How many grants of this user to the app of this consumer key we hold, over all products: Salesforce ends
     /// the oldest when there are more than five (fact base 3.10). The index follows a write within moments.
     pub async fn grants(&self, consumer_key: &str, user: &SalesforceUserId) -> Result<usize, StoreError> {
-        self.granted(&keys::grants(consumer_key, user)).await.map(|connections| connections.len())
+        let items = self.grant_items(&keys::grants(consumer_key, user)).await?;
+        Ok(items.iter().filter(|item| may_live(item)).count())
     }
 
-    /// Whether another connection holds this record's refresh token: revoking it would end that one too.
+    /// Whether another connection holds this record's refresh token: revoking the token would end that one too.
     pub async fn is_held_elsewhere(&self, record: &ConnectionRecord) -> Result<bool, StoreError> {
         let (Some(key), Some(fingerprint)) = (&record.grants_key, &record.refresh_fingerprint) else {
             return Ok(false);
@@ -60,4 +61,10 @@ impl Store {
             .map_err(|error| StoreError::unavailable("Query", &error))?;
         Ok(page.items.unwrap_or_default())
     }
+}
+
+/// Whether Salesforce may still keep the grant of an item of index `grants`. A connection that needs its user again has
+/// lost its grant, so it takes none of Salesforce's five places.
+pub(crate) fn may_live(item: &Item) -> bool {
+    item.get("state") != Some(&S("needs_reauth"))
 }

@@ -9,7 +9,7 @@
 use aws_sdk_dynamodb::types::{
     CancellationReason, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
 };
-use domain::{Connection, ConnectionId, ConnectionState, product::Sharing};
+use domain::{App, Connection, ConnectionId, ConnectionState, product::Sharing};
 
 use crate::write::SendWrite;
 use crate::{
@@ -71,14 +71,19 @@ impl ConnectionRecord {
 impl Store {
     /// The connection that a new grant belongs to; `None`: the grant makes a new one. Of several, the one with the
     /// uniqueness item counts, else the newest. The index follows a write within moments: the uniqueness item decides.
+    /// Connections of the app's former consumer keys count too.
     pub async fn standing(
         &self,
         new: &ConnectionRecord,
-        sharing: Sharing,
+        app: &App,
     ) -> Result<Option<ConnectionRecord>, StoreError> {
         let Some(grants) = &new.grants_key else { return Ok(None) };
+        let sharing = app.connections;
         let unique = Unique::of(&new.connection, sharing);
         let mut others = self.granted(grants).await?;
+        for key in &app.former_consumer_keys {
+            others.extend(self.granted(&keys::grants(key, &new.connection.identity.user)).await?);
+        }
         others.retain(|id| *id != new.connection.id);
         others.sort();
         let mut found: Option<ConnectionRecord> = None;

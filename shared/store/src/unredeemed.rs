@@ -1,15 +1,11 @@
 //! Grants that no product has redeemed: taken back where a newer one returns, and where they are too many.
 
-use domain::{Attempt, ConnectionId, ProductId};
+use domain::{Attempt, Connection, ConnectionId, ProductId};
 use jiff::Timestamp;
 
-use crate::write::SendWrite;
 use crate::{
-    S, Store, StoreError,
-    connections::ConnectionRecord,
-    expression::Expression,
-    keys, millis,
-    write::{built, conditional},
+    S, Store, StoreError, connections::ConnectionRecord, expression::Expression, keys, millis,
+    shared_grants::may_live, write::built,
 };
 
 /// What one Salesforce user has granted to one app, as a new grant meets it.
@@ -35,7 +31,7 @@ impl Store {
     pub async fn unredeemed(&self, new: &ConnectionRecord) -> Result<Unredeemed, StoreError> {
         let Some(partition) = &new.grants_key else { return Ok(Unredeemed::default()) };
         let mut unredeemed = Unredeemed { grants: 1, pending: Vec::new() };
-        for item in self.grant_items(partition).await? {
+        for item in self.grant_items(partition).await?.iter().filter(|item| may_live(item)) {
             let id = item.get("pk").and_then(|pk| keys::connection_of(pk.as_s().ok()?));
             let Some(id) = id.filter(|id| *id != new.connection.id) else { continue };
             unredeemed.grants += 1;
@@ -81,23 +77,35 @@ impl Store {
         Ok(self.transact(vec![built(session.build())?, built(revoke.build())?]).await?.is_ok())
     }
 
-    /// Marks a pending grant of a product as to be revoked before its time. `false`: it was redeemed, or is another
-    /// product's.
+    /// Marks a pending grant of a product to be revoked before its time, and ends the time of its session's receipt, all
+    /// or nothing. `false`: it was redeemed, or is another product's.
     pub async fn withdraw_oldest(
         &self,
         product: &ProductId,
-        id: &ConnectionId,
+        oldest: &Connection,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let marked = self
-            .update(&keys::connection(id))
+        let id = &oldest.id;
+        let revoke = self
+            .update_together(&keys::connection(id))
             .revoking(id, now)
             .condition_expression("#state = :pending AND product = :product")
-            .expression_attribute_values(":pending", S("pending"))
-            .expression_attribute_values(":product", S(product.as_str()))
-            .send_write()
-            .await;
-        Ok(conditional("UpdateItem", marked)?.is_ok())
+            .value(":pending", S("pending"))
+            .value(":product", S(product.as_str()));
+        let mut writes = vec![built(revoke.build())?];
+        if let Some(session) = &oldest.session {
+            let end_receipt = self
+                .session_update(session)
+                .update_expression("SET redeem_by = :now")
+                .condition_expression("#state = :returned AND #connection = :id")
+                .name("#state", "state")
+                .name("#connection", "connection")
+                .value(":now", millis(now))
+                .value(":returned", S("returned"))
+                .value(":id", S(id.as_str()));
+            writes.push(built(end_receipt.build())?);
+        }
+        Ok(self.transact(writes).await?.is_ok())
     }
 }
 

@@ -91,7 +91,7 @@ impl Stage {
 
     /// What has changed in the table so far, as Lambda brings it.
     fn batch(&self) -> Value {
-        let (mut records, _) = self.story.stack.dynamodb.changes(TABLE, None, 100);
+        let (mut records, _) = self.story.stack.dynamodb.changes(TABLE, None, 100).expect("the stream");
         records.retain(|record| {
             let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().unwrap_or_default();
             TALLIED.iter().any(|kind| pk.starts_with(kind))

@@ -249,7 +249,7 @@ async fn vendors_own_trouble_is_told_once_a_day() {
 
 /// The stream as Lambda would bring it: in batches of so many.
 fn batches(story: &Story, size: usize) -> Vec<Batch> {
-    let (mut records, _) = story.stack.dynamodb.changes(TABLE, None, 1000);
+    let (mut records, _) = story.stack.dynamodb.changes(TABLE, None, 1000).expect("the stream");
     records.retain(|record| {
         let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().expect("a key");
         NOTIFIED.iter().any(|kind| pk.starts_with(kind))

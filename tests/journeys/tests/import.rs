@@ -184,6 +184,30 @@ async fn a_customer_who_is_connected_already_is_not_connected_twice_by_mistake()
 }
 
 #[tokio::test]
+async fn token_imported_for_another_user_is_not_answered_with_their_connection() {
+    let story = Story::installed().await;
+    let token = held(&story);
+    let first = import(&story, &token, json!({})).await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    story.stack.salesforce.forget_calls();
+
+    for dry_run in [false, true] {
+        let other = import(&story, &token, json!({ "user": "u-bob", "dry_run": dry_run })).await;
+        assert_eq!((other.status, other.problem()), (409, "already-connected"), "{}", other.body);
+        assert!(other.text("detail").contains("user"), "{}", other.body);
+        assert_eq!(import(&story, &token, json!({ "dry_run": dry_run })).await.status, 200, "hers");
+    }
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "nothing was sent");
+
+    let mut product = fernway(&story);
+    product.apps[0].connections = domain::product::Sharing::Shared;
+    story.stack.store.put_product(&product).await.expect("the table takes it");
+    story.pass(SignedDuration::from_secs(61));
+    let other = import(&story, &token, json!({ "user": "u-bob" })).await;
+    assert_eq!((other.status, other.text("id")), (200, first.text("id")), "a shared app: {}", other.body);
+}
+
+#[tokio::test]
 async fn bad_calls_are_refused_before_anything_is_sent() {
     let story = Story::installed().await;
     let token = held(&story);
@@ -329,4 +353,10 @@ async fn a_token_that_was_refused_is_tried_again_when_that_may_have_been_put_rig
     assert_eq!(import(&story, &token, json!({})).await.text("reference"), refused.text("reference"));
     story.pass(SignedDuration::from_mins(11));
     assert_eq!(import(&story, &token, json!({})).await.status, 201);
+}
+
+/// Fernway as the table has it.
+fn fernway(story: &Story) -> domain::Product {
+    let found = story.stack.products.iter().find(|product| product.id.as_str() == "fernway");
+    found.expect("the product").clone()
 }

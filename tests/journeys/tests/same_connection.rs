@@ -124,6 +124,35 @@ async fn connecting_again_renews_the_connection_that_exists() {
 }
 
 #[tokio::test]
+async fn connection_of_a_former_consumer_key_is_renewed() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    forget_uniqueness(story).await;
+    // The app is registered anew at Salesforce: another consumer key under the same id.
+    let mut product = fernway(story);
+    let app = product.apps.iter_mut().find(|app| app.id.as_str() == "sync").expect("the app");
+    let former = std::mem::replace(&mut app.consumer_key, "3MVG9FernwaySyncRegisteredAnew".to_owned());
+    let key = app.consumer_key.clone();
+    story.stack.salesforce.change(|state| {
+        let app = state.apps.iter_mut().find(|app| app.consumer_key == former).expect("the app");
+        app.consumer_key = key;
+    });
+    story.stack.store.put_product(&product).await.expect("the table takes it");
+    story.pass(SignedDuration::from_secs(61));
+    story.stack.salesforce.install("acme", "3MVG9FernwaySyncRegisteredAnew").expect("installed");
+
+    let returned = Returned::from(story, &again.alice, json!({})).await;
+    let redeemed = returned.redeemed(story).await;
+
+    assert_eq!(id(&redeemed), again.earlier);
+    let stored = story.stack.store.product(&product.id).await.expect("an answer").expect("the product");
+    assert_eq!(stored.apps[0].former_consumer_keys, [former]);
+    assert_eq!(stored.as_configured(), product, "the file's part is as it was put");
+    let connections = story.connections().await;
+    assert_eq!(connections.len(), 1, "{connections:?}");
+}
+
+#[tokio::test]
 async fn another_user_of_the_product_gets_a_connection_of_their_own() {
     let again = Returning::begin().await;
     let returned = Returned::from(&again.story, &again.alice, json!({ "user": "u-bob" })).await;
@@ -450,4 +479,10 @@ async fn reconnect_to_a_user_who_has_a_connection_keeps_both() {
     // Whoever connects as Bob next renews the connection that has the item.
     let next = Returned::from(&again.story, &again.alice, json!({ "user": "u-bob" })).await;
     assert_eq!(id(&next.redeemed_by(&again.story, "u-bob").await), other);
+}
+
+/// Fernway as the table has it.
+fn fernway(story: &Story) -> domain::Product {
+    let found = story.stack.products.iter().find(|product| product.id.as_str() == "fernway");
+    found.expect("the product").clone()
 }

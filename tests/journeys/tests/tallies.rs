@@ -28,7 +28,7 @@ async fn counts(store: &Store) -> BTreeMap<String, i64> {
 
 /// The stream as Lambda would bring it: in batches of so many.
 fn batches(story: &Story, size: usize) -> Vec<Vec<Value>> {
-    let (mut records, _) = story.stack.dynamodb.changes(TABLE, None, 1000);
+    let (mut records, _) = story.stack.dynamodb.changes(TABLE, None, 1000).expect("the stream");
     records.retain(|record| {
         let pk = record["dynamodb"]["Keys"]["pk"]["S"].as_str().expect("a key");
         TALLIED.iter().any(|kind| pk.starts_with(kind))

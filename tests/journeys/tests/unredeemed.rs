@@ -218,3 +218,86 @@ async fn redemption_and_newer_return_at_once_end_well() {
     }
     one_connection_is_left(&again).await;
 }
+
+/// Connections of other customers by the same Salesforce user, whose grants Salesforce has ended.
+async fn dead_connections(again: &Returning, many: usize) {
+    let story = &again.story;
+    let mut ids = Vec::new();
+    for number in 0..many {
+        let customer = json!({ "customer": { "id": format!("c-dead-{number}") } });
+        let session = story.wish(customer).await;
+        let answer = story.about_to_return(&again.alice, session.text("connect_url")).await;
+        let redeemed = Returned::by(&again.alice, answer).await.redeemed(story).await;
+        assert_eq!(redeemed.status, 200, "{}", redeemed.body);
+        ids.push(redeemed.text("id").to_owned());
+    }
+    story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+    story.pass(SignedDuration::from_mins(16));
+    for id in ids.iter().chain([&again.earlier]) {
+        assert_eq!(story.token(id).await.problem(), "reauthorization-needed");
+    }
+}
+
+#[tokio::test]
+async fn dead_grants_leave_room_for_unredeemed_ones() {
+    let again = Returning::begin().await;
+    dead_connections(&again, 3).await;
+
+    let one = Returned::by(&again.alice, again.about_to_return().await).await;
+    let two = Returned::by(&again.alice, again.about_to_return().await).await;
+
+    assert_eq!(again.story.stack.salesforce.live_grants().len(), 2, "both wait to be redeemed");
+    let redeemed = one.redeemed(&again.story).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    assert_eq!(two.redeemed(&again.story).await.status, 200);
+}
+
+#[tokio::test]
+async fn receipt_of_an_evicted_grant_is_not_given_again() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let first = story.invite().await;
+    let answer = story.about_to_return(&again.alice, &first).await;
+    let evicted = Returned::by(&again.alice, answer).await;
+    for _ in 0..4 {
+        story.pass(SignedDuration::from_secs(1));
+        Returned::by(&again.alice, again.about_to_return().await).await;
+    }
+    assert!(story.stack.salesforce.grants().iter().any(|grant| grant.ended == Some(Ending::Revoked)));
+
+    again.alice.stop_before("/salesforce/return");
+    let page = again.alice.get(&first).await;
+
+    assert!(page.location().is_none() && !page.body.contains(&evicted.receipt), "{page:?}");
+    assert_eq!(evicted.redeemed(story).await.problem(), "receipt-refused");
+    again.works(&again.earlier).await;
+}
+
+#[tokio::test]
+async fn unredeemed_grant_with_a_live_connections_token_is_not_revoked() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let returned = Returned::by(&again.alice, again.about_to_return().await).await;
+    let pending = pending_connection(story);
+    // Salesforce may answer with the refresh token that it gave before.
+    story.copy_attribute(&again.earlier, &pending, "refresh_fingerprint").await;
+    story.stack.salesforce.forget_calls();
+
+    story.pass(SignedDuration::from_mins(11));
+    story.stack.sweep().await;
+
+    let calls = story.stack.salesforce.calls();
+    assert!(calls.iter().all(|call| !call.path.ends_with("/revoke")), "{calls:?}");
+    assert_eq!(returned.redeemed(story).await.problem(), "receipt-refused");
+    assert_eq!(story.connections().await.len(), 1, "the unredeemed one is deleted all the same");
+    again.works(&again.earlier).await;
+}
+
+/// The connection that waits to be redeemed.
+fn pending_connection(story: &Story) -> String {
+    let items = story.stack.dynamodb.dump(local::stack::TABLE);
+    let item =
+        items.iter().find(|item| item["state"]["S"] == "pending" && item["refresh_fingerprint"].is_object());
+    let pk = item.expect("a pending connection")["pk"]["S"].as_str().expect("a key");
+    pk.strip_prefix("CONNECTION#").expect("a connection's key").to_owned()
+}

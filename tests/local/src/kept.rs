@@ -21,11 +21,18 @@ const KEYS: &str = "keys.json";
 /// The keys while they are written.
 const NEW_KEYS: &str = "keys.json.new";
 
+/// Minimum characters of a key in the keyring.
+const MIN_KEY: usize = 43;
+
+/// Minimum characters of an API key: 43 of them are random.
+const MIN_API_KEY: usize = 50;
+
 /// The table.
 pub(crate) const TABLE_FILE: &str = "table.sqlite";
 
 /// What a data folder keeps beside the table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Kept {
     keyring: Option<String>,
     api_keys: BTreeMap<ProductId, String>,
@@ -40,7 +47,7 @@ pub(crate) enum KeptError {
         "{} is damaged ({error}): restore it from a copy, or move the folder away to start with an empty table, since the \
          tokens in the table can be read with these keys alone", file.display()
     )]
-    Damaged { file: PathBuf, error: serde_json::Error },
+    Damaged { file: PathBuf, error: String },
     #[error(
         "{} is missing, and the tokens in the table beside it can be read with its keys alone: restore it from a copy, or \
          move the folder away to start with an empty table", file.display()
@@ -54,7 +61,10 @@ impl Kept {
         let Some(folder) = folder else { return Ok(Self::default()) };
         let file = folder.join(KEYS);
         match fs::read(&file) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| KeptError::Damaged { file, error }),
+            Ok(bytes) => {
+                let has_table = folder.join(TABLE_FILE).exists();
+                Self::read(&bytes, has_table).map_err(|error| KeptError::Damaged { file, error })
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if folder.join(TABLE_FILE).exists() {
                     Err(KeptError::Missing { file })
@@ -64,6 +74,26 @@ impl Kept {
             }
             Err(error) => Err(KeptError::Io { file, doing: "read", error }),
         }
+    }
+
+    /// The keys in a file. With a table beside it, the file must have a keyring: a new one could not read the table's
+    /// tokens, and would replace the old one.
+    fn read(bytes: &[u8], has_table: bool) -> Result<Self, String> {
+        let kept: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        match &kept.keyring {
+            Some(keyring) => check_keyring(keyring)?,
+            None if has_table => return Err("it has no keyring".to_owned()),
+            None => {}
+        }
+        for (product, key) in &kept.api_keys {
+            let key = ApiKey::new(key.as_str());
+            let is_whole = key.claims().is_some_and(|(claimed, _)| claimed == *product)
+                && key.expose().len() >= MIN_API_KEY;
+            if !is_whole {
+                return Err(format!("the API key of {product} is not a key of this product"));
+            }
+        }
+        Ok(kept)
     }
 
     /// Keeps it in the folder, if it is not what the folder keeps already: written beside, then renamed, so that whatever
@@ -111,6 +141,18 @@ fn write_through(file: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(file)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// Whether the text is a keyring: `{"current":"v1","v1":"<key>"}`.
+fn check_keyring(text: &str) -> Result<(), String> {
+    let keys: BTreeMap<String, String> =
+        serde_json::from_str(text).map_err(|_| "its keyring is not a JSON object of keys".to_owned())?;
+    let current = keys.get("current").and_then(|current| keys.get(current));
+    match current {
+        Some(key) if key.len() >= MIN_KEY => Ok(()),
+        Some(_) => Err("the current key of its keyring is cut short".to_owned()),
+        None => Err("its keyring has no current key".to_owned()),
+    }
 }
 
 fn new_keyring() -> String {
@@ -172,6 +214,35 @@ mod tests {
         fs::write(folder.join(TABLE_FILE), "a table").expect("written");
         let error = Kept::load(Some(&folder)).expect_err("no keys").to_string();
         assert!(error.contains("keys.json is missing"), "{error}");
+        fs::remove_dir_all(folder).expect("the folder goes");
+    }
+
+    #[test]
+    fn keys_that_cannot_read_the_table_are_named_and_kept() {
+        let folder = folder("unfit");
+        fs::create_dir_all(&folder).expect("a folder");
+        fs::write(folder.join(TABLE_FILE), "a table").expect("written");
+        let keyring = |text: &str| serde_json::json!({ "keyring": text, "api_keys": {} }).to_string();
+        for damaged in [
+            "{}".to_owned(),
+            r#"{"api_keys":{}}"#.to_owned(),
+            r#"{"keyring":null,"api_keys":{}}"#.to_owned(),
+            keyring(""),
+            keyring("{}"),
+            keyring("v1"),
+            keyring(r#"{"current":"v2","v1":"a"}"#),
+            keyring(r#"{"current":"v1","v1":"short"}"#),
+            keyring(&new_keyring()).replace("keyring", "keyrings"),
+            keyring(&new_keyring()).replace("{}", r#"{"fernway":""}"#),
+            keyring(&new_keyring()).replace("{}", r#"{"fernway":"lk_tidewater_local_0123456789"}"#),
+        ] {
+            fs::write(folder.join(KEYS), &damaged).expect("written");
+            let error = Kept::load(Some(&folder)).expect_err(&damaged).to_string();
+            assert!(error.contains("keys.json is damaged") && !error.contains('\n'), "{error}");
+            assert_eq!(fs::read_to_string(folder.join(KEYS)).expect("the file"), damaged);
+        }
+        fs::write(folder.join(KEYS), keyring(&new_keyring())).expect("written");
+        assert!(Kept::load(Some(&folder)).is_ok());
         fs::remove_dir_all(folder).expect("the folder goes");
     }
 }

@@ -135,7 +135,9 @@ fn tally_what_changes(stack: &Stack) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            stream.notify().await;
+            if let Err(error) = stream.try_notify().await {
+                eprintln!("notify: {error}; events are recorded once it can be read");
+            }
             if let Err(error) = stream.try_run().await {
                 eprintln!("tally: {error}; what changed is counted once the table can be written");
             }

@@ -24,7 +24,11 @@ use url::Url;
 #[cfg(feature = "browser")]
 use world::browser::Browser;
 use world::{
-    Clock, dynamodb::DynamoDb, loopback::Loopback, salesforce as world_salesforce, secrets::SecretsManager,
+    Clock,
+    dynamodb::{DynamoDb, StreamError},
+    loopback::Loopback,
+    salesforce as world_salesforce,
+    secrets::SecretsManager,
 };
 
 use crate::{
@@ -127,6 +131,17 @@ pub struct Stream {
     notified: Arc<tokio::sync::Mutex<Option<String>>>,
 }
 
+/// A batch could not be read or counted. The next run starts with it again.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamRunError {
+    /// The stream cannot be read.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// The changes cannot be counted.
+    #[error(transparent)]
+    Tally(#[from] tally::TallyError),
+}
+
 /// Records in a batch at most.
 const BATCH: usize = 100;
 
@@ -140,11 +155,11 @@ impl Stream {
     }
 
     /// Brings everything that has changed, batch by batch. A batch that fails is brought again by the next run.
-    pub async fn try_run(&self) -> Result<Tallied, tally::TallyError> {
+    pub async fn try_run(&self) -> Result<Tallied, StreamRunError> {
         let mut place = self.place.lock().await;
         let mut done = Tallied::default();
         loop {
-            let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH);
+            let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH)?;
             if records.is_empty() {
                 return Ok(done);
             }
@@ -169,15 +184,23 @@ impl Stream {
         batch
     }
 
+    /// Brings everything that has changed to `notify`.
+    ///
+    /// # Panics
+    /// If the stream cannot be read.
+    pub async fn notify(&self) -> Notified {
+        self.try_notify().await.expect("the stream")
+    }
+
     /// Brings everything that has changed to `notify`, batch by batch, and the events that it records too. Records that
     /// fail are brought again by the next run.
-    pub async fn notify(&self) -> Notified {
+    pub async fn try_notify(&self) -> Result<Notified, StreamError> {
         let mut place = self.notified.lock().await;
         let mut done = Notified::default();
         loop {
-            let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH);
+            let (records, next) = self.dynamodb.changes(TABLE, place.as_deref(), BATCH)?;
             if records.is_empty() {
-                return done;
+                return Ok(done);
             }
             let records = self.filtered(records, &NOTIFIED);
             if !records.is_empty() {
@@ -192,7 +215,7 @@ impl Stream {
                 done.set_aside += batch.set_aside;
                 if !batch.failed.is_empty() {
                     done.failed = batch.failed;
-                    return done;
+                    return Ok(done);
                 }
             }
             *place = next;

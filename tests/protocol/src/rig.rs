@@ -598,6 +598,7 @@ fn product() -> Product {
             refresh_token_idle_days: 30,
             connections: domain::product::Sharing::default(),
             about: domain::product::AppAbout::default(),
+            former_consumer_keys: Vec::new(),
         }],
         redeem: true,
     }

@@ -35,6 +35,11 @@ pub use meter::{DynamoRequest, Kind};
 /// DynamoDB bodies are at most 16 MB.
 const MAX_BODY: usize = 16 * 1024 * 1024;
 
+/// The stream of a table cannot be read now.
+#[derive(Debug, thiserror::Error)]
+#[error("the table's stream cannot be read: {0}")]
+pub struct StreamError(String);
+
 /// The running emulator. Dropping it ends both servers.
 pub struct DynamoDb {
     database: Database,
@@ -206,25 +211,37 @@ impl DynamoDb {
     }
 
     /// The changes of `table` as its stream has them, at most `limit` after the place `after`: each a record as Lambda
-    /// brings it, and the place of the last. There is one shard, [`DynamoDb::shard`].
-    pub fn changes(&self, table: &str, after: Option<&str>, limit: usize) -> (Vec<Value>, Option<String>) {
-        let iterator = after.map_or_else(|| self.start_of_stream(table), str::to_owned);
-        let page = self.database.get_records(ask_for(&json!({ "ShardIterator": iterator, "Limit": limit })));
-        let mut page = serde_json::to_value(page.expect("the records")).expect("JSON");
+    /// brings it, and the place of the last. There is one shard, [`DynamoDb::shard`]. An error leaves the place as it
+    /// is: the next call may succeed, for example once the disk has room again.
+    pub fn changes(
+        &self,
+        table: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<Value>, Option<String>), StreamError> {
+        let iterator = match after {
+            Some(place) => place.to_owned(),
+            None => self.start_of_stream(table)?,
+        };
+        let request = ask_for(&json!({ "ShardIterator": iterator, "Limit": limit }));
+        let page = self.database.get_records(request).map_err(|error| StreamError(error.to_string()))?;
+        let mut page = serde_json::to_value(page).expect("JSON");
         let records = page["Records"].take();
         let place = page["NextShardIterator"].as_str().map(str::to_owned).or(Some(iterator));
-        (serde_json::from_value(records).expect("a list"), place)
+        Ok((serde_json::from_value(records).expect("a list"), place))
     }
 
-    fn start_of_stream(&self, table: &str) -> String {
+    fn start_of_stream(&self, table: &str) -> Result<String, StreamError> {
+        let unreadable = |error: &dyn std::fmt::Display| StreamError(error.to_string());
         let streams = self.database.list_streams(ask_for(&json!({ "TableName": table })));
-        let streams = serde_json::to_value(streams.expect("the streams")).expect("JSON");
-        let arn = streams["Streams"][0]["StreamArn"].as_str().expect("the table has a stream");
+        let streams = serde_json::to_value(streams.map_err(|error| unreadable(&error))?).expect("JSON");
+        let arn =
+            streams["Streams"][0]["StreamArn"].as_str().ok_or_else(|| unreadable(&"the table has none"))?;
         let request = ask_for(&json!({
             "StreamArn": arn, "ShardId": Self::shard(table), "ShardIteratorType": "TRIM_HORIZON",
         }));
-        let iterator = self.database.get_shard_iterator(request).expect("the shard");
-        iterator.shard_iterator.expect("an iterator")
+        let iterator = self.database.get_shard_iterator(request).map_err(|error| unreadable(&error))?;
+        iterator.shard_iterator.ok_or_else(|| unreadable(&"its shard has no beginning"))
     }
 
     /// The one shard of a table's stream.

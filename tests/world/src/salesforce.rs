@@ -34,7 +34,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use self::{
     app::{AppKind, AppRegistration, Distribution, PermittedUsers, Policy, Standing},
-    fault::{Call, Fault, Outcome},
+    fault::{Call, Fault, GrantType, Outcome},
     grant::{
         APPROVAL_LIFETIME, AccessToken, AuthorizeRequest, CODE_LIFETIME, Code, Ending,
         GRANTS_PER_USER_AND_APP, Grant, LoginSession, PendingApproval,
@@ -245,7 +245,12 @@ impl Salesforce {
 
     /// Makes the token endpoint misbehave once; several faults happen in the order that they were queued.
     pub fn queue_token_fault(&self, fault: Fault) {
-        self.change(|state| state.token_faults.push_back(fault));
+        self.queue_token_fault_of(None, fault);
+    }
+
+    /// The same for the next request of this grant type.
+    pub fn queue_token_fault_of(&self, grant_type: Option<GrantType>, fault: Fault) {
+        self.change(|state| state.token_faults.push_back((grant_type, fault)));
     }
 
     /// Makes an endpoint misbehave from now on, or for so many requests.

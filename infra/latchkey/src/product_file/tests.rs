@@ -1,3 +1,5 @@
+use domain::product::{AppAbout, AppOwner, AppPolicy};
+
 use super::*;
 
 mod at_once;
@@ -248,3 +250,4 @@ fn what_people_should_know_of_an_app_is_optional_and_checked() {
         let errors = errors_of(&about(text));
         assert!(errors.contains(field) && errors.contains(what), "{text}: {errors}");
     }
+}

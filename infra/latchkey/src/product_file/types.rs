@@ -151,7 +151,9 @@ fn toml_of(value: Value) -> Spanned<DeValue<'static>> {
     let value = match value {
         Value::Array(items) => {
             let mut array = DeArray::new();
-            items.into_iter().for_each(|item| array.push(toml_of(item)));
+            for item in items {
+                array.push(toml_of(item));
+            }
             DeValue::Array(array)
         }
         Value::Object(members) => DeValue::Table(

@@ -83,12 +83,24 @@ impl Exchanger {
             Err(error) => return drop(internal(&error)),
         };
         for id in unredeemed.over(MAX_GRANTS) {
-            match store.withdraw_oldest(&record.connection.product, id, now).await {
-                Ok(true) => self.revoke_unredeemed(Some(id.clone()), now).await,
-                Ok(false) => {}
-                Err(error) => drop(internal(&error)),
+            if let Err(error) = self.withdraw_oldest(record, id, now).await {
+                internal(&error);
             }
         }
+    }
+
+    async fn withdraw_oldest(
+        &self,
+        record: &ConnectionRecord,
+        id: &ConnectionId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let store = &self.platform.store;
+        let Some(oldest) = store.connection(id).await? else { return Ok(()) };
+        if store.withdraw_oldest(&record.connection.product, &oldest.connection, now).await? {
+            self.revoke_unredeemed(Some(id.clone()), now).await;
+        }
+        Ok(())
     }
 
     async fn revoke_unredeemed(&self, withdrawn: Option<ConnectionId>, now: Timestamp) {

@@ -128,10 +128,9 @@ impl Importer {
         now: Timestamp,
     ) -> Result<Option<Stored>, TakeoverError> {
         let store = &self.platform.store;
-        let sharing = keeping.app.connections;
         // The answer is stored even if it cannot be known whether the user is connected: the uniqueness item decides.
         if std::mem::take(is_first) && keeping.unique.is_some() {
-            keeping.standing = store.standing(&keeping.record, sharing).await?;
+            keeping.standing = store.standing(&keeping.record, keeping.app).await?;
         }
         let other = if let Some(standing) = &keeping.standing {
             let Connection { id, identity, .. } = &standing.connection;

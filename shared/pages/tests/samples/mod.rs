@@ -65,6 +65,7 @@ pub(crate) fn app(kind: AppKind) -> App {
         refresh_token_idle_days: 30,
         connections: domain::product::Sharing::default(),
         about: domain::product::AppAbout::default(),
+        former_consumer_keys: Vec::new(),
     }
 }
 

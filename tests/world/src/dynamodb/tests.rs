@@ -218,7 +218,7 @@ async fn a_stream_keeps_its_newest_changes_and_is_trimmed() {
     let stream = stream.build().unwrap();
     client.update_table().table_name("latchkey").stream_specification(stream).send().await.unwrap();
     put(&client, "first", "change").await.unwrap();
-    let (first, place) = dynamo.changes("latchkey", None, 100);
+    let (first, place) = dynamo.changes("latchkey", None, 100).unwrap();
     assert_eq!(first.len(), 1);
 
     // A month of changes, written to the file at once.
@@ -241,10 +241,32 @@ async fn a_stream_keeps_its_newest_changes_and_is_trimmed() {
     // A reader whose place is trimmed goes on with the oldest change that is kept, and reaches the newest.
     let (mut place, mut seen, mut last) = (place, 0, Value::Null);
     loop {
-        let (changes, next) = dynamo.changes("latchkey", place.as_deref(), 1_000);
+        let (changes, next) = dynamo.changes("latchkey", place.as_deref(), 1_000).unwrap();
         let Some(newest) = changes.last() else { break };
         (seen, last, place) = (seen + changes.len(), newest.clone(), next);
     }
     assert!((20_000..20_501).contains(&seen), "{seen} were read");
     assert_eq!(last["dynamodb"]["Keys"]["PK"]["S"], "last", "{last}");
+}
+
+#[tokio::test]
+async fn stream_that_cannot_be_read_is_an_error_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data.db");
+    let dynamo = DynamoDb::start(Some(&data)).await;
+    let client = client(&dynamo, RetryConfig::disabled());
+    create(&client).await;
+    let stream =
+        StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewImage);
+    let stream = stream.build().unwrap();
+    client.update_table().table_name("latchkey").stream_specification(stream).send().await.unwrap();
+    put(&client, "first", "change").await.unwrap();
+    let beside = rusqlite::Connection::open(&data).unwrap();
+
+    beside.execute("ALTER TABLE _stream_records RENAME TO _away", []).unwrap();
+    assert!(dynamo.changes("latchkey", None, 100).is_err());
+    beside.execute("ALTER TABLE _away RENAME TO _stream_records", []).unwrap();
+
+    let (changes, _) = dynamo.changes("latchkey", None, 100).unwrap();
+    assert_eq!(changes.len(), 1);
 }

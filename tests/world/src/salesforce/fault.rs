@@ -37,6 +37,23 @@ pub enum Fault {
     WrongNonce,
 }
 
+/// Which requests of the token endpoint a fault is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GrantType {
+    AuthorizationCode,
+    RefreshToken,
+}
+
+impl GrantType {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AuthorizationCode => "authorization_code",
+            Self::RefreshToken => "refresh_token",
+        }
+    }
+}
+
 /// One request that Salesforce received. Never holds a parameter's value but the grant type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {

@@ -16,34 +16,46 @@ pub use catalog::catalog;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Endpoint {
     Token,
+    /// The token endpoint, for requests that exchange a code.
+    Exchange,
+    /// The token endpoint, for requests that refresh.
+    Refresh,
     Revoke,
     Introspect,
     Keys,
     Identity,
     Userinfo,
     Discovery,
+    /// The REST API.
+    Data,
 }
 
 impl Endpoint {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Token,
+        Self::Exchange,
+        Self::Refresh,
         Self::Revoke,
         Self::Introspect,
         Self::Keys,
         Self::Identity,
         Self::Userinfo,
         Self::Discovery,
+        Self::Data,
     ];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::Exchange => "exchange",
+            Self::Refresh => "refresh",
             Self::Revoke => "revoke",
             Self::Introspect => "introspect",
             Self::Keys => "keys",
             Self::Identity => "identity",
             Self::Userinfo => "userinfo",
             Self::Discovery => "discovery",
+            Self::Data => "data",
         }
     }
 
@@ -61,6 +73,7 @@ impl Endpoint {
             "/services/oauth2/userinfo" => Self::Userinfo,
             "/.well-known/openid-configuration" => Self::Discovery,
             _ if path.starts_with("/id/") => Self::Identity,
+            _ if path.starts_with("/services/data") => Self::Data,
             _ => return None,
         })
     }
@@ -173,6 +186,11 @@ impl Orders {
 
     pub(super) fn clear(&mut self) {
         self.0.clear();
+    }
+
+    /// Whether a token request's grant type matters.
+    pub(super) fn reads_grant_type(&self) -> bool {
+        [Endpoint::Exchange, Endpoint::Refresh].iter().any(|endpoint| self.0.contains_key(endpoint))
     }
 
     /// What happens to a request that arrives now.

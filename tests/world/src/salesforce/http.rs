@@ -2,6 +2,7 @@
 
 mod authorize;
 mod control;
+mod fault_control;
 mod hostile;
 mod identity;
 mod index;
@@ -44,7 +45,7 @@ fn org_routes(salesforce: Salesforce) -> Router {
 
 /// What `salesforce.localhost` itself answers.
 fn index_routes(salesforce: Salesforce) -> Router {
-    index::routes().merge(control::routes()).with_state(salesforce)
+    index::routes().merge(control::routes()).merge(fault_control::routes()).with_state(salesforce)
 }
 
 fn no_such_page() -> Response {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     app::{AppRegistration, Policy, Standing},
-    fault::{Call, Fault},
+    fault::{Call, Fault, GrantType},
     grant::{AccessToken, Code, Ending, GRANTS_PER_USER_AND_APP, Grant, LoginSession, PendingApproval},
     host::SITE,
     hostile::Orders,
@@ -38,7 +38,7 @@ pub struct State {
     /// Every access token and id_token ever given, the ended ones too, each with the word for what it is.
     pub handed_out: Vec<(&'static str, String)>,
     /// What the token endpoint does to the next requests, in order.
-    pub token_faults: VecDeque<Fault>,
+    pub token_faults: VecDeque<(Option<GrantType>, Fault)>,
     /// Which endpoints misbehave.
     pub misbehaviors: Orders,
     /// How often each refresh token was sent to the token endpoint.

@@ -157,3 +157,4 @@ fn every_field_is_checked_for_sense() {
     assert!(
         read_product(Path::new("fernway.toml"), &GOOD.replace("[[apps]]", &key("2026-11.k1", HASH))).is_ok()
     );
+}

@@ -74,7 +74,7 @@ impl Refresher {
         let mut unique = (!imported.another).then(|| Unique::of(&record.connection, sharing));
         record.unique = unique.as_ref().map(|unique| unique.key().to_owned());
         let mut standing = match &unique {
-            Some(_) => store.standing(&record, sharing).await?,
+            Some(_) => store.standing(&record, app).await?,
             None => None,
         };
         for _ in 0..MAX_TRIES {

@@ -35,7 +35,7 @@ pub(super) fn routes() -> Router<Salesforce> {
 }
 
 /// 400, with what was wrong with the request.
-struct Refused(String);
+pub(super) struct Refused(pub(super) String);
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
@@ -43,13 +43,13 @@ impl IntoResponse for Refused {
     }
 }
 
-type Answer = Result<Json<Value>, Refused>;
+pub(super) type Answer = Result<Json<Value>, Refused>;
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     serde_json::from_slice(body).map_err(|error| Refused(error.to_string()))
 }
 
-fn done() -> Json<Value> {
+pub(super) fn done() -> Json<Value> {
     Json(json!({}))
 }
 
@@ -157,7 +157,7 @@ async fn unreachable(State(salesforce): State<Salesforce>, body: Bytes) -> Answe
 struct Misbehave {
     endpoint: String,
     fault: String,
-    /// For so many requests; without it until it is cleared.
+    /// How many requests; without it until it is cleared.
     times: Option<u32>,
 }
 

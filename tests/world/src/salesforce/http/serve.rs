@@ -4,7 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, to_bytes},
     http::{Request, StatusCode, header},
     response::Response,
 };
@@ -26,6 +26,7 @@ use super::{
         fault::{Call, Outcome},
         host::{Host, SITE},
         hostile::Endpoint,
+        params::Params,
     },
     hostile, index_routes, org_routes, text,
     tls::Certificate,
@@ -212,9 +213,22 @@ impl Desk {
             Err(Closed)
         } else {
             request.extensions_mut().insert(host);
-            let endpoint = Endpoint::of(&call.path);
-            let misbehavior = endpoint
-                .and_then(|endpoint| self.salesforce.change(|state| state.misbehaviors.next(endpoint)));
+            let mut endpoints: Vec<Endpoint> = Endpoint::of(&call.path).into_iter().collect();
+            if endpoints == [Endpoint::Token]
+                && self.salesforce.read(|state| state.misbehaviors.reads_grant_type())
+            {
+                let (parts, body) = request.into_parts();
+                let sent = to_bytes(body, usize::MAX).await.unwrap_or_default();
+                match Params::read(&sent).get("grant_type") {
+                    Some("authorization_code") => endpoints.insert(0, Endpoint::Exchange),
+                    Some("refresh_token") => endpoints.insert(0, Endpoint::Refresh),
+                    _ => {}
+                }
+                request = Request::from_parts(parts, Body::from(sent));
+            }
+            let misbehavior = self
+                .salesforce
+                .change(|state| endpoints.into_iter().find_map(|endpoint| state.misbehaviors.next(endpoint)));
             let mut routes = self.orgs.clone();
             let response = match misbehavior {
                 Some(misbehavior) => hostile::answer(&self.salesforce, routes, &misbehavior, request).await,

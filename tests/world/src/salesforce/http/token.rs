@@ -56,7 +56,10 @@ async fn token(
     let params = Params::read(&body);
     let fault = salesforce.change(|state| {
         state.note_presented(&params);
-        state.token_faults.pop_front()
+        let sent = params.get("grant_type");
+        let next =
+            state.token_faults.iter().position(|(of, _)| of.is_none_or(|of| sent == Some(of.as_str())));
+        next.and_then(|at| state.token_faults.remove(at)).map(|(_, fault)| fault)
     });
     let mut response = match fault.as_ref().and_then(instead) {
         Some(response) => response,

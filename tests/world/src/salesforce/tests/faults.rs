@@ -172,3 +172,69 @@ async fn every_call_is_on_record_and_no_secret_is() {
         assert!(!written.contains(secret));
     }
 }
+
+#[tokio::test]
+async fn every_fault_has_a_control_over_http() {
+    let stage = Stage::start().await;
+    let index = format!("http://{}", stage.running.site());
+    let post = async |path: &str, body: serde_json::Value| {
+        let request = stage.http.post(format!("{index}{path}")).body(body.to_string());
+        request.send().await.expect("an answer").status().as_u16()
+    };
+    let order = async |fault: serde_json::Value| {
+        let body = serde_json::json!({ "fault": fault, "grant_type": "refresh_token" });
+        assert_eq!(post("/_world/token-fault", body).await, 200, "{fault}");
+    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+    order(json(r#"{"answer": {"status": 400, "error": "invalid_grant", "description": "user not active"}}"#))
+        .await;
+    order(json(r#"{"redirect": {"status": 307, "to": "http://login.salesforce.localhost/x"}}"#)).await;
+    order(json(r#""empty""#)).await;
+    // The exchange comes first, and is not meant.
+    let tokens = stage.connect("acme", "uma@acme.example").await;
+    let refresh_token = text(&tokens, "refresh_token");
+    assert_eq!(error(&stage.refresh("acme", refresh_token).await), (400, "invalid_grant", "user not active"));
+    let (status, _) = try_refresh(&stage, refresh_token).await.expect("an answer");
+    assert_eq!(status, StatusCode::TEMPORARY_REDIRECT);
+    assert_eq!(try_refresh(&stage, refresh_token).await.expect("an answer"), (StatusCode::OK, String::new()));
+
+    let misbehave = |endpoint: &str, fault: &str| serde_json::json!({ "endpoint": endpoint, "fault": fault });
+    assert_eq!(post("/_world/misbehave", misbehave("exchange", "unprocessed-html-503")).await, 200);
+    assert_eq!(stage.refresh("acme", refresh_token).await.0, StatusCode::OK);
+    assert_eq!(post("/_world/misbehave", misbehave("refresh", "unprocessed-html-502")).await, 200);
+    assert_eq!(try_refresh(&stage, refresh_token).await.expect("an answer").0, StatusCode::BAD_GATEWAY);
+    assert_eq!(post("/_world/misbehave", misbehave("data", "unprocessed-html-502")).await, 200);
+    let limits = format!("{}/services/data/v62.0/limits", stage.salesforce.my_domain("acme"));
+    let answer = stage.http.get(limits).send().await.expect("an answer");
+    assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
+    stage.salesforce.behave();
+
+    assert_eq!(post("/_world/clock-error", json(r#"{"seconds": 90}"#)).await, 200);
+    assert_eq!(stage.salesforce.read(|state| state.clock_error), SignedDuration::from_secs(90));
+    assert_eq!(
+        post("/_world/latency", json(r#"{"token_milliseconds": 1, "api_milliseconds": 2}"#)).await,
+        200
+    );
+    let latencies = stage.salesforce.read(|state| (state.token_latency, state.api_latency));
+    assert_eq!(latencies, (Duration::from_millis(1), Duration::from_millis(2)));
+    assert_eq!(post("/_world/api-busy", json(r#"{"busy": true}"#)).await, 200);
+    assert!(stage.salesforce.read(|state| state.api_busy));
+    assert_eq!(post("/_world/revoking-ends-all", json(r#"{"ends_all": true}"#)).await, 200);
+    assert!(stage.salesforce.read(|state| state.revoking_ends_all));
+    let user = json(r#"{"org": "acme", "user": "uma@acme.example"}"#);
+    assert_eq!(post("/_world/revoke-grants", user).await, 200);
+    assert_eq!(stage.salesforce.live_grants().len(), 0);
+    assert_eq!(post("/_world/refresh-sandbox", json(r#"{"org": "acme--uat"}"#)).await, 200);
+
+    for (path, body) in [
+        ("/_world/token-fault", r#"{"fault": "on-fire"}"#),
+        ("/_world/token-fault", r#"{"fault": {"html": {"status": 99}}}"#),
+        ("/_world/token-fault", r#"{"fault": {"redirect": {"status": 302, "to": "a\nb"}}}"#),
+        ("/_world/token-fault", r#"{"fault": "half", "grant_type": "password"}"#),
+        ("/_world/revoke-grants", r#"{"org": "acme", "user": "nobody"}"#),
+        ("/_world/refresh-sandbox", r#"{"org": "acme"}"#),
+        ("/_world/latency", r#"{"token": 1}"#),
+    ] {
+        assert_eq!(post(path, json(body)).await, 400, "{path} {body}");
+    }
+}
