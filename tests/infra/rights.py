@@ -22,6 +22,10 @@ README = ROOT / "infra/README.md"
 BEGIN, END = "<!-- rights: written by tests/infra/rights.py -->\n", "<!-- /rights -->\n"
 
 APP_SECRETS = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:latchkey/${Stage}/apps/*"
+WEBHOOK_SECRETS = APP_SECRETS.replace("/apps/*", "/webhooks/*")
+QUEUE = "DeliveryQueue"
+SENDS, TAKES = {"SendMessage"}, {"ChangeMessageVisibility", "DeleteMessage", "GetQueueAttributes", "ReceiveMessage"}
+BY_LAMBDA = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"}  # the mapping does
 RESOURCES, DEFAULTS = {}, {}
 READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
@@ -61,6 +65,8 @@ class Function:
     secrets: list[str] = field(default_factory=list)
     stream: bool = False
     queues: list[str] = field(default_factory=list)
+    sends: bool = False  # adds webhook attempts to the queue
+    takes: bool = False  # takes them from it
 
 
 def of_type(kind):
@@ -124,6 +130,9 @@ def sort_rights(function):
             require(verbs <= STREAM, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "StreamArn"]}, f"{where}: not the table's stream")
             function.stream = True
+        elif services == {"sqs"} and logical_id(statement["Resource"]) == QUEUE:
+            require(verbs in (SENDS, TAKES), f"{where}: {sorted(verbs)}")
+            function.sends, function.takes = function.sends or verbs == SENDS, function.takes or verbs == TAKES
         elif services == {"sqs"}:
             require(verbs == {"SendMessage"}, f"{where}: {sorted(verbs)}")
             function.queues.append(logical_id(statement["Resource"]))
@@ -151,9 +160,11 @@ def sort_rights(function):
 
 
 def secret_of(resource, where):
-    """The kind of secret that a resource names: the keyring itself or the apps' folder, and nothing wider."""
+    """The kind of secret that a resource names: the keyring itself, the apps' folder or the webhooks', nothing wider."""
     if resource == {"Ref": "KeyringSecret"}:
         return "keyring"
+    if resource == {"Fn::Sub": WEBHOOK_SECRETS}:
+        return "webhooks"
     require(resource == {"Fn::Sub": APP_SECRETS}, f"{where}: {resource} is neither the keyring nor the apps' secrets")
     return "apps"
 
@@ -240,7 +251,12 @@ def check(functions):
         variables = f.properties.get("Environment", {}).get("Variables", {})
         require(("KEYRING_SECRET_ID" in variables) == ("keyring" in f.secrets), f"{f.name}: keyring and its setting disagree")
         require(("FALLBACK_TABLE_NAME" in variables) == bool(f.fallback), f"{f.name}: fallback and its setting disagree")
-        mapped = [p for p in of_type("AWS::Lambda::EventSourceMapping").values() if logical_id(p["FunctionName"]) == f.logical_id]
+        require(("DELIVERY_QUEUE_URL" in variables) == (f.sends or f.takes), f"{f.name}: queue and its setting disagree")
+        require(("webhooks" in f.secrets) == f.takes, f"{f.name}: only the function that sends webhooks reads their secrets")
+        mappings = [p for p in of_type("AWS::Lambda::EventSourceMapping").values() if logical_id(p["FunctionName"]) == f.logical_id]
+        mapped = [p for p in mappings if logical_id(p["EventSourceArn"]) == "Table"]
+        taken = [logical_id(p["EventSourceArn"]) for p in mappings if p not in mapped]
+        require(taken == [QUEUE] * f.takes, f"{f.name}: its mappings of {taken} and the right to take from a queue disagree")
         require(bool(mapped) == f.stream, f"{f.name}: the stream's mapping and the right to read it disagree")
         given_up = [m for m in mapped if m.get("MaximumRetryAttempts") != -1]  # the others are retried for ever
         failures = [logical_id(m["DestinationConfig"]["OnFailure"]["Destination"]) for m in given_up]
@@ -282,10 +298,14 @@ def check_built(functions):
         bootstrap = ROOT / ".aws-sam/build" / f.logical_id / "bootstrap"
         require(bootstrap.is_file(), f"{f.name} is not built: sam build")
         called = set(callable_actions(bootstrap.read_bytes()))
-        allowed = {a for s in f.statements for a in listed(s["Action"]) if a.split(":")[0] in SERVICES} - POLLS
+        # What Lambda does itself: it names a failed batch in a queue, and takes messages from one.
+        own = [s for s in f.statements if not (logical_id(s["Resource"]) in f.queues)]
+        allowed = {a for s in own for a in listed(s["Action"]) if a.split(":")[0] in SERVICES} - POLLS - BY_LAMBDA
         # A transaction is allowed by the actions of what it writes; which those are, only the code knows.
         transacted = {f"dynamodb:{write}" for write in WRITES} if "dynamodb:TransactWriteItems" in called else set()
         called -= {"dynamodb:TransactWriteItems"}
+        # A batch is allowed by the action of its messages.
+        called = {"sqs:SendMessage" if call == "sqs:SendMessageBatch" else call for call in called}
         require(called, f"{f.name}: no call to AWS is found in its binary")
         require(called <= allowed, f"{f.name} calls {sorted(called - allowed)}, which its role refuses")
         require(allowed <= called | transacted, f"{f.name} may {sorted(allowed - called - transacted)}, which it never calls")
@@ -294,7 +314,7 @@ def check_built(functions):
 def table(functions):
     lines = ["| function | invoked by | in the table | in the fallback | queries of indexes | secrets | memory, time-out |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for f in functions:
-        by = "<br>".join(f"`{route}`" for route in f.routes) or ("the table's stream" if f.stream else "its schedule, every 5 minutes")
+        by = "<br>".join(f"`{route}`" for route in f.routes) or ("the table's stream" if f.stream else "the queue of webhook attempts" if f.takes else "its schedule, every 5 minutes")
         items = "<br>".join(f"{', '.join(sorted(v))}: {', '.join(f'`{k}`' for k in keys)}" for keys, v in f.items.items())
         indexes = "<br>".join(f"`{index}`: {', '.join(f'`{k}`' for k in keys)}" for index, keys in f.queries.items()) or "–"
         memory = f.properties.get("MemorySize", DEFAULTS["MemorySize"])

@@ -1,8 +1,8 @@
 //! One change of one item → the events that it makes. Nothing is read here but the record.
 
 use domain::{
-    Customer, Environment, Event, EventId, EventType, Failure, FailureId, Incident, OrgId, ProductId,
-    Provenance, SessionId, event::EventData,
+    Customer, EndpointId, Environment, Event, EventId, EventType, Failure, FailureId, Incident, OrgId,
+    ProductId, Provenance, SessionId, event::EventData,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use runtime::records::{Image, Record};
@@ -47,6 +47,7 @@ pub(crate) fn consequences(record: &Record, now: Timestamp) -> Result<Consequenc
         ("CONNECTION", Some(new)) => connection(change.pk(), old, new, at)?.into_iter().collect(),
         ("SESSION", Some(new)) => session(change.pk(), old, new, at)?.into_iter().collect(),
         ("FAILURE", Some(new)) => failure(old, new)?.into_iter().collect(),
+        ("ENDPOINT", Some(new)) => endpoint(old, new, at)?.into_iter().collect(),
         ("WAVE", Some(new)) => wave(change.pk(), change.sk(), old, new, at)?,
         _ => Vec::new(),
     };
@@ -203,6 +204,30 @@ fn failure(old: Option<Image<'_>>, new: Image<'_>) -> Result<Option<Draft>, Reco
             cause: Some(failure.cause),
             incident: failure.incident.map(|incident| incident.id),
             failure: Some(failure.id),
+            ..EventData::default()
+        },
+    };
+    Ok(Some(Draft { event, explained_by: None }))
+}
+
+/// A webhook endpoint was disabled.
+fn endpoint(old: Option<Image<'_>>, new: Image<'_>, at: Timestamp) -> Result<Option<Draft>, RecordError> {
+    if !new.has("disabled_at") || old.is_some_and(|old| old.has("disabled_at")) {
+        return Ok(None);
+    }
+    let product: ProductId = need(new, "product")?;
+    let endpoint: EndpointId = need(new, "endpoint")?;
+    let disabled_at = new.time("disabled_at").unwrap_or(at);
+    let point = disabled_at.as_millisecond().to_string();
+    let event = Event {
+        id: EventId::of(EventType::EndpointDisabled, &format!("{product}/{endpoint}"), &point),
+        kind: EventType::EndpointDisabled,
+        product,
+        at: disabled_at,
+        sequence: None,
+        data: EventData {
+            state: new.text("disabled_because").map(str::to_owned),
+            endpoint: Some(endpoint.to_string()),
             ..EventData::default()
         },
     };

@@ -6,6 +6,7 @@
 //! | a session | `session.connected`, `.failed`, `.lost`, `.parked` |
 //! | a failure | `failure.resolved`; `app.incident` where only the vendor can fix it |
 //! | a wave | `incident.started`, `incident.ended` |
+//! | a webhook endpoint that was disabled | `endpoint.disabled`, to the product's other endpoints |
 //! | an event that was recorded | it is passed on to every outbox |
 //!
 //! An event's id is derived from the change, and an event is recorded only if there is none with its id. So a batch that
@@ -21,6 +22,7 @@
 
 mod changes;
 mod outbox;
+mod webhook_queue;
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
 
@@ -36,6 +38,7 @@ use tokio::{task::JoinSet, time::Instant};
 
 use changes::{Draft, RecordError, consequences};
 pub use outbox::{Outbox, Refused};
+pub use webhook_queue::WebhookQueue;
 
 /// How many items are dealt with at once.
 const AT_ONCE: usize = 8;
@@ -121,7 +124,8 @@ impl StreamFunction for Notify {
     type Error = Infallible;
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self::new(platform.store, platform.settings.public_url))
+        let queue = WebhookQueue::new(platform.products.clone(), platform.deliveries()?.clone());
+        Ok(Self::new(platform.store, platform.settings.public_url).with_outbox(Arc::new(queue)))
     }
 
     async fn run(&self, batch: Batch, now: Timestamp) -> Result<Notified, Infallible> {

@@ -10,6 +10,7 @@
 //!   was not answered is recovered; a blocked connection is tried again.
 //! * An answer that waits in the fallback goes where it belongs.
 //! * Events of times are recorded: a grant that expires, an incident that is over, a change whose event was missed.
+//! * A webhook attempt that is due is put into the queue.
 //!
 //! Each run looks at what is due and no more, ends before Lambda ends it, and may run twice at once: every step
 //! is a conditional write, a refresh has its lease, and revoking twice is revoking. What fails is logged and put off;
@@ -20,6 +21,7 @@
 #![warn(missing_docs)]
 
 mod connections;
+mod deliveries;
 mod events;
 mod scheduled;
 mod sessions;
@@ -28,7 +30,7 @@ use std::{collections::HashMap, time::Duration};
 
 use grants::refresh::{RefreshError, Refresher};
 use jiff::{SignedDuration, Timestamp};
-use platform::{Deadline, Platform, SettingError, log::internal};
+use platform::{Deadline, DeliveryQueue, Platform, QueueError, SettingError, log::internal};
 use serde::Serialize;
 use store::{Due, StoreError, TokenCipher, keys::DUE_SHARDS};
 use telemetry::{Metric, add, carried, counted, ended, most, step};
@@ -58,6 +60,7 @@ pub struct Sweep {
     platform: Platform,
     cipher: TokenCipher,
     refresher: Refresher,
+    queue: DeliveryQueue,
 }
 
 /// What a run did.
@@ -77,6 +80,8 @@ pub struct Swept {
     pub refreshed: u32,
     /// Connections that turned out to need somebody.
     pub stopped: u32,
+    /// Webhook attempts that were due.
+    pub queued: u32,
     /// Answers that the fallback held, now where they belong.
     pub restored: u32,
     /// What could not be dealt with; it is due again in a while.
@@ -101,6 +106,8 @@ enum Outcome {
     Revoked,
     Refreshed,
     Stopped,
+    /// So many attempts of one event.
+    Queued(u32),
     PutOff,
     Unreadable,
 }
@@ -119,12 +126,19 @@ enum SweepError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Refresh(#[from] RefreshError),
+    #[error(transparent)]
+    Queue(#[from] QueueError),
 }
 
 impl Sweep {
     /// The function on this platform.
     pub fn new(platform: Platform) -> Result<Self, SettingError> {
-        Ok(Self { cipher: platform.token_cipher()?, refresher: Refresher::new(platform.clone())?, platform })
+        Ok(Self {
+            cipher: platform.token_cipher()?,
+            refresher: Refresher::new(platform.clone())?,
+            queue: platform.deliveries()?.clone(),
+            platform,
+        })
     }
 
     /// One run over everything that is due. An error means that nothing could be looked at.
@@ -223,6 +237,7 @@ impl Sweep {
             Due::Wave(product, sk) => {
                 self.end_incident((product, sk), seen, &time).await.map_err(SweepError::from)
             }
+            Due::Event(id) => self.queue_deliveries(id, seen, time.now()).await,
         };
         let error = match done {
             Ok(outcome) => return outcome,
@@ -264,6 +279,7 @@ impl Swept {
             ("revoked", self.revoked),
             ("refreshed", self.refreshed),
             ("stopped", self.stopped),
+            ("queued", self.queued),
             ("restored", self.restored),
             ("put_off", self.put_off),
             ("unreadable", self.unreadable),
@@ -290,6 +306,7 @@ impl Swept {
             Outcome::Revoked => self.revoked += 1,
             Outcome::Refreshed => self.refreshed += 1,
             Outcome::Stopped => self.stopped += 1,
+            Outcome::Queued(attempts) => self.queued += attempts,
             Outcome::PutOff => self.put_off += 1,
         }
     }

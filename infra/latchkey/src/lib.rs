@@ -3,7 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run -p local` applies the same files |
-//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`quarantine`], [`ops`], [`doctor`], [`restore`] | one for each subcommand |
+//! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`quarantine`], [`ops`], [`doctor`], [`restore`], [`events`], [`webhook_secret`] | one for each subcommand |
 //! | [`egress`] | from which addresses Salesforce is called, for the doctor |
 //! | [`lambda`] | one call of a function of the deployment |
 //! | [`probe`] | an app's configuration, asked of Salesforce without a user |
@@ -18,6 +18,7 @@ mod aws_error;
 pub mod deployment;
 pub mod doctor;
 pub mod egress;
+pub mod events;
 pub mod failures;
 pub mod key;
 pub mod keyring;
@@ -29,6 +30,7 @@ pub mod quarantine;
 pub mod report;
 pub mod restore;
 pub mod scan;
+pub mod webhook_secret;
 
 pub use ops::ops_link;
 pub use product_file::{FileErrors, read_product, read_products};

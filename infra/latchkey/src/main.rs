@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command's output is what it prints")]
 
 mod import;
+mod webhook_commands;
 
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
@@ -30,7 +31,7 @@ Exit codes:
   1  could not be done; standard error says why and what to do (with --json: the member error on standard output)
   2  the command was not understood
   3  done, and something was found that is to be put right (app check, app rotate-secret status, apply,
-     doctor, quarantine list, restore)
+     doctor, events endpoints, quarantine list, restore)
 import has its own: latchkey import --help";
 
 #[derive(Debug, Parser)]
@@ -78,6 +79,12 @@ enum Command {
     /// Failures on record
     #[command(subcommand)]
     Failures(FailuresCommand),
+    /// Events, and what became of them at webhook endpoints
+    #[command(subcommand)]
+    Events(webhook_commands::EventsCommand),
+    /// The signing secrets of webhook endpoints
+    #[command(subcommand)]
+    Webhook(webhook_commands::WebhookCommand),
     /// Token answers that fail a check
     #[command(subcommand)]
     Quarantine(QuarantineCommand),
@@ -377,6 +384,8 @@ async fn run(arguments: Arguments) -> Result<Report, CommandError> {
             failures::top(&deployment.store()?, now(), hours, most).await
         }
         Command::Ops(command) => command.run(&deployment, dry_run).await,
+        Command::Events(command) => command.run(&deployment, dry_run).await,
+        Command::Webhook(command) => command.run(&deployment, dry_run).await,
         Command::Doctor { addresses, allowed } => {
             let egress = Egress { addresses, allowed };
             doctor::run(&deployment, &products, &egress, &Http::new(), now()).await

@@ -27,6 +27,7 @@ mod addresses;
 mod error;
 mod sense;
 mod types;
+mod webhooks;
 
 /// Maximum bytes of an API key's id.
 const MAX_KEY_ID: usize = 40;
@@ -41,6 +42,8 @@ struct ProductFile {
     #[serde(default)]
     api_keys: Vec<ApiKeyTable>,
     apps: Spanned<Vec<Spanned<AppTable>>>,
+    #[serde(default)]
+    webhooks: Vec<Spanned<webhooks::WebhookTable>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -257,7 +260,9 @@ impl Check<'_> {
                         victim's org. Delete this line, and redeem the receipt that comes with the browser (docs/api.md)";
             self.wrong("redeem", redeem, what);
         }
-        Product { brand: self.brand(file.brand), id: file.id, return_addresses, api_keys, apps, redeem: true }
+        let webhooks = self.webhooks(file.webhooks);
+        let brand = self.brand(file.brand);
+        Product { brand, id: file.id, return_addresses, api_keys, apps, webhooks, redeem: true }
     }
 
     fn brand(&mut self, brand: BrandTable) -> Brand {

@@ -142,6 +142,7 @@ impl Rotating {
             credentials: aws_credential_types::Credentials::new("local", "local", None, None, "test"),
             dynamodb: Some(dynamodb.endpoint().to_owned()),
             secrets_manager: Some(secrets.endpoint().to_owned()),
+            sqs: None,
         };
         let store = Store::new(aws.dynamodb_client(), "latchkey");
         store.create_table().await.expect("a table");

@@ -28,6 +28,7 @@ fn aws(dynamodb: &DynamoDb) -> Aws {
         credentials: aws_credential_types::Credentials::new("local", "local", None, None, "test"),
         dynamodb: Some(dynamodb.endpoint().to_owned()),
         secrets_manager: None,
+        sqs: None,
     }
 }
 

@@ -50,6 +50,7 @@ impl Deployment {
             credentials: aws_credential_types::Credentials::new("local", "local", None, None, "test"),
             dynamodb: Some(dynamodb.endpoint().to_owned()),
             secrets_manager: None,
+            sqs: None,
         };
         let store = Store::new(aws.dynamodb_client(), "table");
         store.create_table().await.expect("a table");

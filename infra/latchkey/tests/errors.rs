@@ -168,6 +168,7 @@ async fn only_a_secret_that_is_missing_is_to_be_stored() {
         credentials: aws_credential_types::Credentials::new("local", "local", None, None, "test"),
         dynamodb: Some(dynamodb.endpoint().to_owned()),
         secrets_manager: None,
+        sqs: None,
     };
     let store = store::Store::new(aws.dynamodb_client(), "table");
     store.create_table().await.expect("a table");

@@ -117,6 +117,10 @@ id!(
     AppId, "an app id (a-z, 0-9 and hyphens, at most 40)", slug
 );
 id!(
+    /// One of a product's webhook endpoints, as the product file names it: `backend`.
+    EndpointId, "an endpoint id (a-z, 0-9 and hyphens, at most 40)", slug
+);
+id!(
     /// A connect session: `cs_…`. It is the digest of the session's connect key, so whoever holds the link
     /// finds the session and whoever holds the id cannot make the link.
     SessionId, "a connect session id (cs_…)", |text| minted("cs_", text)

@@ -33,10 +33,10 @@ pub use connection::{Connection, ConnectionState, ExpiryBasis, Identity, LearntL
 pub use event::{Event, EventType};
 pub use failure::{Confidence, Evidence, Failure, Provenance, Stage, Surface};
 pub use id::{
-    AppId, AttemptId, ConnectionId, EventId, FailureId, IncidentId, OrgId, ProductId, SalesforceUserId,
-    SessionId,
+    AppId, AttemptId, ConnectionId, EndpointId, EventId, FailureId, IncidentId, OrgId, ProductId,
+    SalesforceUserId, SessionId,
 };
 pub use incident::Incident;
-pub use product::{App, AppKind, Brand, HostChoice, Product};
+pub use product::{App, AppKind, Brand, HostChoice, Product, WebhookEndpoint};
 pub use session::{Attempt, ConnectSession, Customer, Environment, SessionState};
 pub use time::SaturatingTime;

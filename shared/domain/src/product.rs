@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    AppId, ProductId,
+    AppId, EndpointId, ProductId,
     secret::{ApiKey, Hash},
     session::Environment,
 };
@@ -23,6 +23,9 @@ pub struct Product {
     pub api_keys: Vec<ApiKeyDigest>,
     /// Its registrations at Salesforce, at least one.
     pub apps: Vec<App>,
+    /// The endpoints that its events are sent to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhooks: Vec<WebhookEndpoint>,
     /// Always `true`, for versions that still read it. `false` in an item stored before redeeming became mandatory is
     /// ignored; `latchkey doctor` names it.
     pub redeem: bool,
@@ -35,6 +38,19 @@ pub struct ApiKeyDigest {
     pub id: String,
     /// The digest of the whole key.
     pub hash: Hash,
+}
+
+/// An address of the product's backend that receives events as signed webhooks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WebhookEndpoint {
+    /// Its id within the product.
+    pub id: EndpointId,
+    /// The https address that is called.
+    pub url: Url,
+    /// Which events it receives: `*`, a type (`connection.blocked`), or all types of a subject (`connection.*`).
+    pub events: Vec<String>,
+    /// The name in Secrets Manager of its signing secrets.
+    pub secret: String,
 }
 
 /// What a product's pages look like and call things.
@@ -206,6 +222,11 @@ impl Product {
         }
     }
 
+    /// The webhook endpoint of that id.
+    pub fn endpoint(&self, id: &EndpointId) -> Option<&WebhookEndpoint> {
+        self.webhooks.iter().find(|endpoint| endpoint.id == *id)
+    }
+
     /// The app of that id.
     pub fn app(&self, id: &AppId) -> Option<&App> {
         self.apps.iter().find(|app| app.id == *id)
@@ -220,6 +241,17 @@ impl Product {
     pub fn admits(&self, key: &ApiKey) -> Option<&str> {
         let hash = key.hash();
         self.api_keys.iter().find(|digest| digest.hash.matches(&hash)).map(|digest| digest.id.as_str())
+    }
+}
+
+impl WebhookEndpoint {
+    /// Whether the endpoint receives events of this type. `endpoint.disabled` about itself is the sender's to skip.
+    pub fn receives(&self, event_type: &str) -> bool {
+        self.events.iter().any(|filter| match filter.strip_suffix('*') {
+            Some("") => true,
+            Some(subject) => event_type.starts_with(subject),
+            None => filter == event_type,
+        })
     }
 }
 

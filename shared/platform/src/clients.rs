@@ -11,7 +11,9 @@ use domain::{AppId, Environment, ProductId};
 use salesforce::{Hosts, Http, Salesforce};
 use store::{Fallback, Secrets, Store, TokenCipher};
 
-use crate::{Products, SettingError, Settings, aws_https, aws_metrics::Metered, log::internal};
+use crate::{
+    DeliveryQueue, Products, SettingError, Settings, aws_https, aws_metrics::Metered, log::internal,
+};
 
 /// What a function works with.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct Platform {
     pub secrets: Secrets,
     /// Salesforce.
     pub salesforce: Salesforce,
+    /// The queue of webhook attempts, for the functions that use it.
+    deliveries: Option<DeliveryQueue>,
 }
 
 /// Where AWS answers and who asks.
@@ -39,6 +43,8 @@ pub struct Aws {
     pub dynamodb: Option<String>,
     /// Secrets Manager's address, where it is not AWS's own.
     pub secrets_manager: Option<String>,
+    /// SQS's address, where it is not AWS's own.
+    pub sqs: Option<String>,
 }
 
 impl Platform {
@@ -57,7 +63,12 @@ impl Platform {
     pub fn through(http: SharedHttpClient, settings: Settings, aws: &Aws, salesforce: Salesforce) -> Self {
         let config = aws.config(http);
         let store = Store::new(aws.dynamodb_client_of(&config), settings.table.clone());
+        let deliveries = settings.delivery_queue.clone().map(|url| {
+            let (aws, config) = (aws.clone(), config.clone());
+            DeliveryQueue::new(url, move || aws.sqs_client_of(&config))
+        });
         Self {
+            deliveries,
             products: Products::new(store.clone()),
             secrets: Secrets::new({
                 let aws = aws.clone();
@@ -95,6 +106,17 @@ impl Platform {
         Ok(Fallback::new(self.store.client().clone(), self.settings.fallback()?))
     }
 
+    /// The queue of webhook attempts, for the functions that add to it or take from it.
+    pub fn deliveries(&self) -> Result<&DeliveryQueue, SettingError> {
+        self.deliveries.as_ref().ok_or(SettingError::Missing("DELIVERY_QUEUE_URL"))
+    }
+
+    /// The same platform with a queue other than SQS: the local stack's.
+    #[must_use]
+    pub fn with_deliveries(self, queue: DeliveryQueue) -> Self {
+        Self { deliveries: Some(queue), ..self }
+    }
+
     /// Seals and opens tokens, for the functions that do.
     pub fn token_cipher(&self) -> Result<TokenCipher, SettingError> {
         Ok(TokenCipher::new(self.secrets.clone(), self.settings.keyring()?))
@@ -118,6 +140,7 @@ impl Aws {
             ),
             dynamodb: get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| get("AWS_ENDPOINT_URL")),
             secrets_manager: get("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| get("AWS_ENDPOINT_URL")),
+            sqs: get("AWS_ENDPOINT_URL_SQS").or_else(|| get("AWS_ENDPOINT_URL")),
         })
     }
 
@@ -143,6 +166,12 @@ impl Aws {
         config.set_endpoint_url(self.secrets_manager.clone());
         config.push_interceptor(SharedInterceptor::new(Metered));
         aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
+    fn sqs_client_of(&self, config: &SdkConfig) -> aws_sdk_sqs::Client {
+        let mut config = aws_sdk_sqs::config::Builder::from(config);
+        config.set_endpoint_url(self.sqs.clone());
+        aws_sdk_sqs::Client::from_conf(config.build())
     }
 
     fn config(&self, http: SharedHttpClient) -> SdkConfig {

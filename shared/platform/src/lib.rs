@@ -8,6 +8,7 @@
 //! | [`deadline`] | how much time is left before Lambda stops the invocation |
 //! | [`log`] | log lines for our own failures and for refused requests; the ids of an invocation's log line |
 //! | [`clock`] | the machine's clock |
+//! | [`delivery_queue`] | [`DeliveryQueue`]: the webhook attempts that are due |
 //! | [`aws_https`] | the HTTP client of the AWS SDKs |
 //! | `aws_metrics` | counts of AWS calls and the capacity that they consume |
 
@@ -18,11 +19,13 @@ mod aws_metrics;
 mod clients;
 pub mod clock;
 pub mod deadline;
+pub mod delivery_queue;
 pub mod log;
 mod products;
 pub mod settings;
 
 pub use clients::{Aws, Platform};
 pub use deadline::Deadline;
+pub use delivery_queue::{DeliveryQueue, DueDelivery, QueueError};
 pub use products::{PRODUCT_AGE, Products};
 pub use settings::{SettingError, Settings};

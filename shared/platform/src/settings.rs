@@ -19,6 +19,10 @@ pub struct Settings {
     /// The addresses from which Salesforce is called (`EGRESS_ADDRESSES`, separated by spaces): pages show them to admins
     /// who allow addresses. Empty where they are not fixed.
     pub egress: Vec<IpAddr>,
+    /// The address of the queue of webhook attempts (`DELIVERY_QUEUE_URL`), for the functions that use it.
+    pub delivery_queue: Option<String>,
+    /// The network of the functions themselves (`VPC_CIDR`), where they have one. No webhook is sent into it.
+    pub vpc: Option<String>,
 }
 
 /// A setting that is absent or unusable.
@@ -87,7 +91,18 @@ impl Settings {
             keyring: get("KEYRING_SECRET_ID"),
             fallback: get("FALLBACK_TABLE_NAME"),
             egress: addresses(&get("EGRESS_ADDRESSES").unwrap_or_default())?,
+            delivery_queue: get("DELIVERY_QUEUE_URL"),
+            vpc: get("VPC_CIDR"),
         })
+    }
+
+    /// The network of the functions themselves: its address and the length of its prefix.
+    pub fn own_network(&self) -> Result<Option<(IpAddr, u8)>, SettingError> {
+        let Some(text) = &self.vpc else { return Ok(None) };
+        let read = |(address, bits): (&str, &str)| Some((address.parse().ok()?, bits.parse().ok()?));
+        let unusable =
+            SettingError::Unusable { name: "VPC_CIDR", why: "it must be a network such as 10.71.0.0/16" };
+        text.split_once('/').and_then(read).map(Some).ok_or(unusable)
     }
 
     /// The keyring's name, for the functions that seal or open tokens.

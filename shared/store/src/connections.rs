@@ -2,8 +2,8 @@
 
 use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use domain::{
-    App, AppId, Connection, ConnectionId, ExpiryBasis, FailureId, LearntLife, ProductId, SaturatingTime as _,
-    SessionId,
+    App, AppId, Connection, ConnectionId, EventId, ExpiryBasis, FailureId, LearntLife, ProductId,
+    SaturatingTime as _, SessionId,
     secret::{AccessToken, Fingerprint, Hash, RefreshToken},
     session::BoundBrowser,
 };
@@ -127,6 +127,8 @@ pub enum Due {
     Session(SessionId),
     /// An incident that may be over: the product, and the sort key of its wave.
     Wave(ProductId, String),
+    /// An event, one of whose deliveries is due.
+    Event(EventId),
 }
 
 /// How far from now a time that Salesforce names may be. No clock is a day off; a time that is cannot be reckoned with.
@@ -271,6 +273,7 @@ impl Store {
                 Due::Connection(id) => keys::connection(id),
                 Due::Session(id) => keys::session(id),
                 Due::Wave(product, sk) => keys::wave_at(product, sk),
+                Due::Event(id) => keys::event(id),
             })
             .update_expression("SET due_at = :until")
             .condition_expression("attribute_exists(due_shard) AND due_at = :seen")
@@ -365,6 +368,7 @@ impl Store {
                 .map(Due::Connection)
                 .or_else(|| keys::session_of(pk).map(Due::Session))
                 .or_else(|| keys::wave_of(pk).map(|product| Due::Wave(product, sk.to_owned())))
+                .or_else(|| keys::event_of(pk).map(Due::Event))
         };
         let read = |item: &Item| {
             let since = item.get("due_at")?.as_n().ok()?.parse().ok()?;

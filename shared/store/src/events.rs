@@ -92,9 +92,9 @@ pub struct EventPage {
 }
 
 #[derive(Debug, Deserialize)]
-struct EventRow {
+pub(crate) struct EventRow {
     #[serde(flatten)]
-    event: Event,
+    pub(crate) event: Event,
     listing_sk: String,
 }
 

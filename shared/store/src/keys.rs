@@ -1,8 +1,8 @@
 //! The one place that knows the keys. The item table is in this crate's README.
 
 use domain::{
-    AppId, AttemptId, Connection, ConnectionId, EventId, FailureId, ProductId, SalesforceUserId, SessionId,
-    incident::Over, product::Sharing, secret::Hash,
+    AppId, AttemptId, Connection, ConnectionId, EndpointId, EventId, FailureId, ProductId, SalesforceUserId,
+    SessionId, incident::Over, product::Sharing, secret::Hash,
 };
 use jiff::{Timestamp, civil::Date};
 use std::borrow::Cow;
@@ -241,6 +241,16 @@ pub fn event(id: &EventId) -> Key {
 /// The partition of index `failures` that holds a product's events in the order in which they were recorded.
 pub fn events(product: &ProductId) -> String {
     format!("PRODUCT#{product}#EVENTS")
+}
+
+/// What is known of a webhook endpoint.
+pub fn endpoint(product: &ProductId, endpoint: &EndpointId) -> Key {
+    Key { pk: format!("ENDPOINT#{product}#{endpoint}"), sk: "ENDPOINT".into() }
+}
+
+/// The event that a partition key names.
+pub fn event_of(pk: &str) -> Option<EventId> {
+    pk.strip_prefix("EVENT#")?.parse().ok()
 }
 
 /// The session that a partition key names.

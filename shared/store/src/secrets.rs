@@ -103,6 +103,21 @@ impl Secrets {
         })
     }
 
+    /// The signing secrets of a webhook endpoint, read anew: the current one and, during a rotation, the next one. Both
+    /// sign.
+    pub async fn webhook_secrets(&self, name: &str) -> Result<Vec<String>, SecretError> {
+        #[derive(Deserialize)]
+        struct Stored {
+            current: String,
+            next: Option<String>,
+        }
+        let text = self.fetch(name).await?;
+        let what = r#"expected {"current":"whsec_…"} and, while rotating, "next""#;
+        let stored: Stored =
+            serde_json::from_str(text.expose_secret()).map_err(|_| self.malformed(name, what))?;
+        Ok(std::iter::once(stored.current).chain(stored.next).collect())
+    }
+
     /// A consumer secret that is not the one that Salesforce refused (`invalid_client`), if there is another by
     /// now: read anew, the current one first, then the one that is to replace it. Salesforce refuses the app
     /// before it looks at a code or a refresh token, so with another secret the request may be sent again.

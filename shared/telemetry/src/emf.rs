@@ -17,7 +17,7 @@ use crate::{
 pub const NAMESPACE: &str = "Latchkey";
 
 /// Metrics of a deployment as a whole; every other of [`Metric::ALL`] is a function's.
-pub const OF_DEPLOYMENT: [Metric; 9] = [
+pub const OF_DEPLOYMENT: [Metric; 11] = [
     Metric::SweepOverdue,
     Metric::SweepPutOff,
     Metric::SweepCutShort,
@@ -26,6 +26,8 @@ pub const OF_DEPLOYMENT: [Metric; 9] = [
     Metric::UntrustedApps,
     Metric::UnreadableItems,
     Metric::UnreadableRecords,
+    Metric::DisabledEndpoints,
+    Metric::WebhookFailures,
     Metric::Incidents,
 ];
 

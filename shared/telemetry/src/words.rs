@@ -37,11 +37,15 @@ pub enum Metric {
     UnreadableRecords,
     /// Waves that began: many connections that stop for one cause.
     Incidents,
+    /// Webhook attempts that failed.
+    WebhookFailures,
+    /// Webhook endpoints that were disabled.
+    DisabledEndpoints,
 }
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Duration,
         Self::ColdStarts,
         Self::SalesforceTime,
@@ -59,6 +63,8 @@ impl Metric {
         Self::UnreadableItems,
         Self::UnreadableRecords,
         Self::Incidents,
+        Self::WebhookFailures,
+        Self::DisabledEndpoints,
     ];
 
     /// Its name in CloudWatch.
@@ -81,6 +87,8 @@ impl Metric {
             Self::UnreadableItems => "UnreadableItems",
             Self::UnreadableRecords => "UnreadableRecords",
             Self::Incidents => "Incidents",
+            Self::WebhookFailures => "WebhookFailures",
+            Self::DisabledEndpoints => "DisabledEndpoints",
         }
     }
 
@@ -127,6 +135,10 @@ pub enum Outcome {
     Tallied,
     /// A batch of the table's changes was made into events.
     Notified,
+    /// A webhook was delivered, or there was nothing to deliver.
+    Delivered,
+    /// A webhook was not delivered.
+    Undelivered,
     /// Anything else that was answered.
     Answered,
     /// The call was refused (4xx).
@@ -137,7 +149,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every one.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Created,
         Self::Opened,
         Self::Redirected,
@@ -153,6 +165,8 @@ impl Outcome {
         Self::Swept,
         Self::Tallied,
         Self::Notified,
+        Self::Delivered,
+        Self::Undelivered,
         Self::Answered,
         Self::Refused,
         Self::Unavailable,
@@ -185,6 +199,8 @@ impl Outcome {
             Self::Swept => "swept",
             Self::Tallied => "tallied",
             Self::Notified => "notified",
+            Self::Delivered => "delivered",
+            Self::Undelivered => "undelivered",
             Self::Answered => "answered",
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",

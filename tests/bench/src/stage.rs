@@ -152,6 +152,7 @@ impl Stage {
         let environment = [
             ("TABLE_NAME", TABLE),
             ("FALLBACK_TABLE_NAME", FALLBACK),
+            ("DELIVERY_QUEUE_URL", "http://sqs.localhost/deliveries"),
             ("KEYRING_SECRET_ID", KEYRING),
             ("PUBLIC_URL", PUBLIC_URL),
             ("RUST_LOG", "info"),
@@ -185,12 +186,15 @@ pub(crate) fn platform_through(stage: &Stage, http: SharedHttpClient, salesforce
         keyring: Some(KEYRING.into()),
         fallback: Some(FALLBACK.into()),
         egress: Vec::new(),
+        delivery_queue: Some("http://sqs.localhost/deliveries".into()),
+        vpc: None,
     };
     let aws = Aws {
         region: "eu-central-1".into(),
         credentials: Credentials::new("local", "local", None, None, "local"),
         dynamodb: Some(stack.dynamodb.unmetered().to_owned()),
         secrets_manager: Some(stack.secrets.endpoint().to_owned()),
+        sqs: None,
     };
     Platform::through(http, settings, &aws, Salesforce::new(salesforce, hosts))
 }

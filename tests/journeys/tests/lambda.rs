@@ -70,6 +70,9 @@ impl Deployed<'_> {
         if matches!(function, "Callback" | "Token" | "Sweep") {
             environment.push(("FALLBACK_TABLE_NAME", FALLBACK));
         }
+        if function == "Sweep" {
+            environment.push(("DELIVERY_QUEUE_URL", "http://sqs.localhost/deliveries"));
+        }
         Lambda::start(&bootstrap(function), &environment).await
     }
 }

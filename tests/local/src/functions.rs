@@ -63,6 +63,8 @@ pub struct Observers {
     pub tally: Observer,
     /// Notify's.
     pub notify: Observer,
+    /// Deliver's.
+    pub deliver: Arc<Observer>,
 }
 
 impl Observers {
@@ -78,6 +80,7 @@ impl Observers {
             sweep: of("sweep"),
             tally: of("tally"),
             notify: of("notify"),
+            deliver: Arc::new(of("deliver")),
         }
     }
 }

@@ -10,6 +10,7 @@ mod kept;
 pub mod logs;
 pub mod month;
 pub mod product;
+pub mod queue;
 pub mod stack;
 pub mod tape;
 

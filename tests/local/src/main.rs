@@ -108,6 +108,7 @@ async fn main() -> ExitCode {
     }
     sweep_on_schedule(&stack);
     tally_what_changes(&stack);
+    deliver_what_is_due(&stack);
     let end = arguments.stop_after.map_or(Duration::MAX, Duration::from_secs);
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
@@ -141,6 +142,17 @@ fn tally_what_changes(stack: &Stack) {
             if let Err(error) = stream.try_run().await {
                 eprintln!("tally: {error}; what changed is counted once the table can be written");
             }
+        }
+    });
+}
+
+/// As Lambda does with the queue of webhook attempts.
+fn deliver_what_is_due(stack: &Stack) {
+    let deliveries = stack.deliveries();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            deliveries.run().await;
         }
     });
 }

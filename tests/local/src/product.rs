@@ -19,6 +19,10 @@ use salesforce::Http;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use webhooks::{Inbox, Standing};
+
+pub mod webhooks;
+
 /// The example product's backend.
 #[derive(Debug, Clone)]
 pub struct Example {
@@ -29,6 +33,8 @@ pub struct Example {
     http: Http,
     /// Each customer's connection, as the product would keep it in its own database.
     connections: Arc<Mutex<HashMap<&'static str, String>>>,
+    /// What its webhook endpoint was told.
+    inbox: Inbox,
 }
 
 /// A user of the product.
@@ -54,6 +60,7 @@ struct Page<'a> {
     connected: bool,
     records: Vec<Record>,
     notice: Option<String>,
+    standing: Option<Standing>,
 }
 
 #[derive(Debug)]
@@ -80,7 +87,12 @@ struct Returned {
 
 impl Example {
     /// The product of that id, as whose backend it calls Latchkey.
-    pub fn new(latchkey: &str, origin: &str, product: &ProductId, api_key: &ApiKey) -> Self {
+    pub fn new(
+        latchkey: &str,
+        origin: &str,
+        (product, api_key): (&ProductId, &ApiKey),
+        inbox: Inbox,
+    ) -> Self {
         Self {
             latchkey: latchkey.into(),
             origin: origin.into(),
@@ -88,17 +100,20 @@ impl Example {
             api_key: api_key.clone(),
             http: Http::on_this_machine(),
             connections: Arc::default(),
+            inbox,
         }
     }
 
     /// Its web application.
     pub fn router(self) -> Router {
+        let webhooks = self.inbox.router();
         Router::new()
             .route("/", get(home))
             .route("/login", post(login))
             .route("/connect", post(connect))
             .route("/salesforce/return", get(returned))
             .with_state(self)
+            .merge(webhooks)
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Result<(u16, Value), String> {
@@ -161,7 +176,9 @@ impl Example {
                 Err(error) => (Vec::new(), Some(error)),
             },
         };
-        let page = Page { user, users: &USERS, connected: connection.is_some(), records, notice };
+        let standing = user.and_then(|user| self.inbox.standing(user.customer));
+        let standing = standing.filter(|standing| standing.notice().is_some());
+        let page = Page { user, users: &USERS, connected: connection.is_some(), records, notice, standing };
         Html(page.render().unwrap_or_else(|error| error.to_string())).into_response()
     }
 }

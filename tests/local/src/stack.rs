@@ -7,12 +7,13 @@ use authorize::Authorize;
 use aws_credential_types::Credentials;
 use aws_sdk_dynamodb::types::AttributeValue;
 use callback::Callback;
+use deliver::{Deliver, Delivered};
 use domain::{App, AppKind, Product, ProductId, product::ApiKeyDigest, secret::ApiKey};
 use errors::Errors;
 pub use lambda_http::Body;
 use notify::{Batch, Notified, Notify};
 use ops::Ops;
-use platform::{Aws, Deadline, Platform, Settings, settings::PublicUrl};
+use platform::{Aws, Deadline, DeliveryQueue, Platform, Settings, settings::PublicUrl};
 use runtime::otlp::Collector;
 use salesforce::{Hosts, Http, Salesforce};
 use store::SendWrite as _;
@@ -21,6 +22,7 @@ use tally::{Tallied, Tally};
 pub use token::Token;
 use tokio::task::JoinHandle;
 use url::Url;
+use webhooks::{AddressGuard, SigningSecret};
 #[cfg(feature = "browser")]
 use world::browser::Browser;
 use world::{
@@ -36,6 +38,7 @@ use crate::{
     kept::{Kept, TABLE_FILE},
     logs::Lines,
     product,
+    queue::LocalQueue,
     tape::Tape,
 };
 
@@ -112,6 +115,9 @@ pub struct Stack {
     pub store: store::Store,
     parts: Parts,
     sweep: Box<Sweep>,
+    deliver: Box<Deliver>,
+    /// What the example product's webhook endpoint was told.
+    pub inbox: product::Inbox,
     stream: Stream,
     servers: Vec<JoinHandle<()>>,
     _world: world_salesforce::Running,
@@ -246,7 +252,23 @@ impl Stream {
 }
 
 /// The kinds of items whose changes are brought to `notify`.
-pub const NOTIFIED: [&str; 5] = ["CONNECTION#", "EVENT#", "FAILURE#", "SESSION#", "WAVE#"];
+pub const NOTIFIED: [&str; 6] = ["CONNECTION#", "ENDPOINT#", "EVENT#", "FAILURE#", "SESSION#", "WAVE#"];
+
+/// The webhook attempts that are due, brought to the function `deliver` as Lambda does.
+#[derive(Debug)]
+pub struct Deliveries {
+    queue: LocalQueue,
+    deliver: Deliver,
+    observers: Arc<Observers>,
+    lines: Lines,
+}
+
+impl Deliveries {
+    /// Makes every attempt that is due.
+    pub async fn run(&self) -> Vec<Delivered> {
+        self.queue.run(&self.deliver, &self.observers.deliver, &self.lines).await
+    }
+}
 
 /// The kinds of items whose changes are brought to `tally`.
 pub const TALLIED: [&str; 3] = ["CONNECTION#", "FAILURE#", "SESSION#"];
@@ -257,13 +279,15 @@ struct Parts {
     settings: Settings,
     aws: Aws,
     hosts: Hosts,
+    queue: LocalQueue,
 }
 
 impl Parts {
     /// As in life: each function has its own clients and its own memory.
     fn platform(&self) -> Platform {
         let salesforce = Salesforce::new(Http::on_this_machine(), self.hosts.clone());
-        Platform::new(self.settings.clone(), &self.aws, salesforce)
+        let platform = Platform::new(self.settings.clone(), &self.aws, salesforce);
+        platform.with_deliveries(DeliveryQueue::other(Arc::new(self.queue.clone())))
     }
 }
 
@@ -296,8 +320,8 @@ impl Stack {
             localise(found, &product, &salesforce);
             found.api_keys.push(ApiKeyDigest { id: "local".into(), hash: key.hash() });
             api_keys.insert(found.id.clone(), key);
+            store_secrets(found, &secrets);
             for app in &found.apps {
-                secrets.put(&app.secret, &format!(r#"{{"current":"{}"}}"#, consumer_secret(app)));
                 salesforce.register_app(registration(found, app, &public_url.callback()));
             }
         }
@@ -305,20 +329,17 @@ impl Stack {
 
         let table_file = options.data.as_ref().map(|folder| folder.join(TABLE_FILE));
         let dynamodb = DynamoDb::open(table_file.as_deref()).await?;
-        let aws = Aws {
-            region: "eu-central-1".into(),
-            credentials: Credentials::new("local", "local", None, None, "local"),
-            dynamodb: Some(dynamodb.endpoint().to_owned()),
-            secrets_manager: Some(secrets.endpoint().to_owned()),
-        };
+        let aws = aws(&dynamodb, &secrets);
         let settings = Settings {
             table: TABLE.into(),
             public_url,
             keyring: Some(KEYRING.into()),
             fallback: Some(FALLBACK.into()),
             egress: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+            delivery_queue: None, // in this process
+            vpc: None,
         };
-        let parts = Parts { settings, aws, hosts };
+        let parts = Parts { settings, aws, hosts, queue: LocalQueue::new(&clock) };
         let platform = parts.platform();
         platform.fallback()?.create_table().await?;
         let store = platform.store;
@@ -342,18 +363,19 @@ impl Stack {
             observers: Arc::clone(&observers),
         });
         let sweep = Box::new(Sweep::new(parts.platform())?);
+        let deliver = Box::new(Deliver::with_guard(parts.platform(), AddressGuard::this_machine())?);
+        let inbox = inbox(&products, &clock);
         let mut servers = serve(listener, &Functions::clone(&functions).router());
         if let Some((id, key)) = api_keys.iter().next() {
-            let example = product::Example::new(&latchkey, &product, id, key);
+            let example = product::Example::new(&latchkey, &product, (id, key), inbox.clone());
             servers.extend(serve(product_listener, &example.router()));
         }
         let dynamodb = Arc::new(dynamodb);
-        let dynamodb_of_stream = Arc::clone(&dynamodb);
         Ok(Self {
             clock: clock.clone(),
             ca_pem: world.ca_pem().to_owned(),
             salesforce,
-            dynamodb,
+            dynamodb: Arc::clone(&dynamodb),
             secrets,
             latchkey,
             product,
@@ -362,9 +384,9 @@ impl Stack {
             functions,
             store,
             stream: Stream {
-                dynamodb: dynamodb_of_stream,
+                dynamodb,
                 tally: Tally::new(parts.platform().store),
-                notify: Notify::new(parts.platform().store, parts.settings.public_url.clone()),
+                notify: <Notify as runtime::StreamFunction>::new(parts.platform())?,
                 observers,
                 lines,
                 clock,
@@ -373,6 +395,8 @@ impl Stack {
             },
             parts,
             sweep,
+            deliver,
+            inbox,
             servers,
             _world: world,
         })
@@ -385,6 +409,32 @@ impl Stack {
         let (swept, lines) = self.functions.observers.sweep.run("local", now, run).await;
         self.functions.lines.keep(lines);
         swept.expect("the sweep runs")
+    }
+
+    /// Every webhook attempt that is due is made, now.
+    pub async fn deliver(&self) -> Vec<Delivered> {
+        self.deliveries().run().await
+    }
+
+    /// The attempts that are due, for whoever makes them.
+    pub fn deliveries(&self) -> Deliveries {
+        Deliveries {
+            queue: self.parts.queue.clone(),
+            deliver: Deliver::clone(&self.deliver),
+            observers: Arc::clone(&self.functions.observers),
+            lines: self.functions.lines.clone(),
+        }
+    }
+
+    /// The function that makes the attempts, in a sandbox of its own, cold.
+    pub fn cold_deliver(&self) -> Deliver {
+        Deliver::with_guard(self.parts.platform(), AddressGuard::this_machine())
+            .expect("the settings are complete")
+    }
+
+    /// The queue of the attempts that are due.
+    pub fn queue(&self) -> &LocalQueue {
+        &self.parts.queue
     }
 
     /// Everything that has changed is brought to `tally`, now.
@@ -510,11 +560,45 @@ fn hosts(world: &world_salesforce::Salesforce, login_host: Option<&Url>) -> Resu
     Ok(hosts?)
 }
 
+/// AWS on this machine.
+fn aws(dynamodb: &DynamoDb, secrets: &SecretsManager) -> Aws {
+    Aws {
+        region: "eu-central-1".into(),
+        credentials: Credentials::new("local", "local", None, None, "local"),
+        dynamodb: Some(dynamodb.endpoint().to_owned()),
+        secrets_manager: Some(secrets.endpoint().to_owned()),
+        sqs: None,
+    }
+}
+
+/// The secrets that a product's file names.
+fn store_secrets(product: &Product, secrets: &SecretsManager) {
+    for endpoint in &product.webhooks {
+        let value = format!(r#"{{"current":"{}"}}"#, signing_secret(&endpoint.secret));
+        secrets.put(&endpoint.secret, &value);
+    }
+    for app in &product.apps {
+        secrets.put(&app.secret, &format!(r#"{{"current":"{}"}}"#, consumer_secret(app)));
+    }
+}
+
+/// What the example product's endpoint is told.
+fn inbox(products: &[Product], clock: &Clock) -> product::Inbox {
+    let endpoint = products.iter().find_map(|product| product.webhooks.first());
+    let secret = endpoint.map(|endpoint| signing_secret(&endpoint.secret)).unwrap_or_default();
+    product::Inbox::new(&secret, clock)
+}
+
 /// What of a product's file holds on this machine: the example product's own return address, and install
 /// links that lead into the world.
 fn localise(product: &mut Product, example: &str, salesforce: &world_salesforce::Salesforce) {
     if let Ok(address) = Url::parse(&format!("{example}/salesforce/return")) {
         product.return_addresses.insert(0, address);
+    }
+    for endpoint in &mut product.webhooks {
+        if let Ok(address) = Url::parse(&format!("{example}{}", endpoint.url.path())) {
+            endpoint.url = address;
+        }
     }
     for app in &mut product.apps {
         let here = |link: &Option<Url>, origin: String| {
@@ -549,6 +633,11 @@ pub fn registration(product: &Product, app: &App, callback: &str) -> world_sales
     registration.package_id = package;
     registration.scopes.clone_from(&app.scopes);
     registration
+}
+
+/// The signing secret of a webhook endpoint on this machine.
+pub fn signing_secret(name: &str) -> String {
+    SigningSecret::encode(domain::secret::Hash::of(name).as_str().as_bytes().get(..32).unwrap_or_default())
 }
 
 /// The consumer secret of an app on this machine. Another authorization server that stands in for the world

@@ -351,12 +351,15 @@ impl Rig {
             keyring: Some(KEYRING.into()),
             fallback: Some(FALLBACK.into()),
             egress: Vec::new(),
+            delivery_queue: Some("http://sqs.localhost/deliveries".into()),
+            vpc: None,
         };
         let aws = Aws {
             region: "eu-central-1".into(),
             credentials: Credentials::new("test", "test", None, None, "test"),
             dynamodb: Some("http://dynamodb.localhost".into()),
             secrets_manager: Some("http://secrets.localhost".into()),
+            sqs: None,
         };
         Platform::through(self.ether.aws(process, death.clone()), settings, &aws, salesforce)
     }
@@ -600,6 +603,7 @@ fn product() -> Product {
             about: domain::product::AppAbout::default(),
             former_consumer_keys: Vec::new(),
         }],
+        webhooks: Vec::new(),
         redeem: true,
     }
 }

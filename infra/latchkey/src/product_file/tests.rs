@@ -251,3 +251,63 @@ fn what_people_should_know_of_an_app_is_optional_and_checked() {
         assert!(errors.contains(field) && errors.contains(what), "{text}: {errors}");
     }
 }
+
+#[test]
+fn webhook_endpoints_are_read_with_their_defaults() {
+    let endpoint = "\n[[webhooks]]\nid = \"backend\"\nurl = \"https://hooks.fernway.example/latchkey\"\nsecret = \"latchkey/dev/webhooks/b\"\n";
+    let product = read_product(Path::new("fernway.toml"), &format!("{GOOD}{endpoint}")).unwrap();
+    assert_eq!(product.webhooks[0].events, ["*"]);
+    assert!(product.webhooks[0].receives("connection.blocked"));
+    assert!(read_product(Path::new("fernway.toml"), GOOD).unwrap().webhooks.is_empty());
+}
+
+#[test]
+fn everything_wrong_with_webhook_endpoints_is_said_at_once() {
+    let endpoint =
+        |id: &str, url: &str, rest: &str| format!("\n[[webhooks]]\nid = \"{id}\"\nurl = \"{url}\"\n{rest}\n");
+    let bad = [
+        GOOD.to_owned(),
+        endpoint("a", "http://hooks.fernway.example/", "secret = \"latchkey/dev/webhooks/a\""),
+        endpoint(
+            "a",
+            "https://hooks.fernway.example:8443/",
+            "secret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"",
+        ),
+        endpoint("c", "https://169.254.169.254/", "secret = \"latchkey/dev/webhooks/c\"\nevents = []"),
+        endpoint(
+            "d",
+            "https://[::ffff:10.0.0.1]/",
+            "secret = \"x y\"\nevents = [\"connection.*\", \"conection.blocked\"]",
+        ),
+        endpoint(
+            "e",
+            "https://hooks.fernway.example/#a",
+            "secret = \"latchkey/dev/webhooks/e\"\nsecrets = \"x\"",
+        ),
+    ];
+    let errors = errors_of(&bad.concat());
+    for says in [
+        "webhooks[0].url: the URL must begin with https://",
+        "webhooks[1].url: the port must be 443",
+        "webhooks[1].secret: this is the signing secret itself",
+        "webhooks[2].url: the host has an address that is not public",
+        "webhooks[2].events: an empty list receives nothing",
+        "webhooks[3].url: the host has an address that is not public",
+        "webhooks[3].secret: it has a space in it",
+        "webhooks[3].events: \"conection.blocked\" is no event type",
+        "webhooks[4].url: an address without a fragment is needed",
+        "webhooks[4].secrets: unknown field",
+    ] {
+        assert!(errors.contains(says), "{says}\n{errors}");
+    }
+    assert!(!errors.contains("MfKQ9r8"), "a secret is not repeated: {errors}");
+    let lines: Vec<usize> = errors.lines().filter_map(|line| line.split(':').nth(1)?.parse().ok()).collect();
+    assert!(lines.len() >= 10 && lines.is_sorted(), "{errors}");
+}
+
+#[test]
+fn endpoint_ids_are_unique() {
+    let endpoint = "\n[[webhooks]]\nid = \"a\"\nurl = \"https://hooks.fernway.example/\"\nsecret = \"latchkey/dev/webhooks/a\"\n";
+    let errors = errors_of(&format!("{GOOD}{endpoint}{endpoint}"));
+    assert!(errors.contains("webhooks[1].id: another endpoint of this product has this id"), "{errors}");
+}

@@ -135,6 +135,7 @@ pub(crate) fn product(brand: Brand, apps: Vec<App>) -> Product {
         return_addresses: Vec::new(),
         api_keys: Vec::new(),
         apps,
+        webhooks: Vec::new(),
         redeem: true,
     }
 }

@@ -1,0 +1,57 @@
+//! Recorded events into the queue of webhooks: a message for each endpoint of the product that receives the event.
+
+use domain::{Event, EventId};
+use platform::{DeliveryQueue, DueDelivery, Products, clock::now, log::internal};
+
+use crate::outbox::{Outbox, Refused};
+
+/// Puts events into the queue of webhooks.
+#[derive(Debug, Clone)]
+pub struct WebhookQueue {
+    products: Products,
+    queue: DeliveryQueue,
+}
+
+impl WebhookQueue {
+    /// The endpoints of these products, and this queue.
+    pub fn new(products: Products, queue: DeliveryQueue) -> Self {
+        Self { products, queue }
+    }
+
+    /// Queues an event for every endpoint that receives it.
+    async fn add(&self, event: &Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        let Some(product) = self.products.get(&event.product, now()).await? else { return Ok(()) };
+        let receives = |endpoint: &&domain::WebhookEndpoint| {
+            // An endpoint is not told that it is disabled: it would not be called.
+            endpoint.receives(event.kind.as_str())
+                && event.data.endpoint.as_deref() != Some(endpoint.id.as_str())
+        };
+        let messages: Vec<DueDelivery> = product
+            .webhooks
+            .iter()
+            .filter(receives)
+            .map(|endpoint| DueDelivery {
+                product: product.id.clone(),
+                endpoint: endpoint.id.clone(),
+                event: event.id.clone(),
+                due_at: None,
+            })
+            .collect();
+        Ok(self.queue.send(&messages).await?)
+    }
+}
+
+impl Outbox for WebhookQueue {
+    fn take<'a>(&'a self, events: &'a [Event]) -> Refused<'a> {
+        Box::pin(async move {
+            let mut refused: Vec<EventId> = Vec::new();
+            for event in events {
+                if let Err(error) = self.add(event).await {
+                    internal(&*error);
+                    refused.push(event.id.clone());
+                }
+            }
+            refused
+        })
+    }
+}

@@ -1,0 +1,164 @@
+//! Events and their deliveries, for an operator: what was sent, what was not, and endpoints that are disabled.
+
+use domain::{EndpointId, EventId, ProductId, SaturatingTime as _};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use store::{Delivery, DeliveryState, EventQuery, FeedPlace, Store, events::EVENT_KEPT};
+
+use crate::{
+    apply,
+    report::{CommandError, Report},
+    scan::progress,
+};
+
+/// How many events one request reads.
+const PAGE: u8 = 100;
+
+/// A product's endpoints: whether each works, since when it fails, why it is disabled.
+pub async fn endpoints(store: &Store, product: &ProductId) -> Result<Report, CommandError> {
+    let stored = apply::stored(store, product).await?;
+    let (mut lines, mut rows, mut wrong) = (Vec::new(), Vec::new(), false);
+    for endpoint in &stored.webhooks {
+        let health = store.endpoint_health(product, &endpoint.id).await?;
+        let state = match (health.disabled, health.failing_since) {
+            (Some((at, because)), _) => format!("disabled at {at}: {}", because.as_str()),
+            (None, Some(since)) => format!("failing since {since}"),
+            (None, None) => "works".to_owned(),
+        };
+        wrong |= health.disabled.is_some();
+        lines.push(format!("{:<16} {state}  {}", endpoint.id.as_str(), endpoint.url));
+        rows.push(json!({
+            "endpoint": endpoint.id, "url": endpoint.url, "events": endpoint.events,
+            "failing_since": health.failing_since,
+            "disabled_at": health.disabled.map(|(at, _)| at),
+            "disabled_because": health.disabled.map(|(_, because)| because.as_str()),
+        }));
+    }
+    if lines.is_empty() {
+        lines.push(format!("{product} has no webhook endpoint."));
+    }
+    Ok(Report { text: lines.join("\n"), json: json!({ "endpoints": rows }), wrong })
+}
+
+/// Enables an endpoint. The sweep then sends what it missed.
+pub async fn enable(
+    store: &Store,
+    product: &ProductId,
+    endpoint: &EndpointId,
+    now: Timestamp,
+    dry_run: bool,
+) -> Result<Report, CommandError> {
+    let stored = apply::stored(store, product).await?;
+    let configured = stored.endpoint(endpoint);
+    let configured =
+        configured.ok_or_else(|| format!("{product} has no endpoint {endpoint}: latchkey apply"))?;
+    let health = store.endpoint_health(product, endpoint).await?;
+    if !dry_run {
+        // First: an event that is recorded meanwhile is sent by itself.
+        store.enable_endpoint(product, endpoint).await?;
+    }
+    let oldest = now.earlier_by(EVENT_KEPT);
+    // Without a time at which it began to fail, everything that is kept is looked at.
+    let since = health.failing_since.unwrap_or(oldest).earlier_by(SignedDuration::from_hours(1)).max(oldest);
+    let mut query = EventQuery { after: Some(FeedPlace::floor(since)), limit: PAGE, ..EventQuery::default() };
+    let (mut seen, mut missed) = (0_u64, 0_u64);
+    loop {
+        let page = store.events(product, &query, now).await?;
+        for event in &page.events {
+            seen += 1;
+            if !configured.receives(event.kind.as_str()) {
+                continue;
+            }
+            let Some(record) = store.event_record(&event.id).await? else { continue };
+            let state = record.deliveries.get(endpoint).map(|delivery| delivery.state);
+            if matches!(state, Some(DeliveryState::Disabled | DeliveryState::GaveUp)) {
+                missed += 1;
+                if !dry_run {
+                    store.make_due(&event.id, std::slice::from_ref(endpoint), now).await?;
+                }
+            }
+        }
+        progress(&format!("{seen} events read"), false);
+        query.after = Some(page.next);
+        if !page.has_more {
+            break;
+        }
+    }
+    progress(&format!("{seen} events read"), true);
+    let done = if dry_run { "would be enabled; nothing was written: a dry run" } else { "is enabled" };
+    let text = format!(
+        "{product}/{endpoint} {done}. It missed {missed} events; the sweep sends them within five minutes."
+    );
+    Ok(Report::good(text, json!({ "enabled": !dry_run, "missed": missed })))
+}
+
+/// Sends an event again, to one endpoint or to all that it went to.
+pub async fn redeliver(
+    store: &Store,
+    event: &EventId,
+    endpoint: Option<EndpointId>,
+    now: Timestamp,
+    dry_run: bool,
+) -> Result<Report, CommandError> {
+    let record = store.event_record(event).await?.ok_or_else(|| format!("there is no event {event}"))?;
+    let endpoints: Vec<EndpointId> = match endpoint {
+        Some(endpoint) => vec![endpoint],
+        None => record.deliveries.into_keys().collect(),
+    };
+    if endpoints.is_empty() {
+        return Err(format!("{event} went to no endpoint. Name one with --endpoint").into());
+    }
+    let due = if dry_run { endpoints } else { store.make_due(event, &endpoints, now).await? };
+    let names: Vec<&str> = due.iter().map(EndpointId::as_str).collect();
+    let done = if dry_run { "would be sent" } else { "is sent within five minutes" };
+    let text = format!("{event} {done} to {}", names.join(", "));
+    Ok(Report::good(text, json!({ "event": event, "endpoints": due, "written": !dry_run })))
+}
+
+/// A product's latest events and what became of them at each endpoint.
+pub async fn tail(
+    store: &Store,
+    product: &ProductId,
+    hours: u32,
+    most: usize,
+    now: Timestamp,
+) -> Result<Report, CommandError> {
+    let since = now.earlier_by(SignedDuration::from_hours(i64::from(hours)));
+    let mut query = EventQuery { after: Some(FeedPlace::floor(since)), limit: PAGE, ..EventQuery::default() };
+    let mut events = Vec::new();
+    loop {
+        let page = store.events(product, &query, now).await?;
+        events.extend(page.events);
+        // Only the latest are shown.
+        events.drain(..events.len().saturating_sub(most));
+        query.after = Some(page.next);
+        if !page.has_more {
+            break;
+        }
+    }
+    let (mut lines, mut rows) = (Vec::new(), Vec::new());
+    for event in events {
+        let deliveries =
+            store.event_record(&event.id).await?.map(|record| record.deliveries).unwrap_or_default();
+        let told = |(endpoint, delivery): (&EndpointId, &Delivery)| {
+            let attempt = delivery.attempts.last();
+            let status = attempt.and_then(|attempt| attempt.status);
+            let what =
+                status.map(|status| status.to_string()).or(attempt.and_then(|attempt| attempt.error.clone()));
+            format!("{endpoint}: {} {}", delivery.state.as_str(), what.unwrap_or_default())
+        };
+        let states: Vec<String> = deliveries.iter().map(told).collect();
+        lines.push(format!("{}  {}  {:<36} {}", event.at, event.id, event.kind.as_str(), states.join(", ")));
+        let deliveries: Vec<Value> = deliveries
+            .iter()
+            .map(|(endpoint, delivery)| {
+                json!({ "endpoint": endpoint, "state": delivery.state, "attempts": delivery.attempts, "due_at": delivery.due_at() })
+            })
+            .collect();
+        rows.push(json!({ "event": event.payload(), "deliveries": deliveries }));
+    }
+    if lines.is_empty() {
+        lines.push(format!("No event in the last {hours} h."));
+    }
+    Ok(Report::good(lines.join("\n"), json!({ "events": rows })))
+}

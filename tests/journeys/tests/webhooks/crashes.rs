@@ -1,0 +1,121 @@
+//! Seeded schedules: endpoints that fail, hang up and accept without an answer, a table that refuses writes, functions that
+//! die between the answer and the write. Every event is accepted at every endpoint, with one id, and none is invented.
+//! `SEED=<n> cargo nextest run -p journeys -E 'test(crashes)' --no-capture` replays one.
+
+use std::collections::BTreeSet;
+
+use deliver::{Deliver, Delivered};
+use jiff::SignedDuration;
+use journeys::Story;
+use platform::Deadline;
+use store::DeliveryState;
+use world::dynamodb::{Fault, Which};
+
+use super::scene::{Behavior, Endpoint, days_pass, happens, state, with_endpoints};
+
+/// A message that is handled by a function that dies afterwards: it is neither deleted nor postponed.
+async fn die_after_sending(story: &Story, deliver: &Deliver) {
+    let Some(received) = story.stack.queue().receive() else { return };
+    let time = Deadline::until(0, story.stack.clock.now());
+    story.stack.dynamodb.inject(Fault::unreachable().on(Which::Writes).every_try());
+    let _ = deliver.deliver(&received.message, &received.receipt, &time).await;
+    story.stack.dynamodb.mend();
+}
+
+async fn run(seed: u64) {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let story = Story::begin().await;
+    let endpoints = [Endpoint::start("one").await, Endpoint::start("two").await];
+    let all: Vec<&Endpoint> = endpoints.iter().collect();
+    with_endpoints(&story, &all).await;
+    let mut events = BTreeSet::new();
+    for number in 0..12 {
+        events.insert(happens(&story, number, &all).await);
+        for endpoint in &endpoints {
+            endpoint.behaves(Behavior::Answer(
+                *random.choice([200, 204, 302, 404, 429, 500, 503].iter()).expect("one"),
+            ));
+        }
+        match random.u8(0..6) {
+            0 => die_after_sending(&story, &story.stack.cold_deliver()).await,
+            1 => {
+                let code = "ProvisionedThroughputExceededException";
+                story.stack.dynamodb.refuse_next(random.usize(1..4), Which::Writes, code);
+                story.stack.deliver().await;
+                story.stack.dynamodb.mend();
+            }
+            2 => {
+                story.stack.dynamodb.answer_lost_next(1, Which::Writes);
+                story.stack.deliver().await;
+                story.stack.dynamodb.mend();
+            }
+            3 => {
+                story.stack.sweep().await;
+                story.stack.deliver().await;
+            }
+            _ => {
+                story.stack.deliver().await;
+            }
+        }
+        story.stack.clock.pass(SignedDuration::from_secs(random.i64(0..900)));
+    }
+    for endpoint in &endpoints {
+        endpoint.behaves(Behavior::Answer(200));
+    }
+    days_pass(&story, SignedDuration::from_hours(18), SignedDuration::from_hours(2)).await;
+    for endpoint in &endpoints {
+        let accepted: BTreeSet<String> = endpoint.got().into_iter().map(|got| got.id).collect();
+        let expected: BTreeSet<String> = events.iter().map(|id| id.as_str().to_owned()).collect();
+        assert_eq!(accepted, expected, "seed {seed}, {}", endpoint.id);
+        for id in &events {
+            assert_eq!(state(&story, id, endpoint).await, DeliveryState::Delivered, "seed {seed}, {id}");
+        }
+        assert!(endpoint.most_at_once() <= 2, "seed {seed}");
+    }
+    assert!(story.stack.queue().is_empty(), "seed {seed}");
+}
+
+#[tokio::test]
+async fn every_event_arrives_whatever_crashes() {
+    let seeds = match std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => seed..seed + 1,
+        None => 0..3,
+    };
+    for seed in seeds {
+        run(seed).await;
+    }
+}
+
+#[tokio::test]
+async fn delivery_that_was_not_recorded_is_repeated_with_its_id() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    let id = happens(&story, 1, &[&backend]).await;
+    die_after_sending(&story, &story.stack.cold_deliver()).await;
+    assert_eq!(backend.got().len(), 1);
+    assert_eq!(story.stack.deliver().await, [], "the message is hidden");
+    story.stack.clock.pass(SignedDuration::from_secs(61));
+    story.stack.deliver().await;
+    let got = backend.got();
+    assert_eq!(got.len(), 2, "accepted, not recorded, and sent again");
+    assert!(got.iter().all(|got| got.id == id.as_str()));
+    assert_eq!(state(&story, &id, &backend).await, DeliveryState::Delivered);
+}
+
+#[tokio::test]
+async fn lost_message_is_queued_again_by_the_sweep() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    backend.behaves(Behavior::Answer(503));
+    let id = happens(&story, 1, &[&backend]).await;
+    assert_eq!(story.stack.deliver().await, [Delivered::Postponed]);
+    story.stack.clock.pass(SignedDuration::from_secs(6));
+    let received = story.stack.queue().receive().expect("the message comes again");
+    story.stack.queue().delete(&received.receipt);
+    backend.behaves(Behavior::Answer(200));
+    assert_eq!(story.stack.sweep().await.queued, 1);
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &id, &backend).await, DeliveryState::Delivered);
+}
