@@ -198,7 +198,7 @@ fn token_that_is_reported_while_another_refreshes_is_returned_to_nobody_meanwhil
         let (holder, reporter, reader) = (rig.process(), rig.process(), rig.process());
         let token = get(&rig, &holder).await;
         // Old enough to be refreshed ahead of its end.
-        sleep(Duration::from_secs(60 * 13)).await;
+        sleep(Duration::from_mins(13)).await;
         rig.world.expire_access_tokens();
         rig.ether.set(Slow);
         let holding = {
