@@ -1,4 +1,4 @@
-//! The signature of Standard Webhooks 1.0 (https://www.standardwebhooks.com): HMAC-SHA256 over `<id>.<timestamp>.<body>`.
+//! The signature of Standard Webhooks 1.0 (<https://www.standardwebhooks.com>): HMAC-SHA256 over `<id>.<timestamp>.<body>`.
 
 use std::fmt;
 
