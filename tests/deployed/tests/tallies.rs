@@ -35,7 +35,7 @@ async fn a_customer_who_failed_and_then_connected_is_counted_and_the_failure_res
     assert_eq!((page.status, page.url.path()), (200, "/ops"), "{}", page.text());
     let page = browser.get(&format!("{}?app=insights", page.url)).await;
     assert_eq!(page.all(".tiles b")[..2], ["2", "50 %"], "{}", page.text());
-    let timeline = page.fill("ref", failure["reference"].as_str().expect("a reference")).click("Find").await;
+    let timeline = page.fill("q", failure["reference"].as_str().expect("a reference")).click("Find").await;
     assert_eq!(
         timeline.all(".timeline strong").last().map(String::as_str),
         Some("Resolved"),

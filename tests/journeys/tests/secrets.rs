@@ -76,7 +76,7 @@ async fn is_operated(story: &Story) {
     let page = story.stack.browser().get(link.text("url")).await.click("Sign in").await;
     assert!(page.has("Sign out"), "{page:?}");
     let reference = page.all(".ref").first().expect("a failure").clone();
-    let found = page.fill("ref", &reference).click("Find").await;
+    let found = page.fill("q", &reference).click("Find").await;
     assert!(found.has("Classified"), "{found:?}");
 }
 
