@@ -70,8 +70,9 @@ impl Fate {
 const BROUGHT: [&str; 5] = ["CONNECTION", "FAILURE", "HISTORY", "IMPORT", "UNIQUE"];
 
 /// The kinds that do not, with the reason in `docs/deploy.md`.
-const LEFT: [&str; 16] = [
+const LEFT: [&str; 17] = [
     "ATTEMPT",
+    "ENDPOINT",
     "EVENT",
     "NEEDY",
     "OPEN",

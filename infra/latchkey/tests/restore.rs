@@ -310,22 +310,33 @@ async fn where_the_fallback_alone_was_lost_its_answer_goes_to_the_connection_tha
 }
 
 #[tokio::test]
-async fn a_recovery_that_was_sent_before_the_backup_is_not_sent_again() {
-    let story = Story::installed().await;
-    let connection = story.connected().await;
-    let mut begun = item(&story, &connection).await;
-    let then = AttributeValue::N(story.stack.clock.now().as_millisecond().to_string());
-    begun.insert("state".into(), AttributeValue::S("refresh_unknown".into()));
-    begun.extend(["since", "began_at", "recovered_at"].map(|name| (name.to_owned(), then.clone())));
-    put(&client(&story), TABLE, begun).await;
-    back_up(&story).await;
-    lose_and_restore(&story).await;
-    story.stack.salesforce.forget_calls();
+async fn a_recovery_that_was_sent_before_the_backup_is_sent_again_only_if_salesforce_knows_the_token() {
+    for spent in [false, true] {
+        let story = Story::installed().await;
+        let connection = story.connected().await;
+        let mut begun = item(&story, &connection).await;
+        let then = AttributeValue::N(story.stack.clock.now().as_millisecond().to_string());
+        begun.insert("state".into(), AttributeValue::S("refresh_unknown".into()));
+        begun.extend(["since", "began_at", "recovered_at"].map(|name| (name.to_owned(), then.clone())));
+        put(&client(&story), TABLE, begun).await;
+        back_up(&story).await;
+        lose_and_restore(&story).await;
+        story.stack.salesforce.forget_calls();
+        if spent {
+            story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+        }
 
-    story.pass(STALE);
-    let over = story.token(&connection).await;
-    assert_eq!((over.status, over.text("cause")), (409, "answer_lost"), "{}", over.body);
-    assert_eq!(story.stack.salesforce.token_calls().len(), 0);
+        story.pass(STALE);
+        until_the_host_answers(&story, &connection).await;
+        let answer = story.token(&connection).await;
+        let sent = story.stack.salesforce.token_calls().len();
+        if spent {
+            assert_eq!((answer.status, answer.text("cause")), (409, "answer_lost"), "{}", answer.body);
+            assert_eq!(sent, 0);
+        } else {
+            assert_eq!((answer.status, sent), (200, 1), "{}", answer.body);
+        }
+    }
 }
 
 #[tokio::test]

@@ -539,6 +539,8 @@ async fn a_recovery_that_dies_leaves_nobody_waiting_for_ever() {
     story.stack.dynamodb.mend();
     assert_eq!(story.token(&connection).await.status, 503, "it may still be alive");
     story.pass(SignedDuration::from_secs(30));
+    // Nobody knows whether it was sent: Salesforce is asked, once the host is known to answer.
+    until_the_host_answers(&story, &connection).await;
     let over = story.token(&connection).await;
     assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
     assert_eq!(over.text("cause"), "answer_lost");

@@ -17,6 +17,9 @@ use crate::refresh::{Ask, Refresher};
 /// How long after a harmless request was answered a token endpoint is taken to work again.
 const REACHABLE_FOR: SignedDuration = SignedDuration::from_mins(10);
 
+/// How long ago a host may have answered; after that it is asked again before a recovery.
+const HEARD_FOR: SignedDuration = SignedDuration::from_mins(20);
+
 /// How long a caller is told to wait while a host does not answer.
 const SILENT_WAIT: u32 = 60;
 
@@ -247,7 +250,7 @@ impl Refresher {
 
     /// Whether the host of an unanswered refresh is known to answer again, so that the recovery may be sent: another
     /// connection got an answer of its token endpoint, or ten minutes ago it answered a harmless request; and it answered
-    /// within the last ten minutes. If not, in how many seconds to ask again.
+    /// within the last twenty minutes. If not, in how many seconds to ask again.
     pub(crate) async fn host_answers(
         &self,
         record: &ConnectionRecord,
@@ -262,7 +265,7 @@ impl Refresher {
             return Err(seconds(until, now));
         }
         let known = health.answered_after(since).is_some() || reachable.is_some();
-        if known && health.answered_within(REACHABLE_FOR, now) {
+        if known && health.answered_within(HEARD_FOR, now) {
             return Ok(());
         }
         if !health.may_be_asked(now) {
