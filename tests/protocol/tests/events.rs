@@ -1,4 +1,4 @@
-//! A thousand schedules of the table's stream (`SCHEDULES=10000` by hand, docs/contributing.md): batches that come again,
+//! A hundred and fifty schedules of the table's stream (`SCHEDULES=10000` by hand, docs/contributing.md): batches that come again,
 //! in halves, twice at once and out of shard order, invocations that are cut off, a faulty table, a shard that is ten
 //! minutes late; and a product that polls. No event is lost, none is invented, none is recorded twice, and who polls
 //! misses nothing. `SEED=<n>` replays one.
@@ -22,7 +22,7 @@ use world::Clock;
 
 /// How many schedules are run; `SCHEDULES` in the environment overrides it.
 fn schedules() -> u64 {
-    std::env::var("SCHEDULES").map_or(1000, |count| count.parse().expect("SCHEDULES is a number"))
+    std::env::var("SCHEDULES").map_or(150, |count| count.parse().expect("SCHEDULES is a number"))
 }
 
 /// When Lambda ends an invocation of notify.
