@@ -163,7 +163,9 @@ def let_windows_tumble():
 
     def execute_with_window(function, event):
         source = next((record.get("eventSourceARN") for record in records(event)), None)
-        mapping = next((m for m in lambda_svc._esms.values() if source and m["EventSourceArn"] == source), {})
+        name = function.get("config", function)["FunctionName"]
+        mine = (m for m in lambda_svc._esms.values() if f":function:{name}" in f"{m['FunctionArn']}")
+        mapping = next((m for m in mine if source and m["EventSourceArn"] == source), {})
         if seconds := mapping.get("TumblingWindowInSeconds"):
             begin = time.time() // seconds * seconds
             event = event | {
@@ -216,6 +218,17 @@ def tell_leading_keys():
     iam_actions.dynamodb_service_context = with_leading_keys
 
 
+def let_batches_be_single_actions():
+    """AWS checks SQS's batch calls as the action of one message: there is no `sqs:SendMessageBatch`."""
+    known = iam_actions._action_from_target
+
+    def single(headers):
+        action = known(headers)
+        return action.removesuffix("Batch") if "AmazonSQS." in headers.get("x-amz-target", "") else action
+
+    iam_actions._action_from_target = single
+
+
 def leading_keys(request):
     """The partition keys that a DynamoDB request names: in any of its items, or of the index that it queries."""
     parts = [request]
@@ -242,5 +255,6 @@ let_aliases_weigh()
 let_windows_tumble()
 let_ref_name_a_secret_by_its_arn()
 tell_leading_keys()
+let_batches_be_single_actions()
 sys.argv = sys.argv[:1]
 app.main()
