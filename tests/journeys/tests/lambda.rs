@@ -355,7 +355,7 @@ async fn sweep_runs_on_its_schedule() {
 
     let nothing = json!({
         "lost": 0, "unredeemed": 0, "unconfirmed": 0, "revoked": 0, "restored": 0, "refreshed": 0, "stopped": 0,
-        "interrupted": 0, "put_off": 0, "unread": 0, "unreadable": 0, "cut_short": false,
+        "interrupted": 0, "put_off": 0, "queued": 0, "unread": 0, "unreadable": 0, "cut_short": false,
     });
     assert_eq!(swept, nothing);
     assert!(lines(&sweep).iter().any(|line| line["Outcome"] == "swept" && line["SweepOverdue"] == 0.0));

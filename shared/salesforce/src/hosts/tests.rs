@@ -173,6 +173,8 @@ fn refusals_say_what_was_typed() {
         ("acme.my.salesforce.com, other.my.salesforce.com", HostRefused::Several),
         ("acme corp.my.salesforce.com", HostRefused::Several),
         ("https://ac\nme.my.salesforce.com", HostRefused::Several),
+        ("ttps -:", HostRefused::NotSalesforce),
+        ("acme : ", HostRefused::NotSalesforce),
         ("xn--acme", HostRefused::NotAHost),
         ("https://xn--acme.my.salesforce.com", HostRefused::NotAHost),
         ("acme.xn--a.my.salesforce.com", HostRefused::NotAHost),

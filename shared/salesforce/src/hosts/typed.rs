@@ -103,6 +103,11 @@ fn words(text: &str) -> Vec<Word<'_>> {
         let word = trimmed(piece);
         if word.is_empty() {
             gap.push_str(piece);
+            if piece.contains(':')
+                && let Some(before) = words.last_mut()
+            {
+                before.is_label = true;
+            }
         } else {
             let before = words.last().map(|before| before.text).filter(|_| may_join(&gap));
             let is_label = piece.ends_with(':');
