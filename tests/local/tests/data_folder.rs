@@ -4,6 +4,7 @@ use std::{
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use local::{Options, Stack};
@@ -100,7 +101,7 @@ struct Process {
 
 impl Process {
     fn start(folder: &Path, most: Option<u32>) -> Self {
-        let limit = most.map_or(String::new(), |most| format!("trap '' XFSZ; ulimit -f {most}; "));
+        let limit = most.map_or(String::new(), |most| format!("trap '' XFSZ; ulimit -S -f {most}; "));
         let script =
             format!("{limit}exec \"$0\" --json --port 0 --product-port 0 --salesforce-port 0 --data \"$1\"");
         let mut child = Command::new("sh")
@@ -119,6 +120,21 @@ impl Process {
         std::thread::spawn(move || lines.for_each(drop));
         let text = |value: &Value| value.as_str().expect("a text").to_owned();
         Self { child, latchkey: text(&told["latchkey"]), key: text(&told["api_keys"]["fernway"]) }
+    }
+
+    /// The process may write files of any size from now on: the disk has room again.
+    fn make_room(&self) {
+        let pid = self.child.id().to_string();
+        let raised = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited"]).status();
+        assert!(raised.expect("prlimit, of util-linux").success());
+    }
+
+    /// How many sessions the tally has counted.
+    async fn counted(&self) -> usize {
+        let (status, answer) = self.call("GET", "/v1/failures/summary", None).await;
+        assert_eq!(status, 200, "{answer}");
+        let steps = answer["sessions"].as_object().expect("counts by step");
+        steps.values().filter_map(Value::as_u64).map(|count| usize::try_from(count).expect("few")).sum()
     }
 
     async fn call(&self, method: &str, path: &str, body: Option<Value>) -> (u16, Value) {
@@ -184,4 +200,33 @@ async fn full_disk_refuses_writes_and_loses_nothing() {
         assert_eq!(process.call("GET", &format!("/v1/connect-sessions/{id}"), None).await.0, 200);
     }
     assert_eq!(process.wish().await.0, 201, "there is room again");
+}
+
+#[tokio::test]
+async fn full_disk_that_has_room_again_is_used_and_counted_without_a_restart() {
+    let folder = Folder::new("room");
+    let process = Process::start(&folder.0, Some(3_000));
+    let mut stored = 0;
+    while process.wish().await.0 == 201 {
+        stored += 1;
+        assert!(stored < 5_000, "the disk is never full");
+    }
+    // The tally looks for changes each second, and can neither read nor write them now.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(process.wish().await.0, 503, "still full");
+
+    process.make_room();
+
+    let until = Instant::now() + Duration::from_secs(20);
+    while process.wish().await.0 != 201 {
+        assert!(Instant::now() < until, "there is room, and writes are refused");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    stored += 1;
+    let until = Instant::now() + Duration::from_secs(60);
+    while process.counted().await < stored {
+        assert!(Instant::now() < until, "{} of {stored} are counted", process.counted().await);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(process.counted().await, stored, "each is counted once");
 }
