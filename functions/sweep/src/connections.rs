@@ -1,13 +1,12 @@
 //! What is due of a connection.
 
-use diagnosis::evidence;
-use domain::{App, Connection, ConnectionId, ConnectionState, SaturatingTime as _, Stage, Surface};
-use grants::record_failure::{FailureSubject, Observation, diagnose};
+use domain::{App, ConnectionId, ConnectionState, SaturatingTime as _};
 use grants::refresh::{Need, Renewal, Stop, token_lifetime};
 use grants::revoke::revoke_and_delete;
+use grants::unconfirmed::leave_unconfirmed;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, log::internal};
-use store::{ConnectionRecord, Due, StoreError};
+use store::{ConnectionRecord, Due};
 
 use crate::{Outcome, Sweep, SweepError};
 
@@ -39,7 +38,9 @@ impl Sweep {
                 }
             }
             ConnectionState::Parked { until } => {
-                if until <= time.now() && self.leave_unconfirmed(&record.connection, time.now()).await? {
+                if until <= time.now()
+                    && leave_unconfirmed(&self.platform, &record.connection, time.now()).await?
+                {
                     self.revoke(&record, Outcome::Unconfirmed, time.now(), time).await
                 } else {
                     Ok(Outcome::Nothing)
@@ -73,21 +74,6 @@ impl Sweep {
                 Ok(Outcome::PutOff)
             }
         }
-    }
-
-    /// A parked grant that nobody confirmed in time is to be revoked, and its session has failed; `false`: somebody
-    /// decided after all.
-    async fn leave_unconfirmed(&self, parked: &Connection, now: Timestamp) -> Result<bool, StoreError> {
-        let store = &self.platform.store;
-        let found = self.platform.products.with_app(&parked.product, &parked.app, now).await?;
-        let (Some((_, app)), Some(session)) = (found, &parked.session) else {
-            // Its product is gone, and with it whoever would read of a failure.
-            return store.begin_revoking(&parked.product, &parked.id, now).await;
-        };
-        let evidence = evidence::our_own(Surface::Callback, "other_identity_unanswered", None);
-        let met = Observation::new(FailureSubject::Connection(parked), &app, Stage::Callback, evidence);
-        let (failure, _) = diagnose(met, now);
-        store.refuse_parked(session, &parked.id, &failure, now).await
     }
 
     /// Refreshes what is in use ahead of its end, and what is not to keep it alive.

@@ -30,6 +30,7 @@
 //! | [`verify`] | the checks of a new grant: no arrow without them |
 //! | [`replace`] | *pending* takes the place of a connection's old grant: reconnect, redeem and import of the same user |
 //! | [`refresh`] | *active* → *active*, *blocked*, *needs_reauth* or *refresh_unknown*, and back; recovery; quarantine of refreshes |
+//! | [`unconfirmed`] | *parked* → *revoking* |
 //! | [`revoke`] | *revoking* → deleted |
 //! | [`record_failure`] | no arrow: evidence becomes a diagnosed, recorded failure |
 //! | [`incidents`] | no arrow: many connections that stop for the same cause |
@@ -46,4 +47,5 @@ pub mod record_failure;
 pub mod refresh;
 pub mod replace;
 pub mod revoke;
+pub mod unconfirmed;
 pub mod verify;

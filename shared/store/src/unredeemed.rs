@@ -13,15 +13,15 @@ use crate::{
 pub struct Unredeemed {
     /// How many grants there are, the new one included.
     grants: usize,
-    /// Those of them that are pending, the oldest first, without the new one.
-    pending: Vec<ConnectionId>,
+    /// Those of them that are pending or parked, the oldest first, without the new one.
+    waiting: Vec<ConnectionId>,
 }
 
 impl Unredeemed {
     /// The oldest unredeemed grants that are more than `most` grants in all.
     pub fn over(&self, most: usize) -> &[ConnectionId] {
-        let surplus = self.grants.saturating_sub(most).min(self.pending.len());
-        self.pending.get(..surplus).unwrap_or_default()
+        let surplus = self.grants.saturating_sub(most).min(self.waiting.len());
+        self.waiting.get(..surplus).unwrap_or_default()
     }
 }
 
@@ -30,16 +30,16 @@ impl Store {
     /// within moments.
     pub async fn unredeemed(&self, new: &ConnectionRecord) -> Result<Unredeemed, StoreError> {
         let Some(partition) = &new.grants_key else { return Ok(Unredeemed::default()) };
-        let mut unredeemed = Unredeemed { grants: 1, pending: Vec::new() };
+        let mut unredeemed = Unredeemed { grants: 1, waiting: Vec::new() };
         for item in self.grant_items(partition).await?.iter().filter(|item| may_live(item)) {
             let id = item.get("pk").and_then(|pk| keys::connection_of(pk.as_s().ok()?));
             let Some(id) = id.filter(|id| *id != new.connection.id) else { continue };
             unredeemed.grants += 1;
-            if item.get("state") == Some(&S("pending")) {
-                unredeemed.pending.push(id);
+            if ["pending", "parked"].iter().any(|state| item.get("state") == Some(&S(*state))) {
+                unredeemed.waiting.push(id);
             }
         }
-        unredeemed.pending.sort();
+        unredeemed.waiting.sort();
         Ok(unredeemed)
     }
 
@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn only_the_oldest_surplus_is_named() {
         let id = |at: i64| ConnectionId::mint(Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(at));
-        let pending: Vec<ConnectionId> = (1..4).map(id).collect();
-        let over = |grants, most| Unredeemed { grants, pending: pending.clone() }.over(most).len();
+        let waiting: Vec<ConnectionId> = (1..4).map(id).collect();
+        let over = |grants, most| Unredeemed { grants, waiting: waiting.clone() }.over(most).len();
         assert_eq!([over(4, 4), over(5, 4), over(6, 4), over(20, 4), over(0, 4)], [0, 1, 2, 3, 0]);
-        assert_eq!(Unredeemed { grants: 5, pending: pending.clone() }.over(4), &pending[..1]);
+        assert_eq!(Unredeemed { grants: 5, waiting: waiting.clone() }.over(4), &waiting[..1]);
     }
 }

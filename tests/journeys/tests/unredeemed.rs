@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use journeys::{Answer, Returning, Story};
-use serde_json::json;
+use serde_json::{Value, json};
 use world::{
     browser::{Browser, Page},
     salesforce::Ending,
@@ -31,6 +31,11 @@ impl Returned {
         let path = format!("/v1/connect-sessions/{}/redeem", self.session);
         story.call("POST", &path, Some(json!({ "receipt": self.receipt, "user": "u-alice" }))).await
     }
+}
+
+/// A connect session as its product sees it.
+async fn shown(story: &Story, session: &str) -> Value {
+    story.call("GET", &format!("/v1/connect-sessions/{session}"), None).await.body
 }
 
 /// How many grants Salesforce ended because there were too many.
@@ -127,6 +132,36 @@ async fn six_returns_of_a_reconnect_evict_no_live_grant() {
     }
     again.works(&again.earlier).await;
     one_connection_is_left(&again).await;
+}
+
+#[tokio::test]
+async fn six_parked_returns_evict_no_live_grant() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    // Ada uses a connection of another customer.
+    let other = story.wish(json!({ "customer": { "id": "c-other" } })).await;
+    let answer = as_user(&again, other.text("connect_url"), "ada@acme.example").await;
+    let used = Returned::by(&again.alice, answer).await.redeemed(story).await;
+    assert_eq!(used.status, 200, "{}", used.body);
+    let used = used.text("id").to_owned();
+
+    let mut sessions = Vec::new();
+    for _ in 0..6 {
+        let session = story.wish(json!({ "connection_id": again.earlier })).await;
+        let asks = as_user(&again, session.text("connect_url"), "ada@acme.example").await.follow().await;
+        assert!(asks.url.path().ends_with("/confirm"), "{asks:?}");
+        sessions.push(session.text("id").to_owned());
+        assert_eq!(evicted(story), 0);
+        story.pass(SignedDuration::from_secs(90));
+    }
+
+    again.works(&used).await;
+    again.works(&again.earlier).await;
+    let (oldest, newest) = (shown(story, &sessions[0]).await, shown(story, &sessions[5]).await);
+    assert_eq!(oldest["status"], "failed", "its grant made room: {oldest}");
+    assert_eq!(oldest["failure"]["cause"], "other_identity", "{oldest}");
+    assert_eq!(newest["status"], "parked", "{newest}");
+    story.nothing_leaked().await;
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use domain::{Attempt, ConnectionId, SessionState};
+use domain::{Attempt, ConnectionId, ConnectionState, SessionState};
 use jiff::Timestamp;
 use platform::log::internal;
 use store::{ConnectionRecord, StoreError};
 use tokio::time::timeout;
 
-use crate::revoke::revoke_and_delete;
+use crate::{revoke::revoke_and_delete, unconfirmed::leave_unconfirmed};
 
 use super::{Exchanger, context::Trip, save::Unsaved};
 
@@ -96,8 +96,16 @@ impl Exchanger {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let store = &self.platform.store;
-        let Some(oldest) = store.connection(id).await? else { return Ok(()) };
-        if store.withdraw_oldest(&record.connection.product, &oldest.connection, now).await? {
+        let product = &record.connection.product;
+        let oldest = store.connection(id).await?.map(|oldest| oldest.connection);
+        let Some(oldest) = oldest.filter(|oldest| oldest.product == *product) else { return Ok(()) };
+        let is_withdrawn = match oldest.state {
+            ConnectionState::Parked { .. } => {
+                Box::pin(leave_unconfirmed(&self.platform, &oldest, now)).await?
+            }
+            _ => store.withdraw_oldest(product, &oldest, now).await?,
+        };
+        if is_withdrawn {
             self.revoke_unredeemed(Some(id.clone()), now).await;
         }
         Ok(())
