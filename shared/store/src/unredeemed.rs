@@ -18,10 +18,14 @@ pub struct Unredeemed {
 }
 
 impl Unredeemed {
-    /// The oldest unredeemed grants that are more than `most` grants in all.
-    pub fn over(&self, most: usize) -> &[ConnectionId] {
-        let surplus = self.grants.saturating_sub(most).min(self.waiting.len());
-        self.waiting.get(..surplus).unwrap_or_default()
+    /// How many of the grants are more than `most`.
+    pub fn surplus(&self, most: usize) -> usize {
+        self.grants.saturating_sub(most)
+    }
+
+    /// The pending and parked grants of all products, the oldest first, without the new one.
+    pub fn oldest_first(&self) -> &[ConnectionId] {
+        &self.waiting
     }
 }
 
@@ -106,19 +110,5 @@ impl Store {
             writes.push(built(end_receipt.build())?);
         }
         Ok(self.transact(writes).await?.is_ok())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_oldest_surplus_is_named() {
-        let id = |at: i64| ConnectionId::mint(Timestamp::UNIX_EPOCH + jiff::SignedDuration::from_secs(at));
-        let waiting: Vec<ConnectionId> = (1..4).map(id).collect();
-        let over = |grants, most| Unredeemed { grants, waiting: waiting.clone() }.over(most).len();
-        assert_eq!([over(4, 4), over(5, 4), over(6, 4), over(20, 4), over(0, 4)], [0, 1, 2, 3, 0]);
-        assert_eq!(Unredeemed { grants: 5, waiting: waiting.clone() }.over(4), &waiting[..1]);
     }
 }

@@ -82,23 +82,30 @@ impl Exchanger {
             Ok(unredeemed) => unredeemed,
             Err(error) => return drop(internal(&error)),
         };
-        for id in unredeemed.over(MAX_GRANTS) {
-            if let Err(error) = self.withdraw_oldest(record, id, now).await {
-                internal(&error);
+        let mut surplus = unredeemed.surplus(MAX_GRANTS);
+        for id in unredeemed.oldest_first() {
+            if surplus == 0 {
+                break;
+            }
+            match self.withdraw_oldest(record, id, now).await {
+                Ok(true) => surplus -= 1,
+                Ok(false) => {}
+                Err(error) => drop(internal(&error)),
             }
         }
     }
 
+    /// Revokes an unredeemed grant of this product. `false`: it is another product's, or was decided before.
     async fn withdraw_oldest(
         &self,
         record: &ConnectionRecord,
         id: &ConnectionId,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let store = &self.platform.store;
         let product = &record.connection.product;
         let oldest = store.connection(id).await?.map(|oldest| oldest.connection);
-        let Some(oldest) = oldest.filter(|oldest| oldest.product == *product) else { return Ok(()) };
+        let Some(oldest) = oldest.filter(|oldest| oldest.product == *product) else { return Ok(false) };
         let is_withdrawn = match oldest.state {
             ConnectionState::Parked { .. } => {
                 Box::pin(leave_unconfirmed(&self.platform, &oldest, now)).await?
@@ -108,7 +115,7 @@ impl Exchanger {
         if is_withdrawn {
             self.revoke_unredeemed(Some(id.clone()), now).await;
         }
-        Ok(())
+        Ok(is_withdrawn)
     }
 
     async fn revoke_unredeemed(&self, withdrawn: Option<ConnectionId>, now: Timestamp) {

@@ -1,10 +1,15 @@
 //! Salesforce keeps five grants of a user and app, and says nothing when it ends one.
 
-use journeys::Returning;
+use jiff::SignedDuration;
+use journeys::{Returning, Story};
 use serde_json::json;
-use world::dynamodb::{Fault as TableFault, Which};
+use world::{
+    browser::Browser,
+    dynamodb::{Fault as TableFault, Which},
+    salesforce::Ending,
+};
 
-use crate::{Receipt, UMA, with_products};
+use crate::{Receipt, UMA, comes_back_as, endings, with_products};
 
 #[tokio::test]
 async fn the_connect_page_warns_before_salesforce_ends_an_older_grant() {
@@ -49,10 +54,9 @@ async fn the_connect_page_warns_before_salesforce_ends_an_older_grant() {
     assert_eq!(again.alice.get(&story.invite().await).await.status, 200);
 }
 
-#[tokio::test]
-async fn grants_of_one_app_are_counted_over_all_products() {
-    // Two products that share one registration at Salesforce.
-    let story = with_products("reconnect-shared-app", |text| {
+/// Two products that share one registration at Salesforce.
+async fn with_shared_app(name: &str) -> Story {
+    with_products(name, |text| {
         let (fernway, tidewater) = (
             "3MVG9FernwaySyncConsumerKey.Zx81kQ0aBcDeFgHiJkLmNoPq",
             "3MVG9TidewaterConsumerKey.Qr55mN3xAbCdEfGhIjKlMnOpQrSt",
@@ -64,7 +68,12 @@ async fn grants_of_one_app_are_counted_over_all_products() {
                 "scopes = [\"api\", \"refresh_token\", \"openid\"]",
             )
     })
-    .await;
+    .await
+}
+
+#[tokio::test]
+async fn grants_of_one_app_are_counted_over_all_products() {
+    let story = with_shared_app("reconnect-shared-app").await;
     let alice = story.signed_in("Alice").await;
     for _ in 0..2 {
         story.connects(&alice).await;
@@ -91,4 +100,38 @@ async fn grants_of_one_app_are_counted_over_all_products() {
         let body = json!({ "receipt": back.receipt, "user": "u-1" }).to_string();
         assert_eq!(story.call_with(&key, &[], "POST", &path, Some(body)).await.status, 200);
     }
+}
+
+/// Tidewater's user comes back as Uma, and Tidewater does not redeem the receipt.
+async fn tidewater_returns(story: &Story, browser: &Browser) {
+    let key = story.stack.api_key("tidewater").expose().to_owned();
+    let address = story.stack.products[1].return_addresses[0].clone();
+    let wish = json!({ "customer": { "id": "c-1" }, "user": "u-1", "return_to": address });
+    let session = story.call_with(&key, &[], "POST", "/v1/connect-sessions", Some(wish.to_string())).await;
+    let page = browser.get(session.text("connect_url")).await.choose("Ask me to sign in again");
+    browser.stop_before("/salesforce/return");
+    Receipt::on(&page.click("Continue to Salesforce").await.click(UMA).await);
+}
+
+#[tokio::test]
+async fn unredeemed_grants_of_another_product_are_passed_over() {
+    let story = with_shared_app("unredeemed-shared-app").await;
+    let alice = story.signed_in("Alice").await;
+    story.connects(&alice).await;
+    let earlier = story.connections().await[0]["id"].as_str().expect("an id").to_owned();
+    for _ in 0..2 {
+        story.pass(SignedDuration::from_secs(1));
+        tidewater_returns(&story, &alice).await;
+    }
+
+    for _ in 0..4 {
+        story.pass(SignedDuration::from_secs(1));
+        Receipt::on(&comes_back_as(&alice, &story.invite().await, "Production", UMA).await);
+        assert!(!endings(&story).contains(&Some(Ending::Evicted)), "{:?}", endings(&story));
+    }
+
+    let again = Returning { story, alice, earlier };
+    again.works(&again.earlier).await;
+    let live = again.story.stack.salesforce.live_grants().len();
+    assert_eq!(live, 4, "Fernway's and Tidewater's two are untouched, and one of Fernway's is new");
 }
