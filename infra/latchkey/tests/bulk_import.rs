@@ -588,3 +588,35 @@ async fn two_rows_of_one_customer_go_one_after_another() {
     assert_eq!(desk.import(&[]).await.code, Some(0));
     assert_eq!(desk.connected().await["c-1"], 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn renewal_is_told_from_an_import_and_from_a_repeat() {
+    let desk = Desk::begin().await;
+    let story = &desk.story;
+    desk.write_rows(&[row(1, &desk.held(1))]);
+    assert_eq!(desk.import(&[]).await.code, Some(0));
+    let id = story.connections().await[0]["id"].as_str().expect("an id").to_owned();
+    story.stack.salesforce.revoke_grants("acme", "user1@acme.example");
+    story.pass(SignedDuration::from_mins(16));
+    assert_eq!(story.token(&id).await.problem(), "reauthorization-needed");
+    let key = &story.stack.app("fernway", "sync").consumer_key;
+    let granted = story.stack.salesforce.granted("acme", "user1@acme.example", key);
+    let token = granted["refresh_token"].as_str().expect("a refresh token");
+    story.secrets.keep("held token", token);
+    desk.write_rows(&[row(1, token)]);
+
+    let renewed = desk.import(&["--json"]).await;
+
+    assert_eq!(renewed.code, Some(0), "{renewed:?}");
+    let (told, sums) = renewed.json();
+    assert_eq!((&told[&1]["outcome"], &told[&1]["connection_id"]), (&json!("renewed"), &json!(id)));
+    let of = |sum: &str| sums[sum].as_u64();
+    assert_eq!([of("renewed"), of("imported"), of("imported_before")], [Some(1), Some(0), Some(0)], "{sums}");
+    assert_eq!(of("not_tried"), Some(0), "{sums}");
+
+    // Without the journal the API is asked, and has the token already.
+    std::fs::remove_file(desk.beside("journal")).expect("the journal");
+    let sent = desk.sent();
+    let (told, _) = desk.import(&["--json"]).await.json();
+    assert_eq!((&told[&1]["outcome"], desk.sent()), (&json!("imported_before"), sent));
+}

@@ -45,10 +45,12 @@ pub(super) enum Told {
     Imported {
         /// Its id.
         connection: String,
-        /// Whether it was one already.
-        before: bool,
+        /// What the token did.
+        result: ImportResult,
         /// Whether Salesforce has replaced the token, which ends the product's own copy.
         rotated: Option<bool>,
+        /// Other connections of the same customer, app and Salesforce user.
+        same_as: Vec<String>,
     },
     /// It would be sent, were this no dry run.
     WouldImport,
@@ -58,6 +60,17 @@ pub(super) enum Told {
     PutOff(PutOff),
     /// The API key is not taken.
     Unauthorized,
+}
+
+/// What a token did that Latchkey has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ImportResult {
+    /// It made a connection.
+    New,
+    /// It was sent, and its Salesforce user had a connection: that has the new grant, and its old one is revoked.
+    Renewed,
+    /// It was imported before: nothing was sent.
+    Before,
 }
 
 /// Why a row was rejected.
@@ -276,17 +289,21 @@ impl Api {
             text("type").and_then(|kind| kind.strip_prefix("urn:latchkey:problem:").map(str::to_owned));
         let asked = answer.headers().get(http::header::RETRY_AFTER);
         let asked = asked.and_then(|value| value.to_str().ok()?.parse().ok()).map(Duration::from_secs);
-        let imported = |connection, before| Told::Imported {
+        let same_as = || body.get("same_as").and_then(Value::as_array).into_iter().flatten();
+        let imported = |connection, result| Told::Imported {
             connection,
-            before,
+            result,
             rotated: body.get("rotated").and_then(Value::as_bool),
+            same_as: same_as().filter_map(Value::as_str).map(str::to_owned).collect(),
         };
+        let is_renewed = body.get("renewed").and_then(Value::as_bool) == Some(true);
+        let known = if is_renewed { ImportResult::Renewed } else { ImportResult::Before };
         let told = match (status.as_u16(), text("would").as_deref()) {
-            (201, _) if !self.dry_run => text("id").map(|id| imported(id, false)),
-            (200, None) if !self.dry_run => text("id").map(|id| imported(id, true)),
+            (201, _) if !self.dry_run => text("id").map(|id| imported(id, ImportResult::New)),
+            (200, None) if !self.dry_run => text("id").map(|id| imported(id, known)),
             (200, Some("import")) if self.dry_run => Some(Told::WouldImport),
             (200, Some("already-imported")) if self.dry_run => {
-                text("connection_id").map(|id| imported(id, true))
+                text("connection_id").map(|id| imported(id, ImportResult::Before))
             }
             (401, _) => Some(Told::Unauthorized),
             _ => None,

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::{
     Done, Stop,
-    api::{PutOff, Rejected, Told},
+    api::{ImportResult, PutOff, Rejected, Told},
     error::ImportError,
     journal::Before,
     rows::{Row, Unreadable},
@@ -37,6 +37,8 @@ pub(super) struct Report {
 struct Sums {
     rows: usize,
     imported: usize,
+    /// Connections that were there, and have a new grant.
+    renewed: usize,
     imported_before: usize,
     would_import: usize,
     /// Lines that say the same as another.
@@ -56,6 +58,8 @@ struct Entry {
     connection_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rotated: Option<bool>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    same_as: Vec<String>,
     #[serde(flatten)]
     why: Option<Why>,
 }
@@ -83,7 +87,7 @@ pub(super) fn error(error: &ImportError, json: bool) {
 
 impl Entry {
     fn new(line: usize, customer: Option<String>, outcome: &'static str) -> Self {
-        Self { line, customer, outcome, connection_id: None, rotated: None, why: None }
+        Self { line, customer, outcome, connection_id: None, rotated: None, same_as: Vec::new(), why: None }
     }
 
     /// For a person: one line, that ends in what to do.
@@ -160,14 +164,14 @@ impl Report {
     pub(super) fn row(&mut self, done: Done) {
         let told = |outcome| Entry::new(done.line, done.customer.clone(), outcome);
         let line = match done.told {
-            Told::Imported { connection, before, rotated } => {
-                let (sum, outcome) = if before {
-                    (&mut self.sums.imported_before, "imported_before")
-                } else {
-                    (&mut self.sums.imported, "imported")
+            Told::Imported { connection, result, rotated, same_as } => {
+                let (sum, outcome) = match result {
+                    ImportResult::New => (&mut self.sums.imported, "imported"),
+                    ImportResult::Renewed => (&mut self.sums.renewed, "renewed"),
+                    ImportResult::Before => (&mut self.sums.imported_before, "imported_before"),
                 };
                 *sum += 1;
-                Entry { connection_id: Some(connection), rotated, ..told(outcome) }
+                Entry { connection_id: Some(connection), rotated, same_as, ..told(outcome) }
             }
             Told::WouldImport => {
                 self.sums.would_import += 1;
@@ -185,9 +189,10 @@ impl Report {
     }
 
     fn tell(&mut self, line: Entry) {
+        const GOOD: [&str; 5] = ["imported", "renewed", "imported_before", "would_import", "repeated"];
         self.bar.inc(1);
         self.bar.set_message(format!("{} rejected", self.rejected.len()));
-        let is_good = matches!(line.outcome, "imported" | "imported_before" | "would_import" | "repeated");
+        let is_good = GOOD.contains(&line.outcome);
         if self.json {
             let text = serde_json::to_string(&line).unwrap_or_default();
             self.bar.suspend(|| println!("{text}"));
@@ -213,10 +218,11 @@ impl Report {
     pub(super) fn end(&mut self, stop: Stop, file: Option<&Path>) -> Result<(), ImportError> {
         self.bar.finish_and_clear();
         self.rejected.sort_by_key(|line| line.line);
-        let Sums { rows, imported, imported_before, would_import, repeated, put_off, .. } = self.sums;
+        let Sums { rows, imported, renewed, imported_before, would_import, repeated, put_off, .. } =
+            self.sums;
         self.sums.rejected = self.rejected.len();
-        self.sums.not_tried =
-            rows - (imported + imported_before + would_import + repeated + put_off + self.rejected.len());
+        let told = imported + renewed + imported_before + would_import + repeated;
+        self.sums.not_tried = rows - (told + put_off + self.rejected.len());
         if let Some(file) = file {
             write(file, &self.rejected).map_err(|error| ImportError::unwritten(file, error))?;
         }
@@ -247,6 +253,7 @@ impl Report {
         let lines = [
             (self.sums.would_import, "would be imported", ""),
             (sums.imported, "imported", ""),
+            (sums.renewed, "renewed", ""),
             (sums.imported_before, "imported before", ""),
             (sums.repeated, "repeated in the file", ""),
             (sums.rejected, "rejected", rejected.as_str()),
