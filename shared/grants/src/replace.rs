@@ -114,9 +114,10 @@ pub async fn take_over(
     let app = platform.products.with_app(product, app, now).await?.map(|(_, app)| app);
     let sharing = app.as_ref().map_or(Sharing::default(), |app| app.connections);
     let keep_alive = now + app.map_or(SignedDuration::ZERO, |app| app.keep_alive());
+    let own = Unique::of(&new.connection, Sharing::PerUser);
     let mut unique = Some(Unique::of(&new.connection, sharing));
     let (mut failures, mut tried) = (0, None);
-    for _ in 0..MAX_TAKEOVERS {
+    for attempt in 0..MAX_TAKEOVERS {
         let Some(before) = reconnectable(platform, product, target.id).await? else {
             return Ok(ReplaceOutcome::Overtaken);
         };
@@ -126,6 +127,9 @@ pub async fn take_over(
         }
         if !before.connection.identity.same_as(target.whose) {
             return Ok(ReplaceOutcome::Overtaken);
+        }
+        if attempt == 0 && is_of_its_user(&before, &new.connection, &own, target.held) {
+            unique = Some(own.clone());
         }
         let mut after = before.renewed(cipher, new).await?;
         after.unique = unique.as_ref().map(|unique| unique.key().to_owned());
@@ -176,6 +180,15 @@ pub async fn take_over(
         }
     }
     Err(TakeoverError::Busy(target.id.clone()))
+}
+
+/// Whether a connection has the uniqueness item of its product user, or is to have it. It stays this user's, although the
+/// app's users may share another one since.
+fn is_of_its_user(before: &ConnectionRecord, new: &Connection, own: &Unique, held: IfHeld) -> bool {
+    match &before.unique {
+        Some(key) => key == own.key(),
+        None => held == IfHeld::Stop && before.connection.user == new.user,
+    }
 }
 
 /// Whether the connection that a uniqueness item names has no right to it: it is deleted or on its way out, or has

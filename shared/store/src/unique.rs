@@ -70,8 +70,9 @@ impl ConnectionRecord {
 
 impl Store {
     /// The connection that a new grant belongs to; `None`: the grant makes a new one. Of several, the one with the
-    /// uniqueness item counts, else the newest. The index follows a write within moments: the uniqueness item decides.
-    /// Connections of the app's former consumer keys count too.
+    /// uniqueness item of this product user counts, then the one that all users share, then the newest of this user, then
+    /// the newest. The index follows a write within moments: the uniqueness item decides. Connections of the app's former
+    /// consumer keys count too.
     pub async fn standing(
         &self,
         new: &ConnectionRecord,
@@ -79,26 +80,39 @@ impl Store {
     ) -> Result<Option<ConnectionRecord>, StoreError> {
         let Some(grants) = &new.grants_key else { return Ok(None) };
         let sharing = app.connections;
-        let unique = Unique::of(&new.connection, sharing);
+        let (own, shared) =
+            (Unique::of(&new.connection, Sharing::PerUser), Unique::of(&new.connection, sharing));
+        let rank = |record: &ConnectionRecord| {
+            let is_of_this_user = record.connection.user == new.connection.user;
+            match record.unique.as_deref() {
+                Some(key) if key == own.key() => 0,
+                Some(key) if key == shared.key() => 1,
+                _ if is_of_this_user => 2,
+                _ => 3,
+            }
+        };
         let mut others = self.granted(grants).await?;
         for key in &app.former_consumer_keys {
             others.extend(self.granted(&keys::grants(key, &new.connection.identity.user)).await?);
         }
         others.retain(|id| *id != new.connection.id);
         others.sort();
-        let mut found: Option<ConnectionRecord> = None;
+        let mut found: Option<(u8, ConnectionRecord)> = None;
         for id in others.iter().rev().take(MAX_COMPARED) {
             let record = self.connection(id).await?;
             let Some(record) = record.filter(|record| record.is_standing_for(&new.connection, sharing))
             else {
                 continue;
             };
-            if record.unique.as_deref() == Some(unique.key()) {
+            let rank = rank(&record);
+            if rank == 0 {
                 return Ok(Some(record));
             }
-            found.get_or_insert(record);
+            if found.as_ref().is_none_or(|(best, _)| rank < *best) {
+                found = Some((rank, record));
+            }
         }
-        Ok(found)
+        Ok(found.map(|(_, record)| record))
     }
 
     /// The part of a transaction that writes a connection's uniqueness item. [`held_by`] reads a refusal.

@@ -1,5 +1,8 @@
 //! The same Salesforce user connects again: the connection that exists is renewed, and no second one is made silently.
 
+#[path = "same_connection/sharing.rs"]
+mod sharing;
+
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
