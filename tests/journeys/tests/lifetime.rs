@@ -86,6 +86,49 @@ async fn young_token_is_not_replaced_for_its_lifetime_alone() {
 }
 
 #[tokio::test]
+async fn lifetime_out_of_reach_of_a_slow_clock_is_not_chased() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    // Salesforce's clock is ten minutes behind: of a token's 15 minutes, five are left when it comes.
+    story.stack.salesforce.set_clock_error(SignedDuration::from_mins(-10));
+    story.pass(SignedDuration::from_mins(16));
+    let (_, refreshes) = ask_for_lifetime(&story, &connection, 600, 3).await;
+    assert_eq!(refreshes, 1);
+
+    for _ in 0..3 {
+        story.pass(SignedDuration::from_secs(61));
+        let (answers, refreshes) = ask_for_lifetime(&story, &connection, 600, 3).await;
+        assert_eq!(refreshes, 0, "a new token would end as soon");
+        assert!(answers.iter().all(|answer| answer.text("warning").contains("do not live as long")));
+    }
+    let usual = story.token(&connection).await;
+    assert_eq!(usual.body["warning"], Value::Null, "{}", usual.body);
+
+    // Less than a minute is left.
+    story.pass(SignedDuration::from_secs(61));
+    assert_eq!(ask_for_lifetime(&story, &connection, 600, 3).await.1, 1);
+}
+
+#[tokio::test]
+async fn sweep_does_not_replace_a_young_token() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.salesforce.set_clock_error(SignedDuration::from_hours(-1));
+    story.pass(SignedDuration::from_mins(16));
+    let young = story.token(&connection).await;
+    story.stack.salesforce.forget_calls();
+
+    story.pass(SignedDuration::from_secs(10));
+    story.stack.sweep().await;
+
+    assert_eq!(story.stack.salesforce.token_calls().len(), 0, "it is ten seconds old");
+    assert_eq!(story.token(&connection).await.text("fingerprint"), young.text("fingerprint"));
+    story.pass(SignedDuration::from_mins(1));
+    story.stack.sweep().await;
+    assert_eq!(story.stack.salesforce.token_calls().len(), 1, "then it is replaced ahead of its end");
+}
+
+#[tokio::test]
 async fn minimum_lifetime_has_a_maximum_that_is_named() {
     let story = Story::installed().await;
     let connection = story.connected().await;

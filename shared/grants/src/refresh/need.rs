@@ -6,7 +6,7 @@ use domain::{SaturatingTime as _, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
 use store::ConnectionRecord;
 
-use crate::refresh::token_lifetime::is_fresh;
+use crate::refresh::token_lifetime::{is_fresh, is_young};
 
 /// Maximum time that a caller may wait for another's refresh.
 pub const MAX_WAIT: Duration = Duration::from_secs(15);
@@ -18,10 +18,6 @@ pub(crate) const USUAL_WAIT: Duration = Duration::from_secs(3);
 /// A token with less than this left is refreshed first: the caller still has to use it, and two clocks may
 /// differ.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
-
-/// Minimum age of a token, by our clock, before it is replaced for its lifetime alone: each refresh is a login at
-/// Salesforce, which allows 3,600 an hour.
-const MIN_AGE: SignedDuration = SignedDuration::from_secs(60);
 
 /// The warning with a token that is too young to be replaced for its lifetime alone.
 const TOO_YOUNG: &str =
@@ -75,7 +71,7 @@ impl Need {
         if self.lives_long_enough(record, now) {
             return None;
         }
-        Some(if self.is_out_of_reach(record) { OUT_OF_REACH } else { TOO_YOUNG })
+        Some(if self.is_out_of_reach(record, now) { OUT_OF_REACH } else { TOO_YOUNG })
     }
 
     fn lives_long_enough(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
@@ -84,17 +80,16 @@ impl Need {
 
     /// Whether a token that lives shorter than asked for has to do.
     fn settles_for(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
-        // Two processes' clocks may differ.
-        let is_young = record.fetched_at.is_some_and(|at| now.duration_since(at).abs() < MIN_AGE);
-        let is_usable = now.later_by(MARGIN) < record.expires_at;
-        !self.is_by_sweep() && (is_young || (is_usable && self.is_out_of_reach(record)))
+        !self.is_by_sweep() && (is_young(record, now) || self.is_out_of_reach(record, now))
     }
 
-    /// Whether a new token would live no longer than asked for either, as far as this one's life tells.
-    fn is_out_of_reach(&self, record: &ConnectionRecord) -> bool {
-        // Where Salesforce's clock is ahead, a life counts from ours.
-        let issued_at = record.fetched_at.map_or(record.issued_at, |at| at.min(record.issued_at));
-        self.lifetime > record.expires_at.duration_since(issued_at) - MARGIN
+    /// Whether the token has a minute left, and a new one would live no longer than asked for either, as far as this one's
+    /// life tells.
+    fn is_out_of_reach(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
+        let is_usable = now.later_by(MARGIN) < record.expires_at;
+        // A new token is used from when it comes, by our clock: Salesforce's may be ahead or behind.
+        let fetched_at = record.fetched_at.unwrap_or(record.issued_at);
+        is_usable && self.lifetime > record.expires_at.duration_since(fetched_at) - MARGIN
     }
 
     /// Whether the stored token, though not fresh, still works for all we know.

@@ -20,6 +20,15 @@ const LONGEST: SignedDuration = SignedDuration::from_mins(TIME_OUTS[7]);
 /// How far ahead of its end the sweep replaces a token that is in use: two of its runs.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 
+/// Minimum age of a token, by our clock, before it is replaced for its lifetime alone: each refresh is a login at
+/// Salesforce, which allows 3,600 an hour.
+const MIN_AGE: SignedDuration = SignedDuration::from_secs(60);
+
+/// Whether a token is too young to be replaced for its lifetime alone. Two processes' clocks may differ.
+pub(crate) fn is_young(record: &ConnectionRecord, now: Timestamp) -> bool {
+    record.fetched_at.is_some_and(|at| now.duration_since(at).abs() < MIN_AGE)
+}
+
 /// Whether a token that was issued then is too young to have ended by itself.
 pub(crate) fn is_fresh(issued_at: Timestamp, now: Timestamp) -> bool {
     now < issued_at.later_by(FRESH)
@@ -74,9 +83,11 @@ fn its_own(token: &AccessToken) -> Option<SignedDuration> {
     life.is_positive().then(|| believed(life))
 }
 
-/// When the sweep replaces a token that is in use: ahead of its end, and never in the first half of its life.
+/// When the sweep replaces a token that is in use: ahead of its end, never in the first half of its life, and never in the
+/// minute after it came. By the clock of a Salesforce that is behind, a token may have ended when it comes.
 pub fn ahead_of(record: &ConnectionRecord) -> Timestamp {
-    ahead(record.issued_at, record.expires_at)
+    let ahead = ahead(record.issued_at, record.expires_at);
+    record.fetched_at.map_or(ahead, |at| ahead.max(at.later_by(MIN_AGE)))
 }
 
 pub(crate) fn ahead(issued_at: Timestamp, expires_at: Timestamp) -> Timestamp {
