@@ -36,6 +36,9 @@ pub(crate) const TABLE_FILE: &str = "table.sqlite";
 pub(crate) struct Kept {
     keyring: Option<String>,
     api_keys: BTreeMap<ProductId, String>,
+    /// Whether there was a table beside it.
+    #[serde(default)]
+    has_table: bool,
 }
 
 /// The data folder cannot be used. It names the file, and says what to do.
@@ -53,6 +56,11 @@ pub(crate) enum KeptError {
          move the folder away to start with an empty table", file.display()
     )]
     Missing { file: PathBuf },
+    #[error(
+        "{} is missing, and the keys beside it belong to it: restore it from a copy, or move the folder away to start with an \
+         empty table", file.display()
+    )]
+    TableMissing { file: PathBuf },
 }
 
 impl Kept {
@@ -62,8 +70,13 @@ impl Kept {
         let file = folder.join(KEYS);
         match fs::read(&file) {
             Ok(bytes) => {
-                let has_table = folder.join(TABLE_FILE).exists();
-                Self::read(&bytes, has_table).map_err(|error| KeptError::Damaged { file, error })
+                let table = folder.join(TABLE_FILE);
+                let kept =
+                    Self::read(&bytes, table.exists()).map_err(|error| KeptError::Damaged { file, error })?;
+                if kept.has_table && !table.exists() {
+                    return Err(KeptError::TableMissing { file: table });
+                }
+                Ok(kept)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 if folder.join(TABLE_FILE).exists() {
@@ -113,6 +126,11 @@ impl Kept {
         write_through(&new, &bytes).map_err(wrong(&new, "written"))?;
         fs::rename(&new, &file).map_err(wrong(&file, "replaced"))?;
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(wrong(folder, "written"))
+    }
+
+    /// Notes that there is a table beside it, so that a table that is lost later is not taken for a new folder.
+    pub(crate) fn note_table(&mut self) {
+        self.has_table = true;
     }
 
     /// The keyring; a new one where there is none.
@@ -214,6 +232,23 @@ mod tests {
         fs::write(folder.join(TABLE_FILE), "a table").expect("written");
         let error = Kept::load(Some(&folder)).expect_err("no keys").to_string();
         assert!(error.contains("keys.json is missing"), "{error}");
+        fs::remove_dir_all(folder).expect("the folder goes");
+    }
+
+    #[test]
+    fn lost_table_is_named() {
+        let folder = folder("lost");
+        let mut kept = Kept::default();
+        kept.keyring();
+        kept.save(Some(&folder)).expect("kept");
+        assert!(Kept::load(Some(&folder)).is_ok(), "interrupted before there was a table");
+
+        kept.note_table();
+        kept.save(Some(&folder)).expect("kept");
+        let error = Kept::load(Some(&folder)).expect_err("no table").to_string();
+        assert!(error.contains("table.sqlite is missing") && !error.contains('\n'), "{error}");
+        fs::write(folder.join(TABLE_FILE), "a table").expect("written");
+        assert_eq!(Kept::load(Some(&folder)).expect("both"), kept);
         fs::remove_dir_all(folder).expect("the folder goes");
     }
 

@@ -344,6 +344,8 @@ impl Stack {
         platform.fallback()?.create_table().await?;
         let store = platform.store;
         store.create_table().await?;
+        kept.note_table();
+        kept.save(options.data.as_ref())?;
         for found in &products {
             store.put_product(found).await?;
         }

@@ -73,14 +73,18 @@ async fn damaged_folder_is_explained_in_one_sentence() {
     std::fs::write(&keys, whole).expect("written");
     drop(Stack::start(folder.options()).await.expect("the keys are back"));
 
-    let mut bytes = std::fs::read(&table).expect("the table");
-    for damaged in [b"no database at all".to_vec(), bytes.split_off(bytes.len() / 2)] {
+    let bytes = std::fs::read(&table).expect("the table");
+    let (front, back) = bytes.split_at(bytes.len() / 2);
+    for damaged in [&b"no database at all"[..], front, back, &[]] {
         for wal in ["table.sqlite-wal", "table.sqlite-shm"] {
             let _ = std::fs::remove_file(folder.0.join(wal));
         }
         std::fs::write(&table, damaged).expect("written");
         folder.refusal("table.sqlite").await;
     }
+    assert!(folder.refusal("table.sqlite").await.contains("is empty"));
+    std::fs::remove_file(&table).expect("it goes");
+    assert!(folder.refusal("table.sqlite").await.contains("is missing"));
 }
 
 #[tokio::test]

@@ -331,14 +331,19 @@ fn on_file(file: &Path) -> Result<Database, DataFileError> {
     Ok(database)
 }
 
-/// Whether a file that is there is a database without damage.
+/// Whether a file that is there is a database without damage. An empty file is one to SQLite: a full disk or a kill leaves
+/// it of a table that was written.
 fn is_sound(file: &Path) -> Result<(), Box<dyn std::error::Error>> {
     if !std::fs::exists(file)? {
         return Ok(());
     }
     let connection = rusqlite::Connection::open(file)?;
     let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(found.into()) }
+    if found != "ok" {
+        return Err(found.into());
+    }
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))?;
+    if tables == 0 { Err("it is empty".into()) } else { Ok(()) }
 }
 
 /// A database in memory is out of another's reach: what has the index is a file, and the memory is restored from that.
