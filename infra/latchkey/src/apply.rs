@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use store::Store;
 
 use crate::{
-    product_file, read_products,
+    product_file::{FileErrors, check_products},
     report::{CommandError, Report},
 };
 
@@ -37,18 +37,15 @@ impl Step {
 
 /// Checks the files alone.
 pub fn check(folder: &Path) -> Result<Report, CommandError> {
-    let products = read_products(folder)?;
+    let (products, warnings) = check_products(folder)?;
     let ids: Vec<&str> = products.iter().map(|product| product.id.as_str()).collect();
-    let (said, warnings) = warnings(&products);
-    let text = format!("{said}{} product files are good", ids.len());
-    Ok(Report::good(text, json!({ "good": ids, "warnings": warnings })))
+    let text = format!("{}{} product files are good", lines_of(&warnings), ids.len());
+    Ok(Report::good(text, json!({ "good": ids, "warnings": warnings.findings() })))
 }
 
-/// What may be wrong with these products: as text, a line each, and as it is.
-fn warnings(products: &[Product]) -> (String, Vec<String>) {
-    let warnings: Vec<String> = products.iter().flat_map(product_file::warnings).collect();
-    let said: Vec<String> = warnings.iter().map(|warning| ["warning  ", warning, "\n"].concat()).collect();
-    (said.concat(), warnings)
+/// The warnings, a line each.
+fn lines_of(warnings: &FileErrors) -> String {
+    if warnings.is_empty() { String::new() } else { format!("{warnings}\n") }
 }
 
 /// A product as the table has it.
@@ -70,7 +67,7 @@ pub(crate) async fn without_file(store: &Store, files: &[Product]) -> Result<Vec
 
 /// Plans, and carries the plan out unless it is a dry run. With `prune` the API keys of products without a file end.
 pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Result<Report, CommandError> {
-    let products = read_products(folder)?;
+    let (products, warnings) = check_products(folder)?;
     let without = without_file(store, &products).await?;
     let (mut plan, mut ended) = (Vec::new(), Vec::new());
     for product in &products {
@@ -99,8 +96,7 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
         };
         format!("{:>6}  {}{differs}\n", step.word(), product.id)
     };
-    let (said, warnings) = warnings(&products);
-    let mut text: String = said + &plan.iter().map(line).collect::<String>();
+    let mut text: String = lines_of(&warnings) + &plan.iter().map(line).collect::<String>();
     let steps: Vec<Value> = plan
         .iter()
         .map(|(product, step, differs)| json!({ "product": product.id, "step": step.word(), "differs": differs }))
@@ -128,7 +124,11 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
         (false, false) => "Done. Functions see it within 60 s.",
     };
     let wrong = plan.iter().any(|(_, step, _)| *step == Step::Leave);
-    Ok(Report { text, json: json!({ "applied": !dry_run, "plan": steps, "warnings": warnings }), wrong })
+    Ok(Report {
+        text,
+        json: json!({ "applied": !dry_run, "plan": steps, "warnings": warnings.findings() }),
+        wrong,
+    })
 }
 
 /// The ids of stored keys that are not among these.

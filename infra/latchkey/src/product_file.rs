@@ -1,10 +1,7 @@
 //! Product files: one TOML file a product. Everything that is wrong with a file is said at once, each with
 //! file, line and field.
 
-use std::{
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use domain::{
     App, AppId, AppKind, Brand, Environment, Product, ProductId,
@@ -15,16 +12,20 @@ use serde::Deserialize;
 use toml::Spanned;
 use url::Url;
 
-pub use self::error::FileErrors;
 use self::{
     about::AboutTable,
     addresses::{PRODUCTION, SANDBOXES},
     error::FieldError,
 };
+pub use self::{
+    error::FileErrors,
+    folder::{check_products, read_products},
+};
 
 mod about;
 mod addresses;
 mod error;
+mod folder;
 mod sense;
 mod types;
 mod webhooks;
@@ -124,54 +125,18 @@ fn partner_rule() -> Spanned<u32> {
     Spanned::new(0..0, 30)
 }
 
-/// Reads every `*.toml` of a folder, in the order of their names. Two files with one product are an error. All that is
-/// wrong is said at once, over all files.
-pub fn read_products(folder: &Path) -> Result<Vec<Product>, FileErrors> {
-    let whole =
-        |what: String| FileErrors::of(folder, vec![FieldError { line: 0, field: String::new(), what }]);
-    let entries = std::fs::read_dir(folder).map_err(|error| {
-        whole(match error.kind() {
-            ErrorKind::NotFound => {
-                "there is no such folder. Name the one with the product files: latchkey apply FOLDER, or --products \
-                 FOLDER"
-                    .to_owned()
-            }
-            ErrorKind::NotADirectory => "not a folder: name the folder of the product files".to_owned(),
-            _ => format!("cannot be read: {error}"),
-        })
-    })?;
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
-        .collect();
-    files.sort();
-    if files.is_empty() {
-        return Err(whole("no product file (*.toml) is here".into()));
-    }
-    let (mut products, mut errors) = (Vec::<Product>::new(), FileErrors::default());
-    for file in &files {
-        let whole =
-            |what: String| FileErrors::of(file, vec![FieldError { line: 0, field: String::new(), what }]);
-        let text = std::fs::read_to_string(file).map_err(|error| whole(format!("cannot be read: {error}")));
-        match text.and_then(|text| read_product(file, &text)) {
-            Ok(product) if products.iter().any(|other| other.id == product.id) => {
-                let what = format!("product {} is in another file of this folder too", product.id);
-                errors.0.extend(whole(what).0);
-            }
-            Ok(product) => products.push(product),
-            Err(wrong) => errors.0.extend(wrong.0),
-        }
-    }
-    if errors.0.is_empty() { Ok(products) } else { Err(errors) }
-}
-
 /// Reads one product file.
 pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
+    check_product(file, text).map(|(product, _)| product)
+}
+
+/// Reads one product file: the product, and warnings. Where something is wrong, the warnings are among the errors.
+fn check_product(file: &Path, text: &str) -> Result<(Product, FileErrors), FileErrors> {
     let errors = |errors| FileErrors::of(file, errors);
     let (table, mut wrong_types) = types::read(text);
     wrong_types.sort_by_key(|error| error.line);
     let Some(table) = table else { return Err(errors(wrong_types)) };
-    let mut check = Check { text, errors: Vec::new() };
+    let mut check = Check { text, errors: Vec::new(), warnings: Vec::new() };
     let product = check.product(table);
     let size = serde_json::to_string(&product).map_or(0, |item| item.len());
     if size > sense::MAX_ITEM {
@@ -182,17 +147,12 @@ pub fn read_product(file: &Path, text: &str) -> Result<Product, FileErrors> {
         check.errors.push(FieldError { line: 0, field: "apps".to_owned(), what });
     }
     check.errors.extend(wrong_types);
+    if check.errors.is_empty() {
+        return Ok((product, errors(check.warnings)));
+    }
+    check.errors.extend(check.warnings);
     check.errors.sort_by_key(|error| error.line);
-    if check.errors.is_empty() { Ok(product) } else { Err(errors(check.errors)) }
-}
-
-/// What of a product may be wrong and is no error: an app's scopes that this version does not know.
-pub fn warnings(product: &Product) -> Vec<String> {
-    let of_app = |app: &App| {
-        let unknown = app.scopes.iter().filter_map(|scope| sense::unknown_scope(scope));
-        unknown.map(|what| format!("{}: app {}: {what}", product.id, app.id)).collect::<Vec<_>>()
-    };
-    product.apps.iter().flat_map(of_app).collect()
+    Err(errors(check.errors))
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -203,6 +163,8 @@ fn line_of(text: &str, at: usize) -> usize {
 struct Check<'a> {
     text: &'a str,
     errors: Vec<FieldError>,
+    /// What may be right all the same.
+    warnings: Vec<FieldError>,
 }
 
 impl Check<'_> {
@@ -323,8 +285,13 @@ impl Check<'_> {
                 "refresh_token (or offline_access) is needed: without it every connection ends within hours";
             self.wrong(field("scopes"), &app.scopes, what);
         }
-        for what in app.scopes.get_ref().iter().filter_map(|scope| sense::scope(scope)) {
-            self.wrong(field("scopes"), &app.scopes, what);
+        for scope in app.scopes.get_ref().iter().filter(|scope| !types::is_placeholder(scope)) {
+            if let Some(what) = sense::scope(scope) {
+                self.wrong(field("scopes"), &app.scopes, what);
+            } else if let Some(what) = sense::unknown_scope(scope) {
+                let line = line_of(self.text, app.scopes.span().start);
+                self.warnings.push(FieldError { line, field: field("scopes"), what });
+            }
         }
         if app.names.get_ref().is_empty() || app.names.get_ref().iter().any(|name| name.trim().is_empty()) {
             let what = "the name by which an admin finds the app in Setup is needed";

@@ -32,6 +32,11 @@ impl FileErrors {
         Self(errors.into_iter().map(|error| FileError { file: file.to_owned(), error }).collect())
     }
 
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The findings for a machine: file, line, field and what is wrong.
     pub fn findings(&self) -> Value {
         let finding = |FileError { file, error }: &FileError| {

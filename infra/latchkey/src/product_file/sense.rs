@@ -153,7 +153,7 @@ fn runs_of(text: &str) -> Vec<&str> {
 pub(super) fn unknown_scope(scope: &str) -> Option<String> {
     (!SCOPES.contains(&scope)).then(|| {
         format!(
-            "scope {scope:?} is not one that this version knows. If Salesforce does not have it, every connect fails with \
+            "warning: scope {scope:?} is not one that this version knows. If Salesforce does not have it, every connect fails with \
              invalid_scope. Known: {}",
             SCOPES.join(", ")
         )

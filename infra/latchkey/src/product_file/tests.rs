@@ -1,4 +1,5 @@
 use domain::product::{AppAbout, AppOwner, AppPolicy};
+use serde_json::json;
 
 use super::*;
 
@@ -146,10 +147,42 @@ fn an_address_is_written_as_it_is_compared() {
 fn scope_that_salesforce_may_have_added_is_a_warning() {
     let text =
         GOOD.replace(r#"scopes = ["api", "refresh_token"]"#, r#"scopes = ["agent_api", "refresh_token"]"#);
-    let product = read_product(Path::new("fernway.toml"), &text).expect("it is no error");
-    let warnings = warnings(&product);
-    assert_eq!(warnings.len(), 1, "{warnings:?}");
-    assert!(warnings[0].contains("fernway: app sync: scope \"agent_api\""), "{warnings:?}");
+    let (_, warnings) = check_product(Path::new("fernway.toml"), &text).expect("it is no error");
+    let said = warnings.to_string();
+    assert!(
+        said.starts_with("fernway.toml:15: apps[0].scopes: warning: scope \"agent_api\" is not one"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let finding = &warnings.findings()[0];
+    assert_eq!((&finding["line"], &finding["field"]), (&json!(15), &json!("apps[0].scopes")), "{finding}");
+}
+
+#[test]
+fn unknown_scope_is_said_together_with_errors() {
+    let bad = GOOD
+        .replace("help@fernway.example", "mailto:help@fernway.example")
+        .replace(r#"scopes = ["api", "refresh_token"]"#, r#"scopes = ["apl", "refresh_token"]"#);
+    let errors = errors_of(&bad);
+    let lines: Vec<&str> = errors.lines().collect();
+    assert!(lines[0].starts_with("fernway.toml:8: brand.support.email: leave out mailto:"), "{errors}");
+    assert!(lines[1].starts_with("fernway.toml:15: apps[0].scopes: warning: scope \"apl\""), "{errors}");
+    assert_eq!(lines.len(), 2, "{errors}");
+}
+
+#[test]
+fn warning_of_one_file_is_said_with_the_errors_of_another() {
+    let folder = std::env::temp_dir().join(format!("latchkey-warnings-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a.toml"), GOOD.replace("\"api\"", "\"apl\"")).unwrap();
+    std::fs::write(folder.join("b.toml"), GOOD.replace("#1f6f54", "green")).unwrap();
+
+    let errors = check_products(&folder).unwrap_err().to_string();
+
+    std::fs::remove_dir_all(&folder).unwrap();
+    let lines: Vec<&str> = errors.lines().collect();
+    assert!(lines[0].contains("a.toml:15: apps[0].scopes: warning: scope \"apl\""), "{errors}");
+    assert!(lines[1].contains("b.toml:7: brand.colour"), "{errors}");
 }
 
 #[test]
