@@ -20,14 +20,27 @@ fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200C}' | '\u{200D}')
 }
 
-/// The first character of a name that may not be in one.
+/// Variation selectors: they choose a form of the character before them.
+fn is_variation_selector(c: char) -> bool {
+    matches!(c, '\u{FE00}'..='\u{FE0F}')
+}
+
+/// A character that is as wide as others and has nothing in it: the empty Braille pattern.
+const BLANK: char = '\u{2800}';
+
+/// The first character of a name that may not be in one. Joiners and blanks are part of a name between characters that are
+/// seen: at an end they make a name another one that looks the same, and a name of them alone is empty to the eye.
 pub fn deceptive_in_name(text: &str) -> Option<char> {
-    text.chars().find(|c| is_deceptive(*c))
+    let is_unseen = |c: &char| is_joiner(*c) || *c == BLANK;
+    let shown = text.trim();
+    let first = || shown.chars().next().filter(|c| is_unseen(c) || is_variation_selector(*c));
+    let last = || shown.chars().next_back().filter(is_unseen);
+    text.chars().find(|c| is_deceptive(*c)).or_else(first).or_else(last)
 }
 
 /// The first character of an id that may not be in one.
 pub fn deceptive_in_id(text: &str) -> Option<char> {
-    text.chars().find(|c| is_deceptive(*c) || is_joiner(*c))
+    text.chars().find(|c| is_deceptive(*c) || is_joiner(*c) || is_variation_selector(*c) || *c == BLANK)
 }
 
 /// A page as a person shall see it: without deceptive characters, whoever's text they came with. Line breaks and tabs
@@ -132,6 +145,29 @@ mod tests {
             assert_eq!(visible(name), name);
         }
         assert_eq!(deceptive_in_id("c\u{200D}1"), Some('\u{200D}'));
+    }
+
+    #[test]
+    fn names_that_nobody_sees_are_found() {
+        for (name, found) in [
+            ("\u{200C}", '\u{200C}'),
+            ("\u{200D}", '\u{200D}'),
+            ("\u{2800}", '\u{2800}'),
+            (" \u{200D} ", '\u{200D}'),
+            ("\u{2800}\u{200C}\u{2800}", '\u{2800}'),
+            ("\u{FE0F}", '\u{FE0F}'),
+            ("Fernway\u{200D}", '\u{200D}'),
+            ("\u{200C}Fernway", '\u{200C}'),
+            ("Fernway\u{2800}", '\u{2800}'),
+        ] {
+            assert_eq!(deceptive_in_name(name), Some(found), "{name:?}");
+        }
+        for name in ["☕\u{FE0F}", "Fernway ☕\u{FE0F}", "می\u{200C}خواهم", "⠓\u{2800}⠁", ""] {
+            assert_eq!(deceptive_in_name(name), None, "{name:?}");
+        }
+        for id in ["c-1\u{FE0F}", "c\u{FE00}-1", "c-1\u{2800}", "c-1\u{E0100}"] {
+            assert!(deceptive_in_id(id).is_some(), "{id:?}");
+        }
     }
 
     #[test]

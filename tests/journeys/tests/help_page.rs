@@ -196,7 +196,16 @@ async fn admin_reads_who_asks_for_what_and_how_to_check_it() {
 #[tokio::test]
 async fn user_names_that_deceive_are_rejected() {
     let story = Story::begin().await;
-    for bad in ["", "   ", "Uma\u{202E}Okafor", "Uma\nOkafor", "Uma\u{200B}", &"x".repeat(61)] {
+    for bad in [
+        "",
+        "   ",
+        "Uma\u{202E}Okafor",
+        "Uma\nOkafor",
+        "Uma\u{200B}",
+        "Uma\u{200D}",
+        "\u{2800}",
+        &"x".repeat(61),
+    ] {
         let answer = story.wish(json!({ "user_name": bad })).await;
         assert_eq!((answer.status, answer.problem()), (400, "bad-request"), "{bad:?}: {}", answer.body);
         assert!(answer.text("detail").starts_with("user_name"), "{}", answer.body);

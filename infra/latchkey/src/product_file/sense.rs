@@ -88,18 +88,37 @@ pub(super) fn secret_name(name: &str) -> Option<String> {
                     name, give the secret's ARN instead";
         return Some(what.into());
     }
+    if name.starts_with("arn:") && !is_arn_of_secret(name) {
+        let what = "this ARN is not that of a secret: arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME";
+        return Some(what.into());
+    }
     let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"/_+=.@-:".contains(&b);
     (!name.bytes().all(of_a_name))
         .then(|| "a secret's name has letters, digits and /_+=.@- only, or is an ARN".to_owned())
 }
 
-/// A consumer key, where the consumer secret may stand instead: the two are beside each other in Setup.
+/// Whether a name that begins like an ARN is the ARN of a secret.
+fn is_arn_of_secret(arn: &str) -> bool {
+    let parts: Vec<&str> = arn.splitn(7, ':').collect();
+    matches!(parts[..], ["arn", _, "secretsmanager", region, account, "secret", name]
+        if !region.is_empty() && account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && !name.is_empty())
+}
+
+/// A consumer key, where the consumer secret may stand instead: the two are beside each other in Setup. A template that
+/// nothing filled in, quotation marks, an address or an ARN is none either.
 pub(super) fn consumer_key(key: &str) -> Option<String> {
     let is_hex = key.len() == 64 && key.bytes().all(|b| b.is_ascii_hexdigit());
     let is_number = (10..=20).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_digit());
     let what = "this looks like the consumer secret, not the consumer key. Replace the secret at Salesforce, since this \
                 file has it";
-    (is_hex || is_number).then(|| what.into())
+    if is_hex || is_number {
+        return Some(what.into());
+    }
+    let is_of_key = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    (!key.bytes().all(is_of_key)).then(|| {
+        "a consumer key has letters, digits and ._- only: copy it from Setup, and fill in a template before it is applied"
+            .into()
+    })
 }
 
 /// The first text that is there twice.
@@ -252,6 +271,37 @@ mod tests {
             assert_eq!(secret_name(name), None, "{name}");
         }
         assert!(secret_name("fernway secret").is_some());
+        for other in [
+            "arn:aws:iam::1:role/x",
+            "arn:aws:iam::123456789012:role/fernway",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:",
+            "arn:aws:secretsmanager:eu-west-1:1:secret:x",
+            "arn:aws:kms:eu-west-1:123456789012:key/fernway",
+            "arn:",
+        ] {
+            assert!(secret_name(other).is_some_and(|what| what.contains("not that of a secret")), "{other}");
+        }
+    }
+
+    #[test]
+    fn consumer_key_has_the_characters_of_one() {
+        for bad in [
+            "${CONSUMER_KEY}",
+            "{{ck}}",
+            "<consumer-key>",
+            "'3MVG9Fernway.Sync'",
+            "\"3MVG9Fernway.Sync\"",
+            "3MVG9Fernway.Sync,",
+            "https://login.salesforce.com/",
+            "uma@acme.example",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:x",
+            "$CONSUMER_KEY",
+            "%CONSUMER_KEY%",
+            "3MVG9Fernway=",
+        ] {
+            assert!(consumer_key(bad).is_some_and(|what| what.contains("letters, digits")), "{bad}");
+        }
+        assert_eq!(consumer_key("3MVG9FernwaySyncConsumerKey.Zx81_kQ0-aBc"), None);
     }
 
     #[test]
@@ -309,5 +359,8 @@ mod tests {
         assert!(
             name("Fern\u{202e}way").is_some() && name("Fernway ").is_some() && name("Fernwäy ☕").is_none()
         );
+        for unseen in ["\u{200c}", "\u{200d}", "Fernway\u{200d}", "\u{2800}"] {
+            assert!(name(unseen).is_some_and(|what| what.contains("invisible")), "{unseen:?}");
+        }
     }
 }

@@ -53,6 +53,7 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
         (with("user", json!("u".repeat(201))), "user must have 1 to 200 bytes"),
         (with("customer", json!({ "id": "c", "name": "n".repeat(201) })), "customer.name must have at most"),
         (with("user", json!("u-\u{202E}ecila")), "user has a control or invisible character, U+202E"),
+        (with("user", json!("u-1\u{FE0F}")), "user has a control or invisible character, U+FE0F"),
         (with("user", json!("u-\u{200D}1")), "user has a control or invisible character"),
         (
             with("customer", json!({ "id": "c\u{0}1" })),
