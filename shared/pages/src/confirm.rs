@@ -1,5 +1,7 @@
-//! The confirm page: a reconnect came back as another org or user than the connection's. Both are shown, and the user
-//! decides.
+//! The confirm page: a reconnect came back as another org or user than the connection's, and the user decides.
+//!
+//! Whoever holds a connect link can sign in with a login of their own and reach this page. So the current connection's
+//! user and org are shown only after a sign-in to the same org.
 
 use askama::Template;
 use domain::{
@@ -35,10 +37,10 @@ pub struct ConfirmPage<'a> {
     pub minutes: i64,
 }
 
-/// What is other than before.
+/// What is other than before. Only a user of the same org is shown whose the connection is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    User,
+enum Kind<'a> {
+    User { before: &'a Whose },
     Org,
     SandboxRefresh,
 }
@@ -46,13 +48,14 @@ enum Kind {
 /// One line of the comparison.
 struct Line<'a> {
     label: &'static str,
-    before: &'a str,
+    /// `None`: not for this browser.
+    before: Option<&'a str>,
     after: &'a str,
 }
 
 impl Line<'_> {
     fn differs(&self) -> bool {
-        self.before != self.after
+        self.before.is_some_and(|before| before != self.after)
     }
 }
 
@@ -71,20 +74,28 @@ impl<'a> ConfirmPage<'a> {
         Names::of(self.brand).app(self.app, None).customer(self.customer)
     }
 
-    fn kind(&self) -> Kind {
+    fn kind(&self) -> Kind<'a> {
         let Change { before, after } = self.change;
-        if self.change.is_sandbox_refresh() {
+        if before.identity.org.same_as(&after.identity.org) {
+            Kind::User { before }
+        } else if self.change.is_sandbox_refresh() {
             Kind::SandboxRefresh
-        } else if before.identity.org.same_as(&after.identity.org) {
-            Kind::User
         } else {
             Kind::Org
         }
     }
 
+    /// Whose the current connection is. `None`: the browser signed in to another org.
+    fn before(&self) -> Option<&'a Whose> {
+        match self.kind() {
+            Kind::User { before } => Some(before),
+            Kind::Org | Kind::SandboxRefresh => None,
+        }
+    }
+
     fn heading(&self) -> &'static str {
         match self.kind() {
-            Kind::User => WORDS.user_title,
+            Kind::User { .. } => WORDS.user_title,
             Kind::Org => WORDS.org_title,
             Kind::SandboxRefresh => WORDS.sandbox_title,
         }
@@ -92,7 +103,7 @@ impl<'a> ConfirmPage<'a> {
 
     fn lead(&self) -> Markup {
         let text = match self.kind() {
-            Kind::User => WORDS.user_lead,
+            Kind::User { .. } => WORDS.user_lead,
             Kind::Org => WORDS.org_lead,
             Kind::SandboxRefresh => WORDS.sandbox_lead,
         };
@@ -100,8 +111,9 @@ impl<'a> ConfirmPage<'a> {
     }
 
     fn lines(&self) -> [Line<'a>; 4] {
-        let Change { before, after } = self.change;
-        let line = |label, of: fn(&'a Whose) -> &'a str| Line { label, before: of(before), after: of(after) };
+        let (before, after) = (self.before(), &self.change.after);
+        let line =
+            |label, of: fn(&'a Whose) -> &'a str| Line { label, before: before.map(of), after: of(after) };
         [
             line(WORDS.username, username),
             line(WORDS.org, Whose::host),
@@ -115,11 +127,16 @@ impl<'a> ConfirmPage<'a> {
         ]
     }
 
+    /// What stands in place of the current connection's user and org.
+    fn before_hidden(&self) -> String {
+        fill(WORDS.before_hidden, &self.names())
+    }
+
     /// What it means to say yes.
     fn consequences(&self) -> Vec<Markup> {
         let after = &self.change.after;
         let texts: &[&str] = match self.kind() {
-            Kind::User => &[WORDS.change_user, WORDS.change_old],
+            Kind::User { .. } => &[WORDS.change_user, WORDS.change_old],
             Kind::Org => &[WORDS.change_org, WORDS.change_user, WORDS.change_old],
             Kind::SandboxRefresh => &[WORDS.change_sandbox],
         };
@@ -131,18 +148,17 @@ impl<'a> ConfirmPage<'a> {
     fn yes(&self) -> String {
         let after = &self.change.after;
         match self.kind() {
-            Kind::User => self.button(WORDS.yes, username(after)),
+            Kind::User { .. } => self.button(WORDS.yes, username(after)),
             Kind::Org => self.button(WORDS.yes, after.host()),
             Kind::SandboxRefresh => WORDS.yes_sandbox.to_owned(),
         }
     }
 
-    /// The button that changes nothing: it names the current user or org.
+    /// The button that changes nothing: it names the current user to a user of the same org.
     fn no(&self) -> String {
-        let before = &self.change.before;
         match self.kind() {
-            Kind::User => self.button(WORDS.no, username(before)),
-            Kind::Org => self.button(WORDS.no, before.host()),
+            Kind::User { before } => self.button(WORDS.no, username(before)),
+            Kind::Org => WORDS.no_org.to_owned(),
             Kind::SandboxRefresh => WORDS.no_sandbox.to_owned(),
         }
     }

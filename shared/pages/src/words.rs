@@ -96,15 +96,17 @@ words! {
 
     /// The page that asks whether another org or user is meant. `sandbox_lead` has `{username}`, `keep_note` has
     /// `{minutes}`, and `change_*` have `{username}` and `{host}` of the new, `yes` and `no`
-    /// have `{chosen}`: the user or org that the button chooses.
+    /// have `{chosen}`: the user or org that the button chooses. `org_*`, `sandbox_*` and `before_*` name no user and no org
+    /// of the current connection: the browser may be a stranger's.
     pub(crate) Confirm {
         user_title: "You signed in as a different Salesforce user",
         org_title: "You signed in to a different Salesforce org",
         sandbox_title: "This sandbox was probably refreshed",
         user_lead: "{customer} is connected as one Salesforce user, and you just signed in as another. Nothing has changed yet.",
-        org_lead: "{customer} is connected to one Salesforce org, and you just signed in to another. Nothing has changed yet.",
+        org_lead: "{customer} is connected to one Salesforce org, and you just signed in to another. Nothing has changed yet. Used the wrong login? Keep the current connection: the next page lets you sign in again.",
         sandbox_lead: "**{username}** is the same user, but the sandbox has a new org id. That is what a refresh from production does: the old copy is gone, and with it the old connection. Nothing has changed yet.",
         before: "Current connection",
+        before_hidden: "Another org than the one you just signed in to. Only people who sign in to that org see its name and user here. To see which org it is, look in {product}.",
         after: "New sign-in",
         username: "User",
         org: "Org",
@@ -121,6 +123,7 @@ words! {
         yes: "Switch to {chosen}",
         yes_sandbox: "Use the refreshed sandbox",
         no: "Keep {chosen}",
+        no_org: "Keep the current connection",
         no_sandbox: "Keep the old connection",
         keep_note: "If you keep it, or don’t answer within {minutes} minutes, the new sign-in is revoked and nothing changes.",
     }

@@ -6,7 +6,7 @@
 
 use journeys::{Returning, Story};
 use serde_json::json;
-use world::browser::Browser;
+use world::browser::{Browser, Page};
 
 use crate::scene::{GIL, UMA, comes_back_as, part};
 
@@ -24,6 +24,17 @@ async fn gets_no_receipt(again: &Returning, link: &str) {
     let leads = page.location().map(|to| to.to_string()).unwrap_or_default();
     assert!(!leads.contains("receipt=") && !page.body.contains("receipt="), "{page:?}");
     assert!(!page.has(GIL) && !page.has("globex"), "nor is it told who signed in: {page:?}");
+}
+
+/// Who the victims are at Salesforce stands nowhere on the page.
+fn names_no_victim(story: &Story, page: &Page) {
+    let org = story.stack.salesforce.org("acme");
+    let ids = org.users.iter().map(|user| user.id[..15].to_owned()).chain([org.id[..15].to_owned()]);
+    let names =
+        org.users.iter().map(|user| user.username.clone()).chain(["acme.my.salesforce.localhost".to_owned()]);
+    for text in ids.chain(names) {
+        assert!(!page.body.contains(&text), "{} names {text}: {}", page.url, page.text());
+    }
 }
 
 #[tokio::test]
@@ -62,6 +73,7 @@ async fn own_login_on_a_victims_reconnect_is_named_before_it_is_redeemed() {
     let link = wish.text("connect_url");
     let parked = comes_back_as(&mallory, link, GIL, "/salesforce/return").await;
     assert!(parked.url.path().ends_with("/confirm"), "{parked:?}");
+    names_no_victim(story, &parked);
     let switched = mallory_switches(&mallory, &parked).await;
     gets_no_receipt(&again, link).await;
 
@@ -77,7 +89,29 @@ async fn own_login_on_a_victims_reconnect_is_named_before_it_is_redeemed() {
     again.works(&again.earlier).await;
 }
 
-async fn mallory_switches(browser: &Browser, parked: &world::browser::Page) -> url::Url {
+/// The link and a login of the attacker's own, all the way: the question, the refusal, and another try.
+#[tokio::test]
+async fn own_login_on_a_victims_reconnect_shows_nothing_of_the_victim() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let mallory = mallory(story).await;
+    let wish = story.wish(json!({ "connection_id": again.earlier })).await;
+    let parked = comes_back_as(&mallory, wish.text("connect_url"), GIL, "/salesforce/return").await;
+
+    assert_eq!(parked.heading(), "You signed in to a different Salesforce org");
+    assert!(parked.has(GIL) && parked.has("globex.my.salesforce.localhost"), "their own: {}", parked.text());
+    let help = parked.click("Keep the current connection").await;
+    assert!(help.url.path().starts_with("/help/fl_") && help.has("Nothing was changed"), "{}", help.text());
+    let connect = help.click("Try again").await;
+    assert!(connect.has("This renews an existing connection"), "{}", connect.text());
+
+    for page in [&parked, &help, &connect] {
+        names_no_victim(story, page);
+    }
+    again.works(&again.earlier).await;
+}
+
+async fn mallory_switches(browser: &Browser, parked: &Page) -> url::Url {
     browser.stop_before("/salesforce/return");
     parked
         .click("Switch to globex.my.salesforce.localhost")
