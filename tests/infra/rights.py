@@ -177,6 +177,7 @@ def leading_keys(statement):
     bound = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": keys}, "Null": {"dynamodb:LeadingKeys": "false"}}
     if named := condition.get("ForAllValues:StringEquals"):
         bound |= {"ForAllValues:StringEquals": {"dynamodb:Attributes": ["pk", "sk", *attributes(statement)]}}
+        bound["Null"]["dynamodb:Attributes"] = "false"
         bound |= {"StringEqualsIfExists": {"dynamodb:Select": "SPECIFIC_ATTRIBUTES"}}
         require(set(named) == {"dynamodb:Attributes"}, f"{statement['Sid']}: {named}")
     require(condition == bound, f"{statement['Sid']}: {condition} is not {bound}")

@@ -29,7 +29,13 @@ def test_template_is_accepted():
 
 @pytest.mark.parametrize("nth", range(TEMPLATE.count("ForAllValues:StringLike:")))
 def test_missing_null_guard_is_refused(nth):
-    assert "is not" in refusal(mutated(GUARD, "", nth))
+    statement = re.compile(re.escape(GUARD[:-1]) + r"[^}]*}")
+    found = list(statement.finditer(TEMPLATE))[nth]
+    assert "is not" in refusal(TEMPLATE[: found.start()] + TEMPLATE[found.end() :])
+
+
+def test_attributes_without_a_null_guard_are_refused():
+    assert "is not" in refusal(mutated(', dynamodb:Attributes: "false"', ""))
 
 
 def test_null_guard_that_allows_the_missing_key_is_refused():

@@ -23,13 +23,28 @@ pub(crate) fn text(rows: &[Vec<String>]) -> String {
 
 fn escaped(cell: &str) -> String {
     // First: without an invisible character, another one is the first.
-    let cell = domain::text::visible(cell);
-    // Spreadsheets skip blanks, and take the full-width forms for the same signs.
-    let first = cell.trim_start_matches(' ').chars().next();
-    let is_formula =
-        matches!(first, Some('=' | '+' | '-' | '@' | '\t' | '\r' | '\n' | '＝' | '＋' | '－' | '＠'));
-    let cell = if is_formula { format!("'{cell}") } else { cell.into_owned() };
+    let cell = neutral(&domain::text::visible(cell));
     if cell.contains([',', '"', '\r', '\n']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+/// An apostrophe stands before each sign that would make a formula. Where the list separator is a semicolon (in German
+/// or French, say), a spreadsheet begins a new cell behind each one, whatever the quotes.
+fn neutral(cell: &str) -> String {
+    let mut text = String::with_capacity(cell.len() + 1);
+    if cell.starts_with(['\t', '\r', '\n']) {
+        text.push('\'');
+    }
+    let mut is_start = true;
+    for c in cell.chars() {
+        // Spreadsheets take the full-width forms for the same signs.
+        if is_start && matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+            text.push('\'');
+        }
+        text.push(c);
+        // They skip blanks and quotes in front.
+        is_start = matches!(c, ';' | '|' | '\t' | '\r' | '\n') || (is_start && matches!(c, ' ' | '"'));
+    }
+    text
 }
 
 fn row<const N: usize>(cells: [&dyn ToString; N]) -> Vec<String> {
@@ -184,7 +199,14 @@ mod tests {
             let escaped = escaped(cell);
             assert!(escaped.trim_start_matches('"').starts_with('\''), "{cell:?}: {escaped:?}");
         }
-        for cell in ["Acme", "0", "a=b", "−3", "", "a+b"] {
+        for (cell, safe) in [
+            ("Acme;=cmd|' /C calc'!A0", "Acme;'=cmd|' /C calc'!A0"),
+            ("Acme; =1;\t@x|-1", "Acme; '=1;\t'@x|'-1"),
+            ("Acme;\"=1", "\"Acme;\"\"'=1\""),
+        ] {
+            assert_eq!(escaped(cell), safe);
+        }
+        for cell in ["Acme", "Acme; a-b", "0", "a=b", "−3", "", "a+b"] {
             assert_eq!(escaped(cell), cell);
         }
     }

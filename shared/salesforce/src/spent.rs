@@ -231,6 +231,50 @@ mod tests {
     }
 
     #[test]
+    fn each_error_meets_the_row_of_what_came() {
+        let refused = |status, format| SalesforceError::Refused {
+            status,
+            code: "unknown".into(),
+            description: String::new(),
+            format,
+            retry_after: None,
+        };
+        let unreadable = |status, seconds: Option<u64>| SalesforceError::Unreadable {
+            status,
+            what: "HTML",
+            retry_after: seconds.map(std::time::Duration::from_secs),
+        };
+        let no_answer = |sent| {
+            SalesforceError::Unreachable(crate::http::NoAnswer {
+                what: "reset".into(),
+                sent,
+                oversized: false,
+            })
+        };
+        let moved = SalesforceError::Moved(crate::error::Moved { status: 302, to: None });
+        for (error, spent) in [
+            (no_answer(true), true),
+            (no_answer(false), false),
+            (moved, false),
+            (refused(400, ErrorFormat::OAuth), false),
+            (refused(503, ErrorFormat::OAuth), false),
+            (refused(500, ErrorFormat::Api), true),
+            (refused(503, ErrorFormat::Api), false),
+            (refused(429, ErrorFormat::Api), false),
+            (unreadable(503, Some(1)), false),
+            (unreadable(503, None), true),
+            (unreadable(500, Some(1)), true),
+            (unreadable(429, None), false),
+            (unreadable(200, None), true),
+            (SalesforceError::Untrusted(crate::Distrust::Signature), true),
+        ] {
+            assert_eq!(error.may_have_spent(Possible), spent, "{error:?}");
+        }
+        assert!(!no_answer(true).may_have_spent(Never), "nothing new comes with an app that never rotates");
+        assert!(SalesforceError::Untrusted(crate::Distrust::Signature).may_have_spent(Never));
+    }
+
+    #[test]
     fn architecture_page_gives_each_reason() {
         let page = include_str!("../../../docs/architecture.md");
         for row in &ROWS {

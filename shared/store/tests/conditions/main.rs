@@ -1,6 +1,7 @@
 //! The conditions of the store's writes, against the emulator: each is tried by itself, without a function in front
 //! that looks first.
 
+mod cipher;
 mod events;
 mod grants;
 mod health;
@@ -30,7 +31,7 @@ const KEYRING: &str = "keyring";
 /// A table, its fallback and a keyring.
 struct Stage {
     dynamo: DynamoDb,
-    _secrets: SecretsManager,
+    secrets: SecretsManager,
     store: Store,
     fallback: Fallback,
     cipher: TokenCipher,
@@ -69,7 +70,7 @@ impl Stage {
         store.create_table().await.expect("the table");
         fallback.create_table().await.expect("the fallback");
         let now = "2026-11-22T12:00:00Z".parse().expect("a time");
-        Self { dynamo, _secrets: secrets, store, fallback, cipher, now }
+        Self { dynamo, secrets, store, fallback, cipher, now }
     }
 
     /// A session of Fernway's, stored.
