@@ -181,6 +181,7 @@ impl SalesforceError {
 #[cfg(test)]
 mod tests {
     use super::{Body::*, Rotation::*, Transport::*, *};
+    use crate::SalesforceError as CallError;
 
     type Example = (Rotation, Transport, &'static [u16], &'static [Body], bool);
     /// What each row of the table decides, in its order: inputs that meet it and no row before it.
@@ -232,26 +233,26 @@ mod tests {
 
     #[test]
     fn each_error_meets_the_row_of_what_came() {
-        let refused = |status, format| SalesforceError::Refused {
+        let refused = |status, format| CallError::Refused {
             status,
             code: "unknown".into(),
             description: String::new(),
             format,
             retry_after: None,
         };
-        let unreadable = |status, seconds: Option<u64>| SalesforceError::Unreadable {
+        let unreadable = |status, seconds: Option<u64>| CallError::Unreadable {
             status,
             what: "HTML",
             retry_after: seconds.map(std::time::Duration::from_secs),
         };
         let no_answer = |sent| {
-            SalesforceError::Unreachable(crate::http::NoAnswer {
+            CallError::Unreachable(crate::http::NoAnswer {
                 what: "reset".into(),
                 sent,
                 oversized: false,
             })
         };
-        let moved = SalesforceError::Moved(crate::error::Moved { status: 302, to: None });
+        let moved = CallError::Moved(crate::error::Moved { status: 302, to: None });
         for (error, spent) in [
             (no_answer(true), true),
             (no_answer(false), false),
@@ -266,12 +267,12 @@ mod tests {
             (unreadable(500, Some(1)), true),
             (unreadable(429, None), false),
             (unreadable(200, None), true),
-            (SalesforceError::Untrusted(crate::Distrust::Signature), true),
+            (CallError::Untrusted(crate::Distrust::Signature), true),
         ] {
             assert_eq!(error.may_have_spent(Possible), spent, "{error:?}");
         }
         assert!(!no_answer(true).may_have_spent(Never), "nothing new comes with an app that never rotates");
-        assert!(SalesforceError::Untrusted(crate::Distrust::Signature).may_have_spent(Never));
+        assert!(CallError::Untrusted(crate::Distrust::Signature).may_have_spent(Never));
     }
 
     #[test]
