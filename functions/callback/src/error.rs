@@ -21,7 +21,9 @@ use tokio::time::sleep;
 use web::{
     Response,
     browser_binding::{AttemptCookie, clear},
-    error_pages::{finish_in_product, other_browser, unavailable, unknown_link, used_link},
+    error_pages::{
+        finish_in_product, finished_elsewhere, other_browser, unavailable, unknown_link, used_link,
+    },
     respond::{Forms, page, redirect},
     return_to_product::Back,
 };
@@ -57,7 +59,7 @@ pub(crate) enum CallbackError {
     /// The attempt was claimed before, by this browser: a reload, Back, a double click, two navigations at once.
     #[error("the attempt was used")]
     Used(Box<Attempt>, AttemptCookie),
-    /// The session has its connection already, from another tab.
+    /// The session has its connection already, from another tab, or another browser has returned in it.
     #[error("the session is connected already")]
     Connected(Box<Attempt>),
     /// A known attempt failed: to be recorded, with a help page.
@@ -122,7 +124,13 @@ impl Callback {
                 Ok(None) => self.already(&ended, attempt, time.now()).await,
                 Err(error) => unavailable(&error),
             },
-            CallbackError::Connected(ref attempt) => self.already(&ended, attempt, now).await,
+            CallbackError::Connected(ref attempt) => {
+                // It has come to its end: the sweep must not take it for interrupted.
+                if let Err(error) = self.platform.store.end_without_result(attempt).await {
+                    internal(&error);
+                }
+                self.already(&ended, attempt, now).await
+            }
             CallbackError::Failed { attempt, stage, evidence, error, cookie } => {
                 match self.fail(&attempt, stage, *evidence, error.as_ref(), now).await {
                     Ok(mut response) => {
@@ -209,6 +217,10 @@ impl Callback {
         let (Some(product), Some(session)) = (product, session) else {
             return unknown_link(ended);
         };
+        let waits = matches!(session.state, SessionState::Returned { .. } | SessionState::Parked { .. });
+        if waits && matches!(ended, CallbackError::Connected(_)) {
+            return finished_elsewhere(&product, &attempt.return_to);
+        }
         let goes_on = session.is_open(now) || matches!(session.state, SessionState::Parked { .. });
         if session.last_failure.is_none() && goes_on {
             return used_link(ended, &product.brand, &attempt.return_to);

@@ -8,7 +8,7 @@ use store::Claim;
 use telemetry::step;
 use web::{
     Request, Response,
-    browser_binding::{AttemptCookie, is_prefetch},
+    browser_binding::{AttemptCookie, held_secrets, is_prefetch},
     respond::redirect,
     return_to_product::Back,
 };
@@ -49,7 +49,9 @@ impl Callback {
             }
         };
         let (_, app) = self.parties(&attempt, time.now()).await?;
-        let trip = Trip::new((&attempt, &app), &cookie.secret, (&code, issuer.as_deref()), time);
+        let held = held_secrets(request);
+        let browser = (&cookie.secret, held.as_slice());
+        let trip = Trip::new((&attempt, &app), browser, (&code, issuer.as_deref()), time);
         let id = trip.id.clone();
         match self.exchanger.connect(&trip, &code).await {
             Ok(Exchanged::Pending(receipt)) => {

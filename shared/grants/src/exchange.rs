@@ -88,7 +88,8 @@ pub enum ExchangeError {
     /// The connection that was to be renewed is gone. The new grant is revoked.
     #[error("the connection that was to be renewed is gone")]
     Overtaken,
-    /// The session has its connection already, from another tab. The new grant is revoked.
+    /// The session has its connection already, from another tab, or another browser has returned in it. The new grant is
+    /// revoked.
     #[error("the session is connected already")]
     AlreadyConnected,
     /// The table. The grant, if there is one, is kept in the fallback.

@@ -87,6 +87,11 @@ impl<'a> NoticePage<'a> {
         Self::saying(nonce, WORDS.other_browser_title, WORDS.other_browser).branded(brand)
     }
 
+    /// A sign-in that does not count, because one in another browser came back first. 409.
+    pub fn finished_elsewhere(nonce: &'a str, brand: &'a Brand) -> Self {
+        Self::saying(nonce, WORDS.finished_elsewhere_title, WORDS.finished_elsewhere).branded(brand)
+    }
+
     /// An address that is none of ours. 404.
     pub fn not_found(nonce: &'a str) -> Self {
         Self::saying(nonce, WORDS.not_found_title, WORDS.not_found)

@@ -354,6 +354,8 @@ words! {
         stray_callback: "It was started in another browser, too long ago, or is finished already. Go back to your product. If it does not show the connection, press Connect again.",
         other_browser_title: "This isn't the browser you started in",
         other_browser: "Either the sign-in started in another browser, or this browser blocks cookies. Finish in the browser you started in. Or allow cookies for this page and start again.",
+        finished_elsewhere_title: "Another browser came back first",
+        finished_elsewhere: "Another sign-in with this link has come back from Salesforce, in another tab or browser, and that one counts. This sign-in changed nothing. **Was the other one yours?** Finish there. **If it wasn’t, or if you can’t get back to it,** start again: {product} gives you a new link.",
         foreign_form_title: "This form didn't come from our page",
         foreign_form: "Go back to your product and press Connect again. If you see this page again, update your browser or use another one.",
         not_found_title: "There is no page here",

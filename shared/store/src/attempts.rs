@@ -231,6 +231,17 @@ impl Store {
         self.end_with(update.build(), failure).await
     }
 
+    /// Ends an attempt whose grant was revoked because its session has another result: that is no failure.
+    pub async fn end_without_result(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let update = self
+            .session_update(&attempt.session)
+            .update_expression(OpenAttempts::Several.without(&[]))
+            .condition_expression(LISTED)
+            .value(":this", set_of(&attempt.id))
+            .value(":id", S(attempt.id.as_str()));
+        self.transact(vec![built(update.build())?]).await.map(drop)
+    }
+
     async fn end_with(
         &self,
         update: Result<Update, aws_sdk_dynamodb::error::BuildError>,

@@ -1,6 +1,6 @@
 //! Grants that no product has redeemed: taken back where a newer one returns, and where they are too many.
 
-use domain::{Attempt, Connection, ConnectionId, ProductId};
+use domain::{Attempt, Connection, ConnectionId, ProductId, session::BoundBrowser};
 use jiff::Timestamp;
 
 use crate::{
@@ -48,12 +48,13 @@ impl Store {
     }
 
     /// Takes back the grant that a session has not redeemed: its receipt is worth nothing any more, the session is open
-    /// for this attempt's grant, and the earlier grant is to be revoked, all or nothing. `false`: it was redeemed, or
-    /// decided otherwise, before.
+    /// for this attempt's grant, and the earlier grant is to be revoked, all or nothing. Only for a caller that has the
+    /// secret of the browser that brought it. `false`: it was redeemed, or decided otherwise, before, or the session is
+    /// another browser's.
     pub async fn withdraw(
         &self,
         attempt: &Attempt,
-        earlier: &ConnectionId,
+        (earlier, returned): (&ConnectionId, &BoundBrowser),
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let session = self
@@ -62,7 +63,11 @@ impl Store {
                 "SET #state = :redirected, redirected_at = :began, due_shard = :shard, due_at = :due \
                  REMOVE #connection, receipt, redeem_by, parked_until, identity_change",
             )
-            .condition_expression("#state IN (:returned, :parked) AND #connection = :earlier")
+            .condition_expression(
+                "#state IN (:returned, :parked) AND #connection = :earlier \
+                 AND browser = :browser AND browser_attempt = :attempt",
+            )
+            .bound_to(returned)
             .name("#state", "state")
             .name("#connection", "connection")
             .value(":redirected", S("redirected"))

@@ -5,7 +5,7 @@
 
 use domain::{
     AttemptId, ConnectSession,
-    secret::{BrowserSecret, ConnectKey},
+    secret::{BrowserSecret, ConnectKey, Hash},
 };
 
 use crate::{
@@ -51,6 +51,15 @@ impl AttemptCookie {
         let value = format!("{}.{}", self.secret.expose(), self.key.expose());
         set_cookie(response, &name(attempt), &value, seconds);
     }
+}
+
+/// The digests of the secrets in all cookies of attempts: they prove which attempts this browser has begun.
+pub fn held_secrets(request: &Request) -> Vec<Hash> {
+    cookies(request)
+        .filter(|(name, _)| name.strip_prefix(PREFIX).is_some_and(|id| id.len() == NAMED))
+        .filter_map(|(_, value)| value.split_once('.'))
+        .map(|(secret, _)| BrowserSecret::new(secret).hash())
+        .collect()
 }
 
 /// Clears the oldest attempts' cookies, so that with one more a browser keeps [`MAX_ATTEMPTS`]. Browsers send older
@@ -107,6 +116,13 @@ mod tests {
         let read = AttemptCookie::of(&request, &attempt).unwrap();
         assert_eq!((read.secret.hash(), read.key.session()), (kept.secret.hash(), kept.key.session()));
         assert!(AttemptCookie::of(&request, &State::mint().attempt()).is_none());
+    }
+
+    #[test]
+    fn secrets_of_all_attempts_are_read() {
+        let (one, two) = (State::mint().attempt(), State::mint().attempt());
+        let sent = format!("{}=a.ck_1; __Host-lk-ops=b.c; other=d.e; {}=f.ck_2", name(&one), name(&two));
+        assert_eq!(held_secrets(&with("cookie", &sent)), [Hash::of("a"), Hash::of("f")]);
     }
 
     #[test]

@@ -34,6 +34,15 @@ pub fn other_browser(why: impl std::fmt::Display, product: &Product, return_to: 
     })
 }
 
+/// A sign-in that its session does not take: another browser has returned in it, and waits for the product or its user.
+pub fn finished_elsewhere(product: &Product, return_to: &Url) -> Response {
+    refused("another browser has returned in this session");
+    page(StatusCode::CONFLICT, Forms::Ours, |nonce| {
+        let back = WayOn::StartAgain(return_to.as_str());
+        NoticePage::finished_elsewhere(nonce, &product.brand).with_way_on(back).html()
+    })
+}
+
 /// A form that nothing proves to be from our page.
 pub fn foreign_form(why: impl std::fmt::Display) -> Response {
     refused(why);

@@ -1,7 +1,7 @@
 //! Double clicks, two tabs and returns that nobody redeems: each ends well, and no grant that is in use is lost.
 
 use jiff::SignedDuration;
-use journeys::{Answer, Returning, Story};
+use journeys::{Answer, Returning, Story, says};
 use serde_json::{Value, json};
 use world::{
     browser::{Browser, Page},
@@ -88,6 +88,44 @@ async fn newer_return_takes_the_place_of_a_parked_one() {
 
     assert_eq!(again.story.stack.salesforce.live_grants().len(), 2, "Ada's is revoked");
     let redeemed = two.redeemed(&again.story).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    one_connection_is_left(&again).await;
+}
+
+/// A person begins on a computer, and goes on with a phone before anything has come back.
+#[tokio::test]
+async fn person_who_switches_browsers_finishes_in_the_other() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let computer = again.story.about_to_return(&again.alice, &link).await;
+    let phone = again.story.signed_in("Alice").await;
+    let answer = again.story.about_to_return(&phone, &link).await;
+
+    let returned = Returned::by(&phone, answer).await;
+    let late = computer.follow().await;
+
+    says(&late, 409, "Another browser came back first");
+    assert!(late.links().iter().any(|(text, _)| text == "Start again"), "{:?}", late.links());
+    let redeemed = returned.redeemed(&again.story).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    one_connection_is_left(&again).await;
+}
+
+/// The browser that came back loses its cookies: nobody else gets its receipt, and a new link connects.
+#[tokio::test]
+async fn browser_that_lost_its_cookies_connects_with_a_new_link() {
+    let again = Returning::begin().await;
+    let link = again.story.invite().await;
+    let answer = again.story.about_to_return(&again.alice, &link).await;
+    let lost = Returned::by(&again.alice, answer).await;
+    again.alice.forget_cookies();
+
+    let page = again.alice.get(&link).await;
+    says(&page, 200, "Finish in Fernway");
+    assert!(page.has("press Connect there again") && !page.body.contains(&lost.receipt), "{page:?}");
+
+    let returned = Returned::by(&again.alice, again.about_to_return().await).await;
+    let redeemed = returned.redeemed(&again.story).await;
     assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
     one_connection_is_left(&again).await;
 }

@@ -9,6 +9,7 @@ use crate::verify::Wanted;
 use domain::{
     App, Attempt, ConnectionId,
     secret::{AuthorizationCode, BrowserSecret, Fingerprint, Hash, Receipt},
+    session::BoundBrowser,
 };
 use jiff::Timestamp;
 use platform::Deadline;
@@ -38,6 +39,8 @@ pub struct Trip<'a> {
     pub app: &'a App,
     /// The secret of the browser that began the attempt.
     pub(crate) browser: &'a BrowserSecret,
+    /// The digests of the secrets of all attempts that this browser has begun.
+    held: &'a [Hash],
     /// Names what was sent, in quarantine.
     pub(crate) code: Fingerprint,
     /// The connection to come.
@@ -51,10 +54,11 @@ pub struct Trip<'a> {
 }
 
 impl<'a> Trip<'a> {
-    /// The exchange of this code, which the issuer is said to have given, in the browser that began the attempt.
+    /// The exchange of this code, which the issuer is said to have given, in the browser that began the attempt, and
+    /// holds the secrets of these attempts.
     pub fn new(
         (attempt, app): (&'a Attempt, &'a App),
-        browser: &'a BrowserSecret,
+        (browser, held): (&'a BrowserSecret, &'a [Hash]),
         (code, issuer): (&AuthorizationCode, Option<&'a str>),
         time: &'a Deadline,
     ) -> Self {
@@ -62,6 +66,7 @@ impl<'a> Trip<'a> {
             attempt,
             app,
             browser,
+            held,
             code: code.fingerprint(),
             id: ConnectionId::mint(time.now()),
             nonce: Hash::of(&browser.nonce(&attempt.id)),
@@ -74,6 +79,11 @@ impl<'a> Trip<'a> {
     /// The receipt of this return: the same browser may get it again, nobody else.
     pub fn receipt(&self) -> Receipt {
         Receipt::of(&self.id, self.browser, &self.attempt.id)
+    }
+
+    /// Whether this browser also went to Salesforce in the attempt that a session is bound to.
+    pub(crate) fn is_in(&self, bound: &BoundBrowser) -> bool {
+        self.held.iter().any(|held| held.matches(&bound.secret))
     }
 
     /// What the grant has to fit, received now.

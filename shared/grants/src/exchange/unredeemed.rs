@@ -1,12 +1,13 @@
 //! Grants that no product has redeemed yet. Salesforce keeps five grants of a user and app and ends the oldest at the
 //! next approval, so grants that nobody may ever redeem must not pile up: the oldest is the one in use.
 //!
-//! A session holds one of them: a newer return takes the place of an earlier one. Over all sessions, the oldest ones are
-//! revoked where the next approval would end a grant that we hold.
+//! A session holds one of them: a newer return in the same browser takes the place of an earlier one. A return in another
+//! browser does not, since whoever holds the link could end somebody else's sign-in: it is revoked. Over all sessions, the
+//! oldest ones are revoked where the next approval would end a grant that we hold.
 
 use std::time::Duration;
 
-use domain::{Attempt, ConnectionId, ConnectionState, SessionState};
+use domain::{ConnectionId, ConnectionState, SessionState};
 use jiff::Timestamp;
 use platform::log::internal;
 use store::{ConnectionRecord, StoreError};
@@ -26,8 +27,8 @@ const REVOKE_TIMEOUT: Duration = Duration::from_secs(3);
 const RESERVE: Duration = Duration::from_secs(4);
 
 impl Exchanger {
-    /// Stores a new grant with `write`, in place of what its session has not redeemed. `false`: the session has
-    /// succeeded before.
+    /// Stores a new grant with `write`, in place of what the same browser has brought and its session has not redeemed.
+    /// `false`: the session has succeeded before, or another browser has returned in it.
     pub(crate) async fn keep_newest<W>(
         &self,
         trip: &Trip<'_>,
@@ -41,7 +42,7 @@ impl Exchanger {
         let mut withdrawn = None;
         let mut is_kept = self.insist(trip, &write).await?;
         if !is_kept {
-            withdrawn = self.withdraw_earlier(trip.attempt, now).await.map_err(Unsaved::certainly)?;
+            withdrawn = self.withdraw_earlier(trip, now).await.map_err(Unsaved::certainly)?;
             is_kept = withdrawn.is_some() && self.insist(trip, &write).await?;
         }
         let make_room = async {
@@ -57,20 +58,22 @@ impl Exchanger {
         Ok(is_kept)
     }
 
-    /// Takes the unredeemed grant of a session back, so that the session takes another: which one.
+    /// Takes the unredeemed grant of a session back, so that the session takes another: which one. `None`: there is none
+    /// that this browser has brought.
     async fn withdraw_earlier(
         &self,
-        attempt: &Attempt,
+        trip: &Trip<'_>,
         now: Timestamp,
     ) -> Result<Option<ConnectionId>, StoreError> {
         let store = &self.platform.store;
-        let session = store.session(&attempt.session).await?;
+        let Some(session) = store.session(&trip.attempt.session).await? else { return Ok(None) };
         let (SessionState::Returned { connection, .. } | SessionState::Parked { connection, .. }) =
-            session.map_or(SessionState::Lost, |session| session.state)
+            session.state
         else {
             return Ok(None);
         };
-        let is_withdrawn = store.withdraw(attempt, &connection, now).await?;
+        let Some(returned) = session.browser.filter(|bound| trip.is_in(bound)) else { return Ok(None) };
+        let is_withdrawn = store.withdraw(trip.attempt, (&connection, &returned), now).await?;
         Ok(is_withdrawn.then_some(connection))
     }
 

@@ -437,6 +437,7 @@ fn notices(add: &mut dyn FnMut(&str, &dyn Shown)) {
         ("notice-already-connected", NoticePage::already_connected(NONCE, &brand, &customer, back)),
         ("notice-stray-callback", NoticePage::stray_callback(NONCE)),
         ("notice-other-browser", NoticePage::other_browser(NONCE, &brand).with_way_on(back)),
+        ("notice-finished-elsewhere", NoticePage::finished_elsewhere(NONCE, &brand).with_way_on(back)),
         ("notice-not-found", NoticePage::not_found(NONCE)),
         ("notice-bad-request", NoticePage::bad_request(NONCE)),
         (

@@ -3,7 +3,7 @@
 use domain::{
     SessionId,
     secret::{Hash, Receipt},
-    session::Redemption,
+    session::{BoundBrowser, Redemption},
 };
 use jiff::Timestamp;
 use store::{Begun, Claim, Redeemed};
@@ -56,6 +56,32 @@ async fn another_product_learns_nothing_from_a_receipt() {
     let stranger = redemption(&session, &receipt, "fernway", "somebody", stage.now);
     let refused = stage.store.redeem(&stranger, None, stage.now).await.expect("the table answers");
     assert!(matches!(refused, Redeemed::OtherUser), "{refused:?}");
+}
+
+#[tokio::test]
+async fn only_the_browser_that_returned_withdraws_its_grant() {
+    let stage = Stage::start().await;
+    let (session, record, receipt) = stage.pending(stage.now + minutes(10)).await;
+    let returned = stage.attempt(&session, "state").bound_browser();
+    let newer = stage.attempt(&session, "newer");
+    let withdraw = async |browser: &BoundBrowser| {
+        let earlier = (&record.connection.id, browser);
+        stage.store.withdraw(&newer, earlier, stage.now).await.expect("the table answers")
+    };
+
+    for other in [
+        BoundBrowser { secret: Hash::of("another"), ..returned.clone() },
+        BoundBrowser { attempt: newer.id.clone(), ..returned.clone() },
+    ] {
+        assert!(!withdraw(&other).await, "{other:?}");
+    }
+    assert_eq!(stage.read(&record).await.connection.state, record.connection.state, "still pending");
+
+    assert!(withdraw(&returned).await);
+    assert!(!withdraw(&returned).await, "once");
+    let redemption = redemption(&session, &receipt, "fernway", "user_7", stage.now);
+    let late = stage.store.redeem(&redemption, None, stage.now).await.expect("the table answers");
+    assert!(matches!(late, Redeemed::NotThisReceipt), "{late:?}");
 }
 
 #[tokio::test]

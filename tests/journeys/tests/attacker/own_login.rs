@@ -4,11 +4,13 @@
 //! to give the receipt to the attacker's browser alone, and to name the org and the user before and when the product
 //! redeems. docs/api.md says what a product does with that.
 
-use journeys::{Returning, Story};
-use serde_json::json;
+use journeys::{Answer, Returning, Story, says};
+use serde_json::{Value, json};
 use world::browser::{Browser, Page};
 
-use crate::scene::{GIL, UMA, comes_back_as, part};
+use crate::scene::{ADA, GIL, UMA, comes_back_as, part};
+
+const CAME_BACK_FIRST: &str = "Another browser came back first";
 
 /// The attacker, with an org of their own in which the app is installed.
 async fn mallory(story: &Story) -> Browser {
@@ -109,6 +111,73 @@ async fn own_login_on_a_victims_reconnect_shows_nothing_of_the_victim() {
         names_no_victim(story, page);
     }
     again.works(&again.earlier).await;
+}
+
+/// The link's session, and an answer of Salesforce for the attacker's own org that waits in the attacker's browser.
+async fn kept_answer(mallory: &Browser, wish: &Answer) -> Page {
+    let kept = comes_back_as(mallory, wish.text("connect_url"), GIL, "/oauth/callback").await;
+    assert!(kept.location().is_some_and(|to| to.path() == "/oauth/callback"), "{kept:?}");
+    kept
+}
+
+/// The attacker set out on the link before the victim came back, and comes back after: the victim's receipt stands.
+#[tokio::test]
+async fn attempt_begun_before_does_not_replace_a_receipt() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let mallory = mallory(story).await;
+    let wish = story.wish(json!({})).await;
+    let kept = [kept_answer(&mallory, &wish).await, kept_answer(&mallory, &wish).await];
+    let back = comes_back_as(&again.alice, wish.text("connect_url"), UMA, "/salesforce/return").await;
+    let back = back.location().expect("on the way to the product");
+
+    for kept in kept {
+        let page = kept.follow().await;
+        says(&page, 409, CAME_BACK_FIRST);
+        names_no_victim(story, &page);
+    }
+
+    assert_eq!(story.stack.salesforce.live_grants().len(), 2, "the victim's two; the attacker's are revoked");
+    let path = format!("/v1/connect-sessions/{}/redeem", part(&back, "connect_session"));
+    let call = json!({ "receipt": part(&back, "receipt"), "user": "u-alice" });
+    let redeemed = story.call("POST", &path, Some(call)).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+    assert_eq!(redeemed.text("username"), UMA);
+    again.works(&again.earlier).await;
+    assert_eq!(later_failures(story).await, Vec::<Value>::new(), "nothing of it is our fault");
+}
+
+/// The same while the victim reads the confirm page: it is still the victim's to answer.
+#[tokio::test]
+async fn attempt_begun_before_does_not_replace_a_parked_grant() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let mallory = mallory(story).await;
+    let wish = story.wish(json!({ "connection_id": again.earlier })).await;
+    let kept = kept_answer(&mallory, &wish).await;
+    let asked = comes_back_as(&again.alice, wish.text("connect_url"), ADA, "/salesforce/return").await;
+    assert!(asked.url.path().ends_with("/confirm"), "{asked:?}");
+
+    let page = kept.follow().await;
+    says(&page, 409, CAME_BACK_FIRST);
+    names_no_victim(story, &page);
+
+    assert_eq!(again.alice.get(asked.url.as_str()).await.status, 200, "the victim is still asked");
+    again.alice.stop_before("/salesforce/return");
+    let back = asked.click("Switch to ada@acme.example").await.location().expect("the victim decides");
+    let path = format!("/v1/connect-sessions/{}/redeem", wish.text("id"));
+    let call = json!({ "receipt": part(&back, "receipt"), "user": "u-alice" });
+    let redeemed = story.call("POST", &path, Some(call)).await;
+    assert_eq!((redeemed.status, redeemed.text("username")), (200, ADA), "{}", redeemed.body);
+    again.works(&again.earlier).await;
+}
+
+/// What is on record as failed once every attempt has expired and the sweep has been by.
+async fn later_failures(story: &Story) -> Vec<Value> {
+    story.pass(jiff::SignedDuration::from_mins(31));
+    story.stack.sweep().await;
+    let listed = story.call("GET", "/v1/failures", None).await;
+    listed.body["failures"].as_array().expect("a list").clone()
 }
 
 async fn mallory_switches(browser: &Browser, parked: &Page) -> url::Url {
