@@ -87,12 +87,17 @@ async fn reconnect_link_sent_to_a_victim_attaches_nothing() {
     story.nothing_leaked().await;
 }
 
-/// M1: the right user and another one redeem at the same moment. Who gets 200 keeps a grant that lives.
+/// M1: the right user and another one redeem at the same moment. Who gets 200 keeps a grant that lives. A wrong user who
+/// comes first ends the receipt for everybody, so not every round has a 200.
 #[tokio::test]
 async fn redeemed_grant_is_never_revoked_by_a_wrong_user() {
     let again = Returning::begin().await;
     let story = &again.story;
-    for round in 0..4 {
+    let mut redeemed = 0;
+    for round in 0..12 {
+        if round >= 4 && redeemed > 0 {
+            break;
+        }
         let back = comes_back_as(&again.alice, &story.invite().await, UMA).await.location().expect("back");
         let (session, receipt) = (part(&back, "connect_session"), part(&back, "receipt"));
         let by = |user: &'static str| redeem(story, &session, &receipt, user);
@@ -110,8 +115,10 @@ async fn redeemed_grant_is_never_revoked_by_a_wrong_user() {
         }
         for answer in [&one, &two, &three].into_iter().filter(|answer| answer.status == 200) {
             again.works(answer.text("id")).await;
+            redeemed += 1;
         }
     }
+    assert!(redeemed > 0, "no round ended in 200, so nothing was tested");
     story.holds_every_grant().await;
 }
 
