@@ -2,21 +2,48 @@
 //! login of their own. [`table`] lists what they send to each route; none of it may show an identity, give a receipt,
 //! tell a secret, or change an item that is not theirs.
 
+mod bodies;
+mod operator;
 mod own_login;
 mod scene;
 mod send;
 mod table;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::json;
 use web::routes::ROUTES;
 use world::browser::RawAnswer;
 
+use operator::{is_an_operator, m3_session_outlives_its_key, of_another_operator};
 use scene::{Scene, UMA, comes_back_as, part};
 use send::{Aim, Sender, Shot};
 use table::{Attack, Gives, Row};
 
 /// What the attacker does not hold, and must not find in any answer.
-struct Forbidden(Vec<(String, &'static str)>);
+struct Forbidden {
+    everywhere: Vec<(String, &'static str)>,
+    /// What a few links show to whoever holds them.
+    elsewhere: Vec<OnlyOn>,
+}
+
+/// A text, and the paths that show it.
+struct OnlyOn {
+    text: String,
+    what: &'static str,
+    paths: Vec<String>,
+}
+
+impl OnlyOn {
+    fn is_shown(&self, answer: &RawAnswer) -> bool {
+        answer.body.contains(&self.text) || answer.head.contains(&self.text)
+    }
+
+    fn may_be_on(&self, shot: &Shot) -> bool {
+        let path = shot.path.split('?').next().unwrap_or_default();
+        self.paths.iter().any(|known| known == path)
+    }
+}
 
 impl Forbidden {
     fn of(scene: &Scene) -> Self {
@@ -36,12 +63,31 @@ impl Forbidden {
             .filter(|(secret, _)| !held.iter().any(|text| text.contains(secret)))
             .collect();
         forbidden.extend(scene.identities.iter().map(|text| (text.clone(), "identity at Salesforce")));
-        Self(forbidden)
+        let help = format!("/help/{}", holds.help[0]);
+        let user_name = OnlyOn {
+            text: holds.user_name.clone(),
+            what: "product's name of the user who asked",
+            paths: vec![help.clone()],
+        };
+        let host = OnlyOn {
+            text: holds.org_host.clone(),
+            what: "host of the org",
+            paths: vec![help, format!("/connect/{}", scene.link("reconnect").key)],
+        };
+        Self { everywhere: forbidden, elsewhere: vec![user_name, host] }
     }
 
-    fn found(&self, answer: &RawAnswer) -> Option<&'static str> {
+    fn found(&self, shot: &Shot, answer: &RawAnswer) -> Option<&'static str> {
         let stands = |text: &str| answer.body.contains(text) || answer.head.contains(text);
-        self.0.iter().find(|(text, _)| stands(text)).map(|(_, what)| *what)
+        let secret = self.everywhere.iter().find(|(text, _)| stands(text)).map(|(_, what)| *what);
+        let stray = || self.elsewhere.iter().find(|one| one.is_shown(answer) && !one.may_be_on(shot));
+        secret.or_else(|| stray().map(|one| one.what))
+    }
+
+    /// What this answer shows as it may.
+    fn shown(&self, shot: &Shot, answer: &RawAnswer) -> Vec<(&'static str, String)> {
+        let shown = self.elsewhere.iter().filter(|one| one.is_shown(answer) && one.may_be_on(shot));
+        shown.map(|one| (one.what, shot.path.clone())).collect()
     }
 }
 
@@ -52,7 +98,7 @@ fn changes(before: &Items, after: &Items) -> Vec<String> {
     changed.chain(gone).cloned().collect()
 }
 
-type Items = std::collections::BTreeMap<String, serde_json::Value>;
+type Items = BTreeMap<String, serde_json::Value>;
 
 /// What is wrong with an answer; empty: nothing.
 fn judge(
@@ -66,7 +112,7 @@ fn judge(
     let is_refused = (400..500).contains(&answer.status);
     let may_be_answered = match shot.sender {
         Sender::Attacker => !matches!(row.gives, Gives::Nothing | Gives::Counted),
-        Sender::VictimsBrowser => true,
+        Sender::VictimsBrowser | Sender::OtherOperator => true,
         Sender::Refused | Sender::CarelessProduct => false,
     };
     if answer.status == 0 || answer.status >= 500 {
@@ -90,7 +136,7 @@ fn judge(
         wrong.push("leads to another site".into());
     }
     if shot.sender != Sender::VictimsBrowser
-        && let Some(what) = forbidden.found(answer)
+        && let Some(what) = forbidden.found(shot, answer)
     {
         wrong.push(format!("tells a {what}"));
     }
@@ -122,6 +168,7 @@ async fn attacker_who_holds_everything_public_gets_nothing() {
     let scene = Scene::set().await;
     let forbidden = Forbidden::of(&scene);
     let (mut wrong, mut sent) = (Vec::new(), 0);
+    let mut shown = BTreeSet::new();
     let mut before = scene.items();
     for route in ROUTES {
         let row = table::of(route).unwrap_or_else(|| panic!("{} {} has no row", route.method, route.path));
@@ -136,9 +183,13 @@ async fn attacker_who_holds_everything_public_gets_nothing() {
                 let answer = request.send(scene.origin()).await;
                 let after = if scene.only_read() { before.clone() } else { scene.items() };
                 let changed = changes(&before, &after);
+                shown.extend(forbidden.shown(&shot, &answer));
                 let mut found = judge(row, &shot, &answer, &changed, &forbidden);
                 if matches!(attack, Attack::OtherProductsKey | Attack::ForgedKey) {
                     found.extend(of_another_product(&scene, &answer, &changed, &after));
+                }
+                if shot.what.contains("as another operator") {
+                    found.extend(of_another_operator(&answer));
                 }
                 wrong.extend(found.into_iter().map(|what| format!("{} -> {what}", shot.what)));
                 before = after;
@@ -148,12 +199,18 @@ async fn attacker_who_holds_everything_public_gets_nothing() {
     }
     assert!(wrong.is_empty(), "{} of {sent}: {:#?}", wrong.len(), &wrong[..wrong.len().min(40)]);
     assert!(sent > 1000, "only {sent} requests");
+    for one in &forbidden.elsewhere {
+        for path in &one.paths {
+            assert!(shown.contains(&(one.what, path.clone())), "{path} does not show the {}", one.what);
+        }
+    }
 
     // C1: after all of it the victim's session still waits for the victim.
     let parked = scene.status(&scene.link("parked").session).await;
     assert_eq!(parked.text("status"), "parked", "{}", parked.body);
     let shown = scene.story().call("GET", &format!("/v1/connections/{}", scene.again.earlier), None).await;
     assert_eq!(shown.text("username"), UMA);
+    is_an_operator(&scene).await;
     scene.victims_go_on().await;
     m1_redeem_at_once(&scene).await;
     m3_session_outlives_its_key(&scene).await;
@@ -196,19 +253,4 @@ async fn m1_round(scene: &Scene, session: &str, receipt: &str) -> usize {
         redeemed += 1;
     }
     redeemed
-}
-
-/// M3: an operator's session is the key's that made it, not the key's id's.
-async fn m3_session_outlives_its_key(scene: &Scene) {
-    let story = scene.story();
-    let product = story.stack.products.iter().find(|product| product.id.as_str() == "fernway");
-    let mut product = product.expect("Fernway").clone();
-    let id = product.api_keys[0].id.clone();
-    let new = domain::secret::ApiKey::mint(&product.id, &id);
-    product.api_keys = vec![domain::product::ApiKeyDigest { id, hash: new.hash() }];
-    story.stack.store.put_product(&product).await.expect("the table takes it");
-    story.pass(jiff::SignedDuration::from_secs(61));
-    let page = scene.operator.get(&story.ops()).await;
-    assert_eq!(page.status, 401, "the session was the revoked key's");
-    assert!(!page.has("Acme") && !page.has("Fernway"), "{}", page.text());
 }

@@ -12,6 +12,14 @@ pub(crate) const UMA: &str = "uma@acme.example";
 pub(crate) const ADA: &str = "ada@acme.example";
 pub(crate) const GIL: &str = "gil@globex.example";
 
+/// The product's own name of the user who asks for help.
+const USER_NAME: &str = "Uma Okafor";
+/// The host at which Acme's users sign in.
+const ORG_HOST: &str = "acme.my.salesforce.localhost";
+/// Salesforce's page for an app that is not installed, with the org's host in its address.
+const NOT_INSTALLED: &str = "https://acme.my.salesforce.localhost/services/oauth2/authorize?\
+     error=invalid_client&error_description=app+must+be+installed+into+org";
+
 /// The scene, before anything is attacked.
 pub(crate) struct Scene {
     pub(crate) again: Returning,
@@ -56,6 +64,29 @@ pub(crate) async fn comes_back_as(browser: &Browser, link: &str, username: &str,
     if page.has("Allow Access?") { page.click("Allow").await } else { page }
 }
 
+/// The victim's connection signs in at the org's own host from now on.
+async fn sign_in_at_my_domain(again: &Returning) {
+    let wish = again.story.wish(json!({ "connection_id": again.earlier, "my_domain": ORG_HOST })).await;
+    let connect = again.alice.get(wish.text("connect_url")).await;
+    again.alice.stop_before("/salesforce/return");
+    let back = approve(connect.click("Continue to Salesforce").await).await;
+    let back = back.location().unwrap_or_else(|| panic!("on the way to the product: {back:?}"));
+    let path = format!("/v1/connect-sessions/{}/redeem", part(&back, "connect_session"));
+    let call = json!({ "receipt": part(&back, "receipt"), "user": "u-alice" });
+    let redeemed = again.story.call("POST", &path, Some(call)).await;
+    assert_eq!((redeemed.status, redeemed.text("id")), (200, &*again.earlier), "{}", redeemed.body);
+}
+
+/// An operator of the attacker's own product, signed in.
+async fn other_operator(story: &Story) -> Browser {
+    let key = story.stack.api_key("tidewater").expose().to_owned();
+    let link = story.call_with(&key, &[], "POST", "/v1/ops-links", None).await;
+    let browser = story.stack.browser();
+    let page = browser.get(link.text("url")).await.click("Sign in").await;
+    assert_eq!((page.status, page.url.path()), (200, "/ops"), "{}", page.text());
+    browser
+}
+
 impl Scene {
     pub(crate) async fn set() -> Self {
         let again = Returning::begin().await;
@@ -64,8 +95,13 @@ impl Scene {
         story.stack.salesforce.install("globex", &key).expect("the app can be installed");
         let mut links = Vec::new();
 
+        sign_in_at_my_domain(&again).await;
+
         let open = story.wish(json!({})).await;
         links.push(link_of("open", &open));
+
+        let open = story.wish(json!({ "connection_id": again.earlier })).await;
+        links.push(link_of("reconnect", &open));
 
         let wish = story.wish(json!({ "connection_id": again.earlier })).await;
         links.push(link_of("parked", &wish));
@@ -91,8 +127,9 @@ impl Scene {
         let back = back.iter().find(|url| url.path() == "/salesforce/return").expect("a return");
         links.push(held("redeemed", redeemed.as_str(), &part(back, "connect_session")));
 
-        let told = story.wish(json!({})).await;
-        let help = story.tell(&told, "error=invalid_scope").await;
+        let told = story.wish(json!({ "user_name": USER_NAME })).await;
+        let help = story.tell(&told, NOT_INSTALLED).await;
+        assert!(help.has(USER_NAME) && help.has(ORG_HOST), "{}", help.text());
         links.push(link_of("told", &told));
         let help = help.url.path().rsplit('/').next().expect("an id").to_owned();
 
@@ -130,6 +167,8 @@ impl Scene {
             receipt: part(&returned, "receipt"),
             connections,
             help: vec![help],
+            user_name: USER_NAME.to_owned(),
+            org_host: ORG_HOST.to_owned(),
             events,
             ops_links: vec![used, unused],
             api_key: story.stack.api_key("tidewater").expose().to_owned(),
@@ -137,7 +176,8 @@ impl Scene {
         let org = story.stack.salesforce.org("acme");
         let people = org.users.iter().flat_map(|user| [user.username.clone(), user.id.clone()]);
         let identities = people.chain([org.id.clone()]).collect();
-        let attacker = Attacker { browser, holds };
+        let operator_of_another = other_operator(story).await;
+        let attacker = Attacker { browser, operator: operator_of_another, holds };
         let scene = Self {
             again,
             attacker,

@@ -22,19 +22,23 @@ pub(crate) enum Sender {
     VictimsBrowser,
     /// The product's backend, which put somebody's text into a request: 4xx, and nothing changes.
     CarelessProduct,
+    /// The attacker, as an operator of a product of their own: they see that product alone, and nothing changes.
+    OtherOperator,
 }
 
 /// One request.
 pub(crate) struct Shot {
     pub(crate) what: String,
+    /// Its path, with the query.
+    pub(crate) path: String,
     pub(crate) sender: Sender,
     pub(crate) request: RawRequest,
 }
 
 /// A path of the route, and the link whose session it is about, where it is about one.
-struct Target<'a> {
-    path: String,
-    link: &'a world::browser::attacker::HeldLink,
+pub(crate) struct Target<'a> {
+    pub(crate) path: String,
+    pub(crate) link: &'a world::browser::attacker::HeldLink,
 }
 
 pub(crate) struct Aim<'a> {
@@ -88,6 +92,7 @@ impl Aim<'_> {
                 shots.push(self.shot(&path, link.name, Sender::Attacker, request));
             }
         }
+        shots.extend(self.as_other_operator());
         shots
     }
 
@@ -294,9 +299,9 @@ impl Aim<'_> {
         shots
     }
 
-    fn shot(&self, path: &str, what: &str, sender: Sender, request: RawRequest) -> Shot {
+    pub(crate) fn shot(&self, path: &str, what: &str, sender: Sender, request: RawRequest) -> Shot {
         let what = format!("{:?}: {} {path} {what}", self.attack, self.route.method);
-        Shot { what, sender, request }
+        Shot { what, path: path.to_owned(), sender, request }
     }
 
     fn request(&self, method: &str, path: &str) -> RawRequest {
@@ -312,7 +317,7 @@ impl Aim<'_> {
         request.header("content-type", "application/x-www-form-urlencoded").body(body)
     }
 
-    fn own_page(&self, path: &str, body: &str) -> RawRequest {
+    pub(crate) fn own_page(&self, path: &str, body: &str) -> RawRequest {
         from_own_page(self.form(path, body), self.scene.origin())
     }
 
@@ -331,67 +336,6 @@ impl Aim<'_> {
         self.scene.victims_cookies().join("; ")
     }
 
-    /// What the route's form sends.
-    fn forms(&self) -> &'static [&'static str] {
-        match (self.route.method, self.route.path) {
-            ("POST", "/connect/{key}") => &["host=production"],
-            ("POST", "/connect/{key}/confirm") => &["confirm=yes", "confirm=no"],
-            ("POST", "/connect/{key}/trouble") => &["seen=other"],
-            ("POST", "/ops/search") => &["q=Acme", "q=c-acme&product=fernway"],
-            ("POST", "/help/{id}") => &["pasted=error%3Dinvalid_scope"],
-            _ => &[""],
-        }
-    }
-
-    fn json(&self) -> String {
-        if self.route.takes_json { "{}".into() } else { String::new() }
-    }
-
-    /// A member that the route's body has.
-    fn members(&self) -> &'static [&'static str] {
-        match self.route.path {
-            "/v1/connect-sessions" | "/v1/connections" => &["app", "user", "customer"],
-            "/v1/connect-sessions/{id}/redeem" => &["receipt", "user"],
-            "/v1/connections/{id}/token" => &["rejected", "minimum_lifetime"],
-            "/v1/connections/{id}/failures" => &["code"],
-            other => panic!("{other} takes a body: name members of it here"),
-        }
-    }
-
-    /// What the key of another product asks for: what is Fernway's.
-    fn bodies(&self) -> Vec<String> {
-        let stack = &self.scene.story().stack;
-        let connection = &self.scene.attacker.holds.connections[0];
-        let customer = r#""customer":{"id":"c-acme","name":"Acme"},"user":"u-alice""#;
-        if !self.route.takes_json {
-            return vec![String::new()];
-        }
-        match self.route.path {
-            "/v1/connect-sessions" => {
-                let theirs = "https://tidewater.example/integrations/salesforce/done";
-                let ours = format!("{}/salesforce/return", stack.product);
-                vec![
-                    format!(r#"{{"app":"sync",{customer},"return_to":"{ours}"}}"#),
-                    format!(r#"{{"app":"sync",{customer},"return_to":"{theirs}"}}"#),
-                    format!(r#"{{"app":"tidewater",{customer},"return_to":"https://evil.example/"}}"#),
-                    format!(
-                        r#"{{"app":"tidewater",{customer},"return_to":"{theirs}","connection_id":"{connection}"}}"#
-                    ),
-                ]
-            }
-            "/v1/connections" => {
-                let token = r#""environment":"production","refresh_token":"5Aep861TSESvWeug_w5Oil7mXqYq""#;
-                vec![format!(r#"{{"app":"sync",{customer},{token}}}"#)]
-            }
-            "/v1/connect-sessions/{id}/redeem" => {
-                let receipt = &self.scene.attacker.holds.receipt;
-                vec![format!(r#"{{"receipt":"{receipt}","user":"u-alice"}}"#)]
-            }
-            "/v1/connections/{id}/failures" => vec![r#"{"status":401,"code":"INVALID_SESSION_ID"}"#.into()],
-            _ => vec!["{}".into()],
-        }
-    }
-
     /// A link that signs in whoever holds it is not sent by the attacker: they may.
     fn unused_door(&self) -> Option<String> {
         (self.route.path == "/ops/sign-in/{key}")
@@ -399,7 +343,7 @@ impl Aim<'_> {
     }
 
     /// Every path of the route that the attacker knows.
-    fn targets(&self) -> Vec<Target<'_>> {
+    pub(crate) fn targets(&self) -> Vec<Target<'_>> {
         let holds = &self.scene.attacker.holds;
         let any = self.scene.link("away");
         let path = self.route.path;

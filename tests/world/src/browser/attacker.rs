@@ -29,6 +29,10 @@ pub struct Holdings {
     pub connections: Vec<String>,
     /// Help links of others, by id.
     pub help: Vec<String>,
+    /// What the first help link shows: the product's own name of the user who asked.
+    pub user_name: String,
+    /// What the first help link, and the connect link of an open reconnect, show: the org's own host.
+    pub org_host: String,
     /// Events of others, by id.
     pub events: Vec<String>,
     /// Operators' links: one is used, one is not.
@@ -42,6 +46,8 @@ pub struct Holdings {
 pub struct Attacker {
     /// Signed in to Salesforce as a user of another org, with an attempt of its own.
     pub browser: Browser,
+    /// Signed in to the operators' page, for a product of the attacker's own.
+    pub operator: Browser,
     /// What they hold of others.
     pub holds: Holdings,
 }
