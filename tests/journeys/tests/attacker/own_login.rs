@@ -172,6 +172,35 @@ async fn attempt_begun_before_does_not_replace_a_parked_grant() {
     again.works(&again.earlier).await;
 }
 
+/// What a browser brings as an error of Salesforce is the browser's word (RFC 6749 4.1.2.1). It is on record as observed,
+/// and however often it is brought, one event a day tells the product of it.
+#[tokio::test]
+async fn invented_errors_make_one_event_a_day() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let mallory = story.stack.browser();
+    for customer in ["c-one", "c-two"] {
+        let wish = story.wish(json!({ "customer": { "id": customer } })).await;
+        for _ in 0..2 {
+            let connect = mallory.get(wish.text("connect_url")).await.choose("Production");
+            connect.click("Continue to Salesforce").await;
+            let visited = mallory.history();
+            let sent = visited.iter().rev().find(|url| url.query_pairs().any(|(name, _)| name == "state"));
+            let state = part(sent.expect("an authorize address"), "state");
+            let error = format!("state={state}&error=redirect_uri_mismatch&error_description=invented");
+            let help = mallory.get(&format!("{}/oauth/callback?{error}", story.stack.latchkey)).await;
+            assert!(help.url.path().starts_with("/help/fl_"), "{}", help.url);
+        }
+    }
+
+    story.stack.notify().await;
+    story.pass(jiff::SignedDuration::from_secs(11));
+    let told = story.call("GET", "/v1/events?types=app.incident", None).await;
+    assert_eq!(told.body["events"].as_array().expect("a list").len(), 1, "{}", told.body);
+    assert_eq!(told.body["events"][0]["data"]["cause"], "redirect_uri_mismatch", "{}", told.body);
+    again.works(&again.earlier).await;
+}
+
 /// What is on record as failed once every attempt has expired and the sweep has been by.
 async fn later_failures(story: &Story) -> Vec<Value> {
     story.pass(jiff::SignedDuration::from_mins(31));
