@@ -246,11 +246,7 @@ mod tests {
             retry_after: seconds.map(std::time::Duration::from_secs),
         };
         let no_answer = |sent| {
-            CallError::Unreachable(crate::http::NoAnswer {
-                what: "reset".into(),
-                sent,
-                oversized: false,
-            })
+            CallError::Unreachable(crate::http::NoAnswer { what: "reset".into(), sent, oversized: false })
         };
         let moved = CallError::Moved(crate::error::Moved { status: 302, to: None });
         for (error, spent) in [
