@@ -274,3 +274,6 @@ impl reqwest::dns::Resolve for ThisMachine {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

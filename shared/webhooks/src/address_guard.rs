@@ -119,6 +119,12 @@ impl AddressGuard {
         Self { lookup: Arc::new(ThisMachine), own: None, allows: Allows::ThisMachine }
     }
 
+    /// The same guard with another lookup.
+    #[cfg(test)]
+    pub(crate) fn this_machine_through(lookup: Arc<dyn Lookup>) -> Self {
+        Self { lookup, ..Self::this_machine() }
+    }
+
     /// Checks what can be known without a lookup: the scheme, the port, and an address in place of a name.
     pub fn check_url(&self, url: &Url) -> Result<(), GuardError> {
         if self.allows == Allows::PublicHttps {

@@ -17,7 +17,11 @@ fn signature() -> [(&'static str, String); 3] {
 
 /// Answers every connection with this text, and counts the connections.
 async fn server(answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    server_at(SocketAddr::from(([127, 0, 0, 1], 0)), answer).await
+}
+
+async fn server_at(at: SocketAddr, answer: &'static [u8]) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind(at).await.expect("a port");
     let (at, count) = (listener.local_addr().expect("bound"), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&count);
     tokio::spawn(async move {
@@ -78,4 +82,30 @@ async fn deployed_client_connects_to_no_address_of_this_machine() {
     }
     assert_eq!(visits.load(Ordering::SeqCst), 0);
     assert_eq!(lookup.0.load(Ordering::SeqCst), 2, "each connection is looked up once, by the guard");
+}
+
+/// Answers the first lookup with one address of this machine, and later ones with another.
+struct Rebinds(AtomicUsize);
+
+impl Lookup for Rebinds {
+    fn addresses(&self, _: String) -> Addresses {
+        let last = if self.0.fetch_add(1, Ordering::SeqCst) == 0 { 1 } else { 2 };
+        Box::pin(std::future::ready(vec![IpAddr::from([127, 0, 0, last])]))
+    }
+}
+
+#[tokio::test]
+async fn connection_goes_to_the_address_that_was_checked() {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let (at, checked) = server(ANSWER).await;
+    let (_, other) = server_at(SocketAddr::from(([127, 0, 0, 2], at.port())), ANSWER).await;
+    let lookup = Arc::new(Rebinds(AtomicUsize::new(0)));
+    let guard = AddressGuard::this_machine_through(Arc::<Rebinds>::clone(&lookup));
+    let client = EndpointClient::new(guard);
+    let url = Url::parse(&format!("http://hooks.example:{}/hook", at.port())).expect("a URL");
+    for (connection, visits) in [(1, (1, 0)), (2, (1, 1))] {
+        client.post(&url, signature(), b"{}".to_vec()).await.expect("an answer");
+        assert_eq!((checked.load(Ordering::SeqCst), other.load(Ordering::SeqCst)), visits);
+        assert_eq!(lookup.0.load(Ordering::SeqCst), connection, "one lookup for each connection");
+    }
 }

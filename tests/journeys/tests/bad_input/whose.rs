@@ -154,6 +154,24 @@ async fn a_code_from_one_attempt_does_nothing_in_the_next() {
     again.ends_well().await;
 }
 
+/// PKCE (RFC 7636): a code that nobody has spent yet is worth nothing with the verifier of another attempt.
+#[tokio::test]
+async fn unspent_code_fails_at_another_attempts_verifier() {
+    let again = Returning::begin().await;
+    let (first, second) = (again.answer().await, again.answer().await);
+    let visited = again.alice.history();
+    let asked: Vec<_> = visited.iter().filter(|url| url.path() == "/services/oauth2/authorize").collect();
+    assert!(asked.iter().all(|url| parameter(url, "code_challenge_method") == "S256"), "{asked:?}");
+    assert!(asked.len() >= 3 && asked.iter().all(|url| parameter(url, "code_challenge").len() == 43));
+
+    let page = again.alice.get(&with(&second, "code", &parameter(&first, "code"))).await;
+
+    assert!(page.url.path().starts_with("/help/fl_"), "{page:?}");
+    let logs = again.story.logs.text();
+    assert!(logs.contains("Salesforce answered 400 invalid_grant: invalid code verifier"));
+    again.ends_well().await;
+}
+
 #[tokio::test]
 async fn whoever_stays_too_long_at_salesforce_is_told_so_and_goes_on() {
     let again = Returning::begin().await;

@@ -9,6 +9,7 @@ use deliver::Delivered;
 use jiff::SignedDuration;
 use journeys::Story;
 use local::stack::signing_secret;
+use runtime::QueueFunction as _;
 use store::{DeliveryState, DisabledBecause};
 use webhooks::SigningSecret;
 use world::dynamodb::Kind;
@@ -219,16 +220,30 @@ async fn both_secrets_sign_while_one_is_rotated() {
 async fn deployed_function_calls_no_address_of_this_machine() {
     let story = Story::begin().await;
     let backend = Endpoint::start("backend").await;
-    with_endpoints(&story, &[&backend]).await;
-    let id = happens(&story, 1, &[&backend]).await;
-    let received = story.stack.queue().receive().expect("a message");
-    let guard = webhooks::AddressGuard::public(None);
-    let deployed = deliver::Deliver::with_guard(story.stack.platform(), guard).expect("complete settings");
-    let time = platform::Deadline::until(0, story.stack.clock.now());
-    deployed.deliver(&received.message, &received.receipt, &time).await.expect("recorded");
+    let (mut literal, mut named) = (Endpoint::start("literal").await, Endpoint::start("named").await);
+    literal.url = "https://127.0.0.1/hook".to_owned();
+    named.url = "https://localhost/hook".to_owned();
+    let endpoints = [&backend, &literal, &named];
+    with_endpoints(&story, &endpoints).await;
+    let id = happens(&story, 1, &endpoints).await;
+
+    // Built as the deployed function builds itself.
+    let deployed = deliver::Deliver::new(story.stack.platform()).expect("complete settings");
+    for _ in endpoints {
+        let received = story.stack.queue().receive().expect("a message");
+        let time = platform::Deadline::until(0, story.stack.clock.now());
+        deployed.deliver(&received.message, &received.receipt, &time).await.expect("recorded");
+    }
+
     assert_eq!(backend.got().len(), 0);
-    let delivery = &deliveries(&story, &id).await["backend"];
-    assert_eq!(delivery.attempts[0].error.as_deref(), Some("the URL must begin with https://"));
+    let delivered = deliveries(&story, &id).await;
+    for (endpoint, error) in [
+        ("backend", "the URL must begin with https://"),
+        ("literal", "the host has an address that is not public"),
+        ("named", "the host has an address that is not public"),
+    ] {
+        assert_eq!(delivered[endpoint].attempts[0].error.as_deref(), Some(error), "{endpoint}");
+    }
 }
 
 /// From the change of the table to the product's endpoint, and from a disabled endpoint to the others.
