@@ -245,6 +245,14 @@ fn the_findings_that_were_exploited_are_attacks_by_name() {
     }
 }
 
+#[test]
+fn testing_page_counts_the_routes() {
+    let page = include_str!("../../../../docs/testing.md");
+    let of_api = ROUTES.iter().filter(|route| route.is_api()).count();
+    let counted = format!("{} routes, {of_api} of them of the API", ROUTES.len());
+    assert!(page.contains(&counted), "docs/testing.md must say: {counted}");
+}
+
 /// The declared parameters of a route; a page that ignores its query declares none.
 pub(crate) fn declared(route: &RouteSpec) -> &'static [&'static str] {
     match route.query {
