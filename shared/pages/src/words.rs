@@ -81,7 +81,7 @@ words! {
         not_my_domain: "That is not a Salesforce My Domain. It ends in .my.salesforce.com, like acme.my.salesforce.com.",
         org_id_not_my_domain: "That is an org ID. Enter the org’s My Domain, which looks like acme.my.salesforce.com.",
         username_not_my_domain: "That is a username or an email address. Enter your My Domain, for example acme.my.salesforce.com.",
-        several_my_domains: "Enter one My Domain only, for example acme.my.salesforce.com.",
+        several_my_domains: "Enter one My Domain only, without other words, for example acme.my.salesforce.com.",
 
         session_title: "Salesforce uses the login that this browser already has",
         session: "If you are signed in to Salesforce as another user or in another org, that is what gets connected.",

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use domain::{Environment, HostChoice};
 use url::Url;
 
+mod copied;
 mod typed;
 
 use typed::TypedHost;
@@ -56,7 +57,7 @@ pub enum HostRefused {
     )]
     Username,
     /// It names several orgs.
-    #[error("Enter one My Domain only, for example acme.my.salesforce.com.")]
+    #[error("Enter one My Domain only, without other words, for example acme.my.salesforce.com.")]
     Several,
 }
 

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::{HostRefused, LoginHost};
+use super::{
+    HostRefused, LoginHost,
+    copied::{is_invisible, is_separator, is_symbol, simplified, unescaped},
+};
 
 /// Maximum bytes of a host that is read. DNS allows 253, and an ending may be added.
 const MAX_HOST: usize = 200;
@@ -13,8 +16,17 @@ const MAX_HOST: usize = 200;
 /// The length of a record's id, and of one with its case checksum.
 const ID_LENGTHS: [usize; 2] = [15, 18];
 
-/// Words that introduce an address: `My Domain acme.my.salesforce.com`.
-const LABELS: [&str; 5] = ["domain", "url", "address", "hostname", "is"];
+/// Words that introduce an address, and begin no company's name: `My Domain acme.my.salesforce.com`, `we use acme…`.
+const LABELS: [&str; 14] = [
+    "domain", "url", "uri", "address", "hostname", "instance", "login", "is", "use", "uses", "using", "used",
+    "named", "called",
+];
+
+/// Words that introduce an address after another such word: `log in to acme…`. Alone, they may begin a name: `on semi`.
+const PREPOSITIONS: [&str; 17] = [
+    "at", "to", "on", "in", "via", "with", "for", "from", "the", "our", "my", "your", "are", "us", "go",
+    "log", "sign",
+];
 
 /// A host as it was typed.
 #[derive(Debug)]
@@ -74,8 +86,8 @@ fn one_of<'a>(
 #[derive(Debug, Clone, Copy)]
 struct Word<'a> {
     text: &'a str,
-    /// The previous word, if the two may be one name that was typed with a space.
-    joined_to: Option<&'a str>,
+    /// Whether the word and the previous one may be one name that was typed with a space.
+    may_be_half: bool,
     /// Whether a colon follows: a label, or the rest of a scheme.
     is_label: bool,
 }
@@ -83,8 +95,7 @@ struct Word<'a> {
 impl Word<'_> {
     /// `corp.my.salesforce.com` in `acme corp.my.salesforce.com` may be half of a name.
     fn is_whole(&self) -> bool {
-        self.joined_to.is_none_or(|before| LABELS.contains(&before))
-            || ["https://", "http://"].iter().any(|scheme| self.text.starts_with(scheme))
+        !self.may_be_half || ["https://", "http://"].iter().any(|scheme| self.text.starts_with(scheme))
     }
 
     fn has_org_id(&self) -> bool {
@@ -109,95 +120,104 @@ fn words(text: &str) -> Vec<Word<'_>> {
                 before.is_label = true;
             }
         } else {
-            let before = words.last().map(|before| before.text).filter(|_| may_join(&gap));
+            let may_be_half = !words.is_empty() && may_join(&gap) && !is_introduction(&words);
             let is_label = piece.ends_with(':');
-            words.push(Word { text: word, joined_to: before, is_label });
+            words.push(Word { text: word, may_be_half, is_label });
             gap.clear();
-            gap.push_str(if is_label { ":" } else { "" });
+            gap.push_str(if is_label || is_list_number(piece) { ":" } else { "" });
         }
         gap.extend(separator);
     }
     words
 }
 
+/// Whether the words introduce an address that follows.
+fn is_introduction(words: &[Word<'_>]) -> bool {
+    let is_preposition = |word: &Word<'_>| PREPOSITIONS.contains(&word.text);
+    match words {
+        [.., last] if LABELS.contains(&last.text) => true,
+        [.., before, last] => {
+            is_preposition(last) && (is_preposition(before) || LABELS.contains(&before.text))
+        }
+        _ => false,
+    }
+}
+
+/// Whether a word numbers the entries of a list: `1.`. A number without a period may begin a name.
+fn is_list_number(piece: &str) -> bool {
+    let number = piece.strip_suffix('.').unwrap_or_default();
+    (1..=3).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
+}
+
 /// Whether the words around a gap may be one name that was typed wrongly: `acme uat`, `acme - uat`, `o'neil`.
 fn may_join(gap: &str) -> bool {
     gap.chars().all(|c| matches!(c, ' ' | '-' | '_' | '.' | '~'))
         || matches!(gap, "'" | "`" | "*" | ")" | "]" | "}" | "\u{2018}" | "\u{2019}" | "\u{2022}" | "\u{b7}")
+        || gap.chars().all(is_symbol)
 }
 
-/// Characters around an address, as HTML escapes them.
-const ENTITIES: [(&str, &str); 7] = [
-    ("&quot;", "\""),
-    ("&#39;", "'"),
-    ("&#34;", "\""),
-    ("&lt;", "<"),
-    ("&gt;", ">"),
-    ("&nbsp;", " "),
-    ("&#160;", " "),
-];
-
-/// Full-width forms become ASCII, dashes that an editor made of hyphens become hyphens again, characters that
-/// nobody sees are dropped, and a percent-encoded address is decoded.
+/// Entities become characters, and a percent-encoded address is decoded, once.
 fn normalized(typed: &str) -> String {
-    let mut text = String::with_capacity(typed.len());
-    for c in typed.chars() {
-        match c {
-            '\u{ff01}'..='\u{ff5e}' => {
-                text.extend(char::from_u32(u32::from(c) - 0xfee0));
-            }
-            '\u{3002}' | '\u{ff61}' => text.push('.'),
-            '\u{2010}' | '\u{2011}' | '\u{2012}' | '\u{2212}' | '\u{fe63}' => text.push('-'),
-            // Editors write two hyphens, as in a sandbox's name, as one dash.
-            '\u{2013}' | '\u{2014}' | '\u{2015}' => text.push_str("--"),
-            // Cells of a table: text before a tab is not part of a name.
-            '\t' => text.push('|'),
-            c if c.is_whitespace() => text.push(' '),
-            c if is_invisible(c) => {}
-            c => text.push(c.to_ascii_lowercase()),
-        }
-    }
-    for (entity, character) in ENTITIES {
-        if text.contains(entity) {
-            text = text.replace(entity, character);
-        }
-    }
-    let encoded = ["http%3a", "https%3a"].iter().any(|scheme| text.trim_start().starts_with(scheme));
-    if encoded && let Ok(decoded) = percent_decode_str(&text).decode_utf8() {
-        return match decoded {
-            // Decoded once, and only to text that this function would leave as it is.
-            Cow::Owned(decoded) if decoded.is_ascii() => decoded.to_ascii_lowercase(),
-            _ => text,
-        };
+    let text = simplified(&unescaped(typed));
+    let is_encoded =
+        |word: &str| ["http%3a", "https%3a"].iter().any(|scheme| trimmed(word).starts_with(scheme));
+    if text.split(is_separator).any(is_encoded)
+        && let Ok(Cow::Owned(decoded)) = percent_decode_str(&text).decode_utf8()
+    {
+        return simplified(&decoded);
     }
     text
 }
 
-/// Characters that have no width or no glyph: controls, joiners, marks of direction, byte order marks, fillers,
-/// variation selectors and tags (Unicode's `Default_Ignorable_Code_Point`).
-fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
-            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            | '\u{e0000}'..='\u{e0fff}')
+/// Removes a list's punctuation and other artifacts from the beginning.
+fn without_beginning(word: &str) -> &str {
+    let mut rest = word;
+    loop {
+        let mut shorter =
+            rest.trim_start_matches(['.', ':', '_', '~', '-', '=', '\u{2026}', '\u{a1}', '\u{bf}']);
+        // The signs before a heading, a tag or a mention, and half of an escape.
+        if shorter.contains('.') || shorter.bytes().all(|b| b"#@\\".contains(&b)) {
+            shorter = without_encoded_beginning(shorter).trim_start_matches(['#', '@', '\\']);
+            shorter = without_label(shorter.strip_prefix("view-source:").unwrap_or(shorter));
+        }
+        if shorter.len() == rest.len() {
+            return rest;
+        }
+        rest = shorter;
+    }
 }
 
-/// What stands between or around addresses in a text, and in no address of ours.
-fn is_separator(c: char) -> bool {
-    matches!(
-        c,
-        ' ' | '<' | '>' | '(' | ')' | '[' | ']' | '{' | '}' | ',' | ';' | '|' | '`' | '"' | '\'' | '*'
-    ) || matches!(c, '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' | '\u{ab}' | '\u{bb}')
-        || matches!(c, '\u{3008}'..='\u{3011}' | '\u{3014}'..='\u{301b}' | '\u{3001}' | '\u{2022}' | '\u{b7}')
+/// Removes percent-encoded spaces and invisible characters from the beginning. An encoded letter may begin a name.
+fn without_encoded_beginning(word: &str) -> &str {
+    let is_byte = |hex: &&str| hex.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    let mut rest = word;
+    while let Some(encoded) = rest.strip_prefix('%').filter(is_byte) {
+        rest = encoded.get(2..).unwrap_or_default();
+    }
+    let is_around = |c: char| c.is_whitespace() || is_invisible(c) || is_separator(c);
+    let encoded = word.strip_suffix(rest).unwrap_or_default();
+    match percent_decode_str(encoded).decode_utf8() {
+        Ok(decoded) if decoded.chars().all(is_around) => rest,
+        _ => word,
+    }
 }
 
-/// Removes a sentence's punctuation from the end, and a list's from the beginning. A hyphen after a name without an ending
-/// stays: `acme--` is half of a sandbox's name.
+/// Removes a label from the beginning: `url:https://acme…`. A word that is no label may be a damaged scheme.
+fn without_label(word: &str) -> &str {
+    match word.split_once(':') {
+        Some((label, rest))
+            if LABELS.contains(&label) && (rest.starts_with("http") || !rest.starts_with('/')) =>
+        {
+            rest
+        }
+        _ => word,
+    }
+}
+
+/// Removes a sentence's punctuation from the end, and what is no part of an address from the beginning. A hyphen after a
+/// name without an ending stays: `acme--` is half of a sandbox's name.
 fn trimmed(word: &str) -> &str {
-    let mut rest = word.trim_start_matches(['.', ':', '_', '~', '-', '=']);
+    let mut rest = without_beginning(word);
     loop {
         let mut shorter = rest.trim_end_matches(['.', ':', '!', '?', '_', '~', '\u{2026}']);
         if shorter.contains('.') {

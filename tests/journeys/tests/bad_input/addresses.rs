@@ -114,6 +114,7 @@ async fn copied_my_domains_are_repaired_or_explained() {
         ("Organization ID 00D50000000IZ3Z", "That is an org ID."),
         ("uma@acme.example", "That is a username or an email address."),
         ("acme.my.salesforce.localhost, beta.my.salesforce.localhost", "Enter one My Domain only"),
+        ("acme corp.my.salesforce.localhost", "Enter one My Domain only, without other words"),
     ] {
         let page = connect.fill("my_domain", typed).click("Continue to Salesforce").await;
         assert!(page.status == 422 && page.has(says), "{typed}: {page:?}");
