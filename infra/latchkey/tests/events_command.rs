@@ -132,8 +132,12 @@ async fn enabled_endpoint_gets_what_it_missed_and_nothing_else() {
     assert!(endpoints(&story).await.wrong, "a dry run changes nothing");
     assert_eq!(enable(&story, false).await.json["missed"], MISSED);
     assert!(!endpoints(&story).await.wrong);
-    story.stack.sweep().await;
-    story.stack.deliver().await;
+    // On a busy machine a run of the sweep ends before it is through, and the next one goes on.
+    for _ in 0..5 {
+        story.stack.sweep().await;
+        story.stack.deliver().await;
+        story.pass(SignedDuration::from_mins(6));
+    }
     assert_eq!(story.stack.inbox.events().len(), 2 + MISSED);
     assert_eq!(enable(&story, false).await.json["missed"], 0, "it misses nothing anymore");
 }

@@ -184,6 +184,7 @@ async fn restored_connection_is_told_with_a_sequence_above_all_before() {
     let connection = story.connected().await;
     story.stack.notify().await;
     back_up(&story).await;
+    story.pass(SignedDuration::from_mins(1));
     lose_and_restore(&story).await;
     let feed = async || {
         story.stack.notify().await;
@@ -198,7 +199,9 @@ async fn restored_connection_is_told_with_a_sequence_above_all_before() {
     let (kind, sequence) = told.last().expect("an event").clone();
     assert_eq!((kind, sequence), ("connection.state_changed".into(), Some(1_000_001)));
 
+    story.pass(STALE);
     until_the_host_answers(&story, &connection).await;
+    assert_eq!(story.token(&connection).await.status, 200);
     let (kind, sequence) = feed().await.last().expect("an event").clone();
     assert_eq!((kind, sequence), ("connection.recovered".into(), Some(1_000_002)));
 }
