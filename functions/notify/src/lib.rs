@@ -277,6 +277,7 @@ impl Notify {
         let cause = event.data.cause.as_deref().and_then(diagnosis::cause);
         event.data.actor = cause.map(|cause| cause.actor.word().to_owned());
         event.data.help = event.data.failure.as_ref().map(|failure| help_page(&self.public_url, failure));
+        event.data.message = Some(diagnosis::event_message(&event));
         Ok(event)
     }
 

@@ -21,23 +21,7 @@ impl WebhookQueue {
     /// Queues an event for every endpoint that receives it.
     async fn add(&self, event: &Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let Some(product) = self.products.get(&event.product, now()).await? else { return Ok(()) };
-        let receives = |endpoint: &&domain::WebhookEndpoint| {
-            // An endpoint is not told that it is disabled: it would not be called.
-            endpoint.receives(event.kind.as_str())
-                && event.data.endpoint.as_deref() != Some(endpoint.id.as_str())
-        };
-        let messages: Vec<DueDelivery> = product
-            .webhooks
-            .iter()
-            .filter(receives)
-            .map(|endpoint| DueDelivery {
-                product: product.id.clone(),
-                endpoint: endpoint.id.clone(),
-                event: event.id.clone(),
-                due_at: None,
-            })
-            .collect();
-        Ok(self.queue.send(&messages).await?)
+        Ok(self.queue.send(&DueDelivery::first_attempts(&product, event)).await?)
     }
 }
 

@@ -1,12 +1,12 @@
 //! `GET /v1/events`: a product's events in the order in which they were recorded, for who polls. Everything is read from
 //! the partition of the caller's own product, so no filter and no cursor leads out of it.
 
-use domain::{EventId, EventType, event::Payload};
+use domain::{EndpointId, EventId, EventType, event::Payload};
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
-use store::{EventQuery, FeedPlace};
-use web::{Problem, Query, Request, Response, respond};
+use store::{Delivery, DeliveryAttempt, EventQuery, EventRecord, FeedPlace};
+use web::{Problem, Query, Request, Response, respond, views};
 
 use crate::{Ops, error::OpsError};
 
@@ -50,9 +50,67 @@ impl Ops {
         let caller = self.caller(request, now).await?;
         let unknown = || Problem::not_found("event");
         let id: EventId = id.parse().map_err(|_| unknown())?;
-        let event = self.platform.store.get_event(&id, now).await?;
-        let event = event.filter(|event| event.product == caller.product.id).ok_or_else(unknown)?;
-        Ok(respond::json(StatusCode::OK, &event.payload()))
+        let record = self.platform.store.kept_event_record(&id, now).await?;
+        let record = record.filter(|record| record.event.product == caller.product.id).ok_or_else(unknown)?;
+        Ok(respond::json(StatusCode::OK, &EventView::new(&record)))
+    }
+}
+
+/// An event, and what became of it at each endpoint.
+#[derive(Debug, Serialize)]
+pub(crate) struct EventView<'a> {
+    #[serde(flatten)]
+    event: Payload<'a>,
+    deliveries: Vec<DeliveryView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeliveryView<'a> {
+    endpoint: &'a EndpointId,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_attempt_at: Option<String>,
+    /// The latest attempts, the earliest first.
+    attempts: Vec<AttemptView<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct AttemptView<'a> {
+    at: String,
+    took_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    /// Why there was no answer, or the first bytes of an answer that is no success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> EventView<'a> {
+    pub(crate) fn new(record: &'a EventRecord) -> Self {
+        let deliveries = record.deliveries.iter();
+        Self {
+            event: record.event.payload(),
+            deliveries: deliveries
+                .map(|(endpoint, delivery)| DeliveryView::new(endpoint, delivery))
+                .collect(),
+        }
+    }
+}
+
+impl<'a> DeliveryView<'a> {
+    fn new(endpoint: &'a EndpointId, delivery: &'a Delivery) -> Self {
+        let attempt = |attempt: &'a DeliveryAttempt| AttemptView {
+            at: views::time(Timestamp::from_millisecond(attempt.at).unwrap_or_default()),
+            took_ms: attempt.took,
+            status: attempt.status,
+            error: attempt.error.as_deref(),
+        };
+        Self {
+            endpoint,
+            state: delivery.state.as_str(),
+            next_attempt_at: delivery.due_at().map(views::time),
+            attempts: delivery.attempts.iter().map(attempt).collect(),
+        }
     }
 }
 

@@ -4,7 +4,8 @@
 //! | --- | --- |
 //! | `GET /v1/failures` | a product's failures, filtered, page by page |
 //! | `GET /v1/failures/summary` | how many, by cause, app, environment, stage and time; sessions, refreshes, time to fix |
-//! | `GET /v1/events`, `GET /v1/events/{id}` | a product's events, in the order in which they were recorded |
+//! | `GET /v1/events`, `GET /v1/events/{id}` | a product's events, in the order in which they were recorded; one with its deliveries |
+//! | `POST /v1/events/{id}/redeliver`, `POST /v1/webhooks/test` | sends an event again; sends a test |
 //! | `POST /v1/ops-links` | a one-time link to the page, for this product |
 //! | `GET\|POST /ops/sign-in/{key}`, `POST /ops/sign-out` | sign in and out |
 //! | `GET /ops` | the operators' page |
@@ -27,6 +28,7 @@ mod format;
 mod lists;
 mod outages;
 mod query;
+mod redeliver;
 mod search;
 mod session;
 mod summary;
@@ -50,6 +52,7 @@ impl HttpFunction for Ops {
     const NAME: &'static str = "ops";
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
+        platform.deliveries()?;
         Ok(Self { platform })
     }
 
@@ -64,6 +67,8 @@ impl HttpFunction for Ops {
             ("GET", ["v1", "failures", "summary"]) => self.summary(&request, query, now).await,
             ("GET", ["v1", "events"]) => self.list_events(&request, query, now).await,
             ("GET", ["v1", "events", id]) => self.show_event(&request, id, now).await,
+            ("POST", ["v1", "events", id, "redeliver"]) => self.redeliver(&request, id, now).await,
+            ("POST", ["v1", "webhooks", "test"]) => self.test_webhooks(&request, now).await,
             ("POST", ["v1", "ops-links"]) => self.make_link(&request, now).await,
             (method, path) => return self.visit(method, path, &request, query, now).await,
         };

@@ -48,7 +48,8 @@ impl Sweep {
             }
             ConnectionState::Revoking { .. } => self.revoke(&record, Outcome::Revoked, seen, time).await,
             ConnectionState::NeedsReauth { .. } => {
-                self.tell(&record, None, time).await;
+                // Before it is taken off the list: an error puts it off, and it is looked at again.
+                self.tell_missed(&record, time).await?;
                 store.not_due(id).await?;
                 Ok(Outcome::Nothing)
             }
@@ -96,7 +97,7 @@ impl Sweep {
             store.put_off(&this, seen, now + AFTER_INCIDENT).await?;
             return Ok(Outcome::PutOff);
         };
-        self.tell(&record, Some(&app), time).await;
+        self.tell(&record, &app, time).await;
         let due = due_at(&record, &app);
         if now < due {
             store.put_off(&this, seen, due).await?;

@@ -4,10 +4,10 @@ use domain::{
     App, ConnectionState, Event, EventId, EventType, ProductId, SaturatingTime as _, event::EventData,
 };
 use jiff::{SignedDuration, Timestamp};
-use platform::{Deadline, log::internal};
+use platform::{Deadline, DueDelivery, log::internal};
 use store::{ConnectionRecord, Due, Recorded, StoreError, events::EVENT_OVERDUE, waves::incident_event};
 
-use crate::{Outcome, Sweep};
+use crate::{Outcome, Sweep, SweepError};
 
 /// How long before its end a product is told that a grant expires, the last warning first.
 const WARNINGS: [SignedDuration; 2] = [SignedDuration::from_hours(24), SignedDuration::from_hours(7 * 24)];
@@ -16,16 +16,14 @@ const WARNINGS: [SignedDuration; 2] = [SignedDuration::from_hours(24), SignedDur
 /// gone was not missed.
 const LOOKED_FOR: SignedDuration = SignedDuration::from_hours(20 * 24);
 
-/// The same of a connection that works. One in use is looked at within hours; one that nobody uses costs nothing more.
+/// The same of a connection that works. It is looked at a day after each change, and one in use within hours.
 const LOOKED_FOR_WHILE_ACTIVE: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 impl Sweep {
     /// Tells what is to be told of a connection that is looked at. What fails is tried again the next time it is.
-    pub(crate) async fn tell(&self, record: &ConnectionRecord, app: Option<&App>, time: &Deadline) {
+    pub(crate) async fn tell(&self, record: &ConnectionRecord, app: &App, time: &Deadline) {
         let told = async {
-            if let Some(app) = app {
-                self.warn_of_expiry(record, app, time).await?;
-            }
+            self.warn_of_expiry(record, app, time).await?;
             self.tell_missed(record, time).await
         };
         if let Err(error) = told.await {
@@ -40,7 +38,7 @@ impl Sweep {
         record: &ConnectionRecord,
         app: &App,
         time: &Deadline,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), SweepError> {
         let now = time.now();
         let expires_at = record.issued_at.later_by(app.idle_life());
         let kept_alive_at = record.issued_at.later_by(app.keep_alive());
@@ -55,11 +53,17 @@ impl Sweep {
         let id = EventId::of(kind, record.connection.id.as_str(), &due.as_millisecond().to_string());
         let mut event = self.event_of(record, kind, id, due);
         event.data.expires_at = Some(expires_at);
-        self.record(&event, time).await
+        self.record(event, time).await?;
+        Ok(())
     }
 
     /// A change whose event is not recorded after a day will never be: its record in the stream is gone.
-    async fn tell_missed(&self, record: &ConnectionRecord, time: &Deadline) -> Result<(), StoreError> {
+    /// `notify` may still be down, so this event does not wait for the stream: it is queued here.
+    pub(crate) async fn tell_missed(
+        &self,
+        record: &ConnectionRecord,
+        time: &Deadline,
+    ) -> Result<(), SweepError> {
         let now = time.now();
         let Some(changed_at) = record.revision.at.filter(|_| record.reconnect.is_none()) else {
             return Ok(());
@@ -73,7 +77,12 @@ impl Sweep {
         }
         let id = EventId::of_connection(&record.connection.id, record.revision.number);
         let event = self.event_of(record, EventType::ConnectionStateChanged, id, changed_at);
-        self.record(&event, time).await
+        if self.record(event.clone(), time).await? == Recorded::New
+            && let Some(product) = self.platform.products.get(&event.product, now).await?
+        {
+            self.queue.send(&DueDelivery::first_attempts(&product, &event)).await?;
+        }
+        Ok(())
     }
 
     /// Tells that an incident is over, and looks at its wave no more.
@@ -94,7 +103,7 @@ impl Sweep {
                     incident_event(kind, product, sk, &ended.cause, ended.incident, ended.over_at);
                 let cause = diagnosis::cause(&ended.cause);
                 event.data.actor = cause.map(|cause| cause.actor.word().to_owned());
-                self.record(&event, time).await?;
+                self.record(event, time).await?;
                 store.wave_not_due(product, sk, ended.counted_since).await?;
             }
             Ok(None) => {}
@@ -103,14 +112,17 @@ impl Sweep {
     }
 
     /// Looks first: most of what is due to be told was told by an earlier run, and a refused write costs more.
-    async fn record(&self, event: &Event, time: &Deadline) -> Result<(), StoreError> {
+    async fn record(&self, mut event: Event, time: &Deadline) -> Result<Recorded, StoreError> {
         let store = &self.platform.store;
-        if store.get_event(&event.id, time.now()).await?.is_none()
-            && store.put_event(event, time.now()).await? == Recorded::New
-        {
+        if store.get_event(&event.id, time.now()).await?.is_some() {
+            return Ok(Recorded::Before);
+        }
+        event.data.message = Some(diagnosis::event_message(&event));
+        let recorded = store.put_event(&event, time.now()).await?;
+        if recorded == Recorded::New {
             tracing::info!(event = event.kind.as_str(), "recorded");
         }
-        Ok(())
+        Ok(recorded)
     }
 
     fn event_of(&self, record: &ConnectionRecord, kind: EventType, id: EventId, at: Timestamp) -> Event {

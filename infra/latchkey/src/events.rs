@@ -66,7 +66,7 @@ pub async fn enable(
         let page = store.events(product, &query, now).await?;
         for event in &page.events {
             seen += 1;
-            if !configured.receives(event.kind.as_str()) {
+            if !configured.takes(event) {
                 continue;
             }
             let Some(record) = store.event_record(&event.id).await? else { continue };
@@ -108,7 +108,12 @@ pub async fn redeliver(
     if endpoints.is_empty() {
         return Err(format!("{event} went to no endpoint. Name one with --endpoint").into());
     }
-    let due = if dry_run { endpoints } else { store.make_due(event, &endpoints, now).await? };
+    let due =
+        if dry_run { endpoints } else { store.make_due(event, &endpoints, now).await?.into_keys().collect() };
+    if due.is_empty() {
+        let text = format!("{event} was delivered a moment ago, and is not sent again");
+        return Ok(Report::good(text, json!({ "event": event, "endpoints": due, "written": false })));
+    }
     let names: Vec<&str> = due.iter().map(EndpointId::as_str).collect();
     let done = if dry_run { "would be sent" } else { "is sent within five minutes" };
     let text = format!("{event} {done} to {}", names.join(", "));

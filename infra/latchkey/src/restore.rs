@@ -16,6 +16,7 @@ use aws_sdk_dynamodb::{
     error::{ProvideErrorMetadata, SdkError},
     types::AttributeValue,
 };
+use domain::EventType;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use store::{RefreshedTokens, SendWrite as _, Waiting};
@@ -128,7 +129,8 @@ pub async fn run(
                     let (answer, at) = (answers.take_for(&item), now());
                     let due = at + SignedDuration::from_secs(wait);
                     let unanswered = Unanswered::new(&item, answer.as_ref(), at, due);
-                    let is_new = dry_run || live.put_if_absent(unanswered.on(item.clone())).await?;
+                    let restored = with_new_revision(unanswered.on(item.clone()), at);
+                    let is_new = dry_run || live.put_if_absent(restored).await?;
                     let laid = answer.is_some() && (is_new || live.lay_on(&item, &unanswered).await?);
                     if answer.is_some() {
                         let fate = if laid { Fate::Brought } else { Fate::Left };
@@ -137,7 +139,7 @@ pub async fn run(
                     marked += u32::from(is_new || laid);
                     is_new
                 }
-                Fate::Brought => dry_run || live.put_if_absent(item).await?,
+                Fate::Brought => dry_run || live.put_if_absent(with_new_revision(item, now())).await?,
                 Fate::Left | Fate::Kept | Fate::Unfamiliar => true,
             };
             *fates.entry((kind, if is_new { fate } else { Fate::Kept })).or_default() += 1;
@@ -237,6 +239,27 @@ impl Unanswered {
         item.extend(self.set.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         item
     }
+}
+
+/// How far a restored connection's revision is raised: further than it can have risen between the backup and the loss.
+const REVISION_STEP: u64 = 1_000_000;
+
+/// A connection as its product is told of it: `connection.state_changed`, with a sequence above all that the product has
+/// seen. With the backup's own revision, a consumer would drop every later event of the connection. Other items, staged
+/// grants and connections that no product was told of stay as they are.
+fn with_new_revision(mut item: Item, now: Timestamp) -> Item {
+    let number = item.get("revision").and_then(|number| number.as_n().ok()?.parse::<u64>().ok());
+    if let Some(number) = number
+        && kind(&item) == "CONNECTION"
+        && !item.contains_key("reconnect")
+    {
+        let (number, at) = (number + REVISION_STEP, now.as_millisecond());
+        item.insert("revision".into(), AttributeValue::N(number.to_string()));
+        item.insert("revised_at".into(), AttributeValue::N(at.to_string()));
+        let event = EventType::ConnectionStateChanged.as_str();
+        item.insert("revision_event".into(), AttributeValue::S(event.into()));
+    }
+    item
 }
 
 /// An answer's keys: its connection, and the refresh token that was answered.

@@ -177,6 +177,35 @@ async fn a_connection_whose_token_was_spent_since_asks_to_be_authorized_anew_aft
     assert_eq!(story.stack.salesforce.token_calls().len(), 1, "a spent token is sent once, not again");
 }
 
+/// The product has seen sequences that the backup does not know: it would drop every event below them.
+#[tokio::test]
+async fn restored_connection_is_told_with_a_sequence_above_all_before() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.notify().await;
+    back_up(&story).await;
+    story.pass(SignedDuration::from_mins(1));
+    lose_and_restore(&story).await;
+    let feed = async || {
+        story.stack.notify().await;
+        story.pass(SignedDuration::from_secs(11));
+        let page = story.call("GET", &format!("/v1/events?connection={connection}"), None).await;
+        let events = page.body["events"].as_array().expect("a list").clone();
+        let told = events.iter().filter(|event| event["data"]["sequence"].is_u64());
+        told.map(|event| (event["type"].clone(), event["data"]["sequence"].as_u64())).collect::<Vec<_>>()
+    };
+    let told = feed().await;
+    assert_eq!(told.iter().filter(|(kind, _)| kind == "connection.created").count(), 1, "{told:?}");
+    let (kind, sequence) = told.last().expect("an event").clone();
+    assert_eq!((kind, sequence), ("connection.state_changed".into(), Some(1_000_001)));
+
+    story.pass(STALE);
+    until_the_host_answers(&story, &connection).await;
+    assert_eq!(story.token(&connection).await.status, 200);
+    let (kind, sequence) = feed().await.last().expect("an event").clone();
+    assert_eq!((kind, sequence), ("connection.recovered".into(), Some(1_000_002)));
+}
+
 #[tokio::test]
 async fn what_the_live_table_has_is_newer_and_stays() {
     let story = Story::installed().await;

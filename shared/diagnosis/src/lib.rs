@@ -4,12 +4,15 @@
 //! without Rust; `build.rs` checks them and turns them into the constants that `catalogue` lists.
 
 mod catalogue;
+mod event_message;
 pub mod evidence;
 pub mod guide;
 mod paste;
 mod reading;
 mod rule;
 mod words;
+
+pub use event_message::event_message;
 
 use domain::{AppKind, Confidence, Environment, Evidence, Stage, product::AppOwner};
 

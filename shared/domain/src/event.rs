@@ -146,8 +146,11 @@ pub struct EventData {
     pub help: Option<String>,
     /// Of `connection.expiring`: when the grant ends.
     pub expires_at: Option<Timestamp>,
-    /// Of `endpoint.disabled`: the endpoint.
+    /// Of `endpoint.disabled` and `webhook.test`: the endpoint.
     pub endpoint: Option<String>,
+    /// What happened, in a sentence for a chat or a mail.
+    #[serde(default)]
+    pub message: Option<String>,
 }
 
 /// The public form of an event: the payload that [Standard Webhooks](https://www.standardwebhooks.com) describes, with
@@ -197,6 +200,8 @@ struct PayloadData<'a> {
     expires_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
 }
 
 impl Event {
@@ -226,6 +231,7 @@ impl Event {
                 help_url: data.help.as_deref(),
                 expires_at: data.expires_at,
                 endpoint: data.endpoint.as_deref(),
+                message: data.message.as_deref(),
             },
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{
-    AppId, EndpointId, ProductId,
+    AppId, EndpointId, Event, EventType, ProductId,
     secret::{ApiKey, Hash},
     session::Environment,
 };
@@ -245,7 +245,17 @@ impl Product {
 }
 
 impl WebhookEndpoint {
-    /// Whether the endpoint receives events of this type. `endpoint.disabled` about itself is the sender's to skip.
+    /// Whether this event is sent to the endpoint. No endpoint gets `endpoint.disabled` about itself: it would not be
+    /// called. A test goes to the endpoint that it names, whatever its filter says.
+    pub fn takes(&self, event: &Event) -> bool {
+        let is_named = event.data.endpoint.as_deref() == Some(self.id.as_str());
+        match event.kind {
+            EventType::WebhookTest => is_named || event.data.endpoint.is_none(),
+            _ => !is_named && self.receives(event.kind.as_str()),
+        }
+    }
+
+    /// Whether the filter lets events of this type through.
     pub fn receives(&self, event_type: &str) -> bool {
         self.events.iter().any(|filter| match filter.strip_suffix('*') {
             Some("") => true,

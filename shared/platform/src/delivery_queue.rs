@@ -10,7 +10,7 @@ use std::{
 };
 
 use aws_sdk_sqs::{Client, error::ProvideErrorMetadata as _, types::SendMessageBatchRequestEntry};
-use domain::{EndpointId, EventId, ProductId};
+use domain::{EndpointId, Event, EventId, Product, ProductId, WebhookEndpoint};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,17 @@ impl fmt::Debug for DeliveryQueue {
 }
 
 impl DueDelivery {
+    /// A first attempt for each endpoint of the product that takes the event.
+    pub fn first_attempts(product: &Product, event: &Event) -> Vec<Self> {
+        let attempt = |endpoint: &WebhookEndpoint| Self {
+            product: product.id.clone(),
+            endpoint: endpoint.id.clone(),
+            event: event.id.clone(),
+            due_at: None,
+        };
+        product.webhooks.iter().filter(|endpoint| endpoint.takes(event)).map(attempt).collect()
+    }
+
     /// The message group. An event always takes the same lane, so two messages of one event are never in flight at once.
     pub fn group(&self) -> String {
         let lane = self.event.as_str().bytes().fold(0u8, u8::wrapping_add) % LANES;

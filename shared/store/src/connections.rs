@@ -20,7 +20,7 @@ use crate::{
     millis,
     reconnects::Reconnect,
     rejected::Rejected,
-    revisions::Revision,
+    revisions::{Revision, look},
     schema::DUE,
     secrets::SecretError,
     token_cipher::{Field, Owner, Sealed, TokenCipher},
@@ -213,6 +213,7 @@ impl ConnectionRecord {
         item.insert("listing_sk".into(), S(connection.id.as_str()));
         item.insert("customer_pk".into(), S(keys::customer(&connection.product, &connection.customer.id)));
         item.insert("due_shard".into(), S(keys::due_shard(connection.id.as_str())));
+        let due = self.revision.at.map_or(due, |changed_at| look(due, changed_at));
         item.insert("due_at".into(), millis(due));
         Ok(item)
     }

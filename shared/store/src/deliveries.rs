@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Item, N, S, Store, StoreError,
-    events::EventRow,
+    events::{EventRow, is_kept},
     item::from_item,
     keys, millis,
     write::{SendWrite, conditional},
@@ -22,6 +22,9 @@ const QUEUED_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// Maximum attempts that are kept of one delivery, the latest ones.
 const MAX_KEPT_ATTEMPTS: usize = 12;
+
+/// How long a delivery that was accepted is not sent again: whoever presses a button twice wants one more delivery.
+const JUST_DELIVERED: SignedDuration = SignedDuration::from_secs(10);
 
 /// Maximum number of times that one call writes a delivery.
 const MAX_WRITES: u32 = 3;
@@ -120,6 +123,16 @@ impl Delivery {
         Timestamp::from_millisecond(due_at).ok()
     }
 
+    /// Whether sending it again now would change nothing: an attempt is due already, or was accepted a moment ago.
+    fn is_being_sent(&self, now: Timestamp) -> bool {
+        let last = self.attempts.last().and_then(|last| Timestamp::from_millisecond(last.at).ok());
+        match self.state {
+            DeliveryState::Due => self.due_at().is_none_or(|due_at| due_at <= now),
+            DeliveryState::Delivered => last.is_some_and(|at| now < at.later_by(JUST_DELIVERED)),
+            _ => false,
+        }
+    }
+
     /// The delivery after an attempt, or after none was made. `due_at`: when the next one is due, if the state is
     /// [`DeliveryState::Due`].
     #[must_use]
@@ -162,6 +175,17 @@ impl Store {
     pub async fn event_record(&self, id: &EventId) -> Result<Option<EventRecord>, StoreError> {
         let key = keys::event(id);
         let item = self.get(&key, true).await?;
+        item.map(|item| EventRecord::read(&key.pk, item)).transpose()
+    }
+
+    /// The same, while the event is kept.
+    pub async fn kept_event_record(
+        &self,
+        id: &EventId,
+        now: Timestamp,
+    ) -> Result<Option<EventRecord>, StoreError> {
+        let key = keys::event(id);
+        let item = self.get(&key, true).await?.filter(|item| is_kept(item, now));
         item.map(|item| EventRecord::read(&key.pk, item)).transpose()
     }
 
@@ -235,23 +259,32 @@ impl Store {
         Ok(conditional("UpdateItem", written)?.is_ok())
     }
 
-    /// Makes an event due at these endpoints, whatever became of it there, with all its attempts ahead. Names those for
-    /// which that was written: another write at the same moment wins.
+    /// Makes an event due at these endpoints, whatever became of it there, with all its attempts ahead. An attempt that is
+    /// due already, or was accepted a few seconds ago, stays as it is. Returns the endpoints with an attempt that is due
+    /// now, and since when it is: with that time a second message in the queue is a duplicate.
     pub async fn make_due(
         &self,
         id: &EventId,
         endpoints: &[EndpointId],
         now: Timestamp,
-    ) -> Result<Vec<EndpointId>, StoreError> {
-        let mut due = Vec::new();
+    ) -> Result<BTreeMap<EndpointId, Timestamp>, StoreError> {
+        let mut due = BTreeMap::new();
         for endpoint in endpoints {
-            let Some(record) = self.event_record(id).await? else { break };
-            let after = match record.deliveries.get(endpoint) {
-                Some(before) => before.after(None, DeliveryState::Due, Some(now), 0),
-                None => Delivery::due(now),
-            };
-            if self.write_delivery(&record, endpoint, after, Some(now)).await? {
-                due.push(endpoint.clone());
+            for _ in 0..MAX_WRITES {
+                let Some(record) = self.event_record(id).await? else { return Ok(due) };
+                let before = record.deliveries.get(endpoint);
+                if let Some(before) = before.filter(|before| before.is_being_sent(now)) {
+                    due.extend(before.due_at().map(|due_at| (endpoint.clone(), due_at)));
+                    break;
+                }
+                let after = match before {
+                    Some(before) => before.after(None, DeliveryState::Due, Some(now), 0),
+                    None => Delivery::due(now),
+                };
+                if self.write_delivery(&record, endpoint, after, Some(now)).await? {
+                    due.insert(endpoint.clone(), now);
+                    break;
+                }
             }
         }
         Ok(due)

@@ -210,9 +210,9 @@ impl Store {
     pub async fn get_event(&self, id: &EventId, now: Timestamp) -> Result<Option<Event>, StoreError> {
         let key = keys::event(id);
         let Some(item) = self.get(&key, true).await? else { return Ok(None) };
+        let is_kept = is_kept(&item, now);
         let row: EventRow = from_item(&key.pk, item)?;
-        let oldest = FeedPlace::floor(now.earlier_by(EVENT_KEPT));
-        Ok((row.listing_sk > oldest.0).then_some(row.event))
+        Ok(is_kept.then_some(row.event))
     }
 
     /// A page of a product's feed. It may be short, or empty, and still have more.
@@ -261,6 +261,12 @@ impl Store {
         }
         Ok(page)
     }
+}
+
+/// Whether an event's item is kept: DynamoDB deletes it up to two days after its time.
+pub(crate) fn is_kept(item: &Item, now: Timestamp) -> bool {
+    let recorded_at = place_of(item).and_then(|place| place.at());
+    recorded_at.is_some_and(|at| at > now.earlier_by(EVENT_KEPT))
 }
 
 fn place_of(item: &Item) -> Option<FeedPlace> {

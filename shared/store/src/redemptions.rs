@@ -14,7 +14,7 @@ use crate::{
     expression::Expression,
     keys, millis,
     reconnects::to_value,
-    revisions::{Raising as _, raise_now},
+    revisions::{Raising as _, look, raise_now},
     sessions::last_failure,
     unique::{Unique, held_by},
     write::built,
@@ -81,7 +81,7 @@ impl Store {
                 "#state = :pending AND attribute_not_exists(reconnect) AND attribute_exists(due_shard)",
             )
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":keep_alive", millis(redemption.keep_alive))
+            .expression_attribute_values(":keep_alive", millis(look(redemption.keep_alive, now)))
             .expression_attribute_values(":active", S("active"))
             .expression_attribute_values(":pending", S("pending"));
         let mut writes = vec![session, built(activate.build())?];

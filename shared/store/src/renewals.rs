@@ -11,9 +11,10 @@ use crate::{
     item::from_item,
     keys,
     leases::{Lease, SaveOutcome},
+    millis,
     refreshed_tokens::RefreshedTokens,
     rejected::REJECTED,
-    revisions::{FAILS, Raising as _, WORKS, fails, raise_now},
+    revisions::{FAILS, Raising as _, WORKS, fails, look, raise_now},
     write::{SendWrite, conditional},
 };
 
@@ -72,12 +73,15 @@ impl Store {
         let key = keys::connection(id);
         let mut update = self.update(&key);
         let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
+        let mut attributes = renewed.attributes();
         if !works {
             set.push(raise_now());
             let at = renewed.fetched_at.unwrap_or(renewed.issued_at);
             update = update.raising(EventType::ConnectionRecovered, at);
+            attributes.retain(|(name, _)| *name != "due_at");
+            attributes.push(("due_at", millis(look(renewed.due, at))));
         }
-        for (name, value) in renewed.attributes() {
+        for (name, value) in attributes {
             set.push(format!("{name} = :{name}"));
             update = update.value(&format!(":{name}"), value);
         }

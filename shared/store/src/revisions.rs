@@ -4,10 +4,10 @@
 //! both from the table's stream, so no flow writes more for its events. A write that makes no event raises nothing: a
 //! revision whose event is not recorded is a change that nobody was told of.
 
-use domain::EventType;
+use domain::{EventType, SaturatingTime as _};
 use jiff::Timestamp;
 
-use crate::{Item, N, S, expression::Expression, millis};
+use crate::{Item, N, S, events::EVENT_OVERDUE, expression::Expression, millis};
 
 /// What a connection's item says about its events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,6 +27,13 @@ impl Revision {
     pub(crate) fn next(&self, event: EventType, at: Timestamp) -> Self {
         Self { number: self.number + 1, at: Some(at), event: Some(event), is_failing: false }
     }
+}
+
+/// When the sweep looks at a connection that changed at that time, and was otherwise due at `due`: once the event of the
+/// change must have been recorded, at the latest. Without that look, nobody would find out that the stream lost the change
+/// of a connection that is not used.
+pub(crate) fn look(due: Timestamp, changed_at: Timestamp) -> Timestamp {
+    due.min(changed_at.later_by(EVENT_OVERDUE))
 }
 
 /// Raises the revision, as part of a `SET` clause; `at` is a value or an attribute. [`Raising`] gives the values.

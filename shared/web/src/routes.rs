@@ -133,6 +133,8 @@ pub const ROUTES: &[RouteSpec] = &[
     api("GET", "/v1/failures/summary", Ops).query(&["from", "to", "bucket", "by", "app", "environment"]),
     api("GET", "/v1/events", Ops).query(&["after", "types", "connection", "customer", "limit"]),
     api("GET", "/v1/events/{id}", Ops),
+    api("POST", "/v1/events/{id}/redeliver", Ops).json(),
+    api("POST", "/v1/webhooks/test", Ops).json(),
     api("POST", "/v1/ops-links", Ops),
     page("GET", "/ops", Ops).query(&["product", "days", "app", "environment", "ref", "format"]),
     page("POST", "/ops/search", Ops).query(&[]),

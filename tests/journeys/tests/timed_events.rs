@@ -87,6 +87,53 @@ async fn change_that_was_told_is_not_told_again() {
 }
 
 #[tokio::test]
+async fn lost_change_of_a_connection_that_needs_its_user_is_told() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.notify().await;
+    story.pass(hours(3));
+    story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
+    story.token(&connection).await;
+    // `notify` was down for longer than the stream keeps a change.
+    story.stack.stream().loses_everything().await;
+    story.pass(hours(24));
+    story.stack.sweep().await;
+    assert_eq!(of_type(&story, "connection.state_changed").await, [] as [Value; 0], "it may still come");
+    story.pass(hours(2));
+    story.stack.sweep().await;
+    let changed = of_type(&story, "connection.state_changed").await;
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert_eq!(
+        (&changed[0]["data"]["state"], &changed[0]["data"]["sequence"]),
+        (&json!("needs_reauth"), &json!(2))
+    );
+    assert!(changed[0]["data"]["help_url"].is_string() && changed[0]["data"]["message"].is_string());
+    story.stack.deliver().await;
+    let got = story.stack.inbox.events();
+    assert!(got.iter().any(|event| event["id"] == changed[0]["id"]), "by webhook as well: {got:?}");
+    story.pass(hours(26));
+    story.stack.sweep().await;
+    assert_eq!(of_type(&story, "connection.state_changed").await.len(), 1, "once");
+}
+
+#[tokio::test]
+async fn lost_change_of_a_connection_that_nobody_uses_is_told() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    // `notify` was down for longer than the stream keeps a change.
+    story.stack.stream().loses_everything().await;
+    story.pass(hours(26));
+    story.stack.sweep().await;
+    let changed = of_type(&story, "connection.state_changed").await;
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert_eq!(
+        (&changed[0]["data"]["state"], &changed[0]["data"]["sequence"]),
+        (&json!("active"), &json!(1))
+    );
+    assert_eq!(changed[0]["data"]["connection_id"], json!(connection));
+}
+
+#[tokio::test]
 async fn quarantined_answer_is_told_once() {
     let story = Story::installed().await;
     let connection = story.connected().await;

@@ -228,6 +228,19 @@ impl Stream {
         }
     }
 
+    /// Drops everything that `notify` was not brought yet, as DynamoDB does after a day.
+    pub async fn loses_everything(&self) {
+        let mut place = self.notified.lock().await;
+        loop {
+            let (records, next) =
+                self.dynamodb.changes(TABLE, place.as_deref(), BATCH).expect("the stream can be read");
+            *place = next;
+            if records.is_empty() {
+                return;
+            }
+        }
+    }
+
     /// The event of a batch: what the template's filter lets through, at the time that everybody here sees.
     pub fn event(&self, records: Vec<serde_json::Value>) -> tally::Event {
         let records = self.filtered(records, &TALLIED);

@@ -26,6 +26,7 @@ impl Aim<'_> {
             "/v1/connect-sessions/{id}/redeem" => &["receipt", "user"],
             "/v1/connections/{id}/token" => &["rejected", "minimum_lifetime"],
             "/v1/connections/{id}/failures" => &["code"],
+            "/v1/events/{id}/redeliver" | "/v1/webhooks/test" => &["endpoint"],
             other => panic!("{other} takes a body: name members of it here"),
         }
     }
@@ -60,6 +61,9 @@ impl Aim<'_> {
                 vec![format!(r#"{{"receipt":"{receipt}","user":"u-alice"}}"#)]
             }
             "/v1/connections/{id}/failures" => vec![r#"{"status":401,"code":"INVALID_SESSION_ID"}"#.into()],
+            "/v1/events/{id}/redeliver" | "/v1/webhooks/test" => {
+                vec!["{}".into(), r#"{"endpoint":"backend"}"#.into()]
+            }
             _ => vec!["{}".into()],
         }
     }

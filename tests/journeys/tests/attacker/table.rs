@@ -165,6 +165,9 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET", "/v1/failures/summary", Gives::Own, CALL),
     row("GET", "/v1/events", Gives::Own, CALL),
     row("GET", "/v1/events/{id}", Gives::Nothing, CALL),
+    row("POST", "/v1/events/{id}/redeliver", Gives::Nothing, CALL),
+    // Another product's key tests that product's own endpoints.
+    row("POST", "/v1/webhooks/test", Gives::Writes(&["EVENT#"]), CALL),
     row("POST", "/v1/ops-links", Gives::Writes(&["OPSLINK#"]), CALL),
     row(
         "GET",

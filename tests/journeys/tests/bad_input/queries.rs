@@ -49,7 +49,7 @@ async fn every_api_route_rejects_undeclared_and_repeated_parameters() {
         }
         walked += 1;
     }
-    assert_eq!(walked, 16, "all API routes");
+    assert_eq!(walked, 18, "all API routes");
     again.ends_well().await;
 }
 

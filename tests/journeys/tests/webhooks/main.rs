@@ -1,5 +1,6 @@
 //! Webhooks: signed, repeated until they are accepted, and never at the cost of another endpoint.
 
+mod by_hand;
 mod crashes;
 mod scene;
 

@@ -103,7 +103,11 @@ impl Drop for InFlight {
     }
 }
 
-async fn receive(State(endpoint): State<Endpoint>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(
+    State(endpoint): State<Endpoint>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, &'static str) {
     let _counted = {
         let mut in_flight = endpoint.in_flight.lock().expect("no panic");
         in_flight.0 += 1;
@@ -119,10 +123,10 @@ async fn receive(State(endpoint): State<Endpoint>, headers: HeaderMap, body: Byt
     });
     let behavior = *endpoint.behavior.lock().expect("no panic");
     match behavior {
-        Behavior::Answer(status) => StatusCode::from_u16(status).expect("a status"),
+        Behavior::Answer(status) => (StatusCode::from_u16(status).expect("a status"), "error page"),
         Behavior::Hang => {
             tokio::time::sleep(Duration::from_mins(1)).await;
-            StatusCode::OK
+            (StatusCode::OK, "")
         }
     }
 }
@@ -138,8 +142,17 @@ impl Got {
 
 /// Fernway with these endpoints and no other.
 pub(crate) async fn with_endpoints(story: &Story, endpoints: &[&Endpoint]) {
+    with_endpoints_as(story, endpoints, |endpoint| endpoint).await;
+}
+
+/// The same, each configured as this makes of it.
+pub(crate) async fn with_endpoints_as(
+    story: &Story,
+    endpoints: &[&Endpoint],
+    change: impl Fn(WebhookEndpoint) -> WebhookEndpoint,
+) {
     let found = story.stack.products.iter().find(|product| product.id.as_str() == "fernway");
-    let webhooks = endpoints.iter().map(|endpoint| endpoint.configured()).collect();
+    let webhooks = endpoints.iter().map(|endpoint| change(endpoint.configured())).collect();
     let product = Product { webhooks, ..found.expect("fernway").clone() };
     for endpoint in endpoints {
         let secret = format!(r#"{{"current":"{}"}}"#, signing_secret(&endpoint.secret()));

@@ -36,7 +36,7 @@ impl Refresher {
         let connection = record.map(|record| record.connection);
         let import = quarantined.import.as_ref();
         let customer = connection.as_ref().map(|connection| &connection.customer);
-        let event = Event {
+        let mut event = Event {
             id,
             kind,
             product: quarantined.product.clone(),
@@ -56,6 +56,7 @@ impl Refresher {
                 ..EventData::default()
             },
         };
+        event.data.message = Some(diagnosis::event_message(&event));
         store.put_event(&event, time.now()).await.map(drop)
     }
 }

@@ -1,0 +1,88 @@
+//! What happened, in a sentence that a chat or a mail shows next to the help link.
+
+use domain::{Customer, Event, EventType};
+
+use crate::cause;
+
+/// The sentence of an event, with the catalogue's name of its cause. It names the customer as the product does, and no
+/// Salesforce user.
+pub fn event_message(event: &Event) -> String {
+    let data = &event.data;
+    let name = |customer: &Customer| customer.name.clone().unwrap_or_else(|| customer.id.clone());
+    let who = data.customer.as_ref().map_or_else(|| "a customer".to_owned(), name);
+    let endpoint = data.endpoint.as_deref().unwrap_or("all");
+    let sentence = match event.kind {
+        EventType::ConnectionCreated => format!("Salesforce is connected for {who}"),
+        EventType::ConnectionReconnected => format!("Salesforce is connected again for {who}"),
+        EventType::ConnectionRefreshFailing => {
+            format!("Salesforce does not renew the access for {who}; Latchkey retries")
+        }
+        EventType::ConnectionRecovered => format!("Salesforce works again for {who}"),
+        EventType::ConnectionReauthorizationNeeded => {
+            format!("A user has to connect Salesforce again for {who}")
+        }
+        EventType::ConnectionBlocked => {
+            format!("Salesforce blocks the connection for {who} until their Salesforce admin acts")
+        }
+        EventType::ConnectionExpiring => format!("Access to Salesforce ends soon for {who}"),
+        EventType::ConnectionDeleted => format!("The Salesforce connection was deleted for {who}"),
+        EventType::ConnectionStateChanged => {
+            let state = data.state.as_deref().unwrap_or("unknown");
+            format!("The Salesforce connection changed for {who}; its state is {state}")
+        }
+        EventType::SessionConnected => format!("A user finished connecting Salesforce for {who}"),
+        EventType::SessionFailed => format!("A user could not connect Salesforce for {who}"),
+        EventType::SessionLost => format!("A user did not return from Salesforce for {who}"),
+        EventType::SessionParked => {
+            format!("A user returned with another Salesforce org or user for {who}, and has to confirm it")
+        }
+        EventType::FailureResolved => format!("A Salesforce problem is solved for {who}"),
+        EventType::IncidentStarted => "Many Salesforce connections stopped for the same cause".to_owned(),
+        EventType::IncidentEnded => "No more Salesforce connections stop for the same cause".to_owned(),
+        EventType::AppIncident => {
+            "Your Salesforce app has a problem that only your engineers can fix".to_owned()
+        }
+        EventType::QuarantineAdded => {
+            format!("An answer of Salesforce failed a check for {who}; Latchkey's operators look at it")
+        }
+        EventType::EndpointDisabled => format!("The webhook endpoint {endpoint} was disabled"),
+        EventType::WebhookTest => "This is a test of your webhook endpoint".to_owned(),
+    };
+    match data.cause.as_deref().and_then(cause) {
+        Some(cause) => format!("{sentence}. Cause: {}.", cause.label),
+        None => format!("{sentence}."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{EventId, event::EventData};
+
+    #[test]
+    fn every_type_has_one_line_with_customer_and_cause() {
+        for kind in EventType::ALL {
+            let data = EventData {
+                customer: Some(Customer { id: "c-acme".into(), name: Some("Acme Corporation".into()) }),
+                cause: Some("app_not_installed".into()),
+                ..EventData::default()
+            };
+            let mut event = Event {
+                id: EventId::of(*kind, "x", ""),
+                kind: *kind,
+                product: "fernway".parse().expect("a product id"),
+                at: "2026-11-30T15:00:00Z".parse().expect("a time"),
+                sequence: None,
+                data,
+            };
+            let told = event_message(&event);
+            assert!(told.ends_with(". Cause: App not installed.") && !told.contains('\n'), "{told}");
+            let subject = kind.as_str().split('.').next();
+            assert!(
+                told.contains("for Acme Corporation") || !matches!(subject, Some("connection" | "session"))
+            );
+            event.data = EventData::default();
+            assert!(!event_message(&event).contains("Cause"), "{kind}");
+        }
+    }
+}
