@@ -47,6 +47,9 @@ use self::{
 /// Where the key is read from if no file is named.
 const KEY: &str = "LATCHKEY_API_KEY";
 
+/// Maximum seconds that a row is tried again: a week.
+const MAX_WAIT: u64 = 7 * 24 * 3600;
+
 /// Who is ended by Ctrl-C ends with 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
 
@@ -72,7 +75,7 @@ pub(crate) struct Import {
     #[arg(long, default_value = "4", value_parser = concurrency)]
     concurrency: NonZeroUsize,
     /// For how many seconds a row is tried again that Latchkey or Salesforce puts off
-    #[arg(long, default_value_t = 180)]
+    #[arg(long, default_value_t = 180, value_parser = clap::value_parser!(u64).range(..=MAX_WAIT))]
     wait: u64,
     /// One JSON object a row on standard output, and a last one with the sums
     #[arg(long)]

@@ -620,3 +620,15 @@ async fn renewal_is_told_from_an_import_and_from_a_repeat() {
     let (told, _) = desk.import(&["--json"]).await.json();
     assert_eq!((&told[&1]["outcome"], desk.sent()), (&json!("imported_before"), sent));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wait_of_more_than_a_week_is_refused() {
+    let desk = Desk::begin().await;
+    desk.write_rows(&[row(1, "5Aep861notATokenOfAnybodys0000")]);
+    for seconds in ["604801", "18446744073709551615"] {
+        let refused = desk.import(&["--wait", seconds]).await;
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.errors.contains("604800") && !refused.errors.contains("panicked"), "{refused:?}");
+    }
+    assert_eq!(desk.sent(), 0);
+}

@@ -60,7 +60,9 @@ struct Pass {
 
 async fn pass(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
     let Pass { seconds } = read(&body)?;
-    salesforce.pass(SignedDuration::from_secs(seconds));
+    if !salesforce.clock().try_pass(SignedDuration::from_secs(seconds)) {
+        return Err(Refused("seconds: the clock would leave the years 1970 to 8999".into()));
+    }
     Ok(Json(json!({ "now": salesforce.now().to_string() })))
 }
 

@@ -102,6 +102,9 @@ async fn forget_token_faults(State(salesforce): State<Salesforce>) -> Answer {
     Ok(done())
 }
 
+/// Maximum seconds that the token endpoint's clock may be ahead or behind: a year.
+const MAX_CLOCK_ERROR: u64 = 366 * 24 * 3600;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ClockError {
@@ -110,6 +113,9 @@ struct ClockError {
 
 async fn clock_error(State(salesforce): State<Salesforce>, body: Bytes) -> Answer {
     let ClockError { seconds } = read(&body)?;
+    if seconds.unsigned_abs() > MAX_CLOCK_ERROR {
+        return Err(Refused(format!("seconds: at most {MAX_CLOCK_ERROR}, a year")));
+    }
     salesforce.set_clock_error(SignedDuration::from_secs(seconds));
     Ok(done())
 }

@@ -166,6 +166,11 @@ async fn tests_in_other_languages_have_the_same_controls() {
     let before = stage.salesforce.clock().now();
     assert_eq!(post("/_world/pass", r#"{"seconds":90}"#).await, StatusCode::OK);
     assert_eq!(stage.salesforce.clock().now(), before + SignedDuration::from_secs(90));
+    for seconds in [1_767_225_600_000, i64::MAX, i64::MIN] {
+        let order = format!(r#"{{"seconds":{seconds}}}"#);
+        assert_eq!(post("/_world/pass", &order).await, StatusCode::BAD_REQUEST, "{seconds}");
+    }
+    assert_eq!(stage.salesforce.clock().now(), before + SignedDuration::from_secs(90));
     let tokens = stage.connect("acme", "uma@acme.example").await;
     assert_eq!(post("/_world/expire-access-tokens", "").await, StatusCode::OK);
     let limits = format!("{}/services/data/v62.0/limits", stage.salesforce.my_domain("acme"));

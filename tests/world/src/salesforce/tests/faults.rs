@@ -211,6 +211,11 @@ async fn every_fault_has_a_control_over_http() {
 
     assert_eq!(post("/_world/clock-error", json(r#"{"seconds": 90}"#)).await, 200);
     assert_eq!(stage.salesforce.read(|state| state.clock_error), SignedDuration::from_secs(90));
+    for seconds in [400_000_000_000, i64::MIN] {
+        let order = serde_json::json!({ "seconds": seconds });
+        assert_eq!(post("/_world/clock-error", order).await, 400, "{seconds}");
+    }
+    assert_eq!(stage.salesforce.read(|state| state.clock_error), SignedDuration::from_secs(90));
     assert_eq!(
         post("/_world/latency", json(r#"{"token_milliseconds": 1, "api_milliseconds": 2}"#)).await,
         200
