@@ -10,7 +10,7 @@ use platform::log::about_session;
 use serde::Deserialize;
 use store::{Created, connection_lists::ConnectionSummary};
 use telemetry::{Outcome, ended};
-use web::{Problem, Request, Response, api_auth, connect_params, request, respond};
+use web::{Problem, Request, Response, api_auth, connect_params, json_object, request, respond};
 
 use crate::{Authorize, error::AuthorizeError, show::SessionView};
 
@@ -20,6 +20,7 @@ use crate::{Authorize, error::AuthorizeError, show::SessionView};
 struct Call {
     app: Option<AppId>,
     connection_id: Option<String>,
+    #[serde(default, deserialize_with = "json_object::optional_object")]
     customer: Option<Customer>,
     user: String,
     /// The user's name, for the admin who is asked for help.

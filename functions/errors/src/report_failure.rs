@@ -37,6 +37,7 @@ struct Call {
     /// The answer's HTTP status.
     http_status: Option<u16>,
     /// The answer's body as JSON, where it is Salesforce's list of errors.
+    #[serde(default, deserialize_with = "web::json_object::optional_objects")]
     body: Option<Vec<ApiError>>,
     /// Whatever else there is to read, as text.
     raw: Option<String>,

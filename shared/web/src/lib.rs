@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`routes`] | every route with its query parameters; the only way from a request to a handler |
 //! | [`request`] | forms, JSON bodies, headers and the deadline of a request |
+//! | [`json_object`] | objects below the top of a JSON body |
 //! | [`cookies`] | reading and setting cookies |
 //! | [`browser_binding`] | the cookie that ties an attempt to one browser |
 //! | [`api_auth`] | the API key and the product that calls |
@@ -22,6 +23,7 @@ pub mod browser_binding;
 pub mod connect_params;
 pub mod cookies;
 pub mod error_pages;
+pub mod json_object;
 pub mod problem;
 pub mod request;
 pub mod respond;

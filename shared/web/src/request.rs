@@ -37,7 +37,7 @@ pub fn json<T: DeserializeOwned>(request: &Request) -> Result<T, RequestError> {
         return Err(RequestError::TooLarge);
     }
     let body = if body.is_empty() { b"{}" } else { body };
-    // serde reads a list into a struct too, member by member: no call is documented so.
+    // serde reads a list into a struct too, member by member: no call is documented so. Below the top, see `json_object`.
     if body.trim_ascii_start().first() == Some(&b'[') {
         return Err(RequestError::Malformed("the body is not as documented: expected an object".into()));
     }

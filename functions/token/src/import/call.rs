@@ -16,6 +16,7 @@ pub(crate) const OFFLINE: [&str; 2] = ["refresh_token", "offline_access"];
 #[serde(deny_unknown_fields)]
 pub(crate) struct Call {
     pub(crate) app: Option<AppId>,
+    #[serde(deserialize_with = "web::json_object::object")]
     pub(crate) customer: Customer,
     pub(crate) user: String,
     pub(crate) refresh_token: String,

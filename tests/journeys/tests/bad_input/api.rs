@@ -36,6 +36,7 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
     for (body, says) in [
         (String::new(), "missing field `user`"),
         (with("customer", Value::Null), "customer is needed"),
+        (with("customer", json!(["c-acme", "Acme Corporation"])), "customer: expected an object"),
         ("{".into(), "not valid JSON: line 1, column 1"),
         ("[]".into(), "expected an object"),
         ("null".into(), "expected an object"),
@@ -68,6 +69,23 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
         is_problem(&refused, 400, "bad-request");
         assert!(refused.text("detail").contains(says), "{says}: {}", refused.text("detail"));
         assert!(again.story.logs.text().contains(says), "the log tells {says}");
+    }
+    let failures = format!("/v1/connections/{}/failures", again.earlier);
+    let import = json!({
+        "app": "sync", "customer": ["c-acme", "Acme"], "user": "u-alice", "environment": "production",
+        "refresh_token": "5Aep861notATokenOfAnybodys0000",
+    });
+    for (path, body, says) in [
+        ("/v1/connections", import, "customer: expected an object"),
+        (
+            failures.as_str(),
+            json!({ "body": [["INVALID_SESSION_ID", "expired"]] }),
+            "body[0]: expected an object",
+        ),
+    ] {
+        let refused = again.story.call("POST", path, Some(body)).await;
+        is_problem(&refused, 400, "bad-request");
+        assert!(refused.text("detail").contains(says), "{says}: {}", refused.text("detail"));
     }
     let raw = RawRequest::new("POST", SESSIONS)
         .header("Host", "latchkey.localhost")
