@@ -15,6 +15,8 @@ mod line;
 #[allow(dead_code, reason = "the fuzzer has no files")]
 #[path = "../../../infra/latchkey/src/import/rows.rs"]
 mod rows;
+#[path = "../../../infra/latchkey/src/import/strict_json.rs"]
+mod strict_json;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     held::holds(bytes);
