@@ -2,8 +2,17 @@
 
 use std::{env, error::Error, fs, path::Path};
 
-const STYLES: [&str; 7] =
-    ["frame.css", "acts.css", "forms.css", "steps.css", "help.css", "guide.css", "paper.css"];
+const STYLES: [&str; 9] = [
+    "frame.css",
+    "acts.css",
+    "marks.css",
+    "forms.css",
+    "steps.css",
+    "help.css",
+    "guide.css",
+    "ops.css",
+    "paper.css",
+];
 const SCRIPTS: [&str; 2] = ["steps.js", "help.js"];
 
 fn main() -> Result<(), Box<dyn Error>> {

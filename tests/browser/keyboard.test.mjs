@@ -71,7 +71,7 @@ story('the trouble page and the help page by keyboard', async ({ person }) => {
   await tabsTo(alice, 'Show me what to do');
   await keyboard.press('Enter');
   await alice.page.getByRole('alert').waitFor();
-  await alice.reads('Choose a page, or paste its address or text.');
+  await alice.reads('Paste the address or text of the page, or choose one below.');
   await alice.meets('trouble-nothing-given');
   await tabsTo(alice, 'seen');
   await keyboard.press('Space');

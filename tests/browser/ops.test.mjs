@@ -63,7 +63,7 @@ story('a month on one page is read on any screen, on paper and aloud, and took o
     const fetched = asked.filter((address) => !address.startsWith('data:'));
     assert.deepEqual(fetched, [`${stack.latchkey}/ops?days=${days}`]);
     const bytes = Buffer.byteLength(await olga.page.content());
-    assert.ok(bytes < 100_000, `${choice}: ${bytes} bytes`);
+    assert.ok(bytes < 60_000, `${choice}: ${bytes} bytes`);
   }
   await olga.studies('ops-month');
 

@@ -133,7 +133,7 @@ impl Errors {
             cause,
             others: causes.collect(),
             help_url: self.platform.settings.public_url.at(&format!("/help/{failure}")),
-            next: next(first.cause.actor),
+            next: next(first.cause.actor_in(Some(app))),
         };
         Ok(respond::json(status, &view))
     }

@@ -8,10 +8,7 @@ use pages::{
     Page,
     ops::{HistoryConnection, HistoryEvent, Link, OpsCustomerPage, WORDS, say},
 };
-use store::{
-    StoreError,
-    customer_history::{ConnectionOfCustomer, CustomerHistory, SessionSummary, is_cut},
-};
+use store::customer_history::{ConnectionOfCustomer, CustomerHistory, SessionSummary, is_cut};
 use web::{
     Query, Request, Response, error_pages,
     respond::{self, Forms, page},
@@ -20,9 +17,9 @@ use web::{
 
 use crate::{
     Ops, csv,
-    dashboard::{Format, frame},
     format::{app_name, clock_time, environment_name, label},
     query::DashboardQuery,
+    visit::{Format, Refused, Visit},
 };
 
 /// An event, and when it was.
@@ -35,40 +32,30 @@ impl Ops {
         digest: &str,
         query: &Query,
         now: Timestamp,
-    ) -> Result<Response, StoreError> {
-        let (viewer, product, all) = match self.look_at(request, query.get("product"), now).await? {
-            Ok(found) => found,
-            Err(refused) => return Ok(*refused),
-        };
-        let selected = match DashboardQuery::parse(|_| None, &product, !all.is_empty(), now) {
-            Ok(selected) => selected,
-            Err(detail) => return Ok(error_pages::bad_query(detail)),
-        };
-        let format = match Format::of(query) {
-            Ok(format) => format,
-            Err(detail) => return Ok(error_pages::bad_query(detail)),
-        };
+    ) -> Result<Response, Refused> {
+        // The page of a customer has all that there is: nothing else is selected.
+        let field = |name: &str| matches!(name, "product" | "format").then(|| query.get(name)).flatten();
+        let visit = self.visit_with(request, field, now).await?;
+        let Visit { product, selected, .. } = &visit;
         let Some(digest) = Hash::parse(digest) else { return Ok(error_pages::not_found()) };
         let history = Box::pin(self.platform.store.customer_history(&product.id, &digest, now)).await?; // boxed: large
         let Some(customer) = history.customer() else { return Ok(error_pages::not_found()) };
 
-        let events = events(&history, &product, &selected);
-        if format == Format::Csv {
+        let events = events(&history, product, selected);
+        if visit.format == Format::Csv {
             let events: Vec<_> = events.into_iter().map(|(at, event)| (views::time(at), event)).collect();
             return Ok(respond::csv("latchkey-customer.csv", csv::text(&csv::events(&events))));
         }
-        let address = selected.history(&digest);
-        let mark = if address.contains('?') { '&' } else { '?' };
         let (sessions, failures, connections) =
             (history.sessions.len(), history.failures.len(), history.connections.len());
         let view = OpsCustomerPage {
-            frame: frame(&product, &viewer, &selected, format!("{address}{mark}format=csv")),
+            frame: visit.frame(&selected.history(&digest)),
             customer: customer.name.clone().unwrap_or_else(|| customer.id.clone()),
             id: customer.id.clone(),
             connections: history
                 .connections
                 .iter()
-                .map(|connection| connection_row(connection, &product))
+                .map(|connection| connection_row(connection, product))
                 .collect(),
             events: events.into_iter().map(|(_, event)| event).collect(),
             is_cut: [sessions, failures, connections].into_iter().any(is_cut),

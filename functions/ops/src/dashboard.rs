@@ -1,14 +1,12 @@
 //! `GET /ops`: the operators' page, made of a few counters and the latest failures. `?format=csv`: its figures.
 
-use std::sync::Arc;
-
 use diagnosis::Actor;
-use domain::{Failure, FailureId, Product, ProductId, Provenance};
+use domain::{App, Failure, FailureId, Product, Provenance, product::AppOwner};
 use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use pages::{
     Page,
-    ops::{Found, OpsFrame, OpsPage, SignedOut, WORDS, say},
+    ops::{Found, OpsPage, WORDS, say},
 };
 use store::{
     StoreError,
@@ -18,7 +16,7 @@ use store::{
     waves::Wave,
 };
 use web::{
-    Query, Request, Response, error_pages,
+    Query, Request, Response,
     respond::{self, Forms, page},
 };
 
@@ -29,8 +27,8 @@ use crate::{
     lists::{action_required_row, failure_row, incidents, observed_period, wave_incident},
     outages::{MAX_FAILURES_READ, baseline_days, outages},
     query::{DAY, DashboardQuery},
-    session::Viewer,
     timeline::timeline,
+    visit::{Format, Refused, Visit},
 };
 
 /// Maximum rows of a list on the page.
@@ -54,69 +52,10 @@ struct DashboardData {
     found: Option<Found>,
 }
 
-impl Ops {
-    pub(crate) async fn page(
-        &self,
-        request: &Request,
-        query: &Query,
-        now: Timestamp,
-    ) -> Result<Response, StoreError> {
-        let (viewer, product, all) = match self.look_at(request, query.get("product"), now).await? {
-            Ok(found) => found,
-            Err(refused) => return Ok(*refused),
-        };
-        match DashboardQuery::parse(|name| query.get(name), &product, !all.is_empty(), now) {
-            Ok(selected) => self.dashboard(query, &viewer, &product, &all, &selected).await,
-            Err(detail) => Ok(error_pages::bad_query(detail)),
-        }
-    }
-
-    /// Who looks, at which product, and all that they may look at, if they are several. An error is the answer.
-    pub(crate) async fn look_at(
-        &self,
-        request: &Request,
-        wanted: Option<&str>,
-        now: Timestamp,
-    ) -> Result<Result<(Viewer, Arc<Product>, Vec<ProductId>), Box<Response>>, StoreError> {
-        let signed_out = |status| Ok(Err(Box::new(Self::signed_out_page(SignedOut::NoSession, status))));
-        let bad_query = |detail| Ok(Err(Box::new(error_pages::bad_query(detail))));
-        let Some(viewer) = self.viewer(request, now).await? else {
-            return signed_out(StatusCode::UNAUTHORIZED);
-        };
-        if let Some(product) = viewer.product.clone() {
-            if wanted.is_some_and(|wanted| wanted != product.id.as_str()) {
-                return bad_query("product: this session shows one product only.");
-            }
-            return Ok(Ok((viewer, product, Vec::new())));
-        }
-        let all = self.platform.store.products().await?;
-        let chosen = match wanted {
-            Some(wanted) => all.iter().find(|id| id.as_str() == wanted),
-            None => all.first(),
-        };
-        if chosen.is_none() && wanted.is_some() {
-            return bad_query("product: no product has this id.");
-        }
-        let product = match chosen {
-            Some(id) => self.platform.products.get(id, now).await?,
-            None => None,
-        };
-        match product {
-            Some(product) => Ok(Ok((viewer, product, all))),
-            None => signed_out(StatusCode::NOT_FOUND),
-        }
-    }
-
-    async fn dashboard(
-        &self,
-        query: &Query,
-        viewer: &Viewer,
-        product: &Product,
-        all: &[ProductId],
-        selected: &DashboardQuery,
-    ) -> Result<Response, StoreError> {
-        let now = selected.now;
-        let DashboardData {
+impl DashboardData {
+    /// The page of a visit, without its nonce.
+    fn page(self, visit: &Visit) -> OpsPage<'_> {
+        let Self {
             tallies,
             baseline,
             gauges,
@@ -126,23 +65,21 @@ impl Ops {
             vendor_failures,
             action_required,
             found,
-        } = Box::pin(self.read(query, product, selected)).await?; // boxed: eight reads make a large future
-        let figures = Figures { product, selected, tallies: &tallies };
+        } = self;
+        let Visit { product, selected, .. } = visit;
+        let now = selected.now;
+        let figures = Figures::new(product, selected, &tallies);
         let days = if baseline.is_empty() { &tallies } else { &baseline };
-        let spread = outages(&observed, &Figures { tallies: days, ..figures }, product, now);
+        let spread = outages(&observed, days, product, selected);
         let newest = tallies.iter().chain(&gauges).max_by_key(|tally| tally.changed_at);
         let counted = newest.map(|tally| {
             let lag = tally.tallied_at.duration_since(tally.changed_at).max(SignedDuration::ZERO);
             (clock_time(tally.changed_at), say(WORDS.lag, &[("seconds", &lag.as_secs())]))
         });
         let (connections, in_need) = figures.connections(&gauges);
-        let format = match Format::of(query) {
-            Ok(format) => format,
-            Err(detail) => return Ok(error_pages::bad_query(detail)),
-        };
-        let view = OpsPage {
-            frame: frame(product, viewer, selected, format!("{}&format=csv", selected.link().href())),
-            products: selected.products(all),
+        OpsPage {
+            frame: visit.frame(&selected.link().href()),
+            products: selected.products(&visit.products),
             ranges: selected.ranges(),
             apps: selected.apps(product),
             environments: selected.environments(),
@@ -165,15 +102,29 @@ impl Ops {
             connections,
             needy: action_required
                 .iter()
-                .map(|(needy, failure)| action_required_row(needy, failure.as_ref(), selected))
+                .map(|(needy, failure)| action_required_row(needy, failure.as_ref(), product, selected))
                 .collect(),
             refreshes: figures.refreshes(),
             outcomes: figures.outcomes(),
             fixes: figures.fixes(),
             lost: figures.lost(),
             latest: latest.iter().map(|failure| failure_row(failure, selected)).collect(),
-        };
-        Ok(match format {
+        }
+    }
+}
+
+impl Ops {
+    pub(crate) async fn dashboard(
+        &self,
+        request: &Request,
+        query: &Query,
+        now: Timestamp,
+    ) -> Result<Response, Refused> {
+        let visit = self.visit(request, query, now).await?;
+        let Visit { product, selected, .. } = &visit;
+        let data = Box::pin(self.read(query, product, selected)).await?; // boxed: eight reads make a large future
+        let view = data.page(&visit);
+        Ok(match visit.format {
             Format::Page => page(StatusCode::OK, Forms::Ours, |nonce| view.with_nonce(nonce).html()),
             Format::Csv => respond::csv("latchkey-figures.csv", csv::text(&csv::figures(&view))),
         })
@@ -230,7 +181,7 @@ impl Ops {
         })
     }
 
-    /// The unresolved failures of the last day that the product must fix. They are among the observed ones, unless there
+    /// The unresolved failures of the last day that the product must fix in its own apps. They are among the observed ones, unless there
     /// were more than [`MAX_FAILURES_READ`].
     async fn vendor_failures(
         &self,
@@ -239,10 +190,25 @@ impl Ops {
         observed: &[Failure],
     ) -> Result<Vec<Failure>, StoreError> {
         let filter = unresolved_vendor_failures();
-        if observed.len() == usize::from(MAX_FAILURES_READ) {
+        let is_vendors = |app: &App| app.about.owner == AppOwner::Vendor;
+        if observed.len() < usize::from(MAX_FAILURES_READ) {
+            let is_incident = |failure: &&Failure| {
+                filter.admits(failure) && product.app(&failure.app).is_none_or(is_vendors)
+            };
+            return Ok(observed.iter().filter(is_incident).cloned().collect());
+        }
+        if product.apps.iter().all(is_vendors) {
             return self.failures(product, selected.failures(1, MAX_FAILURES_READ, filter)).await;
         }
-        Ok(observed.iter().filter(|failure| filter.admits(failure)).cloned().collect())
+        // What fails in an app that a customer owns hides nothing.
+        let mut found = Vec::new();
+        let chosen = |app: &&App| is_vendors(app) && selected.app_id().is_none_or(|id| id == app.id);
+        for app in product.apps.iter().filter(chosen) {
+            let wanted = selected.failures(1, MAX_FAILURES_READ, filter.clone());
+            let of_app = FailureFilter { app: Some(app.id.clone()), ..wanted.filter.clone() };
+            found.extend(self.failures(product, FailureQuery { filter: of_app, ..wanted }).await?);
+        }
+        Ok(found)
     }
 
     async fn failures(&self, product: &Product, query: FailureQuery) -> Result<Vec<Failure>, StoreError> {
@@ -285,41 +251,6 @@ impl Ops {
     }
 }
 
-/// What every page of a signed-in operator has. The nonce follows with the response.
-pub(crate) fn frame<'a>(
-    product: &'a Product,
-    viewer: &Viewer,
-    selected: &DashboardQuery,
-    csv: String,
-) -> OpsFrame<'a> {
-    OpsFrame {
-        nonce: "",
-        brand: &product.brand,
-        shown: selected.link().fields(),
-        home: selected.link().href(),
-        csv,
-        until: clock_time(viewer.until),
-    }
-}
-
-/// How a page is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
-    Page,
-    Csv,
-}
-
-impl Format {
-    /// `?format=csv`: what the page shows, as CSV.
-    pub(crate) fn of(query: &Query) -> Result<Self, &'static str> {
-        match query.get("format") {
-            None => Ok(Self::Page),
-            Some("csv") => Ok(Self::Csv),
-            Some(_) => Err("format is csv."),
-        }
-    }
-}
-
 /// Selects observed, unresolved failures that the product must fix. A query of its own: among the latest failures, one
 /// outage hides everything else.
 fn unresolved_vendor_failures() -> FailureFilter {
@@ -329,5 +260,91 @@ fn unresolved_vendor_failures() -> FailureFilter {
         provenance: Some(Provenance::Observed),
         resolved: Some(false),
         ..FailureFilter::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+    use domain::{
+        Environment, Stage,
+        tally::{Counter, Measure, RefreshOutcome, Step},
+    };
+    use jiff::ToSpan as _;
+
+    use super::*;
+
+    fn product() -> Product {
+        let app = |id: &str, owner: &str| {
+            serde_json::json!({
+                "id": id, "kind": "connected_app", "consumer_key": "3MVG9", "secret": "s", "scopes": ["api"], "names": ["Sync"],
+                "packages": {}, "login_hosts": ["production"], "access_token_minutes": 15, "about": { "owner": owner },
+            })
+        };
+        let product = serde_json::json!({
+            "id": "fernway", "return_addresses": [], "api_keys": [], "redeem": true,
+            "brand": { "name": "Fernway", "customer_word": "workspace", "support": {} },
+            "apps": [app("sync", "vendor"), app("own", "customer")],
+        });
+        serde_json::from_value(product).expect("a product")
+    }
+
+    /// What a busy day counts in one app: every step, twenty causes seen and reported, every outcome, in three environments.
+    fn busy_day(day: i64) -> BTreeMap<Counter, i64> {
+        let kinds = [Environment::Production, Environment::Sandbox, Environment::MyDomain];
+        let mut measures = Vec::new();
+        for (nth, cause) in diagnosis::catalogue().iter().take(20).enumerate() {
+            for provenance in [Provenance::Observed, Provenance::Reported] {
+                let failures =
+                    Measure::Failures { stage: Stage::Callback, provenance, cause: cause.id.to_owned() };
+                let band = u8::try_from(nth % 10).expect("a band");
+                measures.extend([failures, Measure::Fixed { provenance, cause: cause.id.to_owned(), band }]);
+            }
+        }
+        measures.extend(Step::ALL.map(Measure::Sessions));
+        measures.extend(RefreshOutcome::ALL.map(Measure::Refreshes));
+        let count = |nth: usize| 1 + (day * 7 + i64::try_from(nth).expect("few") * 13) % 97;
+        let counters = measures.into_iter().enumerate().flat_map(|(nth, measure)| {
+            kinds.map(|kind| (Counter { environment: Some(kind), measure: measure.clone() }, count(nth)))
+        });
+        counters.collect()
+    }
+
+    #[test]
+    fn busiest_quarter_is_under_60_kb() {
+        let now: Timestamp = "2026-11-30T12:00:00Z".parse().expect("a time");
+        let product = Arc::new(product());
+        let tallies: Vec<Tally> = (0..180)
+            .flat_map(|day| product.apps.iter().map(move |app| (day, app.id.clone())))
+            .map(|(day, app)| Tally {
+                app,
+                at: now - (day * 24).hours(),
+                counts: busy_day(day),
+                changed_at: now,
+                tallied_at: now,
+            })
+            .collect();
+        let counters: usize = tallies.iter().map(|tally| tally.counts.len()).sum();
+        let query = |name: &str| (name == "days").then_some("90");
+        let selected = DashboardQuery::parse(query, &product, false, now).expect("a query");
+        let visit = Visit::of(product, selected);
+        let data = DashboardData {
+            tallies,
+            baseline: Vec::new(),
+            gauges: Vec::new(),
+            waves: Vec::new(),
+            latest: Vec::new(),
+            observed: Vec::new(),
+            vendor_failures: Vec::new(),
+            action_required: Vec::new(),
+            found: None,
+        };
+        let began = Instant::now();
+        let html = data.page(&visit).html();
+        println!("{} bytes of {counters} counters in {:?}", html.len(), began.elapsed());
+        // 12 latest failures and 12 connections that wait have 9 kB more.
+        assert!(html.len() < 51_000, "{} bytes", html.len());
+        assert!(html.contains("owner of the app"), "what is wrong with an app is its owner's to fix");
     }
 }

@@ -4,19 +4,20 @@ use domain::secret::Hash;
 use http::StatusCode;
 use jiff::Timestamp;
 use pages::{Page, ops::OpsFailuresPage};
-use store::{StoreError, failure_lists::FailureFilter};
+use store::failure_lists::FailureFilter;
 use web::{
-    Query, Request, Response, error_pages,
+    Query, Request, Response,
     respond::{self, Forms, page},
 };
 
 use crate::{
-    Ops, csv,
-    dashboard::{Format, frame},
+    Ops,
+    acts::Acts,
+    csv,
     failures::Cursor,
-    format::{label, next_action},
+    format::label,
     lists::failure_row,
-    query::DashboardQuery,
+    visit::{Format, Refused, Visit},
 };
 
 /// Failures on one page.
@@ -28,30 +29,17 @@ impl Ops {
         request: &Request,
         query: &Query,
         now: Timestamp,
-    ) -> Result<Response, StoreError> {
-        let (viewer, product, all) = match self.look_at(request, query.get("product"), now).await? {
-            Ok(found) => found,
-            Err(refused) => return Ok(*refused),
-        };
-        let selected = match DashboardQuery::parse(|name| query.get(name), &product, !all.is_empty(), now) {
-            Ok(selected) => selected,
-            Err(detail) => return Ok(error_pages::bad_query(detail)),
-        };
-        let format = match Format::of(query) {
-            Ok(format) => format,
-            Err(detail) => return Ok(error_pages::bad_query(detail)),
-        };
+    ) -> Result<Response, Refused> {
+        let visit = self.visit(request, query, now).await?;
+        let Visit { product, selected, .. } = &visit;
         let cause = query.get("cause");
         if cause.is_some_and(|cause| !is_cause_id(cause)) {
-            return Ok(error_pages::bad_query("cause is the id of a cause."));
+            return Err(Refused::query("cause is the id of a cause."));
         }
         let address = selected.failures_href(cause);
         let list = Hash::of(&format!("{}\n{address}", product.id));
-        let after = match query.get("after").map(|text| Cursor::place(text, &list)) {
-            Some(None) => return Ok(error_pages::bad_query("after is the place in another list.")),
-            Some(place) => place,
-            None => None,
-        };
+        let place = |text| Cursor::place(text, &list).ok_or("after is the place in another list.");
+        let after = query.get("after").map(place).transpose().map_err(Refused::query)?;
         let filter = FailureFilter {
             causes: cause.map(str::to_owned).into_iter().collect(),
             ..FailureFilter::default()
@@ -60,17 +48,19 @@ impl Ops {
         wanted.after = after;
         let (failures, place) = self.platform.store.list_failures(&product.id, &wanted).await?;
 
+        let shown = product.apps.iter().filter(|app| selected.app_id().is_none_or(|id| id == app.id));
+        let owners = shown.map(|app| app.about.owner);
         let known = cause.and_then(diagnosis::cause);
         let view = OpsFailuresPage {
-            frame: frame(&product, &viewer, &selected, format!("{address}&format=csv")),
+            frame: visit.frame(&address),
             cause: cause.map(|cause| label(cause).to_owned()),
-            selected: selected.words(&product),
-            actor: known.map(|cause| next_action(cause.actor)),
+            selected: selected.words(product),
+            actor: known.map(|cause| Acts::on(cause, owners).sentence()),
             all: cause.map(|_| selected.failures_href(None)),
-            rows: failures.iter().map(|failure| failure_row(failure, &selected)).collect(),
+            rows: failures.iter().map(|failure| failure_row(failure, selected)).collect(),
             next: place.map(|place| format!("{address}&after={}", Cursor::new(list, place).text())),
         };
-        Ok(match format {
+        Ok(match visit.format {
             Format::Page => page(StatusCode::OK, Forms::Ours, |nonce| view.with_nonce(nonce).html()),
             Format::Csv => respond::csv("latchkey-failures.csv", csv::text(&csv::failures(&failures))),
         })

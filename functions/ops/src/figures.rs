@@ -1,87 +1,62 @@
 //! Figures from the counters: over the selected range, compared with the time before it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use domain::{
     Environment, Product, Provenance, Stage,
-    tally::{BANDS, Counter, Measure, RefreshOutcome, Step, quantile},
+    product::AppOwner,
+    tally::{BANDS, Measure, RefreshOutcome, Step, quantile},
 };
-use jiff::Timestamp;
 use pages::ops::{Bars, CauseRow, Fix, LostRow, Place, Reached, Series, Tile, WORDS, say};
 use store::tallies::Tally;
 
 use crate::{
-    format::{actor_name, app_name, environment_name, label, minutes, percent, step_name, trend},
+    acts::Acts,
+    counts::{Counts, add_up, selected_counters},
+    format::{app_name, environment_name, label, minutes, percent, step_name, trend},
     query::DashboardQuery,
 };
 
-/// The counters, and which of them are selected.
-#[derive(Clone, Copy)]
+/// The selected counters, added up in one pass: figures ask for some of a hundred measures, and a quarter has ten thousand
+/// counters.
 pub(crate) struct Figures<'a> {
-    pub(crate) product: &'a Product,
-    pub(crate) selected: &'a DashboardQuery,
-    pub(crate) tallies: &'a [Tally],
+    product: &'a Product,
+    selected: &'a DashboardQuery,
+    tallies: &'a [Tally],
+    sums: HashMap<&'a Measure, Counts>,
 }
 
-impl Figures<'_> {
-    /// The counters of the range: bucket, app, measure, count.
-    fn counts(&self) -> impl Iterator<Item = (usize, &str, &Measure, i64)> {
-        self.counters()
-            .map(|(bucket, tally, counter, count)| (bucket, tally.app.as_str(), &counter.measure, count))
+impl<'a> Figures<'a> {
+    /// Figures of the range, from its tallies and those of the same length of time before it.
+    pub(crate) fn new(product: &'a Product, selected: &'a DashboardQuery, tallies: &'a [Tally]) -> Self {
+        Self { product, selected, tallies, sums: add_up(product, selected, tallies) }
     }
 
-    fn counters(&self) -> impl Iterator<Item = (usize, &Tally, &Counter, i64)> {
-        self.selected_counters(self.tallies).filter_map(|(tally, counter, count)| {
-            Some((self.selected.bucket(tally.at)?, tally, counter, count))
-        })
-    }
-
-    /// The counters of the selected app and environment.
-    fn selected_counters<'t>(
-        &self,
-        tallies: &'t [Tally],
-    ) -> impl Iterator<Item = (&'t Tally, &'t Counter, i64)> {
-        let DashboardQuery { app, environment, .. } = self.selected;
-        tallies
+    fn wanted(&self, wanted: impl Fn(&Measure) -> bool) -> impl Iterator<Item = (&Measure, &Counts)> {
+        self.sums
             .iter()
-            .filter(move |tally| app.as_deref().is_none_or(|app| tally.app.as_str() == app))
-            .flat_map(|tally| tally.counts.iter().map(move |(counter, count)| (tally, counter, *count)))
-            .filter(move |(_, counter, _)| environment.is_none() || *environment == counter.environment)
+            .filter(move |(measure, _)| wanted(measure))
+            .map(|(measure, counts)| (*measure, counts))
     }
 
     /// The count of the wanted measures in each bucket.
     fn over_time(&self, wanted: impl Fn(&Measure) -> bool) -> Vec<i64> {
-        let mut counts = vec![0; self.selected.buckets.len() - 1];
-        for (bucket, _, measure, count) in self.counts() {
-            if wanted(measure) {
-                counts[bucket] += count;
+        let mut sums = vec![0; self.selected.buckets.len() - 1];
+        for (_, counts) in self.wanted(wanted) {
+            for (sum, count) in sums.iter_mut().zip(&counts.buckets) {
+                *sum += count;
             }
         }
-        counts
+        sums
     }
 
     fn sum(&self, wanted: impl Fn(&Measure) -> bool) -> i64 {
-        self.counts().filter(|(_, _, measure, _)| wanted(measure)).map(|(.., count)| count).sum()
+        self.wanted(wanted).map(|(_, counts)| counts.in_range()).sum()
     }
 
     /// The sum over the time before the range.
     fn sum_before(&self, wanted: impl Fn(&Measure) -> bool) -> i64 {
-        let (from, _) = self.selected.span();
-        self.sum_within((Timestamp::MIN, from), |_, measure| wanted(measure))
-    }
-
-    /// The sum over the buckets that begin within a time. `wanted` gets the app and the measure.
-    pub(crate) fn sum_within(
-        &self,
-        (from, to): (Timestamp, Timestamp),
-        wanted: impl Fn(&str, &Measure) -> bool,
-    ) -> i64 {
-        self.selected_counters(self.tallies)
-            .filter(|(tally, counter, _)| {
-                (from..to).contains(&tally.at) && wanted(tally.app.as_str(), &counter.measure)
-            })
-            .map(|(.., count)| count)
-            .sum()
+        self.wanted(wanted).map(|(_, counts)| counts.before).sum()
     }
 
     fn step(&self, step: Step) -> i64 {
@@ -183,39 +158,55 @@ impl Figures<'_> {
     }
 
     pub(crate) fn causes(&self) -> Vec<CauseRow> {
-        let mut causes: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
-        for (_, _, measure, count) in self.counts() {
-            if let Measure::Failures { provenance, cause, .. } = measure {
-                let row = causes.entry(cause).or_default();
-                row.0 += count;
-                row.1 += if *provenance == Provenance::Reported { count } else { 0 };
-            }
+        /// Of one cause.
+        #[derive(Default)]
+        struct Row {
+            count: i64,
+            reported: i64,
+            observed_before: i64,
+            buckets: Vec<i64>,
+            owners: Vec<AppOwner>,
         }
+        let mut causes: BTreeMap<&str, Row> = BTreeMap::new();
+        for (measure, counts) in &self.sums {
+            let Measure::Failures { provenance, cause, .. } = measure else { continue };
+            let row = causes.entry(cause).or_default();
+            let count = counts.in_range();
+            row.count += count;
+            match provenance {
+                Provenance::Reported => row.reported += count,
+                Provenance::Observed => row.observed_before += counts.before,
+            }
+            row.buckets.resize(counts.buckets.len(), 0);
+            for (sum, count) in row.buckets.iter_mut().zip(&counts.buckets) {
+                *sum += count;
+            }
+            row.owners.extend(&counts.owners);
+        }
+        causes.retain(|_, row| row.count != 0);
         let has_before = self.sum_before(|measure| {
             matches!(measure, Measure::Failures { .. } | Measure::Sessions(Step::Created))
         }) > 0;
-        let all: i64 = causes.values().map(|row| row.0).sum();
+        let all: i64 = causes.values().map(|row| row.count).sum();
         let mut rows: Vec<CauseRow> = causes
             .into_iter()
-            .map(|(cause, (count, reported))| {
-                let is = |measure: &Measure| matches!(measure, Measure::Failures { cause: its, .. } if its == cause);
-                let is_observed = |measure: &Measure| {
-                    is(measure)
-                        && matches!(measure, Measure::Failures { provenance: Provenance::Observed, .. })
-                };
-                let (observed, before) = (count - reported, self.sum_before(is_observed));
+            .map(|(cause, row)| {
+                let Row { count, reported, observed_before: before, buckets, owners } = row;
+                let observed = count - reported;
+                let acts = diagnosis::cause(cause).map(|cause| Acts::on(cause, owners));
                 CauseRow {
                     title: label(cause).to_owned(),
                     href: self.selected.failures_href(Some(cause)),
                     cause: cause.to_owned(),
-                    actor: diagnosis::cause(cause).map_or(WORDS.whose_unknown, |cause| actor_name(cause.actor)),
+                    actor: acts.map_or(WORDS.whose_unknown, Acts::name),
                     count,
                     reported,
                     share: percent(count, all),
                     before,
                     trend: trend(observed, before, has_before),
-                    is_more: has_before && observed > before + before / 4 && observed >= 5,
-                    counts: self.over_time(is),
+                    // What is new has nothing to be compared with.
+                    is_more: before > 0 && observed > before + before / 4 && observed >= 5,
+                    counts: buckets,
                 }
             })
             .collect();
@@ -228,7 +219,8 @@ impl Figures<'_> {
     pub(crate) fn places(&self) -> Vec<Place> {
         type Steps = BTreeMap<Step, i64>;
         let mut places: BTreeMap<(&str, Option<Environment>), Steps> = BTreeMap::new();
-        for (_, tally, counter, count) in self.counters() {
+        let in_range = self.tallies.iter().filter(|tally| self.selected.bucket(tally.at).is_some());
+        for (tally, counter, count) in selected_counters(self.selected, in_range) {
             if let Measure::Sessions(step) = counter.measure {
                 let steps = places.entry((tally.app.as_str(), counter.environment)).or_default();
                 *steps.entry(step).or_default() += count;
@@ -254,11 +246,12 @@ impl Figures<'_> {
 
     pub(crate) fn lost(&self) -> Vec<LostRow> {
         let mut causes: BTreeMap<&str, i64> = BTreeMap::new();
-        for (_, _, measure, count) in self.counts() {
+        for (measure, counts) in &self.sums {
             if let Measure::Failures { stage: Stage::Lost, cause, .. } = measure {
-                *causes.entry(cause).or_default() += count;
+                *causes.entry(cause).or_default() += counts.in_range();
             }
         }
+        causes.retain(|_, count| *count != 0);
         let mut rows: Vec<LostRow> = causes
             .into_iter()
             .map(|(cause, count)| LostRow {
@@ -274,7 +267,7 @@ impl Figures<'_> {
     /// Connections by state, and the number of those that need somebody.
     pub(crate) fn connections(&self, gauges: &[Tally]) -> (Vec<(String, i64)>, i64) {
         let mut states: BTreeMap<&str, i64> = BTreeMap::new();
-        for (_, counter, count) in self.selected_counters(gauges) {
+        for (_, counter, count) in selected_counters(self.selected, gauges) {
             if let Measure::Connections(state) = &counter.measure {
                 *states.entry(state).or_default() += count;
             }
@@ -335,12 +328,13 @@ impl Figures<'_> {
     /// Time to fix by cause. Reported causes are separate from observed ones: their beginning is somebody's word.
     pub(crate) fn fixes(&self) -> Vec<Fix> {
         let mut causes: BTreeMap<(&str, Provenance), [u64; BANDS.len() + 1]> = BTreeMap::new();
-        for (_, _, measure, count) in self.counts() {
+        for (measure, counts) in &self.sums {
             if let Measure::Fixed { cause, band, provenance } = measure {
                 let bands = causes.entry((cause, *provenance)).or_default();
-                bands[usize::from(*band)] += u64::try_from(count).unwrap_or_default();
+                bands[usize::from(*band)] += u64::try_from(counts.in_range()).unwrap_or_default();
             }
         }
+        causes.retain(|_, bands| bands.iter().any(|count| *count > 0));
         let time = |bands: &[u64], part| quantile(bands, part).map_or_else(String::new, minutes);
         let mut rows: Vec<Fix> = causes
             .into_iter()

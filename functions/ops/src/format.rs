@@ -1,6 +1,5 @@
 //! Formats names, times, counts and shares for the operators' page.
 
-use diagnosis::Actor;
 use domain::{Environment, Failure, Product, tally::Step};
 use jiff::{Timestamp, tz::TimeZone};
 use pages::{
@@ -63,24 +62,6 @@ pub(crate) fn parse_reference(text: &str) -> Option<[String; 2]> {
     let digits = if bare.len() == 10 { bare.strip_prefix("LK")? } else { &bare };
     let digits = digits.replace('O', "0").replace(['I', 'L'], "1");
     (digits.len() == 8).then(|| [digits[..4].to_owned(), digits[4..].to_owned()])
-}
-
-pub(crate) fn actor_name(actor: Actor) -> &'static str {
-    match actor {
-        Actor::EndUser => WORDS.whose_user,
-        Actor::Admin => WORDS.whose_admin,
-        Actor::Vendor => WORDS.whose_vendor,
-        Actor::Wait => WORDS.whose_nobody,
-    }
-}
-
-pub(crate) fn next_action(actor: Actor) -> &'static str {
-    match actor {
-        Actor::EndUser => WORDS.user_acts,
-        Actor::Admin => WORDS.admin_acts,
-        Actor::Vendor => WORDS.vendor_acts,
-        Actor::Wait => WORDS.it_passes,
-    }
 }
 
 pub(crate) fn percent(part: i64, all: i64) -> i64 {

@@ -16,6 +16,8 @@
 //! This function reads counters, failures, events, sessions, and what the indexes carry of connections. Its role cannot
 //! read connections or tokens, and has neither the keyring nor consumer secrets. It reads no name of a Salesforce user.
 
+mod acts;
+mod counts;
 mod csv;
 mod customer;
 mod dashboard;
@@ -33,6 +35,7 @@ mod search;
 mod session;
 mod summary;
 mod timeline;
+mod visit;
 
 use http::HeaderValue;
 use jiff::Timestamp;
@@ -41,6 +44,7 @@ use runtime::HttpFunction;
 use web::{Function, Problem, Query, Request, Response, Route, api_auth, api_auth::Caller, error_pages};
 
 use error::OpsError;
+use visit::Refused;
 
 /// The handler of all routes.
 #[derive(Debug, Clone)]
@@ -70,7 +74,7 @@ impl HttpFunction for Ops {
             ("POST", ["v1", "events", id, "redeliver"]) => self.redeliver(&request, id, now).await,
             ("POST", ["v1", "webhooks", "test"]) => self.test_webhooks(&request, now).await,
             ("POST", ["v1", "ops-links"]) => self.make_link(&request, now).await,
-            (method, path) => return self.visit(method, path, &request, query, now).await,
+            (method, path) => return self.show(method, path, &request, query, now).await,
         };
         answer.unwrap_or_else(|error| match error {
             OpsError::Problem(problem) => (*problem).into(),
@@ -81,7 +85,7 @@ impl HttpFunction for Ops {
 
 impl Ops {
     /// Answers a browser with a page.
-    async fn visit(
+    async fn show(
         &self,
         method: &str,
         path: &[&str],
@@ -90,16 +94,21 @@ impl Ops {
         now: Timestamp,
     ) -> Response {
         let answer = match (method, path) {
-            ("GET", ["ops"]) => self.page(request, query, now).await,
+            ("GET", ["ops"]) => Box::pin(self.dashboard(request, query, now)).await,
             ("GET", ["ops", "failures"]) => self.failure_list(request, query, now).await,
             ("GET", ["ops", "customers", digest]) => self.customer(request, digest, query, now).await,
             ("POST", ["ops", "search"]) => self.search(request, now).await,
-            ("GET", ["ops", "sign-in", key]) => self.sign_in_page(key, now).await,
-            ("POST", ["ops", "sign-in", key]) => self.sign_in(request, key, now).await,
-            ("POST", ["ops", "sign-out"]) => self.sign_out(request).await,
+            ("GET", ["ops", "sign-in", key]) => self.sign_in_page(key, now).await.map_err(Refused::Store),
+            ("POST", ["ops", "sign-in", key]) => {
+                self.sign_in(request, key, now).await.map_err(Refused::Store)
+            }
+            ("POST", ["ops", "sign-out"]) => self.sign_out(request).await.map_err(Refused::Store),
             _ => Ok(error_pages::not_found()),
         };
-        let mut answer = answer.unwrap_or_else(|error| error_pages::unavailable(&error));
+        let mut answer = answer.unwrap_or_else(|refused| match refused {
+            Refused::Because(page) => *page,
+            Refused::Store(error) => error_pages::unavailable(&error),
+        });
         // Nobody opens these pages as a popup. A connect page has no such header: products open it with window.open.
         let policy = HeaderValue::from_static("same-origin");
         answer.headers_mut().insert("cross-origin-opener-policy", policy);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use diagnosis::{Cause, Playbook, Step, guide::Audience};
+use diagnosis::{Actor, Cause, Playbook, Step, guide::Audience};
 use domain::{App, AppKind, Failure, Product, Provenance, incident::Scope};
 use jiff::Timestamp;
 use pages::{
@@ -13,7 +13,8 @@ use pages::{
 use store::{action_required::Needy, waves::Wave};
 
 use crate::{
-    format::{clock_time, customers, environment_name, failures, label, next_action},
+    acts::next_action,
+    format::{clock_time, customers, environment_name, failures, label},
     outages::{is_capped, partial_day_since},
     query::DashboardQuery,
 };
@@ -95,13 +96,15 @@ pub(crate) fn wave_incident(wave: &Wave, product: &Product, selected: &Dashboard
         (Scope::App, None) => say(WORDS.wave_over_orgs, &[("count", &wave.stopped)]),
         (Scope::Org, _) => say(WORDS.wave_over_org, &[("count", &wave.stopped), ("org", &wave.over)]),
     };
-    let playbook = cause.vendor.as_ref().or(cause.admin.as_ref());
+    let owner = app.map(|app| app.about.owner).unwrap_or_default();
+    let vendors = cause.vendor.as_ref().filter(|_| cause.actor_of(owner) == Actor::Vendor);
+    let playbook = vendors.or_else(|| cause.admin_of(owner)).or(cause.vendor.as_ref());
     Some(Incident {
         title: say(WORDS.wave_title, &[("title", &cause.label)]),
         href: selected.failures_href(Some(cause.id)),
         facts: say(
             WORDS.wave_facts,
-            &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &next_action(cause.actor))],
+            &[("over", &over), ("at", &clock_time(wave.incident.since)), ("move", &next_action(cause, app))],
         ),
         goal: playbook.map(|playbook| rich(playbook.goal, &names)),
         fix: playbook.map(|playbook| fix(playbook, app.map(|app| app.kind), &names)).unwrap_or_default(),
@@ -121,13 +124,15 @@ pub(crate) fn observed_period(observed: &[Failure], now: Timestamp) -> String {
 pub(crate) fn action_required_row(
     needy: &Needy,
     failure: Option<&Failure>,
+    product: &Product,
     selected: &DashboardQuery,
 ) -> InNeed {
-    let actor = failure.and_then(|failure| diagnosis::cause(&failure.cause)).map(|cause| cause.actor);
+    let acts = failure
+        .and_then(|failure| Some(next_action(diagnosis::cause(&failure.cause)?, product.app(&failure.app))));
     InNeed {
         customer: selected.customer(&needy.customer),
         title: failure.map(|failure| format!("{}.", label(&failure.cause))).unwrap_or_default(),
-        actor: actor.map_or("", next_action),
+        actor: acts.unwrap_or_default(),
         since: say(WORDS.since, &[("at", &clock_time(needy.since))]),
         reference: needy.failure.reference(),
         href: selected.reference(&needy.failure),

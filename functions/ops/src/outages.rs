@@ -4,17 +4,23 @@
 //! if many customers have it, and clearly more often than on the days before. Reported failures do not count: somebody
 //! who pastes a text has not necessarily failed.
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt::Display};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    fmt::Display,
+};
 
 use diagnosis::Actor;
-use domain::{Failure, Product, Provenance, tally::Measure};
+use domain::{App, Failure, Product, Provenance, tally::Measure};
 use jiff::{SignedDuration, Timestamp};
 use pages::ops::{Spread, WORDS, say};
+use store::tallies::Tally;
 
 use crate::{
-    figures::Figures,
-    format::{app_name, customers, failures, label, next_action},
-    query::{DAY, start_of},
+    acts::next_action,
+    counts::selected_counters,
+    format::{customers, failures, label},
+    query::{DAY, DashboardQuery, start_of},
 };
 
 /// Maximum failures that the page reads for one list, the latest first.
@@ -74,11 +80,13 @@ impl CauseCount<'_> {
 /// counters of the baseline days.
 pub(crate) fn outages(
     observed: &[Failure],
-    days: &Figures<'_>,
+    days: &[Tally],
     product: &Product,
-    now: Timestamp,
+    selected: &DashboardQuery,
 ) -> Vec<Spread> {
+    let now = selected.now;
     let within = partial_day_since(observed, now).map_or(DAY, |first| now.duration_since(first));
+    let baseline = baseline(days, selected);
     let mut counts: BTreeMap<(&str, &str), CauseCount<'_>> = BTreeMap::new();
     for failure in observed {
         let count = counts.entry((&failure.cause, failure.app.as_str())).or_default();
@@ -88,9 +96,9 @@ pub(crate) fn outages(
     let mut rows: Vec<_> = counts
         .into_iter()
         .map(|((cause, app), count)| {
-            let in_baseline = in_baseline(days, cause, app, now);
+            let in_baseline = baseline.get(&(cause, app)).copied().unwrap_or_default();
             let is_outage = count.is_outage(in_baseline, within);
-            let row = row((cause, app), &count, in_baseline, is_outage, days, product);
+            let row = row((cause, app), &count, in_baseline, is_outage, product, selected);
             ((is_outage, count.customers.len(), count.failures), row)
         })
         .collect();
@@ -99,15 +107,17 @@ pub(crate) fn outages(
     rows.into_iter().map(|(_, row)| row).collect()
 }
 
-/// How often a cause was observed with an app in the baseline days.
-fn in_baseline(days: &Figures<'_>, cause: &str, app: &str, now: Timestamp) -> i64 {
-    days.sum_within(baseline_days(now), |its_app, measure| {
-        let is_of_cause = matches!(
-            measure,
-            Measure::Failures { provenance: Provenance::Observed, cause: its, .. } if its == cause
-        );
-        its_app == app && is_of_cause
-    })
+/// How often each cause was observed with each app in the baseline days.
+fn baseline<'t>(days: &'t [Tally], selected: &DashboardQuery) -> HashMap<(&'t str, &'t str), i64> {
+    let (from, to) = baseline_days(selected.now);
+    let days = days.iter().filter(|tally| (from..to).contains(&tally.at));
+    let mut baseline = HashMap::new();
+    for (tally, counter, count) in selected_counters(selected, days) {
+        if let Measure::Failures { provenance: Provenance::Observed, cause, .. } = &counter.measure {
+            *baseline.entry((cause.as_str(), tally.app.as_str())).or_default() += count;
+        }
+    }
+    baseline
 }
 
 fn row(
@@ -115,22 +125,23 @@ fn row(
     count: &CauseCount<'_>,
     in_baseline: i64,
     is_outage: bool,
-    days: &Figures<'_>,
     product: &Product,
+    selected: &DashboardQuery,
 ) -> Spread {
-    let acts = diagnosis::cause(cause).map(|cause| cause.actor);
+    let app = product.apps.iter().find(|known| known.id.as_str() == app).ok_or(app);
+    let acts = diagnosis::cause(cause).map(|cause| (cause.actor_in(app.ok()), next_action(cause, app.ok())));
     let are_few = count.customers.len() < MIN_CUSTOMERS;
     let named = count.customers.values().take(MAX_NAMED);
     let reading = match (is_outage, acts) {
-        (true, Some(Actor::Vendor)) => WORDS.vendor_acts.to_owned(),
+        (true, Some((Actor::Vendor, _))) => WORDS.vendor_acts.to_owned(),
         (true, _) => WORDS.spread_wide.to_owned(),
-        (false, Some(Actor::Vendor)) => WORDS.spread_vendors.to_owned(),
-        (false, Some(actor)) if are_few => say(WORDS.spread_own, &[("move", &next_action(actor))]),
-        (false, Some(actor)) => say(WORDS.spread_usual, &[("move", &next_action(actor))]),
+        (false, Some((Actor::Vendor, _))) => WORDS.spread_vendors.to_owned(),
+        (false, Some((_, next))) if are_few => say(WORDS.spread_own, &[("move", &next)]),
+        (false, Some((_, next))) => say(WORDS.spread_usual, &[("move", &next)]),
         (false, None) => String::new(),
     };
     let facts = [
-        ("app", &app_name(app, product) as &dyn Display),
+        ("app", &app.map_or_else(|id| id, App::label) as &dyn Display),
         ("failures", &failures(count.failures, is_capped(count.failures))),
         ("customers", &customers(count.customers.len())),
         ("usual", &baseline_text(in_baseline)),
@@ -138,9 +149,9 @@ fn row(
     ];
     Spread {
         title: label(cause).to_owned(),
-        href: days.selected.failures_href(Some(cause)),
+        href: selected.failures_href(Some(cause)),
         facts: say(WORDS.spread_facts, &facts),
-        customers: named.map(|failure| days.selected.customer(&failure.customer)).collect(),
+        customers: named.map(|failure| selected.customer(&failure.customer)).collect(),
         is_wide: is_outage,
     }
 }

@@ -19,7 +19,11 @@ use web::{
 };
 
 use crate::{
-    Ops, dashboard::frame, format::parse_reference, outages::MAX_FAILURES_READ, query::DashboardQuery,
+    Ops,
+    format::parse_reference,
+    outages::MAX_FAILURES_READ,
+    query::DashboardQuery,
+    visit::{Refused, Visit},
 };
 
 /// The fields of the form.
@@ -48,7 +52,7 @@ struct Match {
 }
 
 impl Ops {
-    pub(crate) async fn search(&self, request: &Request, now: Timestamp) -> Result<Response, StoreError> {
+    pub(crate) async fn search(&self, request: &Request, now: Timestamp) -> Result<Response, Refused> {
         if !is_same_origin(request, self.platform.settings.public_url.origin()) {
             refused("a search that is not from our page");
             return Ok(Self::signed_out_page(SignedOut::NoSession, StatusCode::BAD_REQUEST));
@@ -58,29 +62,23 @@ impl Ops {
             Err(error) => return Ok(error_pages::bad_request(error)),
         };
         let field = |name: &str| form.only(name).map(str::trim).filter(|value| !value.is_empty());
-        let (viewer, product, all) = match self.look_at(request, field("product"), now).await? {
-            Ok(found) => found,
-            Err(refused) => return Ok(*refused),
-        };
+        let visit = self.visit_with(request, field, now).await?;
+        let Visit { product, selected, .. } = &visit;
         if form.pairs().any(|(name, _)| !FIELDS.contains(&name) || form.doubled(name)) {
             return Ok(error_pages::bad_request("a search with an unknown or repeated field"));
         }
-        let selected = match DashboardQuery::parse(field, &product, !all.is_empty(), now) {
-            Ok(selected) => selected,
-            Err(detail) => return Ok(error_pages::bad_query(detail)),
-        };
         let Some(text) = field("q").filter(|text| text.chars().count() <= MAX_SOUGHT) else {
             return Ok(redirect(&selected.link().href()));
         };
-        if let Some(address) = self.exact(&product, text, &selected).await? {
+        if let Some(address) = self.exact(product, text, selected).await? {
             return Ok(redirect(&address));
         }
-        let (matches, searched) = self.matches(&product, text, &selected).await?;
+        let (matches, searched) = self.matches(product, text, selected).await?;
         if let [only] = matches.as_slice() {
             return Ok(redirect(&selected.history(&Hash::of(&only.customer.id))));
         }
         let view = OpsSearchPage {
-            frame: frame(&product, &viewer, &selected, selected.link().href()),
+            frame: visit.frame(&selected.link().href()),
             sought: text.to_owned(),
             matches: matches
                 .iter()

@@ -5,7 +5,8 @@ use domain::{Failure, Product, Provenance, Stage};
 use pages::ops::{Link, Timeline, WORDS, say};
 
 use crate::{
-    format::{app_name, clock_time, customer, environment_name, label, minutes, next_action, told_to_user},
+    acts::next_action,
+    format::{app_name, clock_time, customer, environment_name, label, minutes, told_to_user},
     query::DashboardQuery,
 };
 
@@ -35,7 +36,8 @@ pub(crate) fn timeline(failure: &Failure, product: &Product, selected: &Dashboar
         domain::Confidence::Possible => WORDS.is_guess,
     });
     steps.push((at.clone(), WORDS.step_classified, say(sure, &[("cause", &failure.cause)])));
-    let advised = cause.map_or(WORDS.advised_little, |cause| next_action(cause.actor));
+    let app = product.app(&failure.app);
+    let advised = cause.map_or(WORDS.advised_little, |cause| next_action(cause, app));
     steps.push((at, WORDS.step_advised, say(WORDS.advised, &[("move", &advised)])));
     match &failure.resolved {
         Some(resolved) => {

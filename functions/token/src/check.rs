@@ -24,7 +24,7 @@ use store::ConnectionRecord;
 use tokio::time::{Instant, timeout_at};
 use web::{
     Problem, Request, Response, respond,
-    views::{self, CauseView, title},
+    views::{self, CauseView},
 };
 
 use crate::{
@@ -381,7 +381,7 @@ impl Token {
 
     /// The guide for whoever acts.
     fn guide(&self, check: &Check<'_>, cause: &Cause) -> String {
-        let audience = match cause.actor {
+        let audience = match cause.actor_in(Some(check.app)) {
             Actor::Vendor | Actor::Wait => Audience::Vendor,
             Actor::Admin | Actor::EndUser => Audience::Admin,
         };
@@ -407,18 +407,13 @@ impl Check<'_> {
     fn find(
         &mut self,
         connection: &Connection,
-        cause: &Cause,
+        cause: &'static Cause,
         confidence: Confidence,
         soon: bool,
         reference: Option<String>,
         help_url: String,
     ) {
-        let cause = CauseView {
-            cause: cause.id,
-            title: title(cause, self.product, self.app, &connection.customer),
-            actor: cause.actor.word(),
-            confidence: confidence.word(),
-        };
+        let cause = CauseView::of(cause, confidence, self.product, self.app, &connection.customer);
         self.findings.push(Finding { cause, soon, reference, help_url });
     }
 

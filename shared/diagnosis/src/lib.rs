@@ -14,7 +14,7 @@ mod words;
 
 pub use event_message::event_message;
 
-use domain::{AppKind, Confidence, Environment, Evidence, Stage, product::AppOwner};
+use domain::{App, AppKind, Confidence, Environment, Evidence, Stage, product::AppOwner};
 
 /// What parts a second error from the first one in a description: what follows ranks after what stands before it.
 const ASIDE: &str = "· also: ";
@@ -146,6 +146,11 @@ impl Cause {
     /// Who acts where this is the app's owner: what the vendor would fix in its app, a customer fixes in its own.
     pub fn actor_of(&self, owner: AppOwner) -> Actor {
         if self.is_owners(owner) { Actor::Admin } else { self.actor }
+    }
+
+    /// Who acts where it happens with this app. `None`: the product no longer has the app, which counts as the vendor's.
+    pub fn actor_in(&self, app: Option<&App>) -> Actor {
+        self.actor_of(app.map(|app| app.about.owner).unwrap_or_default())
     }
 
     /// What the admin does where this is the app's owner.

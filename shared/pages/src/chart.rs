@@ -100,23 +100,20 @@ impl Bars {
         }
         let room = WIDTH - LEFT;
         let every = self.labels.len().div_ceil(6).max(1);
+        // One path for each series: a quarter of the size of one element for each part of each bar.
+        let mut paths = vec![String::new(); self.series.len()];
         for (bar, label) in self.labels.iter().enumerate() {
             let (left, right) = (LEFT + room * bar / bars, LEFT + room * (bar + 1) / bars);
             let gap = if bars > 40 { 1 } else { ((right - left) / 5).max(1) };
             let mut below = 0;
-            for series in &self.series {
+            for (series, path) in self.series.iter().zip(&mut paths) {
                 let count = series.counts.get(bar).copied().unwrap_or_default().max(0);
                 if count == 0 {
                     continue;
                 }
                 let (from, to) = (y(below), y(below + count));
-                let _ = write!(
-                    svg,
-                    "<rect class=\"{}\" x=\"{left}\" y=\"{to}\" width=\"{}\" height=\"{}\"/>",
-                    series.look,
-                    (right - left).saturating_sub(gap).max(1),
-                    from.saturating_sub(to).max(1)
-                );
+                let wide = (right - left).saturating_sub(gap).max(1);
+                let _ = write!(path, "M{left} {to}h{wide}v{}h-{wide}z", from.saturating_sub(to).max(1));
                 below += count;
             }
             if bar % every == 0 {
@@ -127,6 +124,9 @@ impl Bars {
                     escaped(label)
                 );
             }
+        }
+        for (series, path) in self.series.iter().zip(&paths).filter(|(_, path)| !path.is_empty()) {
+            let _ = write!(svg, "<path class=\"{}\" d=\"{path}\"/>", series.look);
         }
         let _ = write!(svg, "<path class=\"ground\" d=\"M{LEFT} {GROUND}H{WIDTH}\"/></svg>");
         Svg(svg)
@@ -148,8 +148,13 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// A line of a word's height: how often, from the first bucket to the last.
+/// Maximum points of a [`line`]: it is 96 units wide.
+const LINE_POINTS: usize = 32;
+
+/// A line of a word's height: how often, from the first bucket to the last. Of many buckets, several make a point.
 pub fn line(counts: &[i64]) -> Svg {
+    let group = counts.len().div_ceil(LINE_POINTS).max(1);
+    let counts: Vec<i64> = counts.chunks(group).map(|several| several.iter().sum()).collect();
     let most = counts.iter().copied().max().unwrap_or_default().max(1);
     let steps = counts.len().saturating_sub(1).max(1);
     let heights: Vec<usize> = counts
@@ -212,11 +217,14 @@ mod tests {
     fn a_text_in_a_drawing_is_no_markup_and_nothing_is_drawn_out_of_bounds() {
         let svg = bars(&[5, 0, 3]).svg().to_string();
         assert!(svg.contains("aria-label=\"a &lt; b &quot;c&quot;\""), "{svg}");
-        assert_eq!(svg.matches("part-good").count(), 2, "nothing is drawn for nothing");
+        assert!(svg.contains("<path class=\"part-good\" d=\"M"), "{svg}");
+        assert_eq!(svg.matches('z').count(), 2, "nothing is drawn for nothing: {svg}");
         assert!(bars(&[0, 0]).is_empty() && !bars(&[0, 1]).is_empty());
         assert!(!line(&[]).to_string().contains("NaN") && line(&[1, 2]).to_string().contains("M2 13L98 3"));
         let level = line(&[0, 0, 0, 0, 2]).to_string();
         assert!(level.contains("d=\"M2 23L74 23L98 3\""), "a level is drawn from end to end: {level}");
+        let quarter = line(&(0..90).collect::<Vec<i64>>()).to_string();
+        assert_eq!(quarter.matches('L').count(), 29, "three days make a point: {quarter}");
     }
 
     #[test]

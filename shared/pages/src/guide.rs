@@ -64,6 +64,15 @@ fn same(some: &[ReadyStep], others: &[ReadyStep]) -> usize {
     some.iter().zip(others).take_while(|(one, other)| one.text == other.text).count()
 }
 
+/// Whether a step leads to a page of Setup: the admin's My Domain makes it a link.
+fn has_setup(parts: &[Part]) -> bool {
+    let mut steps = parts.iter().flat_map(|part| {
+        let branches = part.branches.iter().flat_map(|branch| &branch.steps);
+        part.steps.iter().chain(branches).chain(&part.check)
+    });
+    steps.any(|step| step.setup.is_some())
+}
+
 /// The admin's section on connecting.
 const CONNECT: &str = "connect";
 

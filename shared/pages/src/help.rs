@@ -1,12 +1,16 @@
 //! The help page: one failure, for two readers. The end user: what happened, who can fix it, what to send them.
 //! The admin: why, and the steps.
 
+mod said;
+
 use std::net::IpAddr;
 
 use askama::{Template, filters::Safe};
-use diagnosis::{Actor, Candidate, Cause, Diagnosis, evidence::OUR_OWN};
-use domain::{App, Brand, Confidence, Customer, Environment, Evidence, Provenance, Surface, incident::Scope};
+use diagnosis::{Actor, Candidate, Cause, Diagnosis};
+use domain::{App, Brand, Confidence, Customer, Environment, Evidence, incident::Scope};
 use jiff::{Timestamp, ToSpan};
+
+use said::{machine_readable, readable};
 
 use crate::{
     allow::quoted,
@@ -332,43 +336,6 @@ impl HelpPage<'_> {
         }
     }
 
-    fn surface(&self) -> &'static str {
-        match self.evidence.surface {
-            Surface::Callback => WORDS.surface_callback,
-            Surface::HostedPage => WORDS.surface_hosted,
-            Surface::RawBody => WORDS.surface_raw,
-            Surface::OtherPage => WORDS.surface_other,
-            Surface::TokenEndpoint => WORDS.surface_token,
-            Surface::Api => WORDS.surface_api,
-            Surface::LoginHistory => WORDS.surface_history,
-            Surface::Unknown => WORDS.surface_unknown,
-        }
-    }
-
-    fn provenance(&self) -> &'static str {
-        match self.evidence.provenance {
-            Provenance::Observed => WORDS.observed,
-            Provenance::Reported => WORDS.reported,
-        }
-    }
-
-    /// Whether the code is one of our own: Salesforce never said it, and it means nothing to a reader.
-    fn is_our_own(&self) -> bool {
-        self.evidence.code.as_deref().is_some_and(|code| OUR_OWN.contains(&code))
-    }
-
-    fn said_title(&self) -> &'static str {
-        if self.is_our_own() { WORDS.seen_title } else { WORDS.said_title }
-    }
-
-    fn code(&self) -> Option<&str> {
-        self.evidence.code.as_deref().filter(|_| !self.is_our_own())
-    }
-
-    fn said_nothing(&self) -> bool {
-        self.evidence.code.is_none() && self.evidence.description.is_none()
-    }
-
     /// The product's own page, where the way on leads elsewhere.
     fn product_page(&self) -> Option<WayOn<'_>> {
         let back = self.return_to.filter(|_| matches!(self.retry, Some(WayOn::Connect(_))))?;
@@ -390,14 +357,4 @@ fn sureness(candidate: &Candidate) -> &'static str {
         Confidence::Likely => WORDS.confidence_likely,
         Confidence::Sure => WORDS.confidence_sure,
     }
-}
-
-/// A time as HTML has it: a fraction of a second has at most three digits there.
-fn machine_readable(at: &Timestamp) -> String {
-    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}
-
-/// A time as people read it, to the minute, in UTC; the script turns it into the reader's own.
-fn readable(at: &Timestamp) -> String {
-    at.strftime("%-d %B %Y, %H:%M UTC").to_string()
 }

@@ -89,12 +89,15 @@ pub(crate) use asset;
 
 /// What a page carries: every page the frame first and the paper last, and between them what it has. All of it goes
 /// with each page, so a long page takes only its own.
-const ANY: &[&str] = &[FRAME, ACTS, asset!("forms.css"), STEPS, asset!("help.css"), PAPER];
-pub(crate) const HELP: &[&str] = &[FRAME, ACTS, STEPS, asset!("help.css"), PAPER];
+const FORM: &[&str] = &[FRAME, ACTS, MARKS, asset!("forms.css"), STEPS, PAPER];
+pub(crate) const NOTICE: &[&str] = &[FRAME, ACTS, MARKS, PAPER];
+pub(crate) const HELP: &[&str] = &[FRAME, ACTS, MARKS, STEPS, asset!("help.css"), PAPER];
+pub(crate) const OPS: &[&str] = &[FRAME, ACTS, MARKS, STEPS, asset!("ops.css"), PAPER];
 pub(crate) const GUIDE: &[&str] = &[FRAME, ACTS, STEPS, asset!("guide.css"), PAPER];
 
 const FRAME: &str = asset!("frame.css");
 const ACTS: &str = asset!("acts.css");
+const MARKS: &str = asset!("marks.css");
 const STEPS: &str = asset!("steps.css");
 const PAPER: &str = asset!("paper.css");
 
@@ -121,7 +124,7 @@ impl Shell<'_> {
     }
 
     pub(crate) fn style(&self) -> Style {
-        self.style_of(ANY)
+        self.style_of(FORM)
     }
 
     pub(crate) fn style_of(&self, rules: &'static [&'static str]) -> Style {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use askama::{Template, filters::HtmlSafe};
+use askama::Template;
 use domain::Brand;
 
 use crate::{
@@ -310,18 +310,6 @@ pub enum SignedOut {
     /// Somebody signed out.
     Left,
 }
-
-/// The rules of this page alone.
-pub(crate) struct OpsStyle;
-
-impl std::fmt::Display for OpsStyle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(include_str!("../assets/ops.css"))
-    }
-}
-
-/// A file of ours.
-impl HtmlSafe for OpsStyle {}
 
 impl Page for OpsPage<'_> {
     fn title(&self) -> String {

@@ -129,11 +129,21 @@ pub struct CauseView {
 impl CauseView {
     /// One reading, in the words of this product and app.
     pub fn new(candidate: &Candidate, product: &Product, app: &App, customer: &Customer) -> Self {
-        let Candidate { cause, confidence, .. } = candidate;
+        Self::of(candidate.cause, candidate.confidence, product, app, customer)
+    }
+
+    /// A cause that is held to be so sure, in the words of this product and app.
+    pub fn of(
+        cause: &'static Cause,
+        confidence: domain::Confidence,
+        product: &Product,
+        app: &App,
+        customer: &Customer,
+    ) -> Self {
         Self {
             cause: cause.id,
             title: title(cause, product, app, customer),
-            actor: cause.actor.word(),
+            actor: cause.actor_in(Some(app)).word(),
             confidence: confidence.word(),
         }
     }
@@ -200,7 +210,7 @@ impl<'a> FailureView<'a> {
             http_status: failure.evidence.http_status,
             cause: &failure.cause,
             title: cause.zip(app).map(|(cause, app)| title(cause, product, app, &failure.customer)),
-            actor: cause.map(|cause| cause.actor.word()),
+            actor: cause.map(|cause| cause.actor_in(app).word()),
             confidence: failure.confidence.map(domain::Confidence::word),
             session_id: failure.session.as_ref().map(domain::SessionId::as_str),
             connection_id: failure.connection.as_ref().map(domain::ConnectionId::as_str),

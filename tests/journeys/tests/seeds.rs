@@ -271,6 +271,37 @@ async fn what_is_wrong_with_a_customers_own_app_is_its_admins_to_fix() {
     assert!(!other.has("Create your own app"), "{}", other.text());
 }
 
+/// The API and the operators' pages say the same: the customer's admin acts, and no incident of the product's is made of it.
+#[tokio::test]
+async fn owner_of_the_app_acts_on_every_surface() {
+    let story = examples().await;
+    let told = "error=redirect_uri_mismatch&error_description=redirect_uri must match configuration";
+    for (app, actor, acts) in [
+        ("coldvault/own-app", "admin", "Their Salesforce admin has to act."),
+        ("harrow/sign-in", "vendor", "You need to fix this."),
+    ] {
+        let (product, _) = app.split_once('/').expect("product/app");
+        open(&story, Place::Help(app, told)).await;
+        story.stack.tally().await;
+        let key = story.stack.api_key(product).expose().to_owned();
+        let api = story.call_with(&key, &[], "GET", "/v1/failures", None).await;
+        let failures = api.body["failures"].as_array().expect("a list").clone();
+        assert_eq!(failures[0]["actor"], actor, "{}", api.body);
+
+        let (browser, _) = story.runner().await;
+        let href = format!("{}?product={product}", story.ops());
+        let page = browser.get(&href).await;
+        let who = if actor == "admin" { "customer’s admin" } else { "product team" };
+        assert!(page.all("[aria-labelledby=causes] tbody tr")[0].contains(who), "{}", page.text());
+        let list = format!("{}/failures?product={product}&cause=redirect_uri_mismatch", story.ops());
+        let list = browser.get(&list).await;
+        assert!(list.has(acts), "{}", list.text());
+        let reference = failures[0]["reference"].as_str().expect("a reference");
+        let found = browser.get(&format!("{href}&ref={reference}")).await;
+        assert!(found.has(&format!("A help page: {acts}")), "{}", found.text());
+    }
+}
+
 /// There is a guide on packaging for external client apps of the vendor, and for no other.
 #[tokio::test]
 async fn packaging_guide_is_for_external_client_apps() {

@@ -180,7 +180,7 @@ async fn whoever_stays_too_long_at_salesforce_is_told_so_and_goes_on() {
 
     let page = again.alice.get(answer.as_str()).await;
 
-    says(&page, 200, "This try took too long, so we ended it.");
+    says(&page, 200, "This attempt took too long, so we ended it.");
     assert!(page.has("Fernway"), "the attempt is known, so the page is branded: {page:?}");
     assert!(again.story.logs.text().contains("callback: attempt_expired"));
     let connect = page.click("Try again").await;
