@@ -196,10 +196,14 @@ impl Store {
             .update_expression("SET began_at = :now, began_epoch = :epoch")
             .condition_expression(
                 // The epoch is this lease's alone: a refresh that it began is this one. A lease that was given back
-                // begins nothing: this write may arrive long after its sender has given it up.
-                "epoch = :epoch AND attribute_exists(lease_until) AND refresh_fingerprint = :sent \
-                 AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
+                // begins nothing: this write may arrive long after its sender has given it up. A deletion that comes
+                // between would otherwise revoke the token while it is refreshed.
+                "#state IN (:active, :blocked) AND epoch = :epoch AND attribute_exists(lease_until) \
+                 AND refresh_fingerprint = :sent AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
             )
+            .name("#state", "state")
+            .value(":active", S("active"))
+            .value(":blocked", S("blocked"))
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":sent", S(lease.sent.as_str()))
             .send_write()
@@ -212,7 +216,7 @@ impl Store {
 
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is
     /// sent before the backoff is over, if there is one. Returns the connection as it is then, with what other callers
-    /// reported meanwhile; `None`: the lease was not this holder's any more.
+    /// changed meanwhile; `None`: it is gone.
     pub async fn release(
         &self,
         lease: &Lease,
@@ -223,12 +227,14 @@ impl Store {
             .releasing("lease_until, began_at, began_epoch", backoff)
             .condition_expression("epoch = :epoch")
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send_write()
             .await;
         Self::as_left(lease, released)
     }
 
-    /// Adds to a backoff which failure says why. The product is told of the first one.
+    /// Adds to a backoff which failure says why. The product is told of the first one, unless it has deleted the
+    /// connection meanwhile.
     pub async fn explain_backoff(
         &self,
         lease: &Lease,
@@ -247,7 +253,10 @@ impl Store {
                 .failing()
         };
         let explained = update
-            .condition_expression("epoch = :epoch AND not_before = :not_before")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND epoch = :epoch AND not_before = :not_before",
+            )
+            .living_states()
             .value(":failure", S(failure.as_str()))
             .value(":not_before", millis(backoff.not_before))
             .send_write()
@@ -255,28 +264,35 @@ impl Store {
         conditional("UpdateItem", explained).map(drop)
     }
 
-    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays. Returns the
-    /// connection as [`Self::release`] does.
+    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays. A connection
+    /// that was deleted meanwhile stays deleted. Returns the connection as [`Self::release`] does.
     pub async fn abandon(&self, lease: &Lease) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
         let abandoned = self
             .holder_update(lease)
             .unanswered(&lease.record, "began_at")
-            .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND epoch = :epoch AND attribute_exists(began_at)",
+            )
+            .living_states()
             .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send_write()
             .await;
         Self::as_left(lease, abandoned)
     }
 
-    /// The connection as a holder's last write left it.
+    /// The connection as a holder's last write left it, or as another's did that came before it.
     fn as_left(
         lease: &Lease,
         written: Result<UpdateItemOutput, SdkError<UpdateItemError>>,
     ) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
-        let Ok(output) = conditional("UpdateItem", written)? else { return Ok(None) };
+        let item = match conditional("UpdateItem", written)? {
+            Ok(output) => output.attributes.unwrap_or_default(),
+            Err(Some(item)) => item,
+            Err(None) => return Ok(None),
+        };
         let pk = keys::connection(&lease.record.connection.id).pk;
-        let row = from_item::<ConnectionRow>(&pk, output.attributes.unwrap_or_default())?;
-        row.read(&pk).map(Box::new).map(Some)
+        from_item::<ConnectionRow>(&pk, item)?.read(&pk).map(Box::new).map(Some)
     }
 
     pub(crate) fn holder_update(&self, lease: &Lease) -> UpdateItemFluentBuilder {
