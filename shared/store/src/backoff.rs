@@ -1,7 +1,7 @@
 //! When a refused refresh may be tried again. It is stored with the connection, so that every process keeps to it.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::FailureId;
+use domain::{FailureId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{N, S, millis};
@@ -20,6 +20,10 @@ const MAX_CALLS: u32 = 3;
 
 /// After this long without a refusal the waits start short again.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Maximum pause between two refusals of one series. The sweep retries a refused grant more often; a longer pause was an
+/// outage, or nobody asked Salesforce.
+const MAX_UNEXPLAINED_PAUSE: SignedDuration = SignedDuration::from_hours(3);
 
 /// The attributes of [`Backoff`], to be removed once a refresh succeeds.
 pub(crate) const BACKOFF: &str = "not_before, refusals, unexplained_since, retry_cause, retry_failure";
@@ -58,7 +62,7 @@ impl Backoff {
         Self {
             not_before: now + wait.max(asked),
             refusals,
-            unexplained_since: before.and_then(|before| before.unexplained_since),
+            unexplained_since: None,
             cause: None,
             failure: None,
         }
@@ -67,8 +71,13 @@ impl Backoff {
     /// A fixed wait, where the connection is not to blame and must not wait longer each time.
     pub fn fixed(before: Option<&Self>, now: Timestamp, wait: SignedDuration) -> Self {
         let refusals = before.map_or(0, |before| before.refusals);
-        let unexplained_since = before.and_then(|before| before.unexplained_since);
-        Self { not_before: now + wait, refusals, unexplained_since, cause: None, failure: None }
+        Self { not_before: now + wait, refusals, unexplained_since: None, cause: None, failure: None }
+    }
+
+    /// Since when Salesforce refuses the grant with a text that nobody knows to be final, without another answer and
+    /// without a long pause between two refusals.
+    pub fn refused_since(&self, now: Timestamp) -> Option<Timestamp> {
+        self.unexplained_since.filter(|_| now < self.not_before.later_by(MAX_UNEXPLAINED_PAUSE))
     }
 
     /// Whether it stands in the way of a refresh. A time that no refusal can have set (another process's clock was
@@ -159,6 +168,15 @@ mod tests {
         assert!(until(60).holds(at(59)));
         assert!(!until(60).holds(at(60)));
         assert!(!until(40 * 24 * 3600).holds(at(0)));
+    }
+
+    #[test]
+    fn refusals_of_one_series_follow_each_other_within_hours() {
+        let first = Backoff { unexplained_since: Some(at(0)), ..Backoff::after(None, at(0), (None, 1), 0.0) };
+        assert_eq!(first.refused_since(at(3600)), Some(at(0)));
+        assert_eq!(first.refused_since(at(25 * 3600)), None, "nobody asked Salesforce meanwhile");
+        let next = Backoff::after(Some(&first), at(60), (None, 1), 0.0);
+        assert_eq!(next.refused_since(at(61)), None, "another answer came");
     }
 
     #[test]

@@ -234,7 +234,7 @@ impl Store {
     }
 
     /// Adds to a backoff which failure says why. The product is told of the first one, unless it has deleted the
-    /// connection meanwhile.
+    /// connection meanwhile. The sweep retries a refusal that nobody understood: it may be over before anybody asks.
     pub async fn explain_backoff(
         &self,
         lease: &Lease,
@@ -243,12 +243,18 @@ impl Store {
     ) -> Result<(), StoreError> {
         const EXPLAIN: &str = "SET retry_failure = :failure";
         let Some(failure) = &backoff.failure else { return Ok(()) };
-        let update = self.holder_update(lease);
+        let mut update = self.holder_update(lease);
+        let mut explain = EXPLAIN.to_owned();
+        if backoff.unexplained_since.is_some() {
+            explain.push_str(", due_shard = :shard, due_at = :not_before");
+            let shard = keys::due_shard(lease.record.connection.id.as_str());
+            update = update.value(":shard", S(shard));
+        }
         let update = if lease.record.revision.is_failing {
-            update.update_expression(EXPLAIN)
+            update.update_expression(explain)
         } else {
             update
-                .update_expression(format!("{EXPLAIN}, {FAILING}, {}", raise_now()))
+                .update_expression(format!("{explain}, {FAILING}, {}", raise_now()))
                 .raising(EventType::ConnectionRefreshFailing, now)
                 .failing()
         };

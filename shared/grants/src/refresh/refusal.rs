@@ -38,10 +38,12 @@ impl Refresher {
         };
         let renewal = match stop {
             Ok(stop) => {
+                let unexplained = matches!(stop, Stop::Reauthorize);
                 let stopped = self.stopped_by(record, ask, stop, met).await;
                 if stopped.is_err() {
                     // The refusal spent nothing: the next caller may ask again, and is refused again.
-                    self.give_back(lease, Some(&Self::backoff(record, ask, error, cause, false))).await;
+                    let backoff = Self::backoff(record, ask, error, cause, unexplained);
+                    self.give_back(lease, Some(&backoff)).await;
                 }
                 stopped
             }
@@ -74,7 +76,9 @@ impl Refresher {
                 .map(|asked| SignedDuration::try_from(asked).unwrap_or(SignedDuration::MAX));
             Backoff::after(before, now, (asked, error.calls()), fastrand::f64())
         };
-        let unexplained_since = backoff.unexplained_since.or_else(|| unexplained.then_some(now));
+        // Any other answer ends the series of refusals: the grant is not known to be refused any more.
+        let unexplained_since =
+            unexplained.then(|| before.and_then(|before| before.refused_since(now)).unwrap_or(now));
         // The page of a failure is that of its cause.
         let same = before.filter(|before| before.cause.as_deref() == Some(cause.id));
         let failure = same.and_then(|before| before.failure.clone());
