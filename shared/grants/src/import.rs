@@ -24,7 +24,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, Platform, log::internal};
-use salesforce::{Distrust, LoginHost, Registration, SalesforceError};
+use salesforce::{Distrust, LoginHost, SalesforceError};
 use store::{
     AppAt, SecretError, StoreError, TokenCipher,
     connection_lists::ConnectionSummary,
@@ -32,10 +32,10 @@ use store::{
 };
 
 use crate::{
+    introspection::{TokenWord, ask_about},
     record_failure::FailureSubject,
     refresh::{
-        QUESTION_AGAIN, REFRESH, RefreshError, Refresher, SEND, UNKNOWN_FOR, health::Told, is_kept_silent,
-        verdict::told_once,
+        QUESTION_AGAIN, REFRESH, RefreshError, Refresher, SEND, UNKNOWN_FOR, health::Told, verdict::told_once,
     },
 };
 
@@ -301,12 +301,13 @@ impl Importer {
                 if !import.was_tried_again() {
                     return Ok(true);
                 }
-                match self.is_known(brought).await? {
-                    Ok(true) => Ok(true),
-                    Ok(false) => Err(self.lose(brought, import, None, now).await),
-                    Err(error) if is_kept_silent(&error) && import.began_at.later_by(UNKNOWN_FOR) <= now => {
-                        Err(self.lose(brought, import, Some(&error), now).await)
+                match self.token_word(brought).await? {
+                    Ok(TokenWord::Known) => Ok(true),
+                    Ok(TokenWord::Ended) => Err(self.lose(brought, import, None, now).await),
+                    Ok(TokenWord::Unsaid) if import.began_at.later_by(UNKNOWN_FOR) <= now => {
+                        Err(self.lose(brought, import, None, now).await)
                     }
+                    Ok(TokenWord::Unsaid) => Err(ImportError::UnderWay(QUESTION_AGAIN)),
                     Err(error) => {
                         internal(&error);
                         Err(ImportError::UnderWay(QUESTION_AGAIN))
@@ -329,14 +330,14 @@ impl Importer {
         }
     }
 
-    /// Whether Salesforce knows a token that was sent twice and not answered. The question spends nothing (RFC 7662).
-    async fn is_known(
+    /// What Salesforce says of a token that was sent twice and not answered. The question spends nothing (RFC 7662).
+    async fn token_word(
         &self,
         brought: &ImportRequest<'_>,
-    ) -> Result<Result<bool, SalesforceError>, ImportError> {
+    ) -> Result<Result<TokenWord, SalesforceError>, ImportError> {
         let secret = self.platform.secrets.consumer(&brought.app.secret).await?.current;
-        let app = Registration { consumer_key: &brought.app.consumer_key, secret: &secret };
-        Ok(self.platform.salesforce.knows(&brought.host, app, brought.token.expose()).await)
+        let app = (&brought.product.id, brought.app);
+        Ok(ask_about(&self.platform, app, &brought.host, &secret, brought.token.expose()).await)
     }
 }
 

@@ -32,6 +32,7 @@
 //! | [`refresh`] | *active* → *active*, *blocked*, *needs_reauth* or *refresh_unknown*, and back; recovery; quarantine of refreshes |
 //! | [`revoke`] | *revoking* → deleted |
 //! | [`record_failure`] | no arrow: evidence becomes a diagnosed, recorded failure |
+//! | `introspection` | no arrow: Salesforce is asked whether it knows a refresh token |
 //! | [`incidents`] | no arrow: many connections that stop for the same cause |
 //!
 //! The arrows *confirm* and *redeem* are one transaction each ([`store::reconnects`], [`store::redemptions`]); the function
@@ -42,6 +43,7 @@
 pub mod exchange;
 pub mod import;
 pub mod incidents;
+mod introspection;
 pub mod record_failure;
 pub mod refresh;
 pub mod replace;

@@ -60,7 +60,7 @@ pub use fallback::Emptied;
 pub use held::{REPORTED, RetryLater};
 pub use need::{MAX_WAIT, Need};
 pub use quarantine::ImportAnswer;
-pub(crate) use recover::{QUESTION_AGAIN, UNKNOWN_FOR, is_kept_silent};
+pub(crate) use recover::{QUESTION_AGAIN, UNKNOWN_FOR};
 
 /// Refreshes connections. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -87,6 +87,8 @@ pub struct AppHealth {
     pub orgs: BTreeSet<String>,
     /// How many answers in a row could not be trusted.
     pub untrusted: u32,
+    /// Whether Salesforce ever said of a token of the app that it is active.
+    pub introspects: bool,
     /// The check that the last of them failed: one of `diagnosis::evidence::OUR_OWN`.
     pub untrusted_as: Option<String>,
 }
@@ -144,6 +146,7 @@ impl AppHealth {
             not_before: time_of(item, "not_before"),
             orgs: texts(item, "orgs"),
             untrusted: number(item, "untrusted"),
+            introspects: item.contains_key("introspects"),
             untrusted_as: item.get("untrusted_as").and_then(|text| text.as_s().ok()).cloned(),
         }
     }

@@ -22,6 +22,7 @@ pub mod health;
 mod host_health;
 pub mod import_backoff;
 pub mod imports;
+mod introspection;
 pub mod keys;
 pub mod leases;
 pub mod operator_sessions;

@@ -8,6 +8,7 @@ use journeys::{Answer, Story};
 use lambda_http::{Context, RequestExt};
 use local::stack::TABLE;
 use serde_json::{Value, json};
+use store::AppAt;
 use world::{
     dynamodb::{Fault as TableFault, Which},
     salesforce::Fault,
@@ -264,9 +265,16 @@ async fn a_refusal_that_says_nothing_of_the_token_leaves_it_its_second_try() {
 
 #[tokio::test]
 async fn after_two_lost_answers_the_token_is_sent_again_only_if_salesforce_knows_it() {
-    for rotates in [false, true] {
+    // Whether the token is spent, and whether Salesforce has ever said *yes* to the app: its *no* counts only then.
+    for (rotates, introspects) in [(false, false), (true, true), (true, false)] {
         let story = Story::installed().await;
         rotate(&story, rotates);
+        if introspects {
+            let product = "fernway".parse().expect("an id");
+            let app = story.stack.app("fernway", "sync");
+            let app = AppAt { product: &product, app: &app.id, consumer_key: &app.consumer_key };
+            story.stack.store.note_introspects(app).await.expect("the table takes it");
+        }
         let token = held(&story);
         story.stack.salesforce.queue_token_fault(Fault::Html(502));
         assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
@@ -276,7 +284,12 @@ async fn after_two_lost_answers_the_token_is_sent_again_only_if_salesforce_knows
         story.stack.salesforce.forget_calls();
         story.pass(SignedDuration::from_mins(30));
 
-        let last = import(&story, &token, json!({})).await;
+        let mut last = import(&story, &token, json!({})).await;
+        if rotates && !introspects {
+            assert_eq!((last.status, last.problem()), (409, "import-under-way"), "{}", last.body);
+            story.pass(SignedDuration::from_hours(24));
+            last = import(&story, &token, json!({})).await;
+        }
 
         if rotates {
             assert_eq!((last.status, last.text("cause")), (422, "answer_lost"), "{}", last.body);
