@@ -3,11 +3,14 @@
 
 use std::time::Duration;
 
+use domain::{AppId, ProductId};
 use protocol::{
     Answer, Effect, Fate, Kind, Process, Rig, Script,
     ether::{Calm, Fates},
+    rig::CONSUMER_KEY,
     run,
 };
+use store::{AppAt, health::MAX_UNTRUSTED};
 use tokio::time::sleep;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -110,4 +113,45 @@ fn first_refused_question_after_a_days_outage_ends_nothing() {
             assert_eq!(answer.status, 200, "{said:?}: {}", answer.body);
         });
     }
+}
+
+/// Only questions about a token meet this.
+struct OnlyAsked(Effect);
+
+impl Fates for OnlyAsked {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        Calm.fate(number, kind)
+    }
+
+    fn other(&mut self, number: usize, path: &str) -> Fate {
+        let effect = if path.ends_with("/introspect") { self.0 } else { Effect::None };
+        Fate { effect, ..Calm.fate(number, Kind::Other) }
+    }
+}
+
+/// An app's stop is over, and one request tries. A connection that sends nothing does not use up that try.
+#[test]
+fn connection_that_sends_nothing_reserves_no_try() {
+    run(async {
+        let (rig, process) = Box::pin(swallowed_twice()).await;
+        let other = rig.connect_another(1).await;
+        let product: ProductId = "fernway".parse().expect("an id");
+        let app: AppId = "sync".parse().expect("an id");
+        let at = AppAt { product: &product, app: &app, consumer_key: CONSUMER_KEY };
+        let store = rig.store();
+        store.note_introspects(at).await.expect("written");
+        for _ in 0..MAX_UNTRUSTED {
+            store.note_untrusted(at, "unexpected_answer", rig.clock.now()).await.expect("written");
+        }
+        rig.ether.set(OnlyAsked(INACTIVE));
+        sleep(16 * MINUTE).await;
+        let sent = rig.ether.sent().len();
+
+        let lost = settled(&rig, &process).await;
+        assert_eq!(lost.body["cause"], "answer_lost", "{}", lost.body);
+        assert_eq!(rig.ether.sent().len(), sent, "it was told that the token is spent");
+
+        let answer = process.answer(rig.call_for(&other, None)).await;
+        assert_eq!((answer.status, rig.ether.sent().len()), (200, sent + 1), "{}", answer.body);
+    });
 }

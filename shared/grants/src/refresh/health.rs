@@ -97,26 +97,36 @@ fn sending<'a>(record: &'a ConnectionRecord, ask: Ask<'a>) -> Sending<'a> {
     }
 }
 
-/// Whether a request may be sent. Of those that meet a stop that is over, one may: it tries.
+/// Whether no stop forbids a request now. A stop that is over is not reserved: whoever sends asks [`may_send`].
+pub(crate) fn heed_stops(sending: Sending<'_>, health: &Health, now: Timestamp) -> Result<(), Held> {
+    match (host_stop(sending, health, now), health.app.stop(sending.org, now)) {
+        (Some(Stop::Until(until)), _) => Err(Held::Host(seconds(until, now))),
+        (_, Some(Stop::Until(until))) => Err(held_for(&health.app, seconds(until, now))),
+        _ => Ok(()),
+    }
+}
+
+/// The stop of a host that serves many orgs.
+fn host_stop(sending: Sending<'_>, health: &Health, now: Timestamp) -> Option<Stop> {
+    health.host.stop(now).filter(|_| sending.is_generic)
+}
+
+/// Whether a request may be sent. Of those that meet a stop that is over, one may: it tries. So this comes right before
+/// the request: what reserves the try and does not send holds all others back.
 pub(crate) async fn may_send(
     platform: &Platform,
     sending: Sending<'_>,
     health: &Health,
     now: Timestamp,
 ) -> Result<(), Held> {
+    heed_stops(sending, health, now)?;
     let (store, host) = (&platform.store, sending.host);
-    let host_stop = health.host.stop(now).filter(|_| sending.is_generic);
-    if let Some(Stop::Until(until)) = host_stop {
-        return Err(Held::Host(seconds(until, now)));
+    if let Some(Stop::Probe(seen)) = health.app.stop(sending.org, now)
+        && !reserved(store.probe_app(sending.app, &health.app, seen, now).await)
+    {
+        return Err(held_for(&health.app, SILENT_WAIT));
     }
-    match health.app.stop(sending.org, now) {
-        Some(Stop::Until(until)) => return Err(held_for(&health.app, seconds(until, now))),
-        Some(Stop::Probe(seen)) if !reserved(store.probe_app(sending.app, &health.app, seen, now).await) => {
-            return Err(held_for(&health.app, SILENT_WAIT));
-        }
-        Some(Stop::Probe(_)) | None => {}
-    }
-    match host_stop {
+    match host_stop(sending, health, now) {
         Some(Stop::Probe(seen)) if !reserved(store.probe_host(host, seen, now).await) => Err(Held::Host(10)),
         _ => Ok(()),
     }
@@ -231,6 +241,11 @@ impl Refresher {
         health: &Health,
     ) -> Result<(), Held> {
         may_send(&self.platform, sending(record, ask), health, ask.time.now()).await
+    }
+
+    /// The same, and reserves nothing.
+    pub(crate) fn heed_stops(record: &ConnectionRecord, ask: Ask<'_>, health: &Health) -> Result<(), Held> {
+        heed_stops(sending(record, ask), health, ask.time.now())
     }
 
     /// Keeps that a refresh got no answer: its holder may be dead, and has not said so.

@@ -97,7 +97,7 @@ impl Refresher {
         if let Err(seconds) = self.host_answers(&record, &health.host, sent_at, now).await {
             return Ok(Renewal::NotYet(seconds.into()));
         }
-        if let Err(held) = self.may_send(&record, ask, &health).await {
+        if let Err(held) = Self::heed_stops(&record, ask, &health) {
             return self.held(record, ask, &health.app, held).await;
         }
         // Everything that can fail without spending anything comes before the mark.
@@ -108,6 +108,9 @@ impl Refresher {
                 TokenFate::Spent => return self.lost(&record, ask).await,
                 TokenFate::Unknown => return Ok(Renewal::NotYet(QUESTION_AGAIN.into())),
             }
+        }
+        if let Err(held) = self.may_send(&record, ask, &health).await {
+            return self.held(record, ask, &health.app, held).await;
         }
         let started = Instant::now();
         let LeaseOutcome::Yes(lease) = self.platform.store.lease_recovery(&record, ask.time.now()).await?
