@@ -16,6 +16,9 @@ const REVOKE_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 /// How long until a refresh that passed is tried again.
 pub(crate) const REFRESH_AGAIN: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long until the sweep retries a grant that Salesforce refused in words that are not known to be final.
+const REFUSED_AGAIN: SignedDuration = SignedDuration::from_mins(30);
+
 /// How long until a refresh is tried again that fails by the app's own set-up.
 const AFTER_INCIDENT: SignedDuration = SignedDuration::from_hours(1);
 
@@ -104,6 +107,7 @@ impl Sweep {
             return Ok(Outcome::Nothing);
         }
         let need = Need::of_sweep(&record);
+        let wait = if is_refused(&record) { REFUSED_AGAIN } else { REFRESH_AGAIN };
         let again = match self.refresher.renew(record, &app, &need, time).await? {
             Renewal::Fresh(_) => return Ok(Outcome::Refreshed),
             Renewal::Gone => return Ok(Outcome::Nothing),
@@ -115,15 +119,21 @@ impl Sweep {
             Renewal::StillWorks(..) => now + REFRESH_AGAIN,
             Renewal::NotYet(later) => now + SignedDuration::from_secs(later.seconds.into()),
         };
-        store.put_off(&this, seen, again.max(now + REFRESH_AGAIN)).await?;
+        store.put_off(&this, seen, again.max(now + wait)).await?;
         Ok(Outcome::PutOff)
     }
+}
+
+/// Whether Salesforce refused the grant in words that are not known to be final. The user is needed only if it refuses
+/// it for a day, so it is retried though nobody asks.
+fn is_refused(record: &ConnectionRecord) -> bool {
+    record.backoff.as_ref().is_some_and(|backoff| backoff.unexplained_since.is_some())
 }
 
 /// When a connection is due by what it says itself: what made it due may have changed since.
 fn due_at(record: &ConnectionRecord, app: &App) -> Timestamp {
     match record.connection.state {
-        ConnectionState::Active => {
+        ConnectionState::Active if !is_refused(record) => {
             let keep_alive = record.issued_at.later_by(app.keep_alive());
             if record.unasked { keep_alive } else { keep_alive.min(token_lifetime::ahead_of(record)) }
         }

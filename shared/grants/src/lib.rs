@@ -33,6 +33,7 @@
 //! | [`unconfirmed`] | *parked* → *revoking* |
 //! | [`revoke`] | *revoking* → deleted |
 //! | [`record_failure`] | no arrow: evidence becomes a diagnosed, recorded failure |
+//! | `introspection` | no arrow: Salesforce is asked whether it knows a refresh token |
 //! | [`incidents`] | no arrow: many connections that stop for the same cause |
 //!
 //! The arrows *confirm* and *redeem* are one transaction each ([`store::reconnects`], [`store::redemptions`]); the function
@@ -43,6 +44,7 @@
 pub mod exchange;
 pub mod import;
 pub mod incidents;
+mod introspection;
 pub mod record_failure;
 pub mod refresh;
 pub mod replace;

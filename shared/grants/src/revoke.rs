@@ -8,12 +8,13 @@
 use diagnosis::evidence;
 use domain::{App, Connection, ConnectionId, ConnectionState, Stage, Surface, secret::AccessToken};
 use jiff::Timestamp;
-use salesforce::{HostRefused, Registration, SalesforceError};
+use salesforce::{HostRefused, SalesforceError};
 use secrecy::ExposeSecret;
 use store::{
     ConnectionRecord, Field, Lease, LeaseOutcome, Owner, Reconnect, SecretError, StoreError, TokenCipher,
 };
 
+use crate::introspection::{TokenWord, ask_about};
 use crate::record_failure::{FailureSubject, Observation, diagnose};
 use platform::{Platform, log::internal};
 
@@ -104,15 +105,15 @@ async fn look_after(
     let LeaseOutcome::Yes(lease) = platform.store.lease(&record, false, now).await? else { return Ok(()) };
     match has_ended(platform, cipher, &lease, &app).await {
         Ok(true) => end(platform, lease.record(), &app, now).await,
-        Ok(false) => Ok(platform.store.release(&lease, None).await?),
+        Ok(false) => Ok(platform.store.release(&lease, None).await.map(drop)?),
         Err(error) => {
             internal(&error);
-            Ok(platform.store.release(&lease, None).await?)
+            Ok(platform.store.release(&lease, None).await.map(drop)?)
         }
     }
 }
 
-/// Whether Salesforce says that it does not know the refresh token.
+/// Whether Salesforce says to an app that may ask that it does not know the refresh token.
 async fn has_ended(
     platform: &Platform,
     cipher: &TokenCipher,
@@ -124,8 +125,8 @@ async fn has_ended(
     let host = platform.salesforce.hosts().readmit(&record.connection.login_host)?;
     let refresh = cipher.open(lease.owner(), Field::RefreshToken, sealed).await?;
     let secret = platform.secrets.consumer(&app.secret).await?.current;
-    let registration = Registration { consumer_key: &app.consumer_key, secret: &secret };
-    Ok(!platform.salesforce.knows(&host, registration, refresh.expose_secret()).await?)
+    let app = (&record.connection.product, app);
+    Ok(ask_about(platform, app, &host, &secret, refresh.expose_secret()).await? == TokenWord::Ended)
 }
 
 async fn end(

@@ -2,7 +2,8 @@
 //!
 //! The HTTP client follows no redirect. Here one is followed on two conditions: the request moves to the same path at
 //! another host, and that host is one of Salesforce's login hosts ([`Hosts`](crate::Hosts)). If the redirect names no
-//! such host, the org's generic login host is asked: it serves every org that has not switched it off.
+//! such host, the org's generic login host is asked: it serves every org that has not switched it off. Only an org's My
+//! Domain is believed if it says no: a generic login host that a redirect led to may just not serve the org.
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::{
     answer::holds_tokens,
     error::Moved,
     http::{ANSWER, NoAnswer},
+    token::Introspection,
 };
 
 /// Maximum wait that a `Retry-After` can ask for.
@@ -31,6 +33,8 @@ pub(crate) struct Answered {
     pub(crate) host: LoginHost,
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    /// How many hosts were asked.
+    pub(crate) calls: u32,
     pub(crate) body: Vec<u8>,
 }
 
@@ -54,27 +58,33 @@ impl Salesforce {
             Reply::Answered(answered) => return Ok(answered),
             Reply::Redirected { status, location } => (status, location),
         };
-        let moved = || Moved { status, to: location.as_deref().and_then(|to| host_name(host, to)) };
+        let mut calls = 1;
         let left = || Some(timeout.saturating_sub(began.elapsed())).filter(|left| *left >= MIN_TIME_LEFT);
 
         let named = location.as_deref().and_then(|to| self.login_host_of(host, to));
         if let (Some(to), Some(left)) = (&named, left()) {
+            calls += 1;
             match self.post_once(to, path, form, left).await {
-                Ok(Reply::Answered(answered)) => return Ok(answered),
-                Err(no_answer) if no_answer.sent => return Err(no_answer.into()),
-                Ok(Reply::Redirected { .. }) | Err(_) => {}
-            }
-        }
-        let generic = self.hosts().generic(host).filter(|generic| named.as_ref() != Some(generic));
-        if let (Some(generic), Some(left)) = (generic, left()) {
-            match self.post_once(&generic, path, form, left).await {
-                // The redirect did not send us here: a refusal may only mean that this host does not serve the org.
-                Ok(Reply::Answered(answered)) if !answered.is_oauth_error() => return Ok(answered),
+                Ok(Reply::Answered(answered)) if answered.is_believed() => {
+                    return Ok(Answered { calls, ..answered });
+                }
                 Err(no_answer) if no_answer.sent => return Err(no_answer.into()),
                 Ok(_) | Err(_) => {}
             }
         }
-        Err(SalesforceError::Moved(moved()))
+        let generic = self.hosts().generic(host).filter(|generic| named.as_ref() != Some(generic));
+        if let (Some(generic), Some(left)) = (generic, left()) {
+            calls += 1;
+            match self.post_once(&generic, path, form, left).await {
+                Ok(Reply::Answered(answered)) if answered.is_believed() => {
+                    return Ok(Answered { calls, ..answered });
+                }
+                Err(no_answer) if no_answer.sent => return Err(no_answer.into()),
+                Ok(_) | Err(_) => {}
+            }
+        }
+        let to = location.as_deref().and_then(|to| host_name(host, to));
+        Err(SalesforceError::Moved(Moved { status, to, calls }))
     }
 
     async fn post_once(
@@ -102,6 +112,7 @@ impl Salesforce {
             host: host.clone(),
             status: head.status,
             retry_after: retry_after(&head.headers),
+            calls: 1,
             body,
         }))
     }
@@ -112,6 +123,20 @@ impl Salesforce {
         let plain = url.username().is_empty() && url.password().is_none();
         let to = self.hosts().readmit(&url.origin().ascii_serialization()).ok()?;
         (plain && to != *from).then_some(to)
+    }
+}
+
+impl Answered {
+    /// Whether the answer of a host that a redirect led to counts. A *no* of a generic login host does not, whether the
+    /// redirect named it or not: it knows neither token nor user of an org that it does not serve.
+    fn is_believed(&self) -> bool {
+        let says_no = self.is_oauth_error() || self.says_inactive();
+        self.host.environment() == Environment::MyDomain || holds_tokens(&self.body) || !says_no
+    }
+
+    /// Whether introspection says that a token is not active.
+    fn says_inactive(&self) -> bool {
+        serde_json::from_slice::<Introspection>(&self.body).is_ok_and(|told| !told.active)
     }
 }
 
@@ -200,6 +225,34 @@ mod tests {
             "",
         ] {
             assert_eq!(to(elsewhere), None, "{elsewhere}");
+        }
+    }
+
+    #[test]
+    fn no_of_a_generic_host_after_a_redirect_means_nothing() {
+        let hosts = Hosts::salesforce();
+        let is_believed = |host: &LoginHost, status: StatusCode, body: &str| {
+            let body = body.as_bytes().to_vec();
+            Answered { host: host.clone(), status, retry_after: None, calls: 1, body }.is_believed()
+        };
+        let (refused, ok) = (StatusCode::BAD_REQUEST, StatusCode::OK);
+        let ended = r#"{"error":"invalid_grant","error_description":"expired access/refresh token"}"#;
+        let unknown = r#"{"error":"invalid_token"}"#;
+        let (inactive, active) = (r#"{"active":false}"#, r#"{"active":true,"exp":1,"iat":0}"#);
+        let tokens = r#"{"access_token":"00D!x","active":false}"#;
+        for generic in [hosts.production(), hosts.sandbox()] {
+            for (status, body) in [(refused, ended), (refused, unknown), (ok, inactive)] {
+                assert!(!is_believed(&generic, status, body), "{body}");
+            }
+            for (status, body) in
+                [(ok, active), (ok, tokens), (ok, ""), (StatusCode::BAD_GATEWAY, "<html></html>")]
+            {
+                assert!(is_believed(&generic, status, body), "{body}");
+            }
+        }
+        let own = hosts.my_domain("acme").unwrap();
+        for (status, body) in [(refused, ended), (refused, unknown), (ok, inactive), (ok, active)] {
+            assert!(is_believed(&own, status, body), "{body}");
         }
     }
 

@@ -18,7 +18,8 @@ use crate::{
 
 impl Store {
     /// Corrects until when an access token is taken to work, once Salesforce has been asked. A token that has
-    /// been replaced since is left alone.
+    /// been replaced since is left alone, and so is a connection that stopped or was deleted: when it is due is another
+    /// matter then.
     pub async fn learn_life(
         &self,
         record: &ConnectionRecord,
@@ -31,7 +32,11 @@ impl Store {
             .update_expression(
                 "SET learnt_life = :life, learnt_from = :from, expiry_basis = :from, expires_at = :expires, due_at = :due",
             )
-            .condition_expression("access_fingerprint = :access AND attribute_exists(due_shard)")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND access_fingerprint = :access \
+                 AND attribute_exists(due_shard)",
+            )
+            .living_states()
             .value(":life", N(duration(learnt.life)))
             .value(":from", S(learnt.basis.word()))
             .value(":expires", millis(expires_at))
@@ -47,7 +52,10 @@ impl Store {
         let marked = self
             .update(&keys::connection(&record.connection.id))
             .update_expression("SET unasked = :no, due_at = :due")
-            .condition_expression("access_fingerprint = :access AND unasked = :yes")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND access_fingerprint = :access AND unasked = :yes",
+            )
+            .living_states()
             .value(":no", AttributeValue::Bool(false))
             .value(":yes", AttributeValue::Bool(true))
             .value(":due", millis(due))
@@ -73,8 +81,10 @@ impl Store {
                 if told { String::new() } else { format!(", {FAILING}, {}", raise(":now")) }
             ))
             .condition_expression(
-                "access_fingerprint = :access AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
+                "#state IN (:active, :blocked, :unknown) AND access_fingerprint = :access \
+                 AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
             )
+            .living_states()
             .value(":until", millis(until))
             .value(":failure", S(failure.id.as_str()))
             .value(":none", N(0))

@@ -6,7 +6,8 @@
 //! a reconnect in between is never overwritten.
 
 use aws_sdk_dynamodb::{
-    operation::update_item::builders::UpdateItemFluentBuilder,
+    error::SdkError,
+    operation::update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
 use domain::{
@@ -45,9 +46,9 @@ pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
 pub(crate) const LEASE_OVER: &str =
     "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :too_late)";
 
-/// How long after a refresh was begun its recovery may start: function and HTTP time-outs are over by then,
-/// so the first sender cannot be alive.
-pub const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How long after a refresh was begun, by whichever clock, its recovery may start. The first sender has its answer in the
+/// table or the fallback 20 s after *began*, but its clock may be [`MAX_SKEW`] behind the reader's.
+pub const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// The right to use a connection's refresh token once.
 #[derive(Debug)]
@@ -195,10 +196,14 @@ impl Store {
             .update_expression("SET began_at = :now, began_epoch = :epoch")
             .condition_expression(
                 // The epoch is this lease's alone: a refresh that it began is this one. A lease that was given back
-                // begins nothing: this write may arrive long after its sender has given it up.
-                "epoch = :epoch AND attribute_exists(lease_until) AND refresh_fingerprint = :sent \
-                 AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
+                // begins nothing: this write may arrive long after its sender has given it up. A deletion that comes
+                // between would otherwise revoke the token while it is refreshed.
+                "#state IN (:active, :blocked) AND epoch = :epoch AND attribute_exists(lease_until) \
+                 AND refresh_fingerprint = :sent AND (attribute_not_exists(began_at) OR began_epoch = :epoch)",
             )
+            .name("#state", "state")
+            .value(":active", S("active"))
+            .value(":blocked", S("blocked"))
             .expression_attribute_values(":now", millis(now))
             .expression_attribute_values(":sent", S(lease.sent.as_str()))
             .send_write()
@@ -210,18 +215,26 @@ impl Store {
     }
 
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is
-    /// sent before the backoff is over, if there is one.
-    pub async fn release(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
+    /// sent before the backoff is over, if there is one. Returns the connection as it is then, with what other callers
+    /// changed meanwhile; `None`: it is gone.
+    pub async fn release(
+        &self,
+        lease: &Lease,
+        backoff: Option<&Backoff>,
+    ) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
         let released = self
             .holder_update(lease)
             .releasing("lease_until, began_at, began_epoch", backoff)
             .condition_expression("epoch = :epoch")
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send_write()
             .await;
-        conditional("UpdateItem", released).map(drop)
+        Self::as_left(lease, released)
     }
 
-    /// Adds to a backoff which failure says why. The product is told of the first one.
+    /// Adds to a backoff which failure says why. The product is told of the first one, unless it has deleted the
+    /// connection meanwhile. The sweep retries a refusal that nobody understood: it may be over before anybody asks.
     pub async fn explain_backoff(
         &self,
         lease: &Lease,
@@ -230,17 +243,26 @@ impl Store {
     ) -> Result<(), StoreError> {
         const EXPLAIN: &str = "SET retry_failure = :failure";
         let Some(failure) = &backoff.failure else { return Ok(()) };
-        let update = self.holder_update(lease);
+        let mut update = self.holder_update(lease);
+        let mut explain = EXPLAIN.to_owned();
+        if backoff.unexplained_since.is_some() {
+            explain.push_str(", due_shard = :shard, due_at = :not_before");
+            let shard = keys::due_shard(lease.record.connection.id.as_str());
+            update = update.value(":shard", S(shard));
+        }
         let update = if lease.record.revision.is_failing {
-            update.update_expression(EXPLAIN)
+            update.update_expression(explain)
         } else {
             update
-                .update_expression(format!("{EXPLAIN}, {FAILING}, {}", raise_now()))
+                .update_expression(format!("{explain}, {FAILING}, {}", raise_now()))
                 .raising(EventType::ConnectionRefreshFailing, now)
                 .failing()
         };
         let explained = update
-            .condition_expression("epoch = :epoch AND not_before = :not_before")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND epoch = :epoch AND not_before = :not_before",
+            )
+            .living_states()
             .value(":failure", S(failure.as_str()))
             .value(":not_before", millis(backoff.not_before))
             .send_write()
@@ -248,15 +270,35 @@ impl Store {
         conditional("UpdateItem", explained).map(drop)
     }
 
-    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays.
-    pub async fn abandon(&self, lease: &Lease) -> Result<(), StoreError> {
+    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays. A connection
+    /// that was deleted meanwhile stays deleted. Returns the connection as [`Self::release`] does.
+    pub async fn abandon(&self, lease: &Lease) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
         let abandoned = self
             .holder_update(lease)
             .unanswered(&lease.record, "began_at")
-            .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
+            .condition_expression(
+                "#state IN (:active, :blocked, :unknown) AND epoch = :epoch AND attribute_exists(began_at)",
+            )
+            .living_states()
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
             .send_write()
             .await;
-        conditional("UpdateItem", abandoned).map(drop)
+        Self::as_left(lease, abandoned)
+    }
+
+    /// The connection as a holder's last write left it, or as another's did that came before it.
+    fn as_left(
+        lease: &Lease,
+        written: Result<UpdateItemOutput, SdkError<UpdateItemError>>,
+    ) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
+        let item = match conditional("UpdateItem", written)? {
+            Ok(output) => output.attributes.unwrap_or_default(),
+            Err(Some(item)) => item,
+            Err(None) => return Ok(None),
+        };
+        let pk = keys::connection(&lease.record.connection.id).pk;
+        from_item::<ConnectionRow>(&pk, item)?.read(&pk).map(Box::new).map(Some)
     }
 
     pub(crate) fn holder_update(&self, lease: &Lease) -> UpdateItemFluentBuilder {

@@ -57,7 +57,10 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let put_off = self
             .update(&keys::connection(&record.connection.id))
-            .update_expression("SET not_before = :until, refusals = if_not_exists(refusals, :none)")
+            .update_expression(
+                // This moves `not_before` without a refusal, so a series of refusals ends here.
+                "SET not_before = :until, refusals = if_not_exists(refusals, :none) REMOVE unexplained_since",
+            )
             .condition_expression(
                 "#state = :unknown AND epoch = :epoch AND (attribute_not_exists(not_before) OR not_before <= :now \
                  OR not_before > :until)",

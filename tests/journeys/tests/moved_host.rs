@@ -110,20 +110,29 @@ async fn connection_waits_while_no_known_host_serves_it() {
 
 #[tokio::test]
 async fn refusal_by_the_generic_host_does_not_end_the_connection() {
-    let story = Story::installed().await;
-    let connection = connected_at_my_domain(&story).await;
-    story.pass(STALE);
-    story.stack.salesforce.queue_token_fault(Fault::Redirect(302, "https://evil.example/".into()));
-    let description = "expired access/refresh token".into();
-    let refusal = Fault::Answer { status: 400, error: "invalid_grant".into(), description };
-    story.stack.salesforce.queue_token_fault(refusal);
+    // Whether or not the redirect names it: it may not serve the org.
+    for names_it in [false, true] {
+        for description in ["expired access/refresh token", "inactive user", "inactive organization"] {
+            let story = Story::installed().await;
+            let connection = connected_at_my_domain(&story).await;
+            story.pass(STALE);
+            let generic = format!("{}/?ec=302", story.stack.salesforce.login_origin());
+            let to = if names_it { generic } else { "https://evil.example/".into() };
+            story.stack.salesforce.queue_token_fault(Fault::Redirect(302, to));
+            let refusal =
+                Fault::Answer { status: 400, error: "invalid_grant".into(), description: description.into() };
+            story.stack.salesforce.queue_token_fault(refusal);
+            story.stack.salesforce.forget_calls();
 
-    let waits = story.token(&connection).await;
+            let waits = story.token(&connection).await;
 
-    assert_eq!(waits.text("cause"), "host_moved", "{}", waits.body);
-    story.pass(SignedDuration::from_mins(6));
-    let token = story.token(&connection).await;
-    assert_eq!((token.status, story.salesforce_says(&token).await), (200, 200), "{}", token.body);
+            assert_eq!(waits.text("cause"), "host_moved", "{names_it} {description}: {}", waits.body);
+            assert_eq!(asked(&story), ["acme.my.salesforce.localhost", "login.salesforce.localhost"]);
+            story.pass(SignedDuration::from_mins(6));
+            let token = story.token(&connection).await;
+            assert_eq!((token.status, story.salesforce_says(&token).await), (200, 200), "{}", token.body);
+        }
+    }
 }
 
 #[tokio::test]

@@ -19,7 +19,7 @@ use lambda_http::{Body, Context, RequestExt as _};
 use platform::{Aws, Deadline, Platform, Settings, settings::PublicUrl};
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
-use store::{ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens};
+use store::{AppAt, ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens};
 use sweep::{Sweep, Swept};
 use token::Token;
 use tokio::{sync::watch, time::timeout};
@@ -165,6 +165,9 @@ impl Rig {
         platform.fallback().expect("a name").create_table().await.expect("the fallback");
         product.api_keys.push(ApiKeyDigest { id: "test".into(), hash: self.api_key.hash() });
         platform.store.put_product(&product).await.expect("the product is stored");
+        // Salesforce has said of one of the app's tokens that it is active.
+        let app = AppAt { product: &product.id, app: &product.apps[0].id, consumer_key: CONSUMER_KEY };
+        platform.store.note_introspects(app).await.expect("the table takes it");
 
         self.connect(&product, self.connection.clone(), "acme", 0).await;
         self.ether.watch(format!("CONNECTION#{}", self.connection));
@@ -202,6 +205,16 @@ impl Rig {
     /// So many copies of the connection, due where and when it is, with a login host that is none of Salesforce's.
     pub fn hopeless(&self, number: usize) {
         self.copies(number, |_, item| item["login_host"] = json!({ "S": "https://login.example.com" }));
+    }
+
+    /// Nothing is known of the app any more.
+    pub fn forget_app_health(&self) {
+        for item in self.ether.table.items(TABLE) {
+            let pk = item["pk"]["S"].as_str().unwrap_or_default();
+            if pk.starts_with("HEALTH#APP#") {
+                self.ether.table.lose(TABLE, pk, "HEALTH");
+            }
+        }
     }
 
     /// Changes the connection's item, as whoever can write the table could.
@@ -415,8 +428,13 @@ impl Rig {
 
     /// The call that imports a refresh token of the product's, for another customer.
     pub fn import(&self, refresh_token: &str) -> http::Request<Body> {
+        self.import_for("imported", refresh_token)
+    }
+
+    /// The same for this customer.
+    pub fn import_for(&self, customer: &str, refresh_token: &str) -> http::Request<Body> {
         let body = json!({
-            "customer": { "id": "imported" },
+            "customer": { "id": customer },
             "user": "user_8",
             "refresh_token": refresh_token,
             "environment": "production",

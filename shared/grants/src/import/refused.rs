@@ -12,8 +12,8 @@ use crate::record_failure::{Observation, diagnose};
 
 impl Importer {
     /// What an error means: the token may be spent, or it was refused and is as it was. After an answer that was
-    /// lost a refusal that speaks of the token is the end of it; any other says nothing of it, and the right to send
-    /// once more stays.
+    /// lost a refusal that speaks of the token, in words that are known to be final, is the end of it; any other says
+    /// nothing of it, and the right to send once more stays.
     pub(super) async fn refused_import(
         &self,
         brought: &ImportRequest<'_>,
@@ -29,7 +29,7 @@ impl Importer {
         let met =
             Observation::new(brought.of(), brought.app, Stage::Refresh, error.evidence()).because(error);
         let (failure, found) = diagnose(met, now);
-        if again && found.cause().actor == Actor::EndUser {
+        if again && found.cause().actor == Actor::EndUser && error.is_final_refusal() {
             return self.lose(brought, import, Some(error), now).await;
         }
         let to = ImportState::Refused(failure.id.clone());

@@ -14,7 +14,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use crate::refresh::{RefreshError, Refresher, recover::is_kept_silent};
+use crate::{
+    introspection::is_kept_silent,
+    refresh::{RefreshError, Refresher},
+};
 
 /// How many waiting answers are looked up at once.
 const BATCH: i32 = 25;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{SaturatingTime as _, secret::Fingerprint};
+use domain::{ConnectionState, SaturatingTime as _, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
 use store::ConnectionRecord;
 
@@ -63,7 +63,10 @@ impl Need {
     /// Whether the stored token will do: a newer one would not be better, or is not worth a refresh.
     pub fn is_met_by(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
         let newer = self.newer_than.as_ref() != Some(&record.access_fingerprint);
-        newer && self.takes(record) && (self.lives_long_enough(record, now) || self.settles_for(record, now))
+        newer
+            && !is_deleted(record)
+            && self.takes(record)
+            && (self.lives_long_enough(record, now) || self.settles_for(record, now))
     }
 
     /// Why a token that will do lives shorter than asked for; `None`: it does not.
@@ -94,7 +97,7 @@ impl Need {
 
     /// Whether the stored token, though not fresh, still works for all we know.
     pub fn can_use(&self, record: &ConnectionRecord, now: Timestamp) -> bool {
-        self.takes(record) && now < record.expires_at
+        !is_deleted(record) && self.takes(record) && now < record.expires_at
     }
 
     /// How many tokens in a row were rejected while they were fresh, with this report.
@@ -116,4 +119,9 @@ impl Need {
     fn takes(&self, record: &ConnectionRecord) -> bool {
         !self.rejects(&record.access_fingerprint) && record.rejected.is_none_or(|rejected| rejected.works)
     }
+}
+
+/// A connection that its product deleted hands out nothing, though its token may still work.
+fn is_deleted(record: &ConnectionRecord) -> bool {
+    matches!(record.connection.state, ConnectionState::Revoking { .. })
 }

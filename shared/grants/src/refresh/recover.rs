@@ -7,7 +7,7 @@ use std::time::Duration;
 use domain::{SaturatingTime as _, Surface, secret::RefreshToken};
 use jiff::{SignedDuration, Timestamp};
 use platform::log::internal;
-use salesforce::{Registration, SalesforceError};
+use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
 use store::{
     Backoff, ConnectionRecord, Field, Health, Kept, Lease, LeaseOutcome, Owner, StoreError,
@@ -16,6 +16,7 @@ use store::{
 use telemetry::step;
 use tokio::time::{Instant, sleep};
 
+use crate::introspection::{TokenWord, ask_about};
 use crate::refresh::{
     Ask, REFRESH, RefreshError, Refresher, Renewal, SEND, Stop, Stopped,
     health::Told,
@@ -36,11 +37,6 @@ pub(crate) const QUESTION_AGAIN: u32 = 60;
 
 /// How long after an unanswered recovery Salesforce may leave open whether it knows the token.
 pub(crate) const UNKNOWN_FOR: SignedDuration = SignedDuration::from_hours(24);
-
-/// Whether Salesforce answers, and will not say what it knows of a token.
-pub(crate) fn is_kept_silent(error: &SalesforceError) -> bool {
-    matches!(error, SalesforceError::Refused { status: 400..=403, .. })
-}
 
 /// What became of a refresh token that was sent twice and not answered.
 enum TokenFate {
@@ -101,17 +97,20 @@ impl Refresher {
         if let Err(seconds) = self.host_answers(&record, &health.host, sent_at, now).await {
             return Ok(Renewal::NotYet(seconds.into()));
         }
-        if let Err(held) = self.may_send(&record, ask, &health).await {
+        if let Err(held) = Self::heed_stops(&record, ask, &health) {
             return self.held(record, ask, &health.app, held).await;
         }
         // Everything that can fail without spending anything comes before the mark.
         let prepared = self.prepare(&record, ask).await?;
         if record.recovered_at.is_some() {
-            match self.token_fate(&record, ask, &prepared, sent_at).await? {
+            match self.token_fate(&record, ask, &prepared).await? {
                 TokenFate::Unspent => {}
                 TokenFate::Spent => return self.lost(&record, ask).await,
                 TokenFate::Unknown => return Ok(Renewal::NotYet(QUESTION_AGAIN.into())),
             }
+        }
+        if let Err(held) = self.may_send(&record, ask, &health).await {
+            return self.held(record, ask, &health.app, held).await;
         }
         let started = Instant::now();
         let LeaseOutcome::Yes(lease) = self.platform.store.lease_recovery(&record, ask.time.now()).await?
@@ -151,31 +150,42 @@ impl Refresher {
     }
 
     /// What became of a refresh token whose recovery was not answered either. Salesforce is asked, which spends nothing
-    /// (introspection, RFC 7662), at most once a minute; where it answers and will not say, the token is taken to be spent
-    /// after a day.
+    /// (introspection, RFC 7662), at most once a minute; where it answers for a day and will not say, the token is taken to
+    /// be spent.
     async fn token_fate(
         &self,
         record: &ConnectionRecord,
         ask: Ask<'_>,
         prepared: &Prepared,
-        recovered_at: Timestamp,
     ) -> Result<TokenFate, RefreshError> {
         let now = ask.time.now();
         let Some(sealed) = &record.refresh_token else { return Ok(TokenFate::Spent) };
-        let wait = SignedDuration::from_secs(QUESTION_AGAIN.into());
-        if !self.platform.store.put_off_recovery(record, now + wait, now).await? {
+        let until = now + SignedDuration::from_secs(QUESTION_AGAIN.into());
+        if !self.platform.store.put_off_recovery(record, until, now).await? {
             return Ok(TokenFate::Unknown);
         }
         let owner = Owner { product: &record.connection.product, connection: &record.connection.id };
         let token = self.cipher.open(owner, Field::RefreshToken, sealed).await?;
-        let app = Registration { consumer_key: &ask.app.consumer_key, secret: &prepared.secret };
-        match self.platform.salesforce.knows(&prepared.host, app, token.expose_secret()).await {
-            Ok(true) => Ok(TokenFate::Unspent),
-            Ok(false) => Ok(TokenFate::Spent),
+        let Prepared { host, secret } = prepared;
+        let app = (&record.connection.product, ask.app);
+        match ask_about(&self.platform, app, host, secret, token.expose_secret()).await {
+            Ok(TokenWord::Known) => Ok(TokenFate::Unspent),
+            Ok(TokenWord::Ended) => Ok(TokenFate::Spent),
+            Ok(TokenWord::Unsaid) => {
+                // Without an answer the question ends the series, so a day of an outage is no day of refusals.
+                let before = record.backoff.as_ref().and_then(|backoff| backoff.refused_since(now));
+                let since = before.unwrap_or(now);
+                if since.later_by(UNKNOWN_FOR) <= now {
+                    return Ok(TokenFate::Spent);
+                }
+                if let Err(error) = self.platform.store.note_unsaid(record, until, since).await {
+                    internal(&error);
+                }
+                Ok(TokenFate::Unknown)
+            }
             Err(error) => {
                 internal(&error);
-                let waited = recovered_at.later_by(UNKNOWN_FOR) <= now;
-                Ok(if is_kept_silent(&error) && waited { TokenFate::Spent } else { TokenFate::Unknown })
+                Ok(TokenFate::Unknown)
             }
         }
     }
@@ -231,7 +241,10 @@ impl Refresher {
                     incident: None,
                     retry_after: Some(backoff.seconds(now)),
                 })),
-                _ => self.explain(lease, Backoff { failure, ..backoff }, ask).await,
+                _ => {
+                    let left = Box::new(record.clone());
+                    self.explain((lease, left), Backoff { failure, ..backoff }, ask).await
+                }
             }
         };
         self.learn(record, ask, health, told(error)).await;

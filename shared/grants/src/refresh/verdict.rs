@@ -25,7 +25,8 @@ pub(crate) enum Verdict {
     },
 }
 
-/// A refusal ends a grant only if its text is known to be final, or if nobody understood it for a whole day.
+/// A refusal ends a grant only if its text is known to be final, or if nobody understood it for a whole day in which
+/// Salesforce answered nothing else.
 pub(crate) fn verdict(
     record: &ConnectionRecord,
     error: &SalesforceError,
@@ -33,7 +34,7 @@ pub(crate) fn verdict(
     now: Timestamp,
 ) -> Verdict {
     let sure = diagnosis.ranked.first().is_some_and(|first| first.confidence == Confidence::Sure);
-    let since = record.backoff.as_ref().and_then(|backoff| backoff.unexplained_since);
+    let since = record.backoff.as_ref().and_then(|backoff| backoff.refused_since(now));
     match diagnosis.cause().actor {
         Actor::Wait | Actor::Vendor => Verdict::Retry { unexplained: false },
         Actor::Admin if sure || error.is_final_refusal() || error.names_an_obstacle() => Verdict::Blocked,
@@ -76,6 +77,11 @@ pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
         }
         _ => Told::Nothing,
     }
+}
+
+/// What the answer to an exchange or an import tells that gave no tokens: both are lost with it.
+pub(crate) fn told_once(error: &SalesforceError) -> Told<'static> {
+    if error.may_have_spent(Rotation::Possible) { told_by_silence(error) } else { told(error) }
 }
 
 /// Whether a refresh token that was sent may be spent, though no usable answer came.

@@ -1,6 +1,7 @@
 //! Leases: one holder, one send, one recovery; an answer is kept unless something newer is stored.
 
-use store::{Kept, SaveOutcome, leases::LEASE};
+use domain::{ConnectionState, EventType, FailureId};
+use store::{Backoff, Kept, SaveOutcome, leases::LEASE};
 use world::dynamodb::{Fault, Which};
 
 use crate::{Stage, fingerprint};
@@ -172,4 +173,43 @@ async fn fallback_restores_an_answer_unless_a_newer_one_is_stored() {
     stage.store.save_renewed(&later, &newer).await.expect("the table answers");
     assert!(matches!(stage.store.restore(&waiting).await.expect("an answer"), SaveOutcome::Superseded));
     assert_eq!(stage.read(&record).await.refresh_fingerprint, Some(fingerprint("refresh-3")));
+}
+
+/// A product deletes a connection while it is refreshed: what its holder writes afterwards brings nothing back.
+#[tokio::test]
+async fn deleted_connection_stays_deleted_whatever_its_holder_writes() {
+    let stage = Stage::start().await;
+    let record = stage.connection().await;
+    let (product, id) = (&record.connection.product, &record.connection.id);
+    let lease = stage.lease(&record, stage.now).await.expect("the lease");
+    stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
+    assert!(stage.store.begin_revoking(product, id, stage.now).await.expect("the table answers"));
+
+    let left = stage.store.abandon(&lease).await.expect("the table answers").expect("a connection");
+    assert!(matches!(left.connection.state, ConnectionState::Revoking { .. }), "{left:?}");
+    stage.store.mark_refresh_unknown(&left, stage.now + LEASE).await.expect("the table answers");
+    let backoff = Backoff {
+        failure: Some(FailureId::mint(stage.now)),
+        ..Backoff::after(None, stage.now, (None, 1), 0.0)
+    };
+    stage.store.release(&lease, Some(&backoff)).await.expect("the table answers");
+    stage.store.explain_backoff(&lease, &backoff, stage.now).await.expect("the table answers");
+    let renewed = stage.renewed(&record, "access-2", Some("refresh-2")).await;
+    let saved = stage.store.save_renewed(&lease, &renewed).await.expect("the table answers");
+    assert!(matches!(saved, SaveOutcome::Superseded), "{saved:?}");
+
+    let read = stage.read(&record).await;
+    assert!(matches!(read.connection.state, ConnectionState::Revoking { .. }), "{read:?}");
+    assert_eq!(read.revision.event, Some(EventType::ConnectionDeleted), "nothing is told after it");
+}
+
+#[tokio::test]
+async fn refresh_of_a_deleted_connection_is_not_begun() {
+    let stage = Stage::start().await;
+    let record = stage.connection().await;
+    let (product, id) = (&record.connection.product, &record.connection.id);
+    let lease = stage.lease(&record, stage.now).await.expect("the lease");
+    assert!(stage.store.begin_revoking(product, id, stage.now).await.expect("the table answers"));
+    let begun = stage.store.begin_refresh(&lease, &stage.cipher, stage.now).await.expect("the table answers");
+    assert!(begun.is_none(), "its token is about to be revoked");
 }

@@ -3,7 +3,8 @@
 use jiff::SignedDuration;
 use journeys::Returning;
 use serde_json::json;
-use world::salesforce::Ending;
+use store::AppAt;
+use world::salesforce::{Ending, Endpoint};
 
 use crate::{Receipt, UMA, asked, comes_back_as, endings, holds_the_newest_grant, session, shown, the_other};
 
@@ -35,6 +36,10 @@ async fn where_revoking_the_old_grant_ends_the_new_one_too_latchkey_notices_and_
     let again = Returning::begin().await;
     let story = &again.story;
     let receipt = Receipt::of(&again).await;
+    let product = "fernway".parse().expect("an id");
+    let app = story.stack.app("fernway", "sync");
+    let app = AppAt { product: &product, app: &app.id, consumer_key: &app.consumer_key };
+    story.stack.store.note_introspects(app).await.expect("the table takes it");
     story.stack.salesforce.set_revoking_ends_all(true);
     story.stack.salesforce.forget_calls();
 
@@ -52,6 +57,25 @@ async fn where_revoking_the_old_grant_ends_the_new_one_too_latchkey_notices_and_
 
     // Once more, and there is nothing old left that could end it.
     Receipt::of(&again).await.redeemed(story).await;
+    holds_the_newest_grant(&again).await;
+}
+
+/// RFC 7662 gives `active: false` to an app that may not ask as well.
+#[tokio::test]
+async fn inactive_ends_nothing_if_the_app_may_not_be_allowed_to_ask() {
+    let again = Returning::begin().await;
+    let story = &again.story;
+    let receipt = Receipt::of(&again).await;
+    story.stack.salesforce.expire_access_tokens();
+    story.stack.salesforce.misbehave(Endpoint::Introspect, "inactive", None);
+    story.stack.salesforce.forget_calls();
+
+    let redeemed = receipt.redeemed(story).await;
+
+    assert_eq!(asked(story), ["revoke", "userinfo", "introspect"]);
+    assert_eq!(redeemed.text("state"), "active", "nobody knows whether the app may ask");
+    story.stack.salesforce.behave();
+    story.pass(SignedDuration::from_mins(16));
     holds_the_newest_grant(&again).await;
 }
 
