@@ -239,16 +239,18 @@ mod tests {
             description: String::new(),
             format,
             retry_after: None,
+            calls: 1,
         };
         let unreadable = |status, seconds: Option<u64>| CallError::Unreadable {
             status,
             what: "HTML",
             retry_after: seconds.map(std::time::Duration::from_secs),
+            calls: 1,
         };
         let no_answer = |sent| {
             CallError::Unreachable(crate::http::NoAnswer { what: "reset".into(), sent, oversized: false })
         };
-        let moved = CallError::Moved(crate::error::Moved { status: 302, to: None });
+        let moved = CallError::Moved(crate::error::Moved { status: 302, to: None, calls: 2 });
         for (error, spent) in [
             (no_answer(true), true),
             (no_answer(false), false),

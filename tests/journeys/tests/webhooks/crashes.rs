@@ -14,14 +14,10 @@ use serde_json::json;
 use store::DeliveryState;
 use world::dynamodb::{Fault, Which};
 
-<<<<<<< HEAD
-use super::scene::{Behavior, Endpoint, days_pass, happens, queue, state, with_endpoints};
-=======
 use super::{
     event_bus::all_records,
-    scene::{Behavior, Endpoint, days_pass, event, happens, state, with_endpoints},
+    scene::{Behavior, Endpoint, days_pass, event, happens, queue, state, with_endpoints},
 };
->>>>>>> 4b01613 (What fails for good does not stop a shard of the stream: a refusing bus is set aside, what cannot be queued waits in the table for the sweep (A6, A7))
 
 /// A message that is handled by a function that dies afterwards: it is neither deleted nor postponed.
 async fn die_after_sending(story: &Story, deliver: &Deliver) {
