@@ -223,7 +223,7 @@ async fn full_disk_that_has_room_again_is_used_and_counted_without_a_restart() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     stored += 1;
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while process.counted().await < stored {
         assert!(Instant::now() < until, "{} of {stored} are counted", process.counted().await);
         tokio::time::sleep(Duration::from_millis(500)).await;
