@@ -227,7 +227,7 @@ impl Refresher {
     ) -> bool {
         let app = (&lease.record().connection.product, ask.app);
         let asked = ask_about(&self.platform, app, &prepared.host, &prepared.secret, refresh.expose());
-        matches!(timeout(INTROSPECTION, asked).await, Ok(Ok(TokenWord::Ended)))
+        matches!(timeout(INTROSPECTION, Box::pin(asked)).await, Ok(Ok(TokenWord::Ended)))
     }
 
     /// Tells the operators about an instance that is no host of Salesforce's that we know. The grant is kept, with the
