@@ -289,12 +289,13 @@ impl Exchanger {
             Err(error) if error.is_invalid_client() => error,
             answer => return Ok(answer?),
         };
-        let Some(other) = self.platform.secrets.other_consumer(&app.secret, secret).await? else {
-            return Err(refused.into());
-        };
-        if !trip.time.has(SEND) {
-            return Err(refused.into());
-        }
+        // If the secret cannot be read again, Salesforce's refusal of the app is what counts and is noted.
+        let other = self.platform.secrets.other_consumer(&app.secret, secret).await;
+        let other = other.unwrap_or_else(|unread| {
+            internal(&unread);
+            None
+        });
+        let Some(other) = other.filter(|_| trip.time.has(SEND)) else { return Err(refused.into()) };
         let app_with = Registration { secret: &other, ..app_with };
         let patience = trip.for_exchange();
         Ok(salesforce.exchange(host, app_with, code, &verifier, &callback, patience).await?)

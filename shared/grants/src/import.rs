@@ -301,13 +301,21 @@ impl Importer {
                 if !import.was_tried_again() {
                     return Ok(true);
                 }
+                // At most one question a minute, whoever asks.
+                if !self.platform.store.begin_import_question(import, now).await? {
+                    return Err(ImportError::UnderWay(QUESTION_AGAIN));
+                }
                 match self.token_word(brought).await? {
                     Ok(TokenWord::Known) => Ok(true),
                     Ok(TokenWord::Ended) => Err(self.lose(brought, import, None, now).await),
-                    Ok(TokenWord::Unsaid) if import.began_at.later_by(UNKNOWN_FOR) <= now => {
-                        Err(self.lose(brought, import, None, now).await)
+                    Ok(TokenWord::Unsaid) => {
+                        let since = import.unsaid_since.unwrap_or(now);
+                        if since.later_by(UNKNOWN_FOR) <= now {
+                            return Err(self.lose(brought, import, None, now).await);
+                        }
+                        self.platform.store.note_import_unsaid(import, since).await?;
+                        Err(ImportError::UnderWay(QUESTION_AGAIN))
                     }
-                    Ok(TokenWord::Unsaid) => Err(ImportError::UnderWay(QUESTION_AGAIN)),
                     Err(error) => {
                         internal(&error);
                         Err(ImportError::UnderWay(QUESTION_AGAIN))

@@ -21,7 +21,7 @@ pub(crate) enum TokenWord {
 
 /// Whether Salesforce answers, and will not say what it knows of a token. That it refuses the app itself is ours to fix
 /// and says nothing.
-pub(crate) fn is_kept_silent(error: &SalesforceError) -> bool {
+fn is_kept_silent(error: &SalesforceError) -> bool {
     matches!(error, SalesforceError::Refused { status: 400..=403, .. }) && !error.is_invalid_client()
 }
 

@@ -52,10 +52,12 @@ pub struct Import {
     pub state: ImportState,
     /// When the token was sent last.
     pub began_at: Timestamp,
-    product: ProductId,
-    mark: Hash,
+    /// Since when Salesforce answers questions about the token and does not say what it knows of it.
+    pub unsaid_since: Option<Timestamp>,
+    pub(crate) product: ProductId,
+    pub(crate) mark: Hash,
     tries: u32,
-    sender: String,
+    pub(crate) sender: String,
 }
 
 /// How far an import has come.
@@ -112,6 +114,7 @@ struct ImportRow {
     tries: u32,
     sender: String,
     failure: Option<FailureId>,
+    unsaid_since: Option<i64>,
 }
 
 impl ImportRow {
@@ -134,6 +137,7 @@ impl ImportRow {
             login_host: self.login_host,
             state,
             began_at: Timestamp::from_millisecond(self.began_at).map_err(|_| corrupt("began_at"))?,
+            unsaid_since: self.unsaid_since.and_then(|at| Timestamp::from_millisecond(at).ok()),
             product: self.product,
             mark: self.mark,
             tries: self.tries,
@@ -143,7 +147,7 @@ impl ImportRow {
 }
 
 impl ImportState {
-    fn word(&self) -> &'static str {
+    pub(crate) fn word(&self) -> &'static str {
         match self {
             Self::Begun => "begun",
             Self::Unsent => "unsent",
@@ -197,6 +201,7 @@ impl Store {
             tries: 1,
             sender: domain::id::base32(&domain::secret::random::<16>()),
             failure: None,
+            unsaid_since: None,
         };
         let put = self
             .client
@@ -237,7 +242,7 @@ impl Store {
             .update(&key)
             .update_expression(
                 "SET #state = :begun, began_at = :now, tries = :tries, sender = :sender, app = :app, \
-                 customer = :customer, login_host = :host REMOVE failure",
+                 customer = :customer, login_host = :host REMOVE failure, asked_at, unsaid_since",
             )
             .condition_expression("#state = :seen AND sender = :before")
             .expression_attribute_names("#state", "state")

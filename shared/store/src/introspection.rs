@@ -2,17 +2,58 @@
 //! saying what it knows of one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     AppAt, N, S, Store, StoreError,
     connections::ConnectionRecord,
     expression::Expression,
+    imports::{Import, ImportState},
     keys, millis,
     write::{SendWrite, conditional},
 };
 
+/// Minimum time between two questions about the token of an import.
+const MIN_QUESTION_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
+
 impl Store {
+    /// Reserves the one question of a minute about the token of an import that was sent twice and not answered. `false`:
+    /// another caller has it, or the import goes on. A question that is not answered ends the time of
+    /// [`Import::unsaid_since`].
+    pub async fn begin_import_question(&self, import: &Import, now: Timestamp) -> Result<bool, StoreError> {
+        let begun = self
+            .update(&keys::import(&import.product, &import.mark))
+            .update_expression("SET asked_at = :now REMOVE unsaid_since")
+            .condition_expression(
+                "#state = :begun AND sender = :sender AND (attribute_not_exists(asked_at) \
+                 OR asked_at <= :minute_ago OR asked_at > :minute_ahead)",
+            )
+            .name("#state", "state")
+            .value(":begun", S(ImportState::Begun.word()))
+            .value(":sender", S(&import.sender))
+            .value(":now", millis(now))
+            .value(":minute_ago", millis(now - MIN_QUESTION_INTERVAL))
+            .value(":minute_ahead", millis(now + MIN_QUESTION_INTERVAL))
+            .send_write()
+            .await;
+        conditional("UpdateItem", begun).map(|written| written.is_ok())
+    }
+
+    /// Records since when Salesforce does not say what it knows of the token of an import.
+    pub async fn note_import_unsaid(&self, import: &Import, since: Timestamp) -> Result<(), StoreError> {
+        let noted = self
+            .update(&keys::import(&import.product, &import.mark))
+            .update_expression("SET unsaid_since = :since")
+            .condition_expression("#state = :begun AND sender = :sender")
+            .name("#state", "state")
+            .value(":begun", S(ImportState::Begun.word()))
+            .value(":sender", S(&import.sender))
+            .value(":since", millis(since))
+            .send_write()
+            .await;
+        conditional("UpdateItem", noted).map(drop)
+    }
+
     /// Records that Salesforce said of one of the app's tokens that it is active: the app may ask, so its *no* counts too.
     pub async fn note_introspects(&self, app: AppAt<'_>) -> Result<(), StoreError> {
         let noted = self

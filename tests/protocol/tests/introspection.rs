@@ -155,3 +155,32 @@ fn connection_that_sends_nothing_reserves_no_try() {
         assert_eq!((answer.status, rig.ether.sent().len()), (200, sent + 1), "{}", answer.body);
     });
 }
+
+/// An import's token is unspent, and the app may not be allowed to ask. Days of silence are no day of unclear answers.
+#[test]
+fn first_unclear_answer_about_an_import_loses_no_token() {
+    run(async {
+        let mut rig = Rig::new(true).await;
+        let process = rig.process();
+        rig.forget_app_health();
+        let user = rig.world.org("acme").users[1].id.clone();
+        let granted = rig.world.granted("acme", &user, CONSUMER_KEY);
+        let token = granted["refresh_token"].as_str().expect("a refresh token").to_owned();
+        rig.ether.set(Asked(Effect::Silent));
+        for _ in 0..2 {
+            let lost = process.answer(rig.import(&token)).await;
+            assert_eq!(lost.problem(), "import-under-way", "{}", lost.body);
+            sleep(10 * MINUTE).await;
+        }
+        sleep(48 * HOUR).await;
+        rig.ether.set(OnlyAsked(INACTIVE));
+        for _ in 0..5 {
+            let unclear = process.answer(rig.import(&token)).await;
+            assert_eq!((unclear.status, unclear.problem()), (409, "import-under-way"), "{}", unclear.body);
+            sleep(2 * MINUTE).await;
+        }
+        rig.ether.set(Calm);
+        let imported = process.answer(rig.import(&token)).await;
+        assert_eq!((imported.status, rig.ether.sent().len()), (201, 3), "{}", imported.body);
+    });
+}

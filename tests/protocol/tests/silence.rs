@@ -155,7 +155,9 @@ impl Fates for OnlyRefreshesMeet {
 #[test]
 fn page_that_another_connection_meets_does_not_let_the_recovery_go() {
     let page = |status, headers| Script { status, headers, body: "<html>busy</html>", processed: false };
+    let limit = r#"{"error":"rate_limit_exceeded","error_description":"slow down"}"#;
     for script in [
+        Script { body: limit, ..page(429, &[] as &[_]) },
         page(429, &[] as &[_]),
         page(429, &[("Retry-After", "5")]),
         page(302, &[("Location", "https://example.com/")]),

@@ -124,8 +124,13 @@ impl Importer {
             }
         };
         let scope = match error {
-            // A limit, as a page.
-            SalesforceError::Unreadable { status: 429, .. } if brought.is_generic() => Scope::Customer,
+            // A limit, as a page or as JSON.
+            SalesforceError::Unreadable { status: 429, .. }
+            | SalesforceError::Refused { status: 429, .. }
+                if brought.is_generic() =>
+            {
+                Scope::Customer
+            }
             _ => scope,
         };
         let before = backoffs(health).into_iter().find(|(one, _)| *one == scope).and_then(|(_, found)| found);

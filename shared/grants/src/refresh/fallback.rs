@@ -5,7 +5,6 @@ use std::time::Duration;
 use domain::SaturatingTime as _;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, log::internal};
-use salesforce::Registration;
 use secrecy::ExposeSecret;
 use store::{ConnectionRecord, Field, Kept, Owner, Quarantined, SaveOutcome, StoreError, Waiting};
 use telemetry::{Metric, add, carried};
@@ -15,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    introspection::is_kept_silent,
+    introspection::{TokenWord, ask_about},
     refresh::{RefreshError, Refresher},
 };
 
@@ -65,8 +64,9 @@ impl Refresher {
         Ok(stored)
     }
 
-    /// Revokes an answer that a newer grant has replaced. A token that Salesforce does not know is left alone: it may be
-    /// the forebear of the connection's own, which a late write stored and a later refresh has spent.
+    /// Revokes an answer that a newer grant has replaced. A token that Salesforce says it does not know is left alone: it
+    /// may be the forebear of the connection's own, which a late write stored and a later refresh has spent. Where
+    /// Salesforce does not say, it is revoked: it may live, and nobody holds it.
     async fn revoke_superseded(&self, waiting: &Waiting, now: Timestamp) -> Result<(), RefreshError> {
         let Some((sealed, _)) = &waiting.renewed.refresh_token else { return Ok(()) };
         let owner = Owner { product: &waiting.product, connection: &waiting.connection };
@@ -80,11 +80,10 @@ impl Refresher {
                 self.platform.products.with_app(&waiting.product, &record.connection.app, now).await?
         {
             let secret = self.platform.secrets.consumer(&app.secret).await?.current;
-            let app = Registration { consumer_key: &app.consumer_key, secret: &secret };
-            match self.platform.salesforce.knows(&host, app, token.expose_secret()).await {
-                Ok(false) => return Ok(()),
-                Err(error) if !is_kept_silent(&error) => return Err(error.into()),
-                Ok(true) | Err(_) => {}
+            let app = (&waiting.product, &app);
+            let word = ask_about(&self.platform, app, &host, &secret, token.expose_secret()).await?;
+            if word == TokenWord::Ended {
+                return Ok(());
             }
         }
         Ok(self.platform.salesforce.revoke(&host, token.expose_secret()).await?)
@@ -101,6 +100,10 @@ impl Refresher {
             let due = page.items.into_iter().filter(|item| item.as_ref().map_or(true, |one| one.is_due(now)));
             let mut running = JoinSet::new();
             for kept in due {
+                // Within a page too: one that hangs takes its twelve seconds twice.
+                if until <= Instant::now() {
+                    break;
+                }
                 match kept {
                     Ok(Kept::Quarantined(quarantined)) => {
                         let (this, time) = (self.clone(), *time);

@@ -1,6 +1,7 @@
 //! The lease holder's part: send, save, and only then hand out.
 
 use crate::{
+    introspection::{TokenWord, ask_about},
     record_failure::record_once,
     refresh::{
         Ask, RefreshError, Refresher, Renewal, SEND,
@@ -40,7 +41,7 @@ const ONE_WRITE: Duration = Duration::from_secs(4);
 /// rotated token.
 const MIN_SECOND_TRY: Duration = Duration::from_secs(10);
 
-/// How long Salesforce may take to say how long a token lives. The token itself is safe by then.
+/// How long Salesforce may take to say what it knows of a token. The token itself is safe by then, or superseded.
 const INTROSPECTION: Duration = Duration::from_secs(2);
 
 /// Everything that a send needs, and that can fail without spending anything.
@@ -202,6 +203,7 @@ impl Refresher {
                 // A reconnect came between, and what it stored is newer; or the connection was deleted, which this holder
                 // read when it took the lease. Either way this answer must not live on.
                 if let Some(refresh) = &grant.refresh
+                    && !self.is_spent(lease, ask, prepared, refresh).await
                     && let Err(error) =
                         self.platform.salesforce.revoke(&prepared.host, refresh.expose()).await
                 {
@@ -211,6 +213,21 @@ impl Refresher {
                 self.as_it_is(lease.record(), ask).await
             }
         }
+    }
+
+    /// Whether Salesforce says that it does not know the token of a superseded answer. It may be the forebear of the
+    /// connection's own: this holder's write was carried out and not heard, and a later refresh has spent the token.
+    /// Revoking it then could end the grant.
+    async fn is_spent(
+        &self,
+        lease: &Lease,
+        ask: Ask<'_>,
+        prepared: &Prepared,
+        refresh: &RefreshToken,
+    ) -> bool {
+        let app = (&lease.record().connection.product, ask.app);
+        let asked = ask_about(&self.platform, app, &prepared.host, &prepared.secret, refresh.expose());
+        matches!(timeout(INTROSPECTION, Box::pin(asked)).await, Ok(Ok(TokenWord::Ended)))
     }
 
     /// Tells the operators about an instance that is no host of Salesforce's that we know. The grant is kept, with the

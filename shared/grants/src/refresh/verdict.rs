@@ -59,7 +59,8 @@ pub(crate) fn told(error: &SalesforceError) -> Told<'static> {
         SalesforceError::Refused { status: DOWN, .. }
         | SalesforceError::Unreadable { status: DOWN, .. }
         | SalesforceError::Unreachable(_) => Told::Down,
-        SalesforceError::Refused { status: 500.., .. } => Told::Nothing,
+        // A limit in front of the token endpoint is not its answer, whatever it is written in.
+        SalesforceError::Refused { status: 429 | 500.., .. } => Told::Nothing,
         SalesforceError::Refused { .. } => Told::Refused,
         // A redirect, or a page in front of the token endpoint, says nothing about the endpoint.
         _ => Told::Nothing,
