@@ -5,6 +5,7 @@
                                       a build like BUILD, whose functions are BINARY's and talk to the Salesforce at SITE
                                       and the echo at ECHO; as code, it differs from one with another OUT
     stack.py sweep                    has the schedule's target invoked now, and waits until the sweep has logged its run
+    stack.py endpoint URL             moves Fernway's webhook endpoint there, past the product file's checks
     stack.py logs                     what the functions logged last
     stack.py shift PRIMARY [BESIDE WEIGHT]
                                       every alias at its first, before (the last) or last version, with a share beside it
@@ -31,7 +32,7 @@ import boto3
 STAGE = os.environ["STAGE"]
 STACK = f"latchkey-{STAGE}"
 QUEUE = "alarms"
-TALK_TO_SALESFORCE = {"authorize", "callback", "errors", "sweep", "token"}  # or know its hosts
+TALK_TO_SALESFORCE = {"authorize", "callback", "deliver", "errors", "sweep", "token"}  # or know its hosts, or call endpoints
 PATIENCE = 60  # seconds
 
 
@@ -83,6 +84,24 @@ def sweep():
         sys.exit(f"the sweep did not run within {PATIENCE} s of its schedule; it logged {messages}")
     finally:
         scheduler.delete_schedule(**now)
+
+
+def endpoint(url):
+    """Moves Fernway's webhook endpoint to this machine. A product file takes https addresses alone, and so does `latchkey apply`."""
+    client, table = boto3.client("dynamodb"), os.environ["TABLE_NAME"]
+    items = client.query(
+        TableName=table,
+        KeyConditionExpression="pk = :pk",
+        ExpressionAttributeValues={":pk": {"S": "PRODUCT#fernway"}},
+    )["Items"]
+    [item] = items
+    client.update_item(
+        TableName=table,
+        Key={"pk": item["pk"], "sk": item["sk"]},
+        UpdateExpression="SET webhooks[0].#url = :url",
+        ExpressionAttributeNames={"#url": "url"},
+        ExpressionAttributeValues={":url": {"S": url}},
+    )
 
 
 def logs():
@@ -183,6 +202,8 @@ if __name__ == "__main__":
             here(build, out, binary, site, echo)
         case ["sweep"]:
             sweep()
+        case ["endpoint", url]:
+            endpoint(url)
         case ["logs"]:
             logs()
         case ["shift", *shares]:

@@ -29,7 +29,9 @@ BY_LAMBDA = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"
 RESOURCES, DEFAULTS = {}, {}
 READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
-SERVICES = set(re.findall(r'^name = "aws-sdk-(.+)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE))
+BUS = {"Fn::If": ["EventBusByArn", {"Ref": "EventBusName"}, {"Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}"}]}
+CLIENTS = {"eventbridge": "events"}  # the SDK's crate has another name than the service
+SERVICES = {CLIENTS.get(name, name) for name in re.findall(r'^name = "aws-sdk-(.+)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE)}
 POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}  # Lambda does
 COLLECTIONS = {"NEEDY#*", "OPEN#*", "TALLY#*", "WAVE#*"}  # kinds of which a partition holds several items
 PARTITIONS = {  # of each index, by what they list
@@ -67,6 +69,7 @@ class Function:
     queues: list[str] = field(default_factory=list)
     sends: bool = False  # adds webhook attempts to the queue
     takes: bool = False  # takes them from it
+    bus: bool = False  # puts events on the bus, where the parameter names one
 
 
 def of_type(kind):
@@ -108,7 +111,11 @@ def functions():
         trusted = [s["Principal"] for s in role["AssumeRolePolicyDocument"]["Statement"]]
         require(trusted == [{"Service": "lambda.amazonaws.com"}], f"{name}: its role is for {trusted}")
         binary = RESOURCES[name]["Metadata"]["BuildProperties"]["Binary"]
-        statements = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+        given = [s for policy in role["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+        # A statement that a parameter brings: `!If [condition, statement, nothing]`.
+        for statement in given:
+            require("Fn::If" not in statement or statement["Fn::If"][2] == {"Ref": "AWS::NoValue"}, f"{name}: a choice of two rights")
+        statements = [s["Fn::If"][1] if "Fn::If" in s else s for s in given]
         yield sort_rights(Function(binary, name, properties, mine, name in permitted, statements))
 
 
@@ -130,6 +137,9 @@ def sort_rights(function):
             require(verbs <= STREAM, f"{where}: {sorted(verbs)}")
             require(statement["Resource"] == {"Fn::GetAtt": ["Table", "StreamArn"]}, f"{where}: not the table's stream")
             function.stream = True
+        elif services == {"events"}:
+            require(verbs == {"PutEvents"} and statement["Resource"] == BUS, f"{where}: {sorted(verbs)} on {statement['Resource']}")
+            function.bus = True
         elif services == {"sqs"} and logical_id(statement["Resource"]) == QUEUE:
             require(verbs in (SENDS, TAKES), f"{where}: {sorted(verbs)}")
             function.sends, function.takes = function.sends or verbs == SENDS, function.takes or verbs == TAKES
@@ -252,6 +262,7 @@ def check(functions):
         require(("KEYRING_SECRET_ID" in variables) == ("keyring" in f.secrets), f"{f.name}: keyring and its setting disagree")
         require(("FALLBACK_TABLE_NAME" in variables) == bool(f.fallback), f"{f.name}: fallback and its setting disagree")
         require(("DELIVERY_QUEUE_URL" in variables) == (f.sends or f.takes), f"{f.name}: queue and its setting disagree")
+        require(("EVENT_BUS_NAME" in variables) == f.bus, f"{f.name}: the bus and its setting disagree")
         require(("webhooks" in f.secrets) == f.takes, f"{f.name}: only the function that sends webhooks reads their secrets")
         mappings = [p for p in of_type("AWS::Lambda::EventSourceMapping").values() if logical_id(p["FunctionName"]) == f.logical_id]
         mapped = [p for p in mappings if logical_id(p["EventSourceArn"]) == "Table"]

@@ -2,8 +2,10 @@
 
 use domain::WebhookEndpoint;
 use jiff::{SignedDuration, Timestamp};
-use platform::{Deadline, DueDelivery};
-use store::{Delivery, DeliveryAttempt, DeliveryState, DisabledBecause, EndpointHealth, EventRecord};
+use platform::{Deadline, DueDelivery, log::internal};
+use store::{
+    Delivery, DeliveryAttempt, DeliveryState, DisabledBecause, EndpointHealth, EventRecord, SecretError,
+};
 use telemetry::{Fact, Metric, Outcome, about, add, ended};
 use webhooks::{Answer, NoAnswer, retry, signature};
 
@@ -142,11 +144,21 @@ impl Deliver {
     ) -> Result<(DeliveryAttempt, Attempted), DeliverError> {
         let body = record.event.payload();
         let body = serde_json::to_vec(&body).unwrap_or_default();
-        let secrets = self.secrets.get(&endpoint.secret, now).await?;
+        let at = now.as_millisecond();
+        let secrets = match self.secrets.get(&endpoint.secret, now).await {
+            Ok(secrets) => secrets,
+            // A failed attempt like any other: the message would block its lane until it is a dead letter.
+            Err(error) if is_missing(&error) => {
+                internal(&error);
+                let error = Some("not sent: the signing secret is missing or has the wrong form".to_owned());
+                let attempt = DeliveryAttempt { at, took: 0, status: None, error };
+                return Ok((attempt, Attempted::Failed { silent: false }));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let headers = signature::headers(record.event.id.as_str(), now, &body, &secrets);
         let answer = self.client.post(&endpoint.url, headers, body).await;
         let millis = |took: std::time::Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        let at = now.as_millisecond();
         Ok(match answer {
             Ok(Answer { status, took, body }) => {
                 let error = (!(200..300).contains(&status)).then(|| first_bytes(&body));
@@ -229,6 +241,20 @@ impl Deliver {
             add(Metric::DisabledEndpoints, 1.0);
         }
         Ok(())
+    }
+}
+
+/// Whether a secret is not there, and so will not be there a minute later. Secrets Manager that does not answer is no such
+/// case: SQS brings the message again.
+fn is_missing(error: &SecretError) -> bool {
+    match error {
+        SecretError::Unreadable { code, .. } => {
+            matches!(
+                code.as_str(),
+                "ResourceNotFoundException" | "AccessDeniedException" | "InvalidRequestException"
+            )
+        }
+        _ => true,
     }
 }
 

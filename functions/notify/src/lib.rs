@@ -20,6 +20,7 @@
 
 #![warn(missing_docs)]
 
+mod bus;
 mod changes;
 mod outbox;
 mod webhook_queue;
@@ -125,7 +126,12 @@ impl StreamFunction for Notify {
 
     fn new(platform: Platform) -> Result<Self, SettingError> {
         let queue = WebhookQueue::new(platform.products.clone(), platform.deliveries()?.clone());
-        Ok(Self::new(platform.store, platform.settings.public_url).with_outbox(Arc::new(queue)))
+        let bus = platform.event_bus();
+        let notify = Self::new(platform.store, platform.settings.public_url).with_outbox(Arc::new(queue));
+        Ok(match bus {
+            Some(bus) => notify.with_outbox(Arc::new(bus)),
+            None => notify,
+        })
     }
 
     async fn run(&self, batch: Batch, now: Timestamp) -> Result<Notified, Infallible> {

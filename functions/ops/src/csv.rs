@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use domain::{Environment, Failure};
-use pages::ops::{Bars, HistoryEvent, OpsPage};
+use pages::{
+    MissedEvent,
+    ops::{Bars, HistoryEvent, OpsPage},
+};
 use web::views;
 
 use crate::format::label;
@@ -85,6 +88,16 @@ pub(crate) fn events(events: &[(String, HistoryEvent)]) -> Vec<Vec<String>> {
         let reference = event.link.as_ref().map(|link| link.text.as_str()).unwrap_or_default();
         row([at, &event.kind, &event.text, &reference])
     }));
+    rows
+}
+
+/// The events that a webhook endpoint missed.
+pub(crate) fn missed(events: &[MissedEvent]) -> Vec<Vec<String>> {
+    let mut rows = vec![row([&"time", &"type", &"event", &"attempts", &"last answer", &"state"])];
+    let cells = |event: &MissedEvent| {
+        row([&event.at, &event.kind, &event.id, &event.attempts, &event.answer, &event.state])
+    };
+    rows.extend(events.iter().map(cells));
     rows
 }
 

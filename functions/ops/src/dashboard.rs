@@ -6,7 +6,7 @@ use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use pages::{
     Page,
-    ops::{Found, OpsPage, WORDS, say},
+    ops::{Found, Incident, OpsPage, WORDS, say},
 };
 use store::{
     StoreError,
@@ -42,6 +42,8 @@ struct DashboardData {
     baseline: Vec<Tally>,
     gauges: Vec<Tally>,
     waves: Vec<Wave>,
+    /// Webhook endpoints that fail or are disabled.
+    endpoints: Vec<Incident>,
     latest: Vec<Failure>,
     /// Failures that Latchkey observed in the last day.
     observed: Vec<Failure>,
@@ -60,6 +62,7 @@ impl DashboardData {
             baseline,
             gauges,
             waves,
+            endpoints,
             latest,
             observed,
             vendor_failures,
@@ -91,6 +94,7 @@ impl DashboardData {
                 .iter()
                 .filter_map(|wave| wave_incident(wave, product, selected))
                 .chain(incidents(&vendor_failures, product, selected))
+                .chain(endpoints)
                 .collect(),
             tiles: figures.tiles(in_need),
             funnel: figures.funnel(),
@@ -157,22 +161,33 @@ impl Ops {
             let vendor_failures = self.vendor_failures(product, selected, &observed).await?;
             Ok((observed, vendor_failures))
         };
-        let (tallies, baseline, gauges, waves, latest, (observed, vendor_failures), action_required, found) =
-            tokio::try_join!(
-                self.tallies(id, before, to, hours),
-                baseline,
-                store.gauges(id),
-                store.waves(id, now),
-                self.failures(product, selected.failures(7, MAX_ROWS, FailureFilter::default())),
-                seen,
-                self.action_required(product, selected),
-                found,
-            )?;
+        let (
+            tallies,
+            baseline,
+            gauges,
+            waves,
+            endpoints,
+            latest,
+            (observed, vendor_failures),
+            action_required,
+            found,
+        ) = tokio::try_join!(
+            self.tallies(id, before, to, hours),
+            baseline,
+            store.gauges(id),
+            store.waves(id, now),
+            self.endpoint_incidents(product, selected),
+            self.failures(product, selected.failures(7, MAX_ROWS, FailureFilter::default())),
+            seen,
+            self.action_required(product, selected),
+            found,
+        )?;
         Ok(DashboardData {
             tallies,
             baseline,
             gauges,
             waves,
+            endpoints,
             latest,
             observed,
             vendor_failures,

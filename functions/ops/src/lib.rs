@@ -11,6 +11,7 @@
 //! | `GET /ops` | the operators' page |
 //! | `GET /ops/failures` | the failures of one cause, or all, page by page |
 //! | `GET /ops/customers/{digest}` | one customer's history on one timeline |
+//! | `GET /ops/endpoints/{endpoint}` | what a webhook endpoint missed |
 //! | `POST /ops/search` | finds a customer, an org or a reference; by POST, so that nothing that is typed gets into a log |
 //!
 //! This function reads counters, failures, events, sessions, and what the indexes carry of connections. Its role cannot
@@ -21,6 +22,7 @@ mod counts;
 mod csv;
 mod customer;
 mod dashboard;
+mod endpoints;
 mod error;
 mod events;
 mod failure_list;
@@ -96,6 +98,7 @@ impl Ops {
         let answer = match (method, path) {
             ("GET", ["ops"]) => Box::pin(self.dashboard(request, query, now)).await,
             ("GET", ["ops", "failures"]) => self.failure_list(request, query, now).await,
+            ("GET", ["ops", "endpoints", id]) => self.endpoint_page(request, id, query, now).await,
             ("GET", ["ops", "customers", digest]) => self.customer(request, digest, query, now).await,
             ("POST", ["ops", "search"]) => self.search(request, now).await,
             ("GET", ["ops", "sign-in", key]) => self.sign_in_page(key, now).await.map_err(Refused::Store),

@@ -1,6 +1,6 @@
 //! What the operators' page shows of all that it can: the range, the product, the app, the environment.
 
-use domain::{App, AppId, Customer, Environment, FailureId, Product, ProductId, secret::Hash};
+use domain::{App, AppId, Customer, EndpointId, Environment, FailureId, Product, ProductId, secret::Hash};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 use pages::ops::{Choice, Link, WORDS, say};
 use store::failure_lists::{FailureFilter, FailureQuery};
@@ -211,6 +211,15 @@ impl DashboardQuery {
     /// A customer's history. The address has the digest of the customer's id, so it can be in a log.
     pub(crate) fn history(&self, customer: &Hash) -> String {
         let path = format!("/ops/customers/{}", customer.as_str());
+        match &self.product {
+            Some(product) => format!("{path}?product={product}"),
+            None => path,
+        }
+    }
+
+    /// What a webhook endpoint missed.
+    pub(crate) fn endpoint(&self, endpoint: &EndpointId) -> String {
+        let path = format!("/ops/endpoints/{endpoint}");
         match &self.product {
             Some(product) => format!("{path}?product={product}"),
             None => path,

@@ -143,6 +143,7 @@ impl Rotating {
             dynamodb: Some(dynamodb.endpoint().to_owned()),
             secrets_manager: Some(secrets.endpoint().to_owned()),
             sqs: None,
+            eventbridge: None,
         };
         let store = Store::new(aws.dynamodb_client(), "latchkey");
         store.create_table().await.expect("a table");

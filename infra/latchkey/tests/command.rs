@@ -29,6 +29,7 @@ fn aws(dynamodb: &DynamoDb) -> Aws {
         dynamodb: Some(dynamodb.endpoint().to_owned()),
         secrets_manager: None,
         sqs: None,
+        eventbridge: None,
     }
 }
 

@@ -51,6 +51,7 @@ impl Deployment {
             dynamodb: Some(dynamodb.endpoint().to_owned()),
             secrets_manager: None,
             sqs: None,
+            eventbridge: None,
         };
         let store = Store::new(aws.dynamodb_client(), "table");
         store.create_table().await.expect("a table");

@@ -169,6 +169,7 @@ async fn only_a_secret_that_is_missing_is_to_be_stored() {
         dynamodb: Some(dynamodb.endpoint().to_owned()),
         secrets_manager: None,
         sqs: None,
+        eventbridge: None,
     };
     let store = store::Store::new(aws.dynamodb_client(), "table");
     store.create_table().await.expect("a table");

@@ -170,6 +170,7 @@ impl Shell {
             dynamodb: Some(self.dynamodb.endpoint().to_owned()),
             secrets_manager: Some(self.secrets.endpoint().to_owned()),
             sqs: None,
+            eventbridge: None,
         }
     }
 

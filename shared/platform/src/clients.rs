@@ -12,7 +12,7 @@ use salesforce::{Hosts, Http, Salesforce};
 use store::{Fallback, Secrets, Store, TokenCipher};
 
 use crate::{
-    DeliveryQueue, Products, SettingError, Settings, aws_https, aws_metrics::Metered, log::internal,
+    DeliveryQueue, EventBus, Products, SettingError, Settings, aws_https, aws_metrics::Metered, log::internal,
 };
 
 /// What a function works with.
@@ -30,6 +30,9 @@ pub struct Platform {
     pub salesforce: Salesforce,
     /// The queue of webhook attempts, for the functions that use it.
     deliveries: Option<DeliveryQueue>,
+    /// For clients that few functions have: what no function builds is not in its binary.
+    aws: Aws,
+    config: SdkConfig,
 }
 
 /// Where AWS answers and who asks.
@@ -45,6 +48,8 @@ pub struct Aws {
     pub secrets_manager: Option<String>,
     /// SQS's address, where it is not AWS's own.
     pub sqs: Option<String>,
+    /// EventBridge's address, where it is not AWS's own.
+    pub eventbridge: Option<String>,
 }
 
 impl Platform {
@@ -71,9 +76,11 @@ impl Platform {
             deliveries,
             products: Products::new(store.clone()),
             secrets: Secrets::new({
-                let aws = aws.clone();
+                let (aws, config) = (aws.clone(), config.clone());
                 move || aws.secrets_client_of(&config)
             }),
+            aws: aws.clone(),
+            config,
             store,
             salesforce,
             settings,
@@ -111,6 +118,13 @@ impl Platform {
         self.deliveries.as_ref().ok_or(SettingError::Missing("DELIVERY_QUEUE_URL"))
     }
 
+    /// The bus that gets every event, where there is one.
+    pub fn event_bus(&self) -> Option<EventBus> {
+        let name = self.settings.event_bus.clone()?;
+        let (aws, config) = (self.aws.clone(), self.config.clone());
+        Some(EventBus::new(name, move || aws.eventbridge_client_of(&config)))
+    }
+
     /// The same platform with a queue other than SQS: the local stack's.
     #[must_use]
     pub fn with_deliveries(self, queue: DeliveryQueue) -> Self {
@@ -141,6 +155,7 @@ impl Aws {
             dynamodb: get("AWS_ENDPOINT_URL_DYNAMODB").or_else(|| get("AWS_ENDPOINT_URL")),
             secrets_manager: get("AWS_ENDPOINT_URL_SECRETS_MANAGER").or_else(|| get("AWS_ENDPOINT_URL")),
             sqs: get("AWS_ENDPOINT_URL_SQS").or_else(|| get("AWS_ENDPOINT_URL")),
+            eventbridge: get("AWS_ENDPOINT_URL_EVENTBRIDGE").or_else(|| get("AWS_ENDPOINT_URL")),
         })
     }
 
@@ -172,6 +187,12 @@ impl Aws {
         let mut config = aws_sdk_sqs::config::Builder::from(config);
         config.set_endpoint_url(self.sqs.clone());
         aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    fn eventbridge_client_of(&self, config: &SdkConfig) -> aws_sdk_eventbridge::Client {
+        let mut config = aws_sdk_eventbridge::config::Builder::from(config);
+        config.set_endpoint_url(self.eventbridge.clone());
+        aws_sdk_eventbridge::Client::from_conf(config.build())
     }
 
     fn config(&self, http: SharedHttpClient) -> SdkConfig {

@@ -21,6 +21,8 @@ pub struct Settings {
     pub egress: Vec<IpAddr>,
     /// The address of the queue of webhook attempts (`DELIVERY_QUEUE_URL`), for the functions that use it.
     pub delivery_queue: Option<String>,
+    /// The EventBridge bus that gets every event (`EVENT_BUS_NAME`), where there is one.
+    pub event_bus: Option<String>,
     /// The network of the functions themselves (`VPC_CIDR`), where they have one. No webhook is sent into it.
     pub vpc: Option<String>,
 }
@@ -92,6 +94,7 @@ impl Settings {
             fallback: get("FALLBACK_TABLE_NAME"),
             egress: addresses(&get("EGRESS_ADDRESSES").unwrap_or_default())?,
             delivery_queue: get("DELIVERY_QUEUE_URL"),
+            event_bus: get("EVENT_BUS_NAME"),
             vpc: get("VPC_CIDR"),
         })
     }

@@ -53,8 +53,13 @@ struct Record {
 
 /// Builds the function from the environment and handles messages until Lambda stops the sandbox.
 pub async fn queue<F: QueueFunction>() -> Result<(), Error> {
+    serve(F::new(Platform::from_env()?)?).await
+}
+
+/// The same with a function that was built already: tests bring another guard.
+pub async fn serve<F: QueueFunction>(function: F) -> Result<(), Error> {
     let observer = &Observer::from_env(F::NAME)?;
-    let function = &F::new(Platform::from_env()?)?;
+    let function = &function;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Value>| async move {
         let batch: Batch = serde_json::from_value(event.payload)?;
         let mut kept = Vec::new();

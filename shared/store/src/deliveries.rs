@@ -123,6 +123,11 @@ impl Delivery {
         Timestamp::from_millisecond(due_at).ok()
     }
 
+    /// Whether the endpoint did not get the event, and still may.
+    pub fn is_missed(&self) -> bool {
+        !matches!(self.state, DeliveryState::Delivered | DeliveryState::Removed)
+    }
+
     /// Whether sending it again now would change nothing: an attempt is due already, or was accepted a moment ago.
     fn is_being_sent(&self, now: Timestamp) -> bool {
         let last = self.attempts.last().and_then(|last| Timestamp::from_millisecond(last.at).ok());

@@ -9,14 +9,14 @@
 //! records an event only calls [`Store::put_event`].
 
 use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure as OnFailure;
-use domain::{ConnectionId, Event, EventId, EventType, ProductId, SaturatingTime as _};
+use domain::{ConnectionId, EndpointId, Event, EventId, EventType, ProductId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    Item, S, Store, StoreError,
+    Delivery, EventRecord, Item, S, Store, StoreError,
     item::{from_item, to_item},
     keys,
     schema::FAILURES,
@@ -213,6 +213,51 @@ impl Store {
         let is_kept = is_kept(&item, now);
         let row: EventRow = from_item(&key.pk, item)?;
         Ok(is_kept.then_some(row.event))
+    }
+
+    /// The oldest events since then that an endpoint did not get and still may, and whether there may be more. Reads at most
+    /// 500 events.
+    pub async fn undelivered(
+        &self,
+        product: &ProductId,
+        endpoint: &EndpointId,
+        since: Timestamp,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<(Vec<EventRecord>, bool), StoreError> {
+        let mut found = Vec::new();
+        let mut after = FeedPlace::floor(since.max(now.earlier_by(EVENT_KEPT))).next();
+        for _ in 0..MAX_REQUESTS {
+            let answer = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name(FAILURES)
+                .key_condition_expression("failures_pk = :product AND listing_sk > :after")
+                .expression_attribute_values(":product", S(keys::events(product)))
+                .expression_attribute_values(":after", S(&after))
+                .limit(READ_AT_ONCE)
+                .send()
+                .await
+                .map_err(|error| StoreError::unavailable("Query", &error))?;
+            for item in answer.items.unwrap_or_default() {
+                if let Some(place) = place_of(&item) {
+                    after = place.next();
+                }
+                let record = EventRecord::read("an event", item)?;
+                if !record.deliveries.get(endpoint).is_some_and(Delivery::is_missed) {
+                    continue;
+                }
+                if found.len() == limit {
+                    return Ok((found, true));
+                }
+                found.push(record);
+            }
+            if answer.last_evaluated_key.is_none() {
+                return Ok((found, false));
+            }
+        }
+        Ok((found, true))
     }
 
     /// A page of a product's feed. It may be short, or empty, and still have more.

@@ -147,6 +147,7 @@ pub const ROUTES: &[RouteSpec] = &[
         "after",
         "format",
     ]),
+    page("GET", "/ops/endpoints/{endpoint}", Ops).query(&["product", "format"]),
     page("GET", "/ops/customers/{customer}", Ops).query(&["product", "format"]),
     page("GET", "/ops/sign-in/{key}", Ops),
     page("POST", "/ops/sign-in/{key}", Ops),

@@ -187,6 +187,7 @@ pub(crate) fn platform_through(stage: &Stage, http: SharedHttpClient, salesforce
         fallback: Some(FALLBACK.into()),
         egress: Vec::new(),
         delivery_queue: Some("http://sqs.localhost/deliveries".into()),
+        event_bus: None,
         vpc: None,
     };
     let aws = Aws {
@@ -195,6 +196,7 @@ pub(crate) fn platform_through(stage: &Stage, http: SharedHttpClient, salesforce
         dynamodb: Some(stack.dynamodb.unmetered().to_owned()),
         secrets_manager: Some(stack.secrets.endpoint().to_owned()),
         sqs: None,
+        eventbridge: None,
     };
     Platform::through(http, settings, &aws, Salesforce::new(salesforce, hosts))
 }

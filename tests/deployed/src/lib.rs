@@ -30,6 +30,8 @@ pub struct Deployed {
     gateway: SocketAddr,
     api_key: String,
     salesforce: String,
+    inbox: String,
+    webhook_secret: String,
     products: Vec<Product>,
     http: Http,
 }
@@ -64,6 +66,8 @@ impl Deployed {
             gateway: text("gateway").parse().expect("an address and a port"),
             api_key: text("api_key"),
             salesforce: text("salesforce"),
+            inbox: text("inbox"),
+            webhook_secret: text("webhook_secret"),
             products: latchkey::read_products(&folder).expect("the product files"),
             http: Http::on_this_machine(),
         }
@@ -175,6 +179,19 @@ impl Deployed {
             assert!(Instant::now() < deadline, "{path}: {:#}", answer.body);
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// What came to the product's webhook endpoint so far, as the tests of its own library take it: headers and body.
+    pub async fn deliveries(&self) -> Vec<Value> {
+        let request = http::Request::get(format!("{}/deliveries", self.inbox));
+        let answer =
+            self.http.send(request.body(Vec::new()).expect("a request")).await.expect("the inbox answers");
+        serde_json::from_slice(answer.body()).expect("a list")
+    }
+
+    /// The signing secret of the endpoint, as the operator's command showed it.
+    pub fn webhook_secret(&self) -> &str {
+        &self.webhook_secret
     }
 
     /// A call of Salesforce's API with a token, as the product makes it: the status.

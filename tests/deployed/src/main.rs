@@ -3,6 +3,8 @@
 //! other binaries, of the same libraries.
 #![expect(clippy::print_stdout, reason = "the script that starts it reads where they answer")]
 
+mod inbox;
+
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -17,8 +19,8 @@ type Error = Box<dyn std::error::Error + Send + Sync>;
 
 #[derive(Debug, Parser)]
 enum Arguments {
-    /// A Salesforce that knows the apps of a folder's product files, and an echo of addresses: where they answer, a
-    /// line each. They end with its standard input
+    /// A Salesforce that knows the apps of a folder's product files, an echo of addresses, and a webhook endpoint: where
+    /// they answer, a line each. They end with its standard input
     Salesforce {
         /// The folder with the product files
         #[arg(long)]
@@ -57,7 +59,7 @@ async fn be_salesforce(products: &std::path::Path, callback: &str) -> Result<(),
     }
     let running = salesforce.serve(0).await?;
     let echo = Echo::start().await;
-    println!("{}\n{}", running.site(), echo.address());
+    println!("{}\n{}\n{}", running.site(), echo.address(), inbox::start().await?);
     // Whoever started it holds the other end: when that is gone, however it went, so are these.
     tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
     Ok(())
@@ -73,6 +75,10 @@ async fn be_function(name: &str, site: &str, echo: &Url) -> Result<(), Error> {
         "callback" => runtime::http::serve(callback::Callback::new(platform)?).await,
         "token" => runtime::http::serve(token::Token::new(platform)?).await,
         "errors" => runtime::http::serve(errors::Errors::new(platform)?).await,
+        "deliver" => {
+            let guard = webhooks::AddressGuard::this_machine();
+            runtime::queue::serve(deliver::Deliver::with_guard(platform, guard)?).await
+        }
         "sweep" => {
             let (sweep, egress) = (sweep::Sweep::new(platform)?, Egress::on_this_machine(echo)?);
             runtime::schedule::serve(sweep::Scheduled::with_egress(sweep, egress)).await

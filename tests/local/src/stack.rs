@@ -350,6 +350,7 @@ impl Stack {
             fallback: Some(FALLBACK.into()),
             egress: vec![std::net::Ipv4Addr::LOCALHOST.into()],
             delivery_queue: None, // in this process
+            event_bus: None,
             vpc: None,
         };
         let parts = Parts { settings, aws, hosts, queue: LocalQueue::new(&clock) };
@@ -581,6 +582,7 @@ fn aws(dynamodb: &DynamoDb, secrets: &SecretsManager) -> Aws {
         dynamodb: Some(dynamodb.endpoint().to_owned()),
         secrets_manager: Some(secrets.endpoint().to_owned()),
         sqs: None,
+        eventbridge: None,
     }
 }
 

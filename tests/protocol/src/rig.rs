@@ -352,6 +352,7 @@ impl Rig {
             fallback: Some(FALLBACK.into()),
             egress: Vec::new(),
             delivery_queue: Some("http://sqs.localhost/deliveries".into()),
+            event_bus: None,
             vpc: None,
         };
         let aws = Aws {
@@ -360,6 +361,7 @@ impl Rig {
             dynamodb: Some("http://dynamodb.localhost".into()),
             secrets_manager: Some("http://secrets.localhost".into()),
             sqs: None,
+            eventbridge: None,
         };
         Platform::through(self.ether.aws(process, death.clone()), settings, &aws, salesforce)
     }

@@ -416,6 +416,7 @@ impl Aim<'_> {
                 holds.answers.iter().map(held).collect()
             }
             "/ops/sign-in/{key}" => with("{key}", &holds.ops_links[..1]),
+            "/ops/endpoints/{endpoint}" => with("{endpoint}", &["backend".to_owned()]),
             // Anybody who knows a customer's id can make its digest.
             "/ops/customers/{customer}" => {
                 with("{customer}", &[domain::secret::Hash::of("c-acme").as_str().to_owned()])

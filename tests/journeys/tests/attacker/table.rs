@@ -185,6 +185,7 @@ pub(crate) const TABLE: &[Row] = &[
     ),
     row("POST", "/ops/search", Gives::Nothing, FORM),
     row("GET", "/ops/failures", Gives::Nothing, VISIT),
+    row("GET", "/ops/endpoints/{endpoint}", Gives::Nothing, VISIT),
     row("GET", "/ops/customers/{customer}", Gives::Nothing, VISIT),
     row("GET", "/ops/sign-in/{key}", Gives::Page, VISIT),
     row(

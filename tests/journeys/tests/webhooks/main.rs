@@ -2,7 +2,12 @@
 
 mod by_hand;
 mod crashes;
+mod event_bus;
+mod failing;
+mod figures;
+mod ops;
 mod scene;
+mod story;
 
 use std::time::{Duration, Instant};
 

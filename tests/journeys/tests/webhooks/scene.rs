@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -28,6 +28,8 @@ pub(crate) enum Behavior {
     Answer(u16),
     /// Accepts, and never answers.
     Hang,
+    /// Accepts, and answers 200 after the sender has given up.
+    Late,
 }
 
 /// A delivery as an endpoint got it.
@@ -37,6 +39,7 @@ pub(crate) struct Got {
     pub(crate) at: i64,
     pub(crate) signature: String,
     pub(crate) body: Vec<u8>,
+    pub(crate) arrived: Instant,
 }
 
 /// An endpoint that does as it is told.
@@ -120,10 +123,15 @@ async fn receive(
         at: text("webhook-timestamp").parse().expect("seconds"),
         signature: text("webhook-signature"),
         body: body.to_vec(),
+        arrived: Instant::now(),
     });
     let behavior = *endpoint.behavior.lock().expect("no panic");
     match behavior {
         Behavior::Answer(status) => (StatusCode::from_u16(status).expect("a status"), "error page"),
+        Behavior::Late => {
+            tokio::time::sleep(Duration::from_secs(11)).await;
+            (StatusCode::OK, "")
+        }
         Behavior::Hang => {
             tokio::time::sleep(Duration::from_mins(1)).await;
             (StatusCode::OK, "")
@@ -137,6 +145,16 @@ impl Got {
         let signed =
             Webhook::new(secret).expect("a secret").sign(&self.id, self.at, &self.body).expect("a signature");
         self.signature.split(' ').any(|given| given == signed)
+    }
+}
+
+impl Endpoint {
+    /// Makes it the only endpoint of this product.
+    pub(crate) async fn is_of(&self, story: &Story, product: Product) {
+        let secret = format!(r#"{{"current":"{}"}}"#, signing_secret(&self.secret()));
+        story.stack.secrets.put(&self.secret(), &secret);
+        let product = Product { webhooks: vec![self.configured()], ..product };
+        story.stack.store.put_product(&product).await.expect("the table can be written");
     }
 }
 
