@@ -1,7 +1,7 @@
 //! The clients and caches that a function is made of. Built once, in `main`; nothing connects before it is
 //! used, so a function that needs no secret never asks for one.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
 use aws_smithy_runtime_api::client::{http::SharedHttpClient, interceptors::SharedInterceptor};
@@ -31,8 +31,7 @@ pub struct Platform {
     /// The queue of webhook attempts, for the functions that use it.
     deliveries: Option<DeliveryQueue>,
     /// For clients that few functions have: what no function builds is not in its binary.
-    aws: Aws,
-    config: SdkConfig,
+    aws: Arc<(Aws, SdkConfig)>,
 }
 
 /// Where AWS answers and who asks.
@@ -79,8 +78,7 @@ impl Platform {
                 let (aws, config) = (aws.clone(), config.clone());
                 move || aws.secrets_client_of(&config)
             }),
-            aws: aws.clone(),
-            config,
+            aws: Arc::new((aws.clone(), config)),
             store,
             salesforce,
             settings,
@@ -121,8 +119,8 @@ impl Platform {
     /// The bus that gets every event, where there is one.
     pub fn event_bus(&self) -> Option<EventBus> {
         let name = self.settings.event_bus.clone()?;
-        let (aws, config) = (self.aws.clone(), self.config.clone());
-        Some(EventBus::new(name, move || aws.eventbridge_client_of(&config)))
+        let aws = Arc::clone(&self.aws);
+        Some(EventBus::new(name, move || aws.0.eventbridge_client_of(&aws.1)))
     }
 
     /// The same platform with a queue other than SQS: the local stack's.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
 /// How long an event may take on a busy machine, with both batching windows.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long Salesforce is not asked again about a connection that is blocked.
 const ASKED_AGAIN: Duration = Duration::from_secs(65);

@@ -343,17 +343,7 @@ impl Stack {
         let table_file = options.data.as_ref().map(|folder| folder.join(TABLE_FILE));
         let dynamodb = DynamoDb::open(table_file.as_deref()).await?;
         let aws = aws(&dynamodb, &secrets);
-        let settings = Settings {
-            table: TABLE.into(),
-            public_url,
-            keyring: Some(KEYRING.into()),
-            fallback: Some(FALLBACK.into()),
-            egress: vec![std::net::Ipv4Addr::LOCALHOST.into()],
-            delivery_queue: None, // in this process
-            event_bus: None,
-            vpc: None,
-        };
-        let parts = Parts { settings, aws, hosts, queue: LocalQueue::new(&clock) };
+        let parts = Parts { settings: settings(public_url), aws, hosts, queue: LocalQueue::new(&clock) };
         let platform = parts.platform();
         platform.fallback()?.create_table().await?;
         let store = platform.store;
@@ -572,6 +562,20 @@ fn hosts(world: &world_salesforce::Salesforce, login_host: Option<&Url>) -> Resu
         ),
     };
     Ok(hosts?)
+}
+
+/// What the functions are told.
+fn settings(public_url: PublicUrl) -> Settings {
+    Settings {
+        table: TABLE.into(),
+        public_url,
+        keyring: Some(KEYRING.into()),
+        fallback: Some(FALLBACK.into()),
+        egress: vec![std::net::Ipv4Addr::LOCALHOST.into()],
+        delivery_queue: None, // in this process
+        event_bus: None,
+        vpc: None,
+    }
 }
 
 /// AWS on this machine.

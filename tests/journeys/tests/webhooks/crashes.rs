@@ -1,6 +1,6 @@
 //! Seeded schedules: endpoints that fail, hang up and accept without an answer, a table that refuses writes, functions that
 //! die between the answer and the write. Every event is accepted at every endpoint, with one id, and none is invented.
-//! `SEED=<n> cargo nextest run -p journeys -E 'test(crashes)' --no-capture` replays one.
+//! `SEED=<n> cargo nextest run -p journeys -E 'test(crashes)' --no-capture` replays one, and `SCHEDULES=<n>` runs more.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use platform::Deadline;
 use store::DeliveryState;
 use world::dynamodb::{Fault, Which};
 
-use super::scene::{Behavior, Endpoint, days_pass, happens, state, with_endpoints};
+use super::scene::{Behavior, Endpoint, days_pass, happens, queue, state, with_endpoints};
 
 /// A message that is handled by a function that dies afterwards: it is neither deleted nor postponed.
 async fn die_after_sending(story: &Story, deliver: &Deliver) {
@@ -36,7 +36,7 @@ async fn run(seed: u64) {
                 *random.choice([200, 204, 302, 404, 429, 500, 503].iter()).expect("one"),
             ));
         }
-        match random.u8(0..6) {
+        match random.u8(0..8) {
             0 => die_after_sending(&story, &story.stack.cold_deliver()).await,
             1 => {
                 let code = "ProvisionedThroughputExceededException";
@@ -50,6 +50,25 @@ async fn run(seed: u64) {
                 story.stack.dynamodb.mend();
             }
             3 => {
+                // Queued a second time, as a repeated or split batch of the stream does it.
+                let id = events.iter().next().expect("an event").clone();
+                queue(&story, &id, &all).await;
+                story.stack.deliver().await;
+            }
+            4 => {
+                // A delivery by another process at the same time: the message was given out twice.
+                if let Some(received) = story.stack.queue().receive() {
+                    let time = Deadline::until(0, story.stack.clock.now());
+                    let (one, two) = (story.stack.cold_deliver(), story.stack.cold_deliver());
+                    let handle = |deliver: Deliver| {
+                        let received = &received;
+                        async move { deliver.deliver(&received.message, &received.receipt, &time).await.ok() }
+                    };
+                    tokio::join!(handle(one), handle(two));
+                }
+                story.stack.deliver().await;
+            }
+            5 => {
                 story.stack.sweep().await;
                 story.stack.deliver().await;
             }
@@ -77,9 +96,10 @@ async fn run(seed: u64) {
 
 #[tokio::test]
 async fn every_event_arrives_whatever_crashes() {
-    let seeds = match std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    let seeds = match number("SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..3,
+        None => 0..number("SCHEDULES").unwrap_or(3),
     };
     for seed in seeds {
         run(seed).await;

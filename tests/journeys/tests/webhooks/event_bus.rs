@@ -86,9 +86,12 @@ async fn put_events(State(bus): State<Bus>, headers: HeaderMap, body: String) ->
     }
     let fails = |index: usize| answers == Answers::EverySecond && index % 2 == 1;
     let results: Vec<Value> = (0..entries.len())
-        .map(|index| match fails(index) {
-            true => json!({ "ErrorCode": "ThrottlingException", "ErrorMessage": "slow down" }),
-            false => json!({ "EventId": format!("id-{index}") }),
+        .map(|index| {
+            if fails(index) {
+                json!({ "ErrorCode": "ThrottlingException", "ErrorMessage": "slow down" })
+            } else {
+                json!({ "EventId": format!("id-{index}") })
+            }
         })
         .collect();
     let failed = (0..entries.len()).filter(|index| fails(*index)).count();

@@ -153,7 +153,7 @@ async fn deliver_many(
     let deliveries = story.stack.deliveries();
     let working = tokio::spawn(async move { deliveries.run().await });
     while to.got().len() < until {
-        assert!(began.elapsed() < Duration::from_secs(120), "{} of {until}", to.got().len());
+        assert!(began.elapsed() < Duration::from_mins(2), "{} of {until}", to.got().len());
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let took = began.elapsed() / u32::try_from(until - from).expect("a number");

@@ -198,16 +198,20 @@ pub(crate) fn event(number: usize, at: Timestamp) -> Event {
 }
 
 pub(crate) async fn record(story: &Story, event: &Event, endpoints: &[&Endpoint]) {
-    let ids: Vec<EndpointId> = endpoints.iter().map(|endpoint| endpoint.id.clone()).collect();
     let now = story.stack.clock.now();
     story.stack.store.put_event(event, now).await.expect("the table can be written");
-    let message = |endpoint: &EndpointId| DueDelivery {
-        product: event.product.clone(),
-        endpoint: endpoint.clone(),
-        event: event.id.clone(),
+    queue(story, &event.id, endpoints).await;
+}
+
+/// Queues an event of Fernway for these endpoints.
+pub(crate) async fn queue(story: &Story, id: &EventId, endpoints: &[&Endpoint]) {
+    let message = |endpoint: &&Endpoint| DueDelivery {
+        product: "fernway".parse().expect("a product id"),
+        endpoint: endpoint.id.clone(),
+        event: id.clone(),
         due_at: None,
     };
-    let messages: Vec<DueDelivery> = ids.iter().map(message).collect();
+    let messages: Vec<DueDelivery> = endpoints.iter().map(message).collect();
     let platform = story.stack.platform();
     platform.deliveries().expect("a queue").send(&messages).await.expect("the queue takes it");
 }
