@@ -84,12 +84,13 @@ pub struct EventRecord {
     pub event: Event,
     /// By endpoint.
     pub deliveries: BTreeMap<EndpointId, Delivery>,
+    /// Whether the item has a map to put a delivery into. Events that were recorded before 1 December 2026 have none.
+    has_map: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct DeliveriesRow {
-    #[serde(default)]
-    deliveries: BTreeMap<EndpointId, Delivery>,
+    deliveries: Option<BTreeMap<EndpointId, Delivery>>,
 }
 
 impl DeliveryState {
@@ -159,7 +160,9 @@ impl Delivery {
 impl EventRecord {
     pub(crate) fn read(pk: &str, item: Item) -> Result<Self, StoreError> {
         let DeliveriesRow { deliveries } = from_item(pk, item.clone())?;
-        Ok(Self { event: from_item::<EventRow>(pk, item)?.event, deliveries })
+        let has_map = deliveries.is_some();
+        let event = from_item::<EventRow>(pk, item)?.event;
+        Ok(Self { event, deliveries: deliveries.unwrap_or_default(), has_map })
     }
 }
 
@@ -231,8 +234,7 @@ impl Store {
         let mut changed = record.clone();
         let before = changed.deliveries.insert(endpoint.clone(), after.clone());
         let update = self.update(&key);
-        // An event that was recorded while its product had no endpoint has no map to change.
-        let (set, condition, update) = if record.deliveries.is_empty() {
+        let (set, condition, update) = if !record.has_map {
             let all = to_attribute(&key.pk, &changed.deliveries)?;
             let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)";
             ("deliveries = :all", condition, update.expression_attribute_values(":all", all))

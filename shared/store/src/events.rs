@@ -8,7 +8,7 @@
 //! The item is the outbox: its insertion comes back in the table's stream, and `functions/notify` passes it on. Whoever
 //! records an event only calls [`Store::put_event`].
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure as OnFailure;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{ConnectionId, EndpointId, Event, EventId, EventType, ProductId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -323,6 +323,8 @@ fn event_item(event: &Event, recorded: Timestamp) -> Result<Item, StoreError> {
     item.insert("failures_pk".into(), S(keys::events(&event.product)));
     item.insert("listing_sk".into(), S(FeedPlace::of(recorded, &event.id).as_str()));
     item.insert("ttl".into(), ttl(recorded.later_by(EVENT_KEPT)));
+    // Two endpoints that answer at the same time both find the map: neither write is refused.
+    item.insert("deliveries".into(), AttributeValue::M(Item::new()));
     Ok(item)
 }
 
