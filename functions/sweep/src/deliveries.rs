@@ -10,12 +10,7 @@ use crate::{Outcome, Sweep, SweepError};
 impl Sweep {
     /// Queues the attempts of an event that are due. Nothing is written: the attempt itself moves the event's due time,
     /// and until then a message that is sent again is a duplicate, which the queue drops or `deliver` ignores.
-    pub(crate) async fn queue_deliveries(
-        &self,
-        id: &EventId,
-        seen: Timestamp,
-        now: Timestamp,
-    ) -> Result<Outcome, SweepError> {
+    pub(crate) async fn queue_deliveries(&self, id: &EventId, now: Timestamp) -> Result<Outcome, SweepError> {
         let store = &self.platform.store;
         let Some(record) = store.event_record(id).await? else { return Ok(Outcome::Nothing) };
         let due = |(endpoint, delivery): (&EndpointId, &Delivery)| {
@@ -29,12 +24,8 @@ impl Sweep {
         };
         let messages: Vec<DueDelivery> = record.deliveries.iter().filter_map(due).collect();
         if messages.is_empty() {
-            // Two attempts that ended at once may leave a time at which nothing is due anymore.
-            let next = record.deliveries.values().filter_map(Delivery::due_at).min();
-            match next {
-                Some(next) => store.put_off(&store::Due::Event(id.clone()), seen, next).await?,
-                None => store.event_not_due(id, seen).await?,
-            }
+            // Attempts that ended may leave an early time, at which nothing is due anymore.
+            store.look_again(&record, record.next_attempt()).await?;
             return Ok(Outcome::Nothing);
         }
         self.queue.send(&messages).await?;

@@ -237,7 +237,7 @@ impl Sweep {
             Due::Wave(product, sk) => {
                 self.end_incident((product, sk), seen, &time).await.map_err(SweepError::from)
             }
-            Due::Event(id) => self.queue_deliveries(id, seen, time.now()).await,
+            Due::Event(id) => self.queue_deliveries(id, time.now()).await,
         };
         let error = match done {
             Ok(outcome) => return outcome,

@@ -1,12 +1,21 @@
 //! Deliveries: what became of an event at each endpoint that receives it. They are part of the event's item, so recording
 //! an event and adding its deliveries is one write, and so is each attempt.
 
-use std::{borrow::Cow, collections::BTreeMap};
+//!
+//! The event also says when the sweep looks at it (`due_at`, in the index `due`): at the earliest attempt that waits, at
+//! whichever endpoint. A write that moves this time is conditional on `due_revision`, and raises it. So it never moves the
+//! time by what was read before another delivery became due: every delivery that is due has its place in the index.
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    operation::update_item::builders::UpdateItemFluentBuilder,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure},
+};
 use domain::{EndpointId, Event, EventId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::{
     Item, N, S, Store, StoreError,
@@ -26,8 +35,12 @@ const MAX_KEPT_ATTEMPTS: usize = 12;
 /// How long a delivery that was accepted is not sent again: whoever presses a button twice wants one more delivery.
 const JUST_DELIVERED: SignedDuration = SignedDuration::from_secs(10);
 
-/// Maximum number of times that one call writes a delivery.
-const MAX_WRITES: u32 = 3;
+/// Maximum number of times that one call writes a delivery. Of several writers at once, one succeeds each time, and a
+/// product has up to ten endpoints.
+const MAX_WRITES: u32 = 20;
+
+/// Maximum wait before a delivery is written again: writers that met must not meet again.
+const MAX_WAIT: Duration = Duration::from_millis(50);
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,11 +99,17 @@ pub struct EventRecord {
     pub deliveries: BTreeMap<EndpointId, Delivery>,
     /// Whether the item has a map to put a delivery into. Events that were recorded before 1 December 2026 have none.
     has_map: bool,
+    /// When the sweep looks at the event, in milliseconds, if it does.
+    due_at: Option<i64>,
+    /// Raised by every write that moves this time.
+    due_revision: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 struct DeliveriesRow {
     deliveries: Option<BTreeMap<EndpointId, Delivery>>,
+    due_at: Option<i64>,
+    due_revision: Option<u64>,
 }
 
 impl DeliveryState {
@@ -159,10 +178,16 @@ impl Delivery {
 
 impl EventRecord {
     pub(crate) fn read(pk: &str, item: Item) -> Result<Self, StoreError> {
-        let DeliveriesRow { deliveries } = from_item(pk, item.clone())?;
+        let DeliveriesRow { deliveries, due_at, due_revision } = from_item(pk, item.clone())?;
         let has_map = deliveries.is_some();
+        let deliveries = deliveries.unwrap_or_default();
         let event = from_item::<EventRow>(pk, item)?.event;
-        Ok(Self { event, deliveries: deliveries.unwrap_or_default(), has_map })
+        Ok(Self { event, deliveries, has_map, due_at, due_revision })
+    }
+
+    /// When the first attempt that waits is due, at any endpoint.
+    pub fn next_attempt(&self) -> Option<Timestamp> {
+        self.deliveries.values().filter_map(Delivery::due_at).min()
     }
 }
 
@@ -171,6 +196,29 @@ impl EventRecord {
 fn next_look<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>, now: Timestamp) -> Option<Timestamp> {
     let look = |due_at: Timestamp| if due_at > now { due_at } else { now.later_by(QUEUED_AGAIN) };
     deliveries.into_iter().filter_map(Delivery::due_at).map(look).min()
+}
+
+/// What moves the time at which the sweep looks at an event, as part of a `SET` clause and of a condition: nobody has moved
+/// it since `record` was read.
+fn moving(
+    record: &EventRecord,
+    look: Option<Timestamp>,
+    update: UpdateItemFluentBuilder,
+) -> (&'static str, &'static str, UpdateItemFluentBuilder) {
+    let revision = record.due_revision.unwrap_or_default();
+    let update = update.expression_attribute_values(":moved", N(revision + 1));
+    let (not_moved, update) = if record.due_revision.is_some() {
+        ("due_revision = :seen", update.expression_attribute_values(":seen", N(revision)))
+    } else {
+        ("attribute_not_exists(due_revision)", update)
+    };
+    let Some(at) = look else {
+        return ("due_revision = :moved REMOVE due_shard, due_at", not_moved, update);
+    };
+    let update = update
+        .expression_attribute_values(":shard", S(keys::due_shard(record.event.id.as_str())))
+        .expression_attribute_values(":at", millis(at));
+    ("due_revision = :moved, due_shard = :shard, due_at = :at", not_moved, update)
 }
 
 fn to_attribute(pk: &str, value: &impl Serialize) -> Result<AttributeValue, StoreError> {
@@ -197,7 +245,8 @@ impl Store {
         item.map(|item| EventRecord::read(&key.pk, item)).transpose()
     }
 
-    /// Writes one delivery of an event. `false`: it has changed since it was read, and nothing was written. One write.
+    /// Writes one delivery of an event. `false`: it has changed since it was read, and nothing was written. One write, and
+    /// one more for each writer of another endpoint's delivery that came between.
     pub async fn put_delivery(
         &self,
         record: &EventRecord,
@@ -209,61 +258,67 @@ impl Store {
         for _ in 0..MAX_WRITES {
             let others = record.deliveries.iter().filter(|(other, _)| *other != endpoint);
             let look = next_look(others.map(|(_, delivery)| delivery).chain([&after]), now);
-            if self.write_delivery(&record, endpoint, after.clone(), look).await? {
+            let Err(current) = self.write_delivery(&record, endpoint, &after, look).await? else {
                 return Ok(true);
-            }
-            // The first delivery of another endpoint may have come between: it makes the map that both are in.
-            let Some(current) = self.event_record(&record.event.id).await? else { return Ok(false) };
+            };
+            let Some(current) = current else { return Ok(false) };
             if current.deliveries.get(endpoint) != record.deliveries.get(endpoint) {
                 return Ok(false);
             }
             record = Cow::Owned(current);
+            sleep(MAX_WAIT.mul_f64(fastrand::f64())).await;
         }
         Err(StoreError::timed_out("UpdateItem"))
     }
 
-    /// The same. `look`: when the sweep looks at the event.
+    /// The same, once. `look`: when the sweep looks at the event. The inner error: the event as it is, if it still is; it
+    /// has changed since `record` was read.
     async fn write_delivery(
         &self,
         record: &EventRecord,
         endpoint: &EndpointId,
-        after: Delivery,
+        after: &Delivery,
         look: Option<Timestamp>,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Result<(), Option<EventRecord>>, StoreError> {
         let key = keys::event(&record.event.id);
-        let mut changed = record.clone();
-        let before = changed.deliveries.insert(endpoint.clone(), after.clone());
         let update = self.update(&key);
-        let (set, condition, update) = if !record.has_map {
-            let all = to_attribute(&key.pk, &changed.deliveries)?;
-            let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)";
+        let (set, mut condition, update) = if !record.has_map {
+            let all = to_attribute(&key.pk, &BTreeMap::from([(endpoint, after)]))?;
+            let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)".to_owned();
             ("deliveries = :all", condition, update.expression_attribute_values(":all", all))
         } else {
             let update = update
                 .expression_attribute_names("#endpoint", endpoint.as_str())
-                .expression_attribute_values(":after", to_attribute(&key.pk, &after)?);
-            match before {
+                .expression_attribute_values(":after", to_attribute(&key.pk, after)?);
+            let (condition, update) = match record.deliveries.get(endpoint) {
                 Some(before) => (
-                    "deliveries.#endpoint = :after",
                     "deliveries.#endpoint.revision = :revision",
                     update.expression_attribute_values(":revision", N(before.revision)),
                 ),
-                None => (
-                    "deliveries.#endpoint = :after",
-                    "attribute_exists(deliveries) AND attribute_not_exists(deliveries.#endpoint)",
-                    update,
-                ),
-            }
+                None => {
+                    ("attribute_exists(deliveries) AND attribute_not_exists(deliveries.#endpoint)", update)
+                }
+            };
+            ("deliveries.#endpoint = :after", condition.to_owned(), update)
         };
-        let update = match look {
-            Some(at) => update
-                .update_expression(format!("SET {set}, due_shard = :shard, due_at = :at"))
-                .expression_attribute_values(":shard", S(keys::due_shard(record.event.id.as_str())))
-                .expression_attribute_values(":at", millis(at)),
-            None => update.update_expression(format!("SET {set} REMOVE due_shard, due_at")),
+        // A delivery that ends leaves alone what other deliveries have put into the index since.
+        let moves = look.is_some() || record.due_at.is_some();
+        let update = if moves {
+            let (move_to, not_moved, update) = moving(record, look, update);
+            condition = format!("{condition} AND {not_moved}");
+            update.update_expression(format!("SET {set}, {move_to}"))
+        } else {
+            update.update_expression(format!("SET {set}"))
         };
-        let written = update.condition_expression(condition).send_write().await;
-        Ok(conditional("UpdateItem", written)?.is_ok())
+        let written = update
+            .condition_expression(condition)
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+            .send_write()
+            .await;
+        match conditional("UpdateItem", written)? {
+            Ok(_) => Ok(Ok(())),
+            Err(item) => Ok(Err(item.map(|item| EventRecord::read(&key.pk, item)).transpose()?)),
+        }
     }
 
     /// Makes an event due at these endpoints, whatever became of it there, with all its attempts ahead. An attempt that is
@@ -277,35 +332,52 @@ impl Store {
     ) -> Result<BTreeMap<EndpointId, Timestamp>, StoreError> {
         let mut due = BTreeMap::new();
         for endpoint in endpoints {
-            for _ in 0..MAX_WRITES {
-                let Some(record) = self.event_record(id).await? else { return Ok(due) };
-                let before = record.deliveries.get(endpoint);
-                if let Some(before) = before.filter(|before| before.is_being_sent(now)) {
-                    due.extend(before.due_at().map(|due_at| (endpoint.clone(), due_at)));
-                    break;
-                }
-                let after = match before {
-                    Some(before) => before.after(None, DeliveryState::Due, Some(now), 0),
-                    None => Delivery::due(now),
-                };
-                if self.write_delivery(&record, endpoint, after, Some(now)).await? {
-                    due.insert(endpoint.clone(), now);
-                    break;
-                }
-            }
+            let due_at = self.make_due_at(id, endpoint, now).await?;
+            due.extend(due_at.map(|due_at| (endpoint.clone(), due_at)));
         }
         Ok(due)
     }
 
-    /// Takes an event off the sweep's list: nothing of it is due.
-    pub async fn event_not_due(&self, id: &EventId, seen: Timestamp) -> Result<(), StoreError> {
-        let removed = self
-            .update(&keys::event(id))
-            .update_expression("REMOVE due_shard, due_at")
-            .condition_expression("due_at = :seen")
-            .expression_attribute_values(":seen", millis(seen))
+    /// The same at one endpoint.
+    async fn make_due_at(
+        &self,
+        id: &EventId,
+        endpoint: &EndpointId,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let mut record = self.event_record(id).await?;
+        for _ in 0..MAX_WRITES {
+            let Some(current) = record else { return Ok(None) };
+            let before = current.deliveries.get(endpoint);
+            if let Some(before) = before.filter(|before| before.is_being_sent(now)) {
+                let due_at = before.due_at();
+                if due_at.is_some() && current.due_at.is_none() {
+                    self.look_again(&current, Some(now)).await?;
+                }
+                return Ok(due_at);
+            }
+            let after = match before {
+                Some(before) => before.after(None, DeliveryState::Due, Some(now), 0),
+                None => Delivery::due(now),
+            };
+            match self.write_delivery(&current, endpoint, &after, Some(now)).await? {
+                Ok(()) => return Ok(Some(now)),
+                Err(changed) => record = changed,
+            }
+            sleep(MAX_WAIT.mul_f64(fastrand::f64())).await;
+        }
+        Err(StoreError::timed_out("UpdateItem"))
+    }
+
+    /// Moves the time at which the sweep looks at an event; `None`: nothing of it is due. An event that was moved since it
+    /// was read is left alone.
+    pub async fn look_again(&self, record: &EventRecord, at: Option<Timestamp>) -> Result<(), StoreError> {
+        let (move_to, not_moved, update) = moving(record, at, self.update(&keys::event(&record.event.id)));
+        let moved = update
+            .update_expression(format!("SET {move_to}"))
+            .condition_expression(format!("attribute_exists(pk) AND {not_moved}"))
             .send_write()
             .await;
-        conditional("UpdateItem", removed).map(drop)
+        conditional("UpdateItem", moved).map(drop)
     }
 }

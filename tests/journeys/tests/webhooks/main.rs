@@ -181,8 +181,9 @@ async fn hanging_endpoint_delays_no_other() {
     endpoints[0].behaves(Behavior::Hang);
     let all: Vec<&Endpoint> = endpoints.iter().collect();
     with_endpoints(&story, &all).await;
+    let mut ids = Vec::new();
     for number in 0..EVENTS {
-        happens(&story, number, &all).await;
+        ids.push(happens(&story, number, &all).await);
     }
     let began = Instant::now();
     let working = tokio::spawn({
@@ -198,6 +199,15 @@ async fn hanging_endpoint_delays_no_other() {
     assert_eq!(endpoints[0].most_at_once(), 2);
     assert!(endpoints.iter().all(|endpoint| endpoint.most_at_once() <= 2));
     assert!(endpoints[0].got().len() <= 4, "a silent endpoint is left alone for a while");
+    endpoints[0].behaves(Behavior::Answer(204));
+    days_pass(&story, SignedDuration::from_mins(30), SignedDuration::from_mins(6)).await;
+    for id in &ids {
+        assert_eq!(
+            state(&story, id, &endpoints[0]).await,
+            DeliveryState::Delivered,
+            "{id} arrives in the end"
+        );
+    }
 }
 
 #[tokio::test]
