@@ -1,5 +1,7 @@
 //! One message: what is due is sent, and what came of it is recorded.
 
+use std::slice;
+
 use domain::WebhookEndpoint;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, DueDelivery, log::internal};
@@ -83,8 +85,8 @@ impl Deliver {
         };
         let health = store.endpoint_health(&message.product, &message.endpoint).await?;
         if health.disabled.is_some() {
-            self.close(message, &record, delivery, DeliveryState::Disabled, now).await?;
-            return Ok(Delivered::Disabled);
+            let after = delivery.after(None, DeliveryState::Disabled, None, 0);
+            return self.close_as_disabled(message, &record, after, now).await;
         }
         if self.is_silent(message, now) {
             let failed = delivery.failed + 1;
@@ -110,10 +112,15 @@ impl Deliver {
                 Ok(Delivered::Accepted)
             }
             Attempted::Gone => {
-                self.disable(message, DisabledBecause::Gone, now).await?;
+                // Before the delivery is recorded: an invocation that ends in between finds the endpoint disabled.
+                if store
+                    .disable_endpoint(&message.product, &message.endpoint, DisabledBecause::Gone, now)
+                    .await?
+                {
+                    add(Metric::DisabledEndpoints, 1.0);
+                }
                 let after = delivery.after(Some(attempt), DeliveryState::Disabled, None, 0);
-                store.put_delivery(&record, &message.endpoint, after, now).await?;
-                Ok(Delivered::Disabled)
+                self.close_as_disabled(message, &record, after, now).await
             }
             Attempted::Failed { silent } => {
                 add(Metric::WebhookFailures, 1.0);
@@ -121,8 +128,7 @@ impl Deliver {
                 let failed = delivery.failed + 1;
                 if self.gives_up_endpoint(message, health, failed, now).await? {
                     let after = delivery.after(Some(attempt), DeliveryState::Disabled, None, 0);
-                    store.put_delivery(&record, &message.endpoint, after, now).await?;
-                    return Ok(Delivered::Disabled);
+                    return self.close_as_disabled(message, &record, after, now).await;
                 }
                 let done = self.fail(message, &record, delivery, attempt, failed, now).await?;
                 if failed == 1 && done == Delivered::Failed {
@@ -207,7 +213,28 @@ impl Deliver {
         Ok(Delivered::Nothing)
     }
 
-    /// Notes that an endpoint fails, and disables one that has failed for three days.
+    /// Ends a delivery at an endpoint that is disabled: enabling the endpoint sends the event. Whoever enabled it a moment ago
+    /// may have looked at this event before it ended here, so the event is due again if the endpoint is enabled by now.
+    async fn close_as_disabled(
+        &self,
+        message: &DueDelivery,
+        record: &EventRecord,
+        after: Delivery,
+        now: Timestamp,
+    ) -> Result<Delivered, DeliverError> {
+        let store = &self.platform.store;
+        store.put_delivery(record, &message.endpoint, after, now).await?;
+        let health = store.endpoint_health_now(&message.product, &message.endpoint).await?;
+        if health.disabled.is_some() {
+            return Ok(Delivered::Disabled);
+        }
+        store.make_due(&message.event, slice::from_ref(&message.endpoint), now).await?;
+        Ok(Delivered::Failed)
+    }
+
+    /// Notes that an endpoint fails, and disables one that has failed for three days: the stream makes `endpoint.disabled`
+    /// of it. Whether the endpoint is disabled. What was read of it is up to ten seconds old: a success or an operator
+    /// may have come between.
     async fn gives_up_endpoint(
         &self,
         message: &DueDelivery,
@@ -215,32 +242,21 @@ impl Deliver {
         failed: u32,
         now: Timestamp,
     ) -> Result<bool, DeliverError> {
+        let (store, product, endpoint) = (&self.platform.store, &message.product, &message.endpoint);
         match health.failing_since {
             Some(since) if now.duration_since(since) >= retry::MAX_FAILING => {
-                self.disable(message, DisabledBecause::Failing, now).await?;
-                Ok(true)
+                if store.disable_failing_endpoint(product, endpoint, since, now).await? {
+                    add(Metric::DisabledEndpoints, 1.0);
+                    return Ok(true);
+                }
+                Ok(store.endpoint_health_now(product, endpoint).await?.disabled.is_some())
             }
             None if failed >= FAILED_BEFORE_FAILING => {
-                self.platform.store.note_failing_endpoint(&message.product, &message.endpoint, now).await?;
+                store.note_failing_endpoint(product, endpoint, now).await?;
                 Ok(false)
             }
             _ => Ok(false),
         }
-    }
-
-    /// Disables an endpoint. The stream makes `endpoint.disabled` of it. Before the delivery is recorded: an invocation
-    /// that ends in between finds the endpoint disabled.
-    async fn disable(
-        &self,
-        message: &DueDelivery,
-        because: DisabledBecause,
-        now: Timestamp,
-    ) -> Result<(), DeliverError> {
-        let store = &self.platform.store;
-        if store.disable_endpoint(&message.product, &message.endpoint, because, now).await? {
-            add(Metric::DisabledEndpoints, 1.0);
-        }
-        Ok(())
     }
 }
 

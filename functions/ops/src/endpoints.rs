@@ -25,8 +25,9 @@ use crate::{
 /// Maximum number of events on the page of an endpoint.
 const MAX_MISSED: usize = 50;
 
-/// How long before an endpoint counts as failing its first event may have failed.
-const BEFORE: SignedDuration = SignedDuration::from_hours(1);
+/// How long before an endpoint fails or is disabled an event may be recorded that it misses for it: an event is repeated
+/// for so long.
+const BEFORE: SignedDuration = SignedDuration::from_hours(81);
 
 /// Since when an endpoint gets no events; `None`: it works.
 fn missing_since(health: &EndpointHealth) -> Option<Timestamp> {

@@ -1,6 +1,8 @@
 //! Events and their deliveries, for an operator: what was sent, what was not, and endpoints that are disabled.
 
-use domain::{EndpointId, EventId, ProductId, SaturatingTime as _};
+use std::time::Duration;
+
+use domain::{EndpointId, EventId, ProductId, SaturatingTime as _, WebhookEndpoint};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use store::{Delivery, DeliveryState, EventQuery, FeedPlace, Store, events::EVENT_KEPT};
@@ -13,6 +15,12 @@ use crate::{
 
 /// How many events one request reads.
 const PAGE: u8 = 100;
+
+/// How long the index of events may lag behind the table.
+pub const INDEX_LAG: Duration = Duration::from_secs(5);
+
+/// What may have been recorded or ended just before an endpoint was enabled, and is looked at again after [`INDEX_LAG`].
+const LATEST: SignedDuration = SignedDuration::from_mins(10);
 
 /// A product's endpoints: whether each works, since when it fails, why it is disabled.
 pub async fn endpoints(store: &Store, product: &ProductId) -> Result<Report, CommandError> {
@@ -40,56 +48,72 @@ pub async fn endpoints(store: &Store, product: &ProductId) -> Result<Report, Com
     Ok(Report { text: lines.join("\n"), json: json!({ "endpoints": rows }), wrong })
 }
 
-/// Enables an endpoint. The sweep then sends what it missed.
+/// Enables an endpoint. The sweep then sends what it missed: everything that is kept, since an event may have failed alone
+/// long before the endpoint did. `wait`: how long the index may lag; what was recorded last is looked at again after it.
 pub async fn enable(
     store: &Store,
     product: &ProductId,
     endpoint: &EndpointId,
     now: Timestamp,
+    wait: Duration,
     dry_run: bool,
 ) -> Result<Report, CommandError> {
     let stored = apply::stored(store, product).await?;
     let configured = stored.endpoint(endpoint);
     let configured =
         configured.ok_or_else(|| format!("{product} has no endpoint {endpoint}: latchkey apply"))?;
-    let health = store.endpoint_health(product, endpoint).await?;
     if !dry_run {
         // First: an event that is recorded meanwhile is sent by itself.
         store.enable_endpoint(product, endpoint).await?;
     }
-    let oldest = now.earlier_by(EVENT_KEPT);
-    // Without a time at which it began to fail, everything that is kept is looked at.
-    let since = health.failing_since.unwrap_or(oldest).earlier_by(SignedDuration::from_hours(1)).max(oldest);
-    let mut query = EventQuery { after: Some(FeedPlace::floor(since)), limit: PAGE, ..EventQuery::default() };
-    let (mut seen, mut missed) = (0_u64, 0_u64);
-    loop {
-        let page = store.events(product, &query, now).await?;
-        for event in &page.events {
-            seen += 1;
-            if !configured.takes(event) {
-                continue;
-            }
-            let Some(record) = store.event_record(&event.id).await? else { continue };
-            let state = record.deliveries.get(endpoint).map(|delivery| delivery.state);
-            if matches!(state, Some(DeliveryState::Disabled | DeliveryState::GaveUp)) {
-                missed += 1;
-                if !dry_run {
-                    store.make_due(&event.id, std::slice::from_ref(endpoint), now).await?;
-                }
-            }
-        }
-        progress(&format!("{seen} events read"), false);
-        query.after = Some(page.next);
-        if !page.has_more {
-            break;
-        }
+    let mut missed = resend(store, product, configured, now.earlier_by(EVENT_KEPT), now, dry_run).await?;
+    if !dry_run {
+        tokio::time::sleep(wait).await;
+        missed += resend(store, product, configured, now.earlier_by(LATEST), now, dry_run).await?;
     }
-    progress(&format!("{seen} events read"), true);
     let done = if dry_run { "would be enabled; nothing was written: a dry run" } else { "is enabled" };
     let text = format!(
         "{product}/{endpoint} {done}. It missed {missed} events; the sweep sends them within five minutes."
     );
     Ok(Report::good(text, json!({ "enabled": !dry_run, "missed": missed })))
+}
+
+/// Makes the events since then due that an endpoint missed, and says how many they are.
+async fn resend(
+    store: &Store,
+    product: &ProductId,
+    endpoint: &WebhookEndpoint,
+    since: Timestamp,
+    now: Timestamp,
+    dry_run: bool,
+) -> Result<u64, CommandError> {
+    let (mut seen, mut missed) = (0_u64, 0_u64);
+    let mut after = Some(FeedPlace::floor(since));
+    while let Some(place) = after {
+        let (records, next) = store.event_records(product, &place).await?;
+        for record in records {
+            seen += 1;
+            let is_settled =
+                record.deliveries.get(&endpoint.id).is_some_and(|delivery| !delivery.is_missed());
+            if is_settled || !endpoint.takes(&record.event) {
+                continue;
+            }
+            // The index may be a second old.
+            let id = &record.event.id;
+            let Some(record) = store.event_record(id).await? else { continue };
+            let state = record.deliveries.get(&endpoint.id).map(|delivery| delivery.state);
+            if matches!(state, Some(DeliveryState::Disabled | DeliveryState::GaveUp)) {
+                missed += 1;
+                if !dry_run {
+                    store.make_due(id, std::slice::from_ref(&endpoint.id), now).await?;
+                }
+            }
+        }
+        progress(&format!("{seen} events read"), false);
+        after = next;
+    }
+    progress(&format!("{seen} events read"), true);
+    Ok(missed)
 }
 
 /// Sends an event again, to one endpoint or to all that it went to.

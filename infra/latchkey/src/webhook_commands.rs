@@ -86,7 +86,7 @@ impl EventsCommand {
             }
             Self::Endpoints { product } => events::endpoints(&store, &product).await,
             Self::Enable { product, endpoint } => {
-                events::enable(&store, &product, &endpoint, now(), dry_run).await
+                events::enable(&store, &product, &endpoint, now(), events::INDEX_LAG, dry_run).await
             }
         }
     }

@@ -55,8 +55,26 @@ impl Store {
         product: &ProductId,
         endpoint: &EndpointId,
     ) -> Result<EndpointHealth, StoreError> {
+        self.read_endpoint_health(product, endpoint, false).await
+    }
+
+    /// The same, as it is now.
+    pub async fn endpoint_health_now(
+        &self,
+        product: &ProductId,
+        endpoint: &EndpointId,
+    ) -> Result<EndpointHealth, StoreError> {
+        self.read_endpoint_health(product, endpoint, true).await
+    }
+
+    async fn read_endpoint_health(
+        &self,
+        product: &ProductId,
+        endpoint: &EndpointId,
+        consistently: bool,
+    ) -> Result<EndpointHealth, StoreError> {
         let key = keys::endpoint(product, endpoint);
-        let Some(item) = self.get(&key, false).await? else { return Ok(EndpointHealth::default()) };
+        let Some(item) = self.get(&key, consistently).await? else { return Ok(EndpointHealth::default()) };
         let row: EndpointRow = from_item(&key.pk, item)?;
         Ok(EndpointHealth {
             failing_since: time(row.failing_since),
@@ -116,6 +134,27 @@ impl Store {
             .expression_attribute_values(":because", S(because.as_str()))
             .expression_attribute_values(":product", S(product.as_str()))
             .expression_attribute_values(":endpoint", S(endpoint.as_str()))
+            .send_write()
+            .await;
+        Ok(conditional("UpdateItem", disabled)?.is_ok())
+    }
+
+    /// Disables an endpoint that has failed since then without a success. `false`: it was disabled already, or has had a
+    /// success or was enabled meanwhile.
+    pub async fn disable_failing_endpoint(
+        &self,
+        product: &ProductId,
+        endpoint: &EndpointId,
+        failing_since: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let disabled = self
+            .update(&keys::endpoint(product, endpoint))
+            .update_expression("SET disabled_at = :now, disabled_because = :because")
+            .condition_expression("attribute_not_exists(disabled_at) AND failing_since = :since")
+            .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":because", S(DisabledBecause::Failing.as_str()))
+            .expression_attribute_values(":since", millis(failing_since))
             .send_write()
             .await;
         Ok(conditional("UpdateItem", disabled)?.is_ok())

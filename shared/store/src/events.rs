@@ -46,6 +46,9 @@ const MAX_PUTS: u32 = 3;
 /// Maximum number of requests for one page: a rare type gets a short page and the place to go on.
 const MAX_REQUESTS: usize = 5;
 
+/// Maximum number of requests for what an endpoint did not get.
+const MAX_UNDELIVERED_REQUESTS: usize = 20;
+
 /// How many events one request reads.
 const READ_AT_ONCE: i32 = 100;
 
@@ -215,8 +218,35 @@ impl Store {
         Ok(is_kept.then_some(row.event))
     }
 
+    /// A product's events after a place, with their deliveries, the earliest recorded first: at most 100, and where to go on
+    /// if there are more. It goes to the end, beyond the last page of the feed, and may miss what was recorded within the
+    /// last seconds.
+    pub async fn event_records(
+        &self,
+        product: &ProductId,
+        after: &FeedPlace,
+    ) -> Result<(Vec<EventRecord>, Option<FeedPlace>), StoreError> {
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.table)
+            .index_name(FAILURES)
+            .key_condition_expression("failures_pk = :product AND listing_sk > :after")
+            .expression_attribute_values(":product", S(keys::events(product)))
+            .expression_attribute_values(":after", S(after.next()))
+            .limit(READ_AT_ONCE)
+            .send()
+            .await
+            .map_err(|error| StoreError::unavailable("Query", &error))?;
+        let items = answer.items.unwrap_or_default();
+        let last = answer.last_evaluated_key.and_then(|_| items.iter().rev().find_map(place_of));
+        let records: Result<Vec<_>, StoreError> =
+            items.into_iter().map(|item| EventRecord::read("an event", item)).collect();
+        Ok((records?, last))
+    }
+
     /// The oldest events since then that an endpoint did not get and still may, and whether there may be more. Reads at most
-    /// 500 events.
+    /// 2,000 events.
     pub async fn undelivered(
         &self,
         product: &ProductId,
@@ -226,25 +256,10 @@ impl Store {
         now: Timestamp,
     ) -> Result<(Vec<EventRecord>, bool), StoreError> {
         let mut found = Vec::new();
-        let mut after = FeedPlace::floor(since.max(now.earlier_by(EVENT_KEPT))).next();
-        for _ in 0..MAX_REQUESTS {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name(FAILURES)
-                .key_condition_expression("failures_pk = :product AND listing_sk > :after")
-                .expression_attribute_values(":product", S(keys::events(product)))
-                .expression_attribute_values(":after", S(&after))
-                .limit(READ_AT_ONCE)
-                .send()
-                .await
-                .map_err(|error| StoreError::unavailable("Query", &error))?;
-            for item in answer.items.unwrap_or_default() {
-                if let Some(place) = place_of(&item) {
-                    after = place.next();
-                }
-                let record = EventRecord::read("an event", item)?;
+        let mut after = FeedPlace::floor(since.max(now.earlier_by(EVENT_KEPT)));
+        for _ in 0..MAX_UNDELIVERED_REQUESTS {
+            let (records, next) = self.event_records(product, &after).await?;
+            for record in records {
                 if !record.deliveries.get(endpoint).is_some_and(Delivery::is_missed) {
                     continue;
                 }
@@ -253,9 +268,8 @@ impl Store {
                 }
                 found.push(record);
             }
-            if answer.last_evaluated_key.is_none() {
-                return Ok((found, false));
-            }
+            let Some(next) = next else { return Ok((found, false)) };
+            after = next;
         }
         Ok((found, true))
     }

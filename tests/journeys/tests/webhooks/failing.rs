@@ -1,5 +1,7 @@
 //! Endpoints and deployments that go wrong: late answers, missing secrets, wrong clocks, two functions at once.
 
+use std::time::Duration;
+
 use deliver::Delivered;
 use domain::Product;
 use jiff::SignedDuration;
@@ -162,4 +164,27 @@ async fn endpoint_that_leaves_the_product_file_is_called_no_more() {
     story.pass(seconds(61));
     story.stack.deliver().await;
     assert_eq!(state(&story, &id, &stays).await, DeliveryState::Removed);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempt_from_before_the_enabling_does_not_disable_again() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    let (store, fernway) = (&story.stack.store, "fernway".parse().expect("an id"));
+    store.note_failing_endpoint(&fernway, &backend.id, story.stack.clock.now()).await.expect("noted");
+    story.pass(SignedDuration::from_hours(73));
+    backend.behaves(Behavior::Slow(500));
+    let id = happens(&story, 1, &[&backend]).await;
+    let deliveries = story.stack.deliveries();
+    let working = tokio::spawn(async move { deliveries.run().await });
+    while backend.got().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // The attempt has read that the endpoint fails for three days, and waits for its answer.
+    store.enable_endpoint(&fernway, &backend.id).await.expect("enabled");
+    working.await.expect("no panic");
+    let health = store.endpoint_health(&fernway, &backend.id).await.expect("read");
+    assert_eq!(health.disabled, None);
+    assert_eq!(state(&story, &id, &backend).await, DeliveryState::Due, "it is sent again");
 }

@@ -26,6 +26,8 @@ use tokio::net::TcpListener;
 pub(crate) enum Behavior {
     /// Accepts and answers with this status.
     Answer(u16),
+    /// Answers with this status after a second.
+    Slow(u16),
     /// Accepts, and never answers.
     Hang,
     /// Accepts, and answers 200 after the sender has given up.
@@ -128,6 +130,10 @@ async fn receive(
     let behavior = *endpoint.behavior.lock().expect("no panic");
     match behavior {
         Behavior::Answer(status) => (StatusCode::from_u16(status).expect("a status"), "error page"),
+        Behavior::Slow(status) => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            (StatusCode::from_u16(status).expect("a status"), "error page")
+        }
         Behavior::Late => {
             tokio::time::sleep(Duration::from_secs(11)).await;
             (StatusCode::OK, "")
