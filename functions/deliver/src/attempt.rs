@@ -2,7 +2,7 @@
 
 use std::slice;
 
-use domain::WebhookEndpoint;
+use domain::{Product, WebhookEndpoint};
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, DueDelivery, log::internal};
 use store::{
@@ -78,9 +78,7 @@ impl Deliver {
             self.postpone(receipt, wait).await?;
             return Ok(Delivered::Postponed);
         }
-        let product = self.platform.products.get(&message.product, now).await?;
-        let endpoint = product.as_ref().and_then(|product| product.endpoint(&message.endpoint));
-        let Some(endpoint) = endpoint else {
+        let Some(endpoint) = self.configured(message, now).await? else {
             return self.close(message, &record, delivery, DeliveryState::Removed, now).await;
         };
         let health = store.endpoint_health(&message.product, &message.endpoint).await?;
@@ -99,7 +97,7 @@ impl Deliver {
             // The first wait is too short for an endpoint that is silent.
             return self.fail(message, &record, delivery, attempt, failed.max(2), now).await;
         }
-        let (attempt, attempted) = self.attempt(endpoint, &record, now).await?;
+        let (attempt, attempted) = self.attempt(&endpoint, &record, now).await?;
         let now = time.now();
         match attempted {
             Attempted::Accepted => {
@@ -139,6 +137,22 @@ impl Deliver {
                 Ok(done)
             }
         }
+    }
+
+    /// The endpoint, as its product file has it. One that the cached file lacks may have been added a moment ago, and closing
+    /// its delivery would be final.
+    async fn configured(
+        &self,
+        message: &DueDelivery,
+        now: Timestamp,
+    ) -> Result<Option<WebhookEndpoint>, StoreError> {
+        let products = &self.platform.products;
+        let find = |product: &Product| product.endpoint(&message.endpoint).cloned();
+        let cached = products.get(&message.product, now).await?;
+        if let Some(endpoint) = cached.as_deref().and_then(find) {
+            return Ok(Some(endpoint));
+        }
+        Ok(products.get_now(&message.product, now).await?.as_deref().and_then(find))
     }
 
     /// Calls the endpoint, once.

@@ -1,6 +1,6 @@
 //! Recorded events into the queue of webhooks: a message for each endpoint of the product that receives the event.
 
-use domain::{Event, EventId};
+use domain::{Event, EventId, EventType};
 use platform::{DeliveryQueue, DueDelivery, Products, clock::now, log::internal};
 
 use crate::outbox::{Outbox, Refused};
@@ -20,7 +20,13 @@ impl WebhookQueue {
 
     /// Queues an event for every endpoint that receives it.
     async fn add(&self, event: &Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-        let Some(product) = self.products.get(&event.product, now()).await? else { return Ok(()) };
+        let product = if event.kind == EventType::WebhookTest {
+            // Who adds an endpoint tests it: it may not be in the cached product file yet.
+            self.products.get_now(&event.product, now()).await?
+        } else {
+            self.products.get(&event.product, now()).await?
+        };
+        let Some(product) = product else { return Ok(()) };
         Ok(self.queue.send(&DueDelivery::first_attempts(&product, event)).await?)
     }
 }

@@ -59,6 +59,13 @@ impl Products {
         Ok(self.cache(id, product, now))
     }
 
+    /// The product as it is now: before what cannot be taken back is decided by something that it lacks. It replaces what
+    /// is cached.
+    pub async fn get_now(&self, id: &ProductId, now: Timestamp) -> Result<Option<Arc<Product>>, StoreError> {
+        let product = self.store.product_now(id).await?;
+        Ok(self.cache(id, product, now))
+    }
+
     /// The product, if it was read less than [`PRODUCT_AGE`] ago.
     pub fn cached(&self, id: &ProductId, now: Timestamp) -> Option<Arc<Product>> {
         let held = self.lock();

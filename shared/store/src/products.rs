@@ -19,6 +19,13 @@ impl Store {
         item.map(|item| read(&key.pk, item)).transpose()
     }
 
+    /// The product of that id, as it is now.
+    pub async fn product_now(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
+        let key = keys::product(id);
+        let item = self.get(&key, true).await?;
+        item.map(|item| read(&key.pk, item)).transpose()
+    }
+
     /// The product of that id and another item, in one request.
     pub async fn product_and<T>(
         &self,

@@ -7,6 +7,7 @@ use domain::Product;
 use jiff::SignedDuration;
 use journeys::Story;
 use platform::Deadline;
+use serde_json::json;
 use store::DeliveryState;
 
 use super::scene::{Behavior, Endpoint, deliveries, happens, state, with_endpoints};
@@ -187,4 +188,37 @@ async fn attempt_from_before_the_enabling_does_not_disable_again() {
     let health = store.endpoint_health(&fernway, &backend.id).await.expect("read");
     assert_eq!(health.disabled, None);
     assert_eq!(state(&story, &id, &backend).await, DeliveryState::Due, "it is sent again");
+}
+
+#[tokio::test]
+async fn endpoint_that_was_just_added_gets_its_events() {
+    let story = Story::begin().await;
+    let (old, new) = (Endpoint::start("old").await, Endpoint::start("new").await);
+    with_endpoints(&story, &[&old]).await;
+    let test = async || story.call("POST", "/v1/webhooks/test", Some(json!({}))).await;
+    let pass_on = async || {
+        story.stack.notify().await;
+        story.stack.deliver().await
+    };
+    // Each function has read the product file once, and caches it for a minute.
+    assert_eq!(test().await.status, 202);
+    pass_on().await;
+    assert_eq!(old.got().len(), 1);
+
+    with_endpoints(&story, &[&old, &new]).await;
+    story.pass(seconds(11));
+    let event = test().await;
+    assert_eq!(event.status, 202);
+    pass_on().await;
+    assert_eq!((old.got().len(), new.got().len()), (2, 1), "a test is the first thing that one does");
+    let id = happens(&story, 1, &[&old, &new]).await;
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &id, &new).await, DeliveryState::Delivered);
+
+    // The same the other way round: an endpoint that leaves is not called once its product file is read again.
+    with_endpoints(&story, &[&old]).await;
+    story.pass(seconds(61));
+    let id = happens(&story, 2, &[&old, &new]).await;
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &id, &new).await, DeliveryState::Removed);
 }
