@@ -13,8 +13,10 @@
 //! comes again, in halves or twice at once makes no second event. The event's own item comes back in the stream, and is
 //! passed on from there: nothing is lost between recording and sending.
 //!
-//! Lambda retries what fails for as long as the stream keeps it. A record that can never be processed is set aside, with
-//! an alarm, so that it does not stop its shard.
+//! Lambda retries what fails for as long as the stream keeps it, and everything behind it in its shard waits. So what fails
+//! for good must not fail: a record that can never be processed is set aside with an alarm, and so is what the bus refuses
+//! for good, or for a quarter of an hour. What the queue of webhooks does not get is noted in the table, and the sweep
+//! queues it.
 //!
 //! This function cannot open tokens: those in the stream are sealed, and it has no keyring.
 
@@ -25,9 +27,13 @@ mod changes;
 mod outbox;
 mod webhook_queue;
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    sync::Arc,
+};
 
-use domain::{Event, FailureId, SaturatingTime as _};
+use domain::{Event, EventId, FailureId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 use platform::{Platform, SettingError, log::internal, settings::PublicUrl};
 use runtime::{StreamFunction, records::Record};
@@ -43,6 +49,9 @@ pub use webhook_queue::WebhookQueue;
 
 /// How many items are dealt with at once.
 const AT_ONCE: usize = 8;
+
+/// How long what an optional outbox refuses comes again. Everything behind it in its shard waits for as long.
+const MAX_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 
 /// The function. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -69,7 +78,7 @@ pub struct Notified {
     pub recorded: usize,
     /// Events that were recorded before: Lambda sent their records again.
     pub recorded_before: usize,
-    /// Events that every outbox took.
+    /// Events that every outbox took, or that were set aside because an outbox never takes them.
     pub passed_on: usize,
     /// Records that can never be processed.
     pub set_aside: usize,
@@ -111,9 +120,16 @@ impl HandleError {
     }
 }
 
+/// A recorded event that is to be passed on.
+struct ToPassOn {
+    event: Event,
+    /// Whether it has come for longer than [`MAX_REFUSED`].
+    is_old: bool,
+}
+
 /// What became of one record.
 enum Handled {
-    Done { recorded: usize, recorded_before: usize, to_pass_on: Option<Box<Event>> },
+    Done { recorded: usize, recorded_before: usize, to_pass_on: Option<Box<ToPassOn>> },
     SetAside,
     Failed,
 }
@@ -218,7 +234,7 @@ impl Notify {
             // A panic is caught where one record is handled.
             finish(&mut done, joined.unwrap_or_default());
         }
-        self.pass_on(to_pass_on, &mut done).await;
+        self.pass_on(to_pass_on, time.now(), &mut done).await;
         done.failed.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         done.tell();
         done
@@ -268,7 +284,9 @@ impl Notify {
                 Recorded::Before => recorded_before += 1,
             }
         }
-        Ok(Handled::Done { recorded, recorded_before, to_pass_on: found.recorded.map(Box::new) })
+        let is_old = record.change.at().is_some_and(|at| time.now().duration_since(at) > MAX_REFUSED);
+        let to_pass_on = found.recorded.map(|event| Box::new(ToPassOn { event, is_old }));
+        Ok(Handled::Done { recorded, recorded_before, to_pass_on })
     }
 
     /// Adds what only the failure says, who acts, and the help page.
@@ -288,14 +306,24 @@ impl Notify {
     }
 
     /// Passes recorded events on. Those that an outbox did not take come again.
-    async fn pass_on(&self, recorded: Vec<(String, Event)>, done: &mut Notified) {
+    async fn pass_on(&self, recorded: Vec<(String, ToPassOn)>, now: Timestamp, done: &mut Notified) {
         if recorded.is_empty() {
             return;
         }
-        let (sequences, events): (Vec<String>, Vec<Event>) = recorded.into_iter().unzip();
+        let old: BTreeSet<EventId> =
+            recorded.iter().filter(|(_, it)| it.is_old).map(|(_, it)| it.event.id.clone()).collect();
+        let (sequences, events): (Vec<String>, Vec<Event>) =
+            recorded.into_iter().map(|(sequence, it)| (sequence, it.event)).unzip();
         let mut refused = Vec::new();
         for outbox in &self.outboxes {
-            refused.extend(outbox.take(&events).await);
+            for id in outbox.take(&events, now).await {
+                if outbox.is_optional() && old.contains(&id) {
+                    add(Metric::UnreadableRecords, 1.0);
+                    tracing::error!(%id, "an event is set aside that an outbox has refused for too long");
+                } else {
+                    refused.push(id);
+                }
+            }
         }
         for (sequence, event) in sequences.into_iter().zip(&events) {
             if refused.contains(&event.id) {

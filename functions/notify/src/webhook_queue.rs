@@ -1,7 +1,8 @@
 //! Recorded events into the queue of webhooks: a message for each endpoint of the product that receives the event.
 
 use domain::{Event, EventId, EventType};
-use platform::{DeliveryQueue, DueDelivery, Products, clock::now, log::internal};
+use jiff::Timestamp;
+use platform::{DeliveryQueue, DueDelivery, Products, log::internal};
 
 use crate::outbox::{Outbox, Refused};
 
@@ -19,12 +20,16 @@ impl WebhookQueue {
     }
 
     /// Queues an event for every endpoint that receives it.
-    async fn add(&self, event: &Event) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    async fn add(
+        &self,
+        event: &Event,
+        now: Timestamp,
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
         let product = if event.kind == EventType::WebhookTest {
             // Who adds an endpoint tests it: it may not be in the cached product file yet.
-            self.products.get_now(&event.product, now()).await?
+            self.products.get_now(&event.product, now).await?
         } else {
-            self.products.get(&event.product, now()).await?
+            self.products.get(&event.product, now).await?
         };
         let Some(product) = product else { return Ok(()) };
         Ok(self.queue.send(&DueDelivery::first_attempts(&product, event)).await?)
@@ -32,12 +37,16 @@ impl WebhookQueue {
 }
 
 impl Outbox for WebhookQueue {
-    fn take<'a>(&'a self, events: &'a [Event]) -> Refused<'a> {
+    /// An event that cannot be queued, since the queue refuses it or its product cannot be read, waits in the table for the
+    /// sweep. It is refused only if the table does not take that note either: then nothing could be recorded anyway.
+    fn take<'a>(&'a self, events: &'a [Event], now: Timestamp) -> Refused<'a> {
         Box::pin(async move {
             let mut refused: Vec<EventId> = Vec::new();
             for event in events {
-                if let Err(error) = self.add(event).await {
-                    internal(&*error);
+                let Err(error) = self.add(event, now).await else { continue };
+                internal(&*error);
+                if let Err(error) = self.products.store().queue_later(&event.id, now).await {
+                    internal(&error);
                     refused.push(event.id.clone());
                 }
             }

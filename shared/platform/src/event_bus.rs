@@ -20,6 +20,20 @@ const MAX_ENTRIES: usize = 10;
 /// Maximum bytes of the entries in one call: EventBridge takes 256 kB, and counts the other members of an entry too.
 const MAX_BYTES: usize = 240 * 1024;
 
+/// What EventBridge refuses in the same way until somebody changes the bus, its policy, or ours.
+const FINAL: [&str; 10] = [
+    "AccessDenied",
+    "AccessDeniedException",
+    "InvalidAccountIdException",
+    "InvalidArgument",
+    "MalformedDetail",
+    "NoDetails",
+    "NotAuthorizedForDetailTypeException",
+    "NotAuthorizedForSourceException",
+    "ResourceNotFoundException",
+    "ValidationException",
+];
+
 /// Events could not be put on the bus.
 #[derive(Debug, thiserror::Error)]
 #[error("EventBridge PutEvents: {code}")]
@@ -33,8 +47,8 @@ pub struct BusError {
 pub struct Put {
     /// These may be taken if they are sent again.
     pub refused: Vec<EventId>,
-    /// These are never taken: larger than one call may be.
-    pub too_large: Vec<EventId>,
+    /// These are never taken: larger than one call may be, or refused for a reason that stays.
+    pub never: Vec<EventId>,
 }
 
 /// The bus. Cheap to clone.
@@ -66,25 +80,26 @@ impl EventBus {
         for event in events {
             let detail = serde_json::to_string(&event.payload()).unwrap_or_default();
             if detail.len() > MAX_BYTES {
-                put.too_large.push(event.id.clone());
+                internal(&BusError { code: "TooLarge".to_owned() });
+                put.never.push(event.id.clone());
                 continue;
             }
             if batch.len() == MAX_ENTRIES || bytes + detail.len() > MAX_BYTES {
-                put.refused.extend(self.put_batch(std::mem::take(&mut batch)).await);
+                self.put_batch(std::mem::take(&mut batch), &mut put).await;
                 bytes = 0;
             }
             bytes += detail.len();
             batch.push((event, detail));
         }
-        put.refused.extend(self.put_batch(batch).await);
+        self.put_batch(batch, &mut put).await;
         put
     }
 
-    /// Puts events that fit into one call, and returns those that were not taken. A call can be answered 200 and take only
-    /// some of them.
-    async fn put_batch(&self, batch: Vec<(&Event, String)>) -> Vec<EventId> {
+    /// Puts events that fit into one call, and notes those that were not taken. A call can be answered 200 and take only some
+    /// of them.
+    async fn put_batch(&self, batch: Vec<(&Event, String)>, put: &mut Put) {
         if batch.is_empty() {
-            return Vec::new();
+            return;
         }
         let mut request = self.client.put_events();
         let (events, details): (Vec<&Event>, Vec<String>) = batch.into_iter().unzip();
@@ -97,25 +112,33 @@ impl EventBus {
                 .detail(detail);
             request = request.entries(entry.build());
         }
-        let all = || events.iter().map(|event| event.id.clone()).collect();
         let answer = match request.send().await {
             Ok(answer) => answer,
             Err(error) => {
                 let code = error.as_service_error().and_then(|refusal| refusal.code()).unwrap_or("NoAnswer");
-                internal(&BusError { code: code.to_owned() });
-                return all();
+                return put.refuse(&events, code);
             }
         };
         if answer.failed_entry_count() == 0 {
-            return Vec::new();
+            return;
         }
         let results = answer.entries();
-        let first = results.iter().find_map(|result| result.error_code()).unwrap_or("Unknown");
-        internal(&BusError { code: first.to_owned() });
         if results.len() != events.len() {
-            return all();
+            return put.refuse(&events, "Unknown");
         }
-        let refused = events.iter().zip(results).filter(|(_, result)| result.event_id().is_none());
-        refused.map(|(event, _)| event.id.clone()).collect()
+        for (event, result) in events.into_iter().zip(results) {
+            if result.event_id().is_none() {
+                put.refuse(&[event], result.error_code().unwrap_or("Unknown"));
+            }
+        }
+    }
+}
+
+impl Put {
+    /// Notes events that were refused with this code.
+    fn refuse(&mut self, events: &[&Event], code: &str) {
+        internal(&BusError { code: code.to_owned() });
+        let ids = events.iter().map(|event| event.id.clone());
+        if FINAL.contains(&code) { self.never.extend(ids) } else { self.refused.extend(ids) }
     }
 }

@@ -1,6 +1,5 @@
 //! Deliveries: what became of an event at each endpoint that receives it. They are part of the event's item, so recording
 //! an event and adding its deliveries is one write, and so is each attempt.
-
 //!
 //! The event also says when the sweep looks at it (`due_at`, in the index `due`): at the earliest attempt that waits, at
 //! whichever endpoint. A write that moves this time is conditional on `due_revision`, and raises it. So it never moves the
@@ -8,20 +7,18 @@
 
 use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
-use aws_sdk_dynamodb::{
-    operation::update_item::builders::UpdateItemFluentBuilder,
-    types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure},
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{EndpointId, Event, EventId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::{
-    Item, N, S, Store, StoreError,
+    Item, N, Store, StoreError,
+    due_events::moving,
     events::{EventRow, is_kept},
     item::from_item,
-    keys, millis,
+    keys,
     write::{SendWrite, conditional},
 };
 
@@ -100,9 +97,11 @@ pub struct EventRecord {
     /// Whether the item has a map to put a delivery into. Events that were recorded before 1 December 2026 have none.
     has_map: bool,
     /// When the sweep looks at the event, in milliseconds, if it does.
-    due_at: Option<i64>,
+    pub(crate) due_at: Option<i64>,
     /// Raised by every write that moves this time.
-    due_revision: Option<u64>,
+    pub(crate) due_revision: Option<u64>,
+    /// Whether the sweep queues first attempts at this time: nobody else may have.
+    pub is_unqueued: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -110,6 +109,8 @@ struct DeliveriesRow {
     deliveries: Option<BTreeMap<EndpointId, Delivery>>,
     due_at: Option<i64>,
     due_revision: Option<u64>,
+    #[serde(default)]
+    unqueued: bool,
 }
 
 impl DeliveryState {
@@ -178,11 +179,16 @@ impl Delivery {
 
 impl EventRecord {
     pub(crate) fn read(pk: &str, item: Item) -> Result<Self, StoreError> {
-        let DeliveriesRow { deliveries, due_at, due_revision } = from_item(pk, item.clone())?;
+        let DeliveriesRow { deliveries, due_at, due_revision, unqueued } = from_item(pk, item.clone())?;
         let has_map = deliveries.is_some();
         let deliveries = deliveries.unwrap_or_default();
         let event = from_item::<EventRow>(pk, item)?.event;
-        Ok(Self { event, deliveries, has_map, due_at, due_revision })
+        Ok(Self { event, deliveries, has_map, due_at, due_revision, is_unqueued: unqueued })
+    }
+
+    /// When the sweep queues first attempts.
+    fn unqueued_at(&self) -> Option<Timestamp> {
+        Timestamp::from_millisecond(self.due_at.filter(|_| self.is_unqueued)?).ok()
     }
 
     /// When the first attempt that waits is due, at any endpoint.
@@ -196,29 +202,6 @@ impl EventRecord {
 fn next_look<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>, now: Timestamp) -> Option<Timestamp> {
     let look = |due_at: Timestamp| if due_at > now { due_at } else { now.later_by(QUEUED_AGAIN) };
     deliveries.into_iter().filter_map(Delivery::due_at).map(look).min()
-}
-
-/// What moves the time at which the sweep looks at an event, as part of a `SET` clause and of a condition: nobody has moved
-/// it since `record` was read.
-fn moving(
-    record: &EventRecord,
-    look: Option<Timestamp>,
-    update: UpdateItemFluentBuilder,
-) -> (&'static str, &'static str, UpdateItemFluentBuilder) {
-    let revision = record.due_revision.unwrap_or_default();
-    let update = update.expression_attribute_values(":moved", N(revision + 1));
-    let (not_moved, update) = if record.due_revision.is_some() {
-        ("due_revision = :seen", update.expression_attribute_values(":seen", N(revision)))
-    } else {
-        ("attribute_not_exists(due_revision)", update)
-    };
-    let Some(at) = look else {
-        return ("due_revision = :moved REMOVE due_shard, due_at", not_moved, update);
-    };
-    let update = update
-        .expression_attribute_values(":shard", S(keys::due_shard(record.event.id.as_str())))
-        .expression_attribute_values(":at", millis(at));
-    ("due_revision = :moved, due_shard = :shard, due_at = :at", not_moved, update)
 }
 
 fn to_attribute(pk: &str, value: &impl Serialize) -> Result<AttributeValue, StoreError> {
@@ -258,6 +241,7 @@ impl Store {
         for _ in 0..MAX_WRITES {
             let others = record.deliveries.iter().filter(|(other, _)| *other != endpoint);
             let look = next_look(others.map(|(_, delivery)| delivery).chain([&after]), now);
+            let look = [look, record.unqueued_at()].into_iter().flatten().min();
             let Err(current) = self.write_delivery(&record, endpoint, &after, look).await? else {
                 return Ok(true);
             };
@@ -367,17 +351,5 @@ impl Store {
             sleep(MAX_WAIT.mul_f64(fastrand::f64())).await;
         }
         Err(StoreError::timed_out("UpdateItem"))
-    }
-
-    /// Moves the time at which the sweep looks at an event; `None`: nothing of it is due. An event that was moved since it
-    /// was read is left alone.
-    pub async fn look_again(&self, record: &EventRecord, at: Option<Timestamp>) -> Result<(), StoreError> {
-        let (move_to, not_moved, update) = moving(record, at, self.update(&keys::event(&record.event.id)));
-        let moved = update
-            .update_expression(format!("SET {move_to}"))
-            .condition_expression(format!("attribute_exists(pk) AND {not_moved}"))
-            .send_write()
-            .await;
-        conditional("UpdateItem", moved).map(drop)
     }
 }

@@ -13,6 +13,7 @@ mod connection_notes;
 pub mod connections;
 pub mod customer_history;
 pub mod deliveries;
+mod due_events;
 pub mod endpoints;
 pub mod events;
 pub mod failure_lists;

@@ -12,6 +12,7 @@ use std::{
 
 use domain::{ConnectionId, Event, EventId, ProductId};
 use fastrand::Rng;
+use jiff::Timestamp;
 use notify::{Batch, Notify, Outbox, Refused};
 use platform::settings::PublicUrl;
 use protocol::{Effect, Fate, Kind, Rig, ether::Fates, rig::TABLE, run};
@@ -63,7 +64,7 @@ struct Sometimes {
 }
 
 impl Outbox for Sometimes {
-    fn take<'a>(&'a self, events: &'a [Event]) -> Refused<'a> {
+    fn take<'a>(&'a self, events: &'a [Event], _: Timestamp) -> Refused<'a> {
         let mut refused = Vec::new();
         for event in events {
             if self.rng.lock().expect("no panic").u8(0..5) == 0 {

@@ -2,16 +2,22 @@
 //! die between the answer and the write. Every event is accepted at every endpoint, with one id, and none is invented.
 //! `SEED=<n> cargo nextest run -p journeys -E 'test(crashes)' --no-capture` replays one, and `SCHEDULES=<n>` runs more.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use deliver::{Deliver, Delivered};
 use jiff::SignedDuration;
 use journeys::Story;
+use local::stack::TABLE;
+use notify::{Batch, Notify, WebhookQueue};
 use platform::Deadline;
+use serde_json::json;
 use store::DeliveryState;
 use world::dynamodb::{Fault, Which};
 
-use super::scene::{Behavior, Endpoint, days_pass, happens, queue, state, with_endpoints};
+use super::{
+    event_bus::all_records,
+    scene::{Behavior, Endpoint, days_pass, event, happens, queue, state, with_endpoints},
+};
 
 /// A message that is handled by a function that dies afterwards: it is neither deleted nor postponed.
 async fn die_after_sending(story: &Story, deliver: &Deliver) {
@@ -138,4 +144,36 @@ async fn lost_message_is_queued_again_by_the_sweep() {
     assert_eq!(story.stack.sweep().await.queued, 1);
     story.stack.deliver().await;
     assert_eq!(state(&story, &id, &backend).await, DeliveryState::Delivered);
+}
+
+/// A rollback to a version that cannot read a product file stops the stream of no other product, and costs no event.
+#[tokio::test]
+async fn unreadable_product_delays_its_own_webhooks_alone() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    let product = story.stack.dynamodb.item(TABLE, "PRODUCT#fernway", "PRODUCT").expect("the product");
+    let mut later = product.clone();
+    later["v"] = json!({ "N": "99" });
+    story.stack.dynamodb.seed(TABLE, std::iter::once(later));
+    let (_, place) = all_records(&story, None);
+    let event = event(1, story.stack.clock.now());
+    story.stack.store.put_event(&event, story.stack.clock.now()).await.expect("recorded");
+    let (records, _) = all_records(&story, place.as_deref());
+    let platform = story.stack.platform();
+    let queue = WebhookQueue::new(platform.products.clone(), platform.deliveries().expect("a queue").clone());
+    let notify = Notify::new(platform.store, platform.settings.public_url).with_outbox(Arc::new(queue));
+    let done = notify.run(Batch { records: records.clone() }, story.stack.clock.now()).await;
+    assert_eq!((done.passed_on, done.failed.len()), (1, 0), "nothing behind it waits: {done:?}");
+    assert!(story.stack.queue().is_empty());
+    assert_eq!(story.stack.sweep().await.unreadable, 1, "that is what the alarm counts");
+
+    story.stack.dynamodb.seed(TABLE, std::iter::once(product));
+    story.pass(SignedDuration::from_hours(7));
+    assert_eq!(story.stack.sweep().await.queued, 1);
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &event.id, &backend).await, DeliveryState::Delivered);
+    story.pass(SignedDuration::from_mins(11));
+    assert_eq!(story.stack.sweep().await.queued, 0, "once");
+    assert_eq!(backend.got().len(), 1);
 }

@@ -20,8 +20,10 @@ enum Answers {
     All,
     /// 200, and every second entry failed.
     EverySecond,
-    /// No entry at all.
-    Nothing,
+    /// 200, and every entry failed.
+    Busy,
+    /// It is gone.
+    Gone,
 }
 
 #[derive(Debug, Clone)]
@@ -80,11 +82,11 @@ async fn put_events(State(bus): State<Bus>, headers: HeaderMap, body: String) ->
     let entries = body["Entries"].as_array().expect("entries").clone();
     bus.calls.lock().expect("no panic").push(entries.clone());
     let answers = *bus.answers.lock().expect("no panic");
-    if answers == Answers::Nothing {
+    if answers == Answers::Gone {
         let refusal = json!({ "__type": "ResourceNotFoundException", "message": "no such bus" });
         return (StatusCode::BAD_REQUEST, Json(refusal));
     }
-    let fails = |index: usize| answers == Answers::EverySecond && index % 2 == 1;
+    let fails = |index: usize| answers == Answers::Busy || answers == Answers::EverySecond && index % 2 == 1;
     let results: Vec<Value> = (0..entries.len())
         .map(|index| {
             if fails(index) {
@@ -108,7 +110,7 @@ async fn recorded(story: &Story, count: usize) -> Vec<Value> {
     all_records(story, place.as_deref()).0
 }
 
-fn all_records(story: &Story, after: Option<&str>) -> (Vec<Value>, Option<String>) {
+pub(crate) fn all_records(story: &Story, after: Option<&str>) -> (Vec<Value>, Option<String>) {
     let (mut all, mut place) = (Vec::new(), after.map(str::to_owned));
     loop {
         let (records, next) =
@@ -150,9 +152,9 @@ async fn entries_that_failed_come_again_and_the_others_are_done() {
     bus.answers(Answers::EverySecond);
     let done = notify.run(Batch { records: records.clone() }, now).await;
     assert_eq!((done.passed_on, done.failed.len()), (6, 6), "{done:?}");
-    bus.answers(Answers::Nothing);
+    bus.answers(Answers::Busy);
     let done = notify.run(Batch { records: records.clone() }, now).await;
-    assert_eq!((done.passed_on, done.failed.len()), (0, 12), "a bus that is gone loses nothing: {done:?}");
+    assert_eq!((done.passed_on, done.failed.len()), (0, 12), "a bus that is busy loses nothing: {done:?}");
     bus.answers(Answers::All);
     let again = records.into_iter().filter(|record| {
         let sequence = record["dynamodb"]["SequenceNumber"].as_str().expect("a number").to_owned();
@@ -160,4 +162,32 @@ async fn entries_that_failed_come_again_and_the_others_are_done() {
     });
     let done = notify.run(Batch { records: again.collect() }, now).await;
     assert_eq!((done.passed_on, done.failed.len()), (12, 0), "{done:?}");
+}
+
+/// The same records, so long after their changes.
+fn minutes_later(mut records: Vec<Value>, story: &Story, minutes: i64) -> Vec<Value> {
+    let at = story.stack.clock.now() - SignedDuration::from_mins(minutes);
+    for record in &mut records {
+        record["dynamodb"]["ApproximateCreationDateTime"] = at.as_second().into();
+    }
+    records
+}
+
+#[tokio::test]
+async fn bus_that_never_takes_an_event_does_not_stop_the_shard() {
+    let story = Story::begin().await;
+    let bus = Bus::start().await;
+    let notify = bus.notify(&story);
+    let (records, now) = (recorded(&story, 12).await, story.stack.clock.now());
+    bus.answers(Answers::Gone);
+    let done = notify.run(Batch { records: records.clone() }, now).await;
+    assert_eq!(done.failed.len(), 0, "a bus that is gone stays gone: {done:?}");
+
+    bus.answers(Answers::Busy);
+    let young = minutes_later(records.clone(), &story, 14);
+    let done = notify.run(Batch { records: young }, now).await;
+    assert_eq!(done.failed.len(), 12, "it may take them a minute later: {done:?}");
+    let old = minutes_later(records, &story, 16);
+    let done = notify.run(Batch { records: old }, now).await;
+    assert_eq!(done.failed.len(), 0, "everything behind them has waited for a quarter of an hour: {done:?}");
 }
