@@ -16,7 +16,7 @@ const WARNINGS: [SignedDuration; 2] = [SignedDuration::from_hours(24), SignedDur
 /// gone was not missed.
 const LOOKED_FOR: SignedDuration = SignedDuration::from_hours(20 * 24);
 
-/// The same of a connection that works. It is looked at a day after each change, and one in use within hours.
+/// The same of a connection that works. It is looked at 25 hours after each change, used meanwhile or not.
 const LOOKED_FOR_WHILE_ACTIVE: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 impl Sweep {

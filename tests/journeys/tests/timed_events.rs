@@ -146,6 +146,24 @@ async fn lost_change_of_a_connection_that_nobody_uses_is_told() {
 }
 
 #[tokio::test]
+async fn lost_change_of_a_connection_that_was_used_for_hours_is_told() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.stream().loses_everything().await;
+    for hour in 0..27 {
+        // In use for three hours: the sweep keeps its token fresh, and then leaves it alone for weeks.
+        if hour < 3 {
+            assert_eq!(story.token(&connection).await.status, 200);
+        }
+        story.pass(hours(1));
+        story.stack.sweep().await;
+    }
+    let changed = of_type(&story, "connection.state_changed").await;
+    assert_eq!(changed.len(), 1, "{changed:?}");
+    assert_eq!(changed[0]["data"]["connection_id"], json!(connection));
+}
+
+#[tokio::test]
 async fn quarantined_answer_is_told_once() {
     let story = Story::installed().await;
     let connection = story.connected().await;
