@@ -177,3 +177,45 @@ async fn unreadable_product_delays_its_own_webhooks_alone() {
     assert_eq!(story.stack.sweep().await.queued, 0, "once");
     assert_eq!(backend.got().len(), 1);
 }
+
+/// No change of the table brings an event of a time again, such as a warning that a grant expires.
+#[tokio::test]
+async fn event_of_a_time_that_the_stream_lost_is_queued_by_the_sweep() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    let recorded = async |number: usize| {
+        let now = story.stack.clock.now();
+        let event = event(number, now);
+        let queue_at = Some(now + SignedDuration::from_mins(10));
+        story.stack.store.put_event_to_queue(&event, queue_at, now).await.expect("recorded");
+        event.id
+    };
+    let later = SignedDuration::from_mins(11);
+    let told = recorded(1).await;
+    story.stack.notify().await;
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &told, &backend).await, DeliveryState::Delivered);
+    story.pass(later);
+    assert_eq!(story.stack.sweep().await.queued, 0, "the stream brought it");
+
+    let lost = recorded(2).await;
+    story.stack.stream().loses_everything().await;
+    story.pass(later);
+    assert_eq!(story.stack.sweep().await.queued, 1);
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &lost, &backend).await, DeliveryState::Delivered);
+
+    with_endpoints(&story, &[]).await;
+    let unwanted = recorded(3).await;
+    story.pass(later);
+    assert_eq!(story.stack.sweep().await.queued, 0);
+    for id in [told, lost, unwanted] {
+        let item = story.stack.dynamodb.item(TABLE, &format!("EVENT#{id}"), "EVENT").expect("the event");
+        assert!(
+            item["due_at"].is_null() && item["unqueued"].is_null(),
+            "the sweep looks at it no more: {item:#}"
+        );
+    }
+    assert_eq!(backend.got().len(), 2);
+}
