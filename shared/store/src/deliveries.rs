@@ -195,6 +195,11 @@ impl EventRecord {
     pub fn next_attempt(&self) -> Option<Timestamp> {
         self.deliveries.values().filter_map(Delivery::due_at).min()
     }
+
+    /// When the sweep has to look at the event again, if the attempts that are due by now are in the queue.
+    pub fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
+        next_look(self.deliveries.values(), now)
+    }
 }
 
 /// When the sweep has to look at these deliveries: at the earliest attempt that waits. One that is due already is in the

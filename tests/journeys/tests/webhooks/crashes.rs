@@ -219,3 +219,28 @@ async fn event_of_a_time_that_the_stream_lost_is_queued_by_the_sweep() {
     }
     assert_eq!(backend.got().len(), 2);
 }
+
+/// The queue is behind: its messages wait, and are not multiplied.
+#[tokio::test]
+async fn waiting_delivery_is_not_queued_in_each_run() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    backend.behaves(Behavior::Answer(503));
+    let id = happens(&story, 1, &[&backend]).await;
+    story.stack.deliver().await;
+    story.pass(SignedDuration::from_secs(6));
+    assert_eq!(story.stack.deliver().await, [Delivered::Failed]);
+    story.pass(SignedDuration::from_mins(1));
+    let mut queued = 0;
+    for _ in 0..12 {
+        story.pass(SignedDuration::from_secs(301));
+        queued += story.stack.sweep().await.queued;
+    }
+    assert!((2..=7).contains(&queued), "{queued} messages in an hour: one in ten minutes");
+    backend.behaves(Behavior::Answer(204));
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &id, &backend).await, DeliveryState::Delivered);
+    assert_eq!(backend.got().len(), 3, "every other message is ignored");
+    assert!(story.stack.queue().is_empty());
+}
