@@ -222,3 +222,29 @@ async fn endpoint_that_was_just_added_gets_its_events() {
     story.stack.deliver().await;
     assert_eq!(state(&story, &id, &new).await, DeliveryState::Removed);
 }
+
+#[tokio::test]
+async fn endpoint_that_fails_at_once_does_not_pile_up_its_events() {
+    const EVENTS: usize = 20;
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    let (store, fernway) = (&story.stack.store, "fernway".parse().expect("an id"));
+    store.note_failing_endpoint(&fernway, &backend.id, story.stack.clock.now()).await.expect("noted");
+    backend.behaves(Behavior::Answer(500));
+    let mut ids = Vec::new();
+    for number in 0..EVENTS {
+        ids.push(happens(&story, number, &[&backend]).await);
+    }
+    assert_eq!(story.stack.deliver().await, [Delivered::Failed; EVENTS]);
+    assert!(story.stack.queue().is_empty(), "every event waits in the table");
+    backend.behaves(Behavior::Answer(200));
+    story.pass(SignedDuration::from_mins(6));
+    story.stack.sweep().await;
+    story.stack.deliver().await;
+    for id in &ids {
+        assert_eq!(state(&story, id, &backend).await, DeliveryState::Delivered);
+    }
+    let health = store.endpoint_health(&fernway, &backend.id).await.expect("read");
+    assert_eq!(health.failing_since, None);
+}
