@@ -271,11 +271,7 @@ impl Store {
     ) -> Result<Result<(), Option<EventRecord>>, StoreError> {
         let key = keys::event(&record.event.id);
         let update = self.update(&key);
-        let (set, mut condition, update) = if !record.has_map {
-            let all = to_attribute(&key.pk, &BTreeMap::from([(endpoint, after)]))?;
-            let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)".to_owned();
-            ("deliveries = :all", condition, update.expression_attribute_values(":all", all))
-        } else {
+        let (set, mut condition, update) = if record.has_map {
             let update = update
                 .expression_attribute_names("#endpoint", endpoint.as_str())
                 .expression_attribute_values(":after", to_attribute(&key.pk, after)?);
@@ -289,6 +285,10 @@ impl Store {
                 }
             };
             ("deliveries.#endpoint = :after", condition.to_owned(), update)
+        } else {
+            let all = to_attribute(&key.pk, &BTreeMap::from([(endpoint, after)]))?;
+            let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)".to_owned();
+            ("deliveries = :all", condition, update.expression_attribute_values(":all", all))
         };
         // A delivery that ends leaves alone what other deliveries have put into the index since.
         let moves = look.is_some() || record.due_at.is_some();
