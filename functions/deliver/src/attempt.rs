@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, DueDelivery, log::internal};
 use store::{
     Delivery, DeliveryAttempt, DeliveryState, DisabledBecause, EndpointHealth, EventRecord, SecretError,
-    StoreError,
 };
 use telemetry::{Fact, Metric, Outcome, about, add, ended};
 use webhooks::{Answer, NoAnswer, retry, signature};
@@ -124,7 +123,10 @@ impl Deliver {
             Attempted::Failed { silent } => {
                 add(Metric::WebhookFailures, 1.0);
                 self.note_silence(message, silent.then_some(now));
-                let failed = delivery.failed + 1;
+                // The first retry holds its lane for seconds. An endpoint that is known to fail would pile up its new events,
+                // and SQS looks for other endpoints' messages behind 120,000 of them at most.
+                let skipped = u32::from(delivery.failed == 0 && health.failing_since.is_some());
+                let failed = delivery.failed + 1 + skipped;
                 if self.gives_up_endpoint(message, health, failed, now).await? {
                     let after = delivery.after(Some(attempt), DeliveryState::Disabled, None, 0);
                     return self.close_as_disabled(message, &record, after, now).await;

@@ -2,12 +2,12 @@
 
 use domain::{
     Customer, EndpointId, Environment, Event, EventId, EventType, Failure, FailureId, Incident, OrgId,
-    ProductId, Provenance, SessionId, event::EventData,
+    ProductId, Provenance, SaturatingTime as _, SessionId, event::EventData,
 };
 use jiff::{Timestamp, tz::TimeZone};
 use runtime::records::{Image, Record};
 use serde::de::DeserializeOwned;
-use store::{keys, waves::incident_event};
+use store::{events::EVENT_OVERDUE, keys, waves::incident_event};
 
 /// An event whose cause and incident may still have to be read from its failure.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +46,7 @@ pub(crate) fn consequences(record: &Record, now: Timestamp) -> Result<Consequenc
         }
         ("CONNECTION", Some(new)) => connection(change.pk(), old, new, at)?.into_iter().collect(),
         ("SESSION", Some(new)) => session(change.pk(), old, new, at)?.into_iter().collect(),
-        ("FAILURE", Some(new)) => failure(old, new)?.into_iter().collect(),
+        ("FAILURE", Some(new)) => failure(old, new, at)?.into_iter().collect(),
         ("ENDPOINT", Some(new)) => endpoint(old, new, at)?.into_iter().collect(),
         ("WAVE", Some(new)) => wave(change.pk(), change.sk(), old, new, at)?,
         _ => Vec::new(),
@@ -167,7 +167,7 @@ fn session(
 }
 
 /// A failure that only the vendor can fix, or one that is over.
-fn failure(old: Option<Image<'_>>, new: Image<'_>) -> Result<Option<Draft>, RecordError> {
+fn failure(old: Option<Image<'_>>, new: Image<'_>, at: Timestamp) -> Result<Option<Draft>, RecordError> {
     let is_new = old.is_none();
     let is_resolved = new.has("resolved") && old.is_some_and(|old| !old.has("resolved"));
     if !is_new && !is_resolved {
@@ -179,7 +179,9 @@ fn failure(old: Option<Image<'_>>, new: Image<'_>) -> Result<Option<Draft>, Reco
     } else {
         let vendor_acts = diagnosis::cause(&failure.cause)
             .is_some_and(|cause| matches!(cause.actor, diagnosis::Actor::Vendor));
-        if !vendor_acts || failure.evidence.provenance != Provenance::Observed {
+        // A restore brings failures of months back as new items. They were told when they happened.
+        let was_brought = at > failure.at.later_by(EVENT_OVERDUE);
+        if !vendor_acts || was_brought || failure.evidence.provenance != Provenance::Observed {
             return Ok(None);
         }
         // One a day for each app and cause, however many customers meet it.

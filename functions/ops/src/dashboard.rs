@@ -349,6 +349,7 @@ mod tests {
             baseline: Vec::new(),
             gauges: Vec::new(),
             waves: Vec::new(),
+            endpoints: Vec::new(),
             latest: Vec::new(),
             observed: Vec::new(),
             vendor_failures: Vec::new(),

@@ -103,7 +103,7 @@ impl Sweep {
         self.tell(&record, &app, time).await;
         let due = due_at(&record, &app);
         if now < due {
-            store.put_off(&this, seen, due).await?;
+            store.put_off(&this, seen, record.revision.look(due, now)).await?;
             return Ok(Outcome::Nothing);
         }
         let need = Need::of_sweep(&record);

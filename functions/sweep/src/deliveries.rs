@@ -1,11 +1,15 @@
 //! Webhook attempts that are due.
 
-use domain::{EndpointId, EventId};
-use jiff::Timestamp;
+use domain::{EndpointId, EventId, SaturatingTime as _};
+use jiff::{SignedDuration, Timestamp};
 use platform::DueDelivery;
 use store::Delivery;
 
 use crate::{Outcome, Sweep, SweepError};
+
+/// An attempt that has been due for so long was queued by the run before, and waits in the queue: its endpoint's lane is
+/// behind. It is left alone for a while, or each run would queue all that waits once more, and would look late itself.
+const QUEUED_BEFORE: SignedDuration = SignedDuration::from_mins(5);
 
 impl Sweep {
     /// Queues the attempts of an event that are due. Most often nothing is written: the attempt itself moves the event's due
@@ -32,12 +36,13 @@ impl Sweep {
         }
         if messages.is_empty() {
             // Attempts that ended may leave an early time, at which nothing is due anymore.
-            store.look_again(&record, record.next_attempt()).await?;
+            store.look_again(&record, record.next_look(now)).await?;
             return Ok(Outcome::Nothing);
         }
         self.queue.send(&messages).await?;
-        if record.is_unqueued {
-            store.look_again(&record, record.next_attempt()).await?;
+        let waits = record.next_attempt().is_some_and(|due_at| due_at.later_by(QUEUED_BEFORE) <= now);
+        if record.is_unqueued || waits {
+            store.look_again(&record, record.next_look(now)).await?;
         }
         Ok(Outcome::Queued(u32::try_from(messages.len()).unwrap_or(u32::MAX)))
     }

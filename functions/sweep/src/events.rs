@@ -5,7 +5,11 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, DueDelivery, log::internal};
-use store::{ConnectionRecord, Due, Recorded, StoreError, events::EVENT_OVERDUE, waves::incident_event};
+use store::{
+    ConnectionRecord, Due, Recorded, StoreError,
+    events::{EVENT_OVERDUE, QUEUED_BY_SWEEP},
+    waves::incident_event,
+};
 
 use crate::{Outcome, Sweep, SweepError};
 
@@ -16,7 +20,7 @@ const WARNINGS: [SignedDuration; 2] = [SignedDuration::from_hours(24), SignedDur
 /// gone was not missed.
 const LOOKED_FOR: SignedDuration = SignedDuration::from_hours(20 * 24);
 
-/// The same of a connection that works. It is looked at a day after each change, and one in use within hours.
+/// The same of a connection that works. It is looked at 25 hours after each change, used meanwhile or not.
 const LOOKED_FOR_WHILE_ACTIVE: SignedDuration = SignedDuration::from_hours(3 * 24);
 
 impl Sweep {
@@ -111,14 +115,16 @@ impl Sweep {
         Ok(Outcome::Nothing)
     }
 
-    /// Looks first: most of what is due to be told was told by an earlier run, and a refused write costs more.
+    /// No change of the table brings these events again, so a look of the sweep is part of the item: it queues what the
+    /// stream lost. Reads first: most of what is due to be told was told by an earlier run, and a refused write costs more.
     async fn record(&self, mut event: Event, time: &Deadline) -> Result<Recorded, StoreError> {
         let store = &self.platform.store;
         if store.get_event(&event.id, time.now()).await?.is_some() {
             return Ok(Recorded::Before);
         }
         event.data.message = Some(diagnosis::event_message(&event));
-        let recorded = store.put_event(&event, time.now()).await?;
+        let queue_at = Some(time.now().later_by(QUEUED_BY_SWEEP));
+        let recorded = store.put_event_to_queue(&event, queue_at, time.now()).await?;
         if recorded == Recorded::New {
             tracing::info!(event = event.kind.as_str(), "recorded");
         }

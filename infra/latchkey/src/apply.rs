@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use domain::{Product, ProductId, product::ApiKeyDigest};
+use domain::{Product, ProductId, WebhookEndpoint, product::ApiKeyDigest};
 use serde_json::{Value, json};
 use store::Store;
 
@@ -69,7 +69,7 @@ pub(crate) async fn without_file(store: &Store, files: &[Product]) -> Result<Vec
 pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Result<Report, CommandError> {
     let (products, warnings) = check_products(folder)?;
     let without = without_file(store, &products).await?;
-    let (mut plan, mut ended) = (Vec::new(), Vec::new());
+    let (mut plan, mut ended, mut added) = (Vec::new(), Vec::new(), Vec::new());
     for product in &products {
         let stored = store.product(&product.id).await?.map(Product::as_configured);
         let differs = stored.as_ref().map(|stored| differences(stored, product)).unwrap_or_default();
@@ -79,6 +79,10 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
             Some(_) => Step::Change,
         };
         refuse_reused_key_ids(store, product, stored.as_ref()).await?;
+        let is_new = |endpoint: &&WebhookEndpoint| {
+            stored.as_ref().and_then(|stored| stored.endpoint(&endpoint.id)).is_none()
+        };
+        added.extend(product.webhooks.iter().filter(is_new).map(|endpoint| (&product.id, &endpoint.id)));
         plan.push((product, step, differs));
         ended.push((&product.id, ended_key_ids(stored.as_ref(), &product.api_keys)));
     }
@@ -104,6 +108,10 @@ pub async fn run(folder: &Path, store: &Store, prune: bool, dry_run: bool) -> Re
     if !dry_run {
         for (product, ids) in ended {
             store.retire_key_ids(product, ids).await?;
+        }
+        for (product, endpoint) in added {
+            // What is known of a former endpoint with this id: it may have failed for days before it left the file.
+            store.enable_endpoint(product, endpoint).await?;
         }
         for (product, step, _) in &plan {
             match step {

@@ -241,11 +241,8 @@ impl Unanswered {
     }
 }
 
-/// How far a restored connection's revision is raised: further than it can have risen between the backup and the loss.
-const REVISION_STEP: u64 = 1_000_000;
-
 /// A connection as its product is told of it: `connection.state_changed`, with a sequence above all that the product has
-/// seen. With the backup's own revision, a consumer would drop every later event of the connection. Other items, staged
+/// seen, also after an earlier restore: the seconds since 1970, since no connection changes once a second for years. With the backup's own revision, a consumer would drop every later event of the connection. Other items, staged
 /// grants and connections that no product was told of stay as they are.
 fn with_new_revision(mut item: Item, now: Timestamp) -> Item {
     let number = item.get("revision").and_then(|number| number.as_n().ok()?.parse::<u64>().ok());
@@ -253,7 +250,8 @@ fn with_new_revision(mut item: Item, now: Timestamp) -> Item {
         && kind(&item) == "CONNECTION"
         && !item.contains_key("reconnect")
     {
-        let (number, at) = (number + REVISION_STEP, now.as_millisecond());
+        let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+        let (number, at) = (seconds.max(number + 1), now.as_millisecond());
         item.insert("revision".into(), AttributeValue::N(number.to_string()));
         item.insert("revised_at".into(), AttributeValue::N(at.to_string()));
         let event = EventType::ConnectionStateChanged.as_str();

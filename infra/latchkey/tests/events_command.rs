@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use domain::{EndpointId, Event, EventId, EventType, ProductId, event::EventData};
+use domain::{EndpointId, Event, EventId, EventType, Product, ProductId, event::EventData};
 use jiff::SignedDuration;
 use journeys::Story;
 use latchkey::{deployment::SecretsManager, events, report::Report};
@@ -257,4 +257,23 @@ async fn events_commands_answer_people_and_machines() {
     assert!(code == Some(1) && text.contains("there is no event"), "{text}");
     let (code, text) = shell.said(&["events", "redeliver", "con_x"]).await;
     assert!(code == Some(2) && text.contains("con_x"), "not an event's id: {text}");
+}
+
+#[tokio::test]
+async fn endpoint_that_is_added_again_is_not_disabled_for_its_past() {
+    let shell = Shell::start().await;
+    let store = Store::new(shell.aws().dynamodb_client(), "latchkey-dev");
+    let product = store.product(&fernway()).await.expect("read").expect("fernway");
+    store.put_product(&Product { webhooks: Vec::new(), ..product }).await.expect("written");
+    let now = platform::clock::now();
+    let is_failing = async || {
+        let health = store.endpoint_health(&fernway(), &backend()).await.expect("read");
+        health.failing_since.is_some()
+    };
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../products");
+    for is_known in [false, true] {
+        store.note_failing_endpoint(&fernway(), &backend(), now).await.expect("noted");
+        latchkey::apply::run(folder.as_ref(), &store, false, false).await.expect("applied");
+        assert_eq!(is_failing().await, is_known, "an endpoint that stays in the file is not forgiven");
+    }
 }

@@ -94,6 +94,8 @@ pub struct EventRecord {
     pub event: Event,
     /// By endpoint.
     pub deliveries: BTreeMap<EndpointId, Delivery>,
+    /// Whether the item has a map to put a delivery into. Events that were recorded before 1 December 2026 have none.
+    has_map: bool,
     /// When the sweep looks at the event, in milliseconds, if it does.
     pub(crate) due_at: Option<i64>,
     /// Raised by every write that moves this time.
@@ -104,8 +106,7 @@ pub struct EventRecord {
 
 #[derive(Debug, Default, Deserialize)]
 struct DeliveriesRow {
-    #[serde(default)]
-    deliveries: BTreeMap<EndpointId, Delivery>,
+    deliveries: Option<BTreeMap<EndpointId, Delivery>>,
     due_at: Option<i64>,
     due_revision: Option<u64>,
     #[serde(default)]
@@ -179,8 +180,10 @@ impl Delivery {
 impl EventRecord {
     pub(crate) fn read(pk: &str, item: Item) -> Result<Self, StoreError> {
         let DeliveriesRow { deliveries, due_at, due_revision, unqueued } = from_item(pk, item.clone())?;
+        let has_map = deliveries.is_some();
+        let deliveries = deliveries.unwrap_or_default();
         let event = from_item::<EventRow>(pk, item)?.event;
-        Ok(Self { event, deliveries, due_at, due_revision, is_unqueued: unqueued })
+        Ok(Self { event, deliveries, has_map, due_at, due_revision, is_unqueued: unqueued })
     }
 
     /// When the sweep queues first attempts.
@@ -191,6 +194,11 @@ impl EventRecord {
     /// When the first attempt that waits is due, at any endpoint.
     pub fn next_attempt(&self) -> Option<Timestamp> {
         self.deliveries.values().filter_map(Delivery::due_at).min()
+    }
+
+    /// When the sweep has to look at the event again, if the attempts that are due by now are in the queue.
+    pub fn next_look(&self, now: Timestamp) -> Option<Timestamp> {
+        next_look(self.deliveries.values(), now)
     }
 }
 
@@ -263,12 +271,7 @@ impl Store {
     ) -> Result<Result<(), Option<EventRecord>>, StoreError> {
         let key = keys::event(&record.event.id);
         let update = self.update(&key);
-        // An event that was recorded while its product had no endpoint has no map to change.
-        let (set, mut condition, update) = if record.deliveries.is_empty() {
-            let all = to_attribute(&key.pk, &BTreeMap::from([(endpoint, after)]))?;
-            let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)".to_owned();
-            ("deliveries = :all", condition, update.expression_attribute_values(":all", all))
-        } else {
+        let (set, mut condition, update) = if record.has_map {
             let update = update
                 .expression_attribute_names("#endpoint", endpoint.as_str())
                 .expression_attribute_values(":after", to_attribute(&key.pk, after)?);
@@ -282,6 +285,10 @@ impl Store {
                 }
             };
             ("deliveries.#endpoint = :after", condition.to_owned(), update)
+        } else {
+            let all = to_attribute(&key.pk, &BTreeMap::from([(endpoint, after)]))?;
+            let condition = "attribute_exists(pk) AND attribute_not_exists(deliveries)".to_owned();
+            ("deliveries = :all", condition, update.expression_attribute_values(":all", all))
         };
         // A delivery that ends leaves alone what other deliveries have put into the index since.
         let moves = look.is_some() || record.due_at.is_some();

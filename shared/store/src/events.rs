@@ -8,7 +8,7 @@
 //! The item is the outbox: its insertion comes back in the table's stream, and `functions/notify` passes it on. Whoever
 //! records an event only calls [`Store::put_event`].
 
-use aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure as OnFailure;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 use domain::{ConnectionId, EndpointId, Event, EventId, EventType, ProductId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     Delivery, EventRecord, Item, S, Store, StoreError,
     item::{from_item, to_item},
-    keys,
+    keys, millis,
     schema::FAILURES,
     ttl,
     write::{SendWrite, conditional},
@@ -26,6 +26,9 @@ use crate::{
 
 /// How long an event is kept.
 pub const EVENT_KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+
+/// How long after an event was recorded the sweep queues it, if the stream should have lost it.
+pub const QUEUED_BY_SWEEP: SignedDuration = SignedDuration::from_mins(10);
 
 /// After this long an event that is not recorded was missed: a record of the stream lives for 24 hours.
 pub const EVENT_OVERDUE: SignedDuration = SignedDuration::from_hours(25);
@@ -149,6 +152,17 @@ impl Store {
     /// Records an event, unless one with its id is recorded already. One write. `now` is the time of this call, not that of
     /// the invocation: it becomes the event's place in the feed.
     pub async fn put_event(&self, event: &Event, now: Timestamp) -> Result<Recorded, StoreError> {
+        self.put_event_to_queue(event, None, now).await
+    }
+
+    /// The same for an event that no change of the table brings again: if the stream loses its insertion, the sweep queues it
+    /// at that time for the product's endpoints.
+    pub async fn put_event_to_queue(
+        &self,
+        event: &Event,
+        queue_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<Recorded, StoreError> {
         let began = Instant::now();
         let clock = || now.later_by(SignedDuration::try_from(began.elapsed()).unwrap_or_default());
         let mut sent = 0;
@@ -159,7 +173,7 @@ impl Store {
                 .client
                 .put_item()
                 .table_name(&self.table)
-                .set_item(Some(event_item(event, stamp)?))
+                .set_item(Some(event_item(event, stamp, queue_at)?))
                 .condition_expression("attribute_not_exists(pk)")
                 .return_values_on_condition_check_failure(OnFailure::AllOld);
             let Ok(written) = timeout(PUT_TIMEOUT, put.send_write()).await else {
@@ -332,11 +346,18 @@ fn place_of(item: &Item) -> Option<FeedPlace> {
     FeedPlace::parse(item.get("listing_sk")?.as_s().ok()?)
 }
 
-fn event_item(event: &Event, recorded: Timestamp) -> Result<Item, StoreError> {
+fn event_item(event: &Event, recorded: Timestamp, queue_at: Option<Timestamp>) -> Result<Item, StoreError> {
     let mut item = to_item(&keys::event(&event.id), event)?;
     item.insert("failures_pk".into(), S(keys::events(&event.product)));
     item.insert("listing_sk".into(), S(FeedPlace::of(recorded, &event.id).as_str()));
     item.insert("ttl".into(), ttl(recorded.later_by(EVENT_KEPT)));
+    // Two endpoints that answer at the same time both find the map: neither write is refused.
+    item.insert("deliveries".into(), AttributeValue::M(Item::new()));
+    if let Some(at) = queue_at {
+        item.insert("unqueued".into(), AttributeValue::Bool(true));
+        item.insert("due_shard".into(), S(keys::due_shard(event.id.as_str())));
+        item.insert("due_at".into(), millis(at));
+    }
     Ok(item)
 }
 

@@ -36,7 +36,9 @@ impl Store {
     ) -> Result<SaveOutcome, StoreError> {
         let record = lease.record();
         let works = matches!(record.connection.state, ConnectionState::Active) && !record.revision.is_failing;
-        self.renew(&record.connection.id, lease.sent(), renewed, works).await
+        let due = record.revision.look(renewed.due, renewed.fetched_at.unwrap_or(renewed.issued_at));
+        let renewed = RefreshedTokens { due, ..renewed.clone() };
+        self.renew(&record.connection.id, lease.sent(), &renewed, works).await
     }
 
     /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback or quarantine.

@@ -27,6 +27,15 @@ impl Revision {
     pub(crate) fn next(&self, event: EventType, at: Timestamp) -> Self {
         Self { number: self.number + 1, at: Some(at), event: Some(event), is_failing: false }
     }
+
+    /// When the sweep looks at a connection that is otherwise due at `due`. While nobody has looked yet whether the event of
+    /// its last change was recorded, no write may put that look off: a connection may be used, and then left alone for weeks.
+    pub fn look(&self, due: Timestamp, now: Timestamp) -> Timestamp {
+        match self.at {
+            Some(changed_at) if now < changed_at.later_by(EVENT_OVERDUE) => look(due, changed_at),
+            _ => due,
+        }
+    }
 }
 
 /// When the sweep looks at a connection that changed at that time, and was otherwise due at `due`: once the event of the

@@ -247,6 +247,29 @@ async fn vendors_own_trouble_is_told_once_a_day() {
     assert_eq!((&incident["data"]["actor"], &incident["data"]["app"]), (&json!("vendor"), &json!("sync")));
 }
 
+#[tokio::test]
+async fn failure_that_a_restore_brings_back_is_not_told_again() {
+    let story = Story::begin().await;
+    let imported = story.all_imported(2).await;
+    refused(&story, &imported[0].1, "ip restricted by app developer").await;
+    let platform = story.stack.platform();
+    let notify = Notify::new(platform.store, platform.settings.public_url);
+    // A restore writes failures as new items, long after they happened.
+    for (hours, told) in [(26, 0), (0, 1)] {
+        let written_at = story.stack.clock.now() + SignedDuration::from_hours(hours);
+        let all = batches(&story, 1000).into_iter().flat_map(|batch| batch.records);
+        let is_failure = |record: &Value| {
+            record["dynamodb"]["Keys"]["pk"]["S"].as_str().is_some_and(|pk| pk.starts_with("FAILURE#"))
+        };
+        let mut records: Vec<Value> = all.filter(is_failure).collect();
+        for record in &mut records {
+            record["dynamodb"]["ApproximateCreationDateTime"] = written_at.as_second().into();
+        }
+        let done = notify.run(Batch { records }, written_at).await;
+        assert_eq!(done.recorded, told, "{hours} hours later: {done:?}");
+    }
+}
+
 /// The stream as Lambda would bring it: in batches of so many.
 fn batches(story: &Story, size: usize) -> Vec<Batch> {
     let (mut records, _) = story.stack.dynamodb.changes(TABLE, None, 1000).expect("the stream");

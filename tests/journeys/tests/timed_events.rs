@@ -64,6 +64,7 @@ async fn grant_that_cannot_be_used_is_said_to_expire() {
         if of_type(&story, "connection.expiring").await.len() > warned.len() {
             warned.push(idle_days - day);
         }
+        story.stack.deliver().await;
         story.stack.salesforce.behave();
     }
     assert_eq!(warned.len(), 2, "{warned:?}");
@@ -71,6 +72,17 @@ async fn grant_that_cannot_be_used_is_said_to_expire() {
     let events = of_type(&story, "connection.expiring").await;
     assert_eq!(events[0]["data"]["connection_id"], json!(connection));
     assert!(events[0]["data"]["expires_at"].is_string() && events[0]["data"]["help_url"].is_string());
+    // A warning changes nothing, so it has the sequence of the event before it. The documented consumer acts on it.
+    let told = story.stack.inbox.events();
+    let sequence = |expires: bool| {
+        let of_connection = |event: &&Value| event["data"]["sequence"].is_u64();
+        let mut found = told.iter().rev().filter(of_connection);
+        found.find(|event| (event["type"] == "connection.expiring") == expires).expect("told")["data"]["sequence"]
+            .clone()
+    };
+    assert_eq!(sequence(true), sequence(false), "{told:#?}");
+    let standing = story.stack.inbox.standing("c-acme").expect("the customer");
+    assert_eq!((standing.event.as_str(), standing.notice().is_some()), ("connection.expiring", true));
 }
 
 #[tokio::test]
@@ -130,6 +142,24 @@ async fn lost_change_of_a_connection_that_nobody_uses_is_told() {
         (&changed[0]["data"]["state"], &changed[0]["data"]["sequence"]),
         (&json!("active"), &json!(1))
     );
+    assert_eq!(changed[0]["data"]["connection_id"], json!(connection));
+}
+
+#[tokio::test]
+async fn lost_change_of_a_connection_that_was_used_for_hours_is_told() {
+    let story = Story::installed().await;
+    let connection = story.connected().await;
+    story.stack.stream().loses_everything().await;
+    for hour in 0..27 {
+        // In use for three hours: the sweep keeps its token fresh, and then leaves it alone for weeks.
+        if hour < 3 {
+            assert_eq!(story.token(&connection).await.status, 200);
+        }
+        story.pass(hours(1));
+        story.stack.sweep().await;
+    }
+    let changed = of_type(&story, "connection.state_changed").await;
+    assert_eq!(changed.len(), 1, "{changed:?}");
     assert_eq!(changed[0]["data"]["connection_id"], json!(connection));
 }
 

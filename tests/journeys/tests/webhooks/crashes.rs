@@ -1,5 +1,5 @@
-//! Seeded schedules: endpoints that fail, hang up and accept without an answer, a table that refuses writes, functions that
-//! die between the answer and the write. Every event is accepted at every endpoint, with one id, and none is invented.
+//! Seeded schedules: endpoints that fail, messages that come twice, two functions with one message, a table that refuses
+//! writes or loses answers, functions that die between the answer and the write. Every event is accepted at every endpoint, with one id, and none is invented.
 //! `SEED=<n> cargo nextest run -p journeys -E 'test(crashes)' --no-capture` replays one, and `SCHEDULES=<n>` runs more.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -176,4 +176,71 @@ async fn unreadable_product_delays_its_own_webhooks_alone() {
     story.pass(SignedDuration::from_mins(11));
     assert_eq!(story.stack.sweep().await.queued, 0, "once");
     assert_eq!(backend.got().len(), 1);
+}
+
+/// No change of the table brings an event of a time again, such as a warning that a grant expires.
+#[tokio::test]
+async fn event_of_a_time_that_the_stream_lost_is_queued_by_the_sweep() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    let recorded = async |number: usize| {
+        let now = story.stack.clock.now();
+        let event = event(number, now);
+        let queue_at = Some(now + SignedDuration::from_mins(10));
+        story.stack.store.put_event_to_queue(&event, queue_at, now).await.expect("recorded");
+        event.id
+    };
+    let later = SignedDuration::from_mins(11);
+    let told = recorded(1).await;
+    story.stack.notify().await;
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &told, &backend).await, DeliveryState::Delivered);
+    story.pass(later);
+    assert_eq!(story.stack.sweep().await.queued, 0, "the stream brought it");
+
+    let lost = recorded(2).await;
+    story.stack.stream().loses_everything().await;
+    story.pass(later);
+    assert_eq!(story.stack.sweep().await.queued, 1);
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &lost, &backend).await, DeliveryState::Delivered);
+
+    with_endpoints(&story, &[]).await;
+    let unwanted = recorded(3).await;
+    story.pass(later);
+    assert_eq!(story.stack.sweep().await.queued, 0);
+    for id in [told, lost, unwanted] {
+        let item = story.stack.dynamodb.item(TABLE, &format!("EVENT#{id}"), "EVENT").expect("the event");
+        assert!(
+            item["due_at"].is_null() && item["unqueued"].is_null(),
+            "the sweep looks at it no more: {item:#}"
+        );
+    }
+    assert_eq!(backend.got().len(), 2);
+}
+
+/// The queue is behind: its messages wait, and are not multiplied.
+#[tokio::test]
+async fn waiting_delivery_is_not_queued_in_each_run() {
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    backend.behaves(Behavior::Answer(503));
+    let id = happens(&story, 1, &[&backend]).await;
+    story.stack.deliver().await;
+    story.pass(SignedDuration::from_secs(6));
+    assert_eq!(story.stack.deliver().await, [Delivered::Failed]);
+    story.pass(SignedDuration::from_mins(1));
+    let mut queued = 0;
+    for _ in 0..12 {
+        story.pass(SignedDuration::from_secs(301));
+        queued += story.stack.sweep().await.queued;
+    }
+    assert!((2..=7).contains(&queued), "{queued} messages in an hour: one in ten minutes");
+    backend.behaves(Behavior::Answer(204));
+    story.stack.deliver().await;
+    assert_eq!(state(&story, &id, &backend).await, DeliveryState::Delivered);
+    assert_eq!(backend.got().len(), 3, "every other message is ignored");
+    assert!(story.stack.queue().is_empty());
 }

@@ -25,11 +25,10 @@ async fn product_is_told_of_a_dead_connection_and_of_its_recovery() {
     let created = last(&told(&story).await, "connection.created").clone();
     assert_eq!(created["data"]["connection_id"], connection.as_str());
 
-    // The admin blocks the app. The sweep refreshes the token that is in use, and nobody has to call.
-    assert_eq!(story.token(&connection).await.status, 200);
+    // The admin blocks the app, and the next refresh is refused.
     story.stack.salesforce.block("acme", &key);
-    story.pass(SignedDuration::from_mins(14));
-    assert_eq!(story.stack.sweep().await.stopped, 1);
+    story.pass(SignedDuration::from_mins(16));
+    assert_eq!(story.token(&connection).await.status, 409);
     let blocked = last(&told(&story).await, "connection.blocked").clone();
     assert_eq!((&blocked["data"]["actor"], &blocked["data"]["state"]), (&"admin".into(), &"blocked".into()));
     let message = blocked["data"]["message"].as_str().expect("a sentence");

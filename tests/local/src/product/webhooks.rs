@@ -107,7 +107,8 @@ impl Inbox {
         if let (Some(connection), Some(sequence)) = (text(&data["connection_id"]), data["sequence"].as_u64())
         {
             let newest = told.sequences.entry(connection).or_default();
-            let is_newer = sequence > *newest;
+            // An equal one is not older: a warning that the connection expires changes nothing.
+            let is_newer = sequence >= *newest;
             *newest = sequence.max(*newest);
             if let (true, Some(customer), Some(kind)) =
                 (is_newer, text(&data["customer"]["id"]), text(&event["type"]))
@@ -130,6 +131,7 @@ impl Standing {
         match self.event.as_str() {
             "connection.blocked" => Some("Salesforce stopped the sync. An admin of your org can fix it."),
             "connection.reauthorization_needed" => Some("Connect Salesforce again to resume the sync."),
+            "connection.expiring" => Some("The access to Salesforce ends soon unless somebody acts."),
             _ => None,
         }
     }

@@ -3,7 +3,7 @@
 use domain::{Event, EventId, EventType, SaturatingTime as _, event::EventData};
 use jiff::SignedDuration;
 use platform::Deadline;
-use store::{Origin, Quarantined, StoreError};
+use store::{Origin, Quarantined, StoreError, events::QUEUED_BY_SWEEP};
 
 use crate::refresh::Refresher;
 
@@ -57,6 +57,7 @@ impl Refresher {
             },
         };
         event.data.message = Some(diagnosis::event_message(&event));
-        store.put_event(&event, time.now()).await.map(drop)
+        let queue_at = Some(time.now().later_by(QUEUED_BY_SWEEP));
+        store.put_event_to_queue(&event, queue_at, time.now()).await.map(drop)
     }
 }
