@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, DueDelivery, log::internal};
 use store::{
     Delivery, DeliveryAttempt, DeliveryState, DisabledBecause, EndpointHealth, EventRecord, SecretError,
+    StoreError,
 };
 use telemetry::{Fact, Metric, Outcome, about, add, ended};
 use webhooks::{Answer, NoAnswer, retry, signature};

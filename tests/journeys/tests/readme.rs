@@ -9,6 +9,7 @@ fn source(folder: &Path, name: &str) -> Option<String> {
         format!("tests/bad_input/{name}.rs"),
         format!("tests/reconnect/{name}.rs"),
         format!("tests/attacker/{name}.rs"),
+        format!("tests/same_connection/{name}.rs"),
         format!("../protocol/tests/{name}.rs"),
         // Cargo gives a command's path to the tests of its own crate alone.
         format!("../../infra/latchkey/tests/{name}.rs"),
