@@ -98,7 +98,13 @@ impl Token {
                     .into()
             }
             ImportError::NoTime => no_time().into(),
-            ImportError::Untrusted(seconds) => untrusted(seconds).into(),
+            ImportError::AppStopped(seconds) => app_stopped(seconds).into(),
+            ImportError::Waits(seconds) => salesforce_is_away(
+                "An earlier import was refused or not answered. Nothing was sent, and the token is as it was: send it again \
+                 after Retry-After.",
+            )
+            .retry_after(seconds)
+            .into(),
             ImportError::Store(error) => error.into(),
             ImportError::Secret(error) => error.into(),
             ImportError::Refresh(error) => error.into(),
@@ -166,12 +172,12 @@ impl Token {
     }
 }
 
-/// Nothing is sent for an app whose answers cannot be trusted.
-fn untrusted(seconds: u32) -> Problem {
+/// Nothing is sent for an app that Salesforce refuses, or whose answers cannot be trusted.
+fn app_stopped(seconds: u32) -> Problem {
     Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "not-sent",
-        "Salesforce's answers for this app cannot be used just now",
+        "Salesforce refuses this app, or its answers for it cannot be used",
         "Nothing was sent, and the token is as it was: send it again. Latchkey's operators have been told.",
     )
     .retry_after(seconds)

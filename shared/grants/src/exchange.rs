@@ -9,6 +9,7 @@
 //! [`Trip`] says how much time each part has.
 
 mod context;
+mod health;
 mod keep_answer;
 mod reconnect;
 mod save;
@@ -29,10 +30,12 @@ use telemetry::step;
 use tokio::time::timeout;
 
 use crate::{
+    refresh::health::Told,
     replace::reconnectable,
     verify::{GrantRefused, Lacking, LookError, asks, check_grant, look_again},
 };
 use context::SEND;
+use health::told_of;
 use keep_answer::Reason;
 
 pub use context::Trip;
@@ -85,6 +88,9 @@ pub enum ExchangeError {
     /// The code was not sent: its answer might not have been stored in time.
     #[error("no time was left to send the code")]
     NoTime,
+    /// The code was not sent: Salesforce refuses the app, its answers cannot be trusted, or the login host is down.
+    #[error("nothing is sent for the app or to the login host now")]
+    Held(Box<Evidence>),
     /// The connection that was to be renewed is gone. The new grant is revoked.
     #[error("the connection that was to be renewed is gone")]
     Overtaken,
@@ -105,6 +111,7 @@ impl ExchangeError {
                 Evidence { http_status: None, ..error.evidence() }
             }
             Self::Salesforce(error) | Self::Kept(error) => error.evidence(),
+            Self::Held(evidence) => (**evidence).clone(),
             Self::Secret(_) | Self::Host | Self::AlreadyConnected | Self::Store(_) => {
                 evidence::our_own(Surface::TokenEndpoint, "internal", None)
             }
@@ -149,11 +156,24 @@ impl Exchanger {
         trip: &Trip<'_>,
         code: &AuthorizationCode,
     ) -> Result<Exchanged, ExchangeError> {
+        let health = step!("health", self.may_exchange(trip)).await?;
+        let mut told = Told::Nothing;
+        let exchanged = Box::pin(self.exchange_and_keep(trip, code, &mut told)).await;
+        step!("learn", self.learn_exchange(trip, &health, told)).await;
+        exchanged
+    }
+
+    async fn exchange_and_keep(
+        &self,
+        trip: &Trip<'_>,
+        code: &AuthorizationCode,
+        told: &mut Told<'static>,
+    ) -> Result<Exchanged, ExchangeError> {
         let before = match &trip.attempt.reconnects {
             None => None,
             Some(of) => reconnectable(&self.platform, &trip.attempt.product, of).await?,
         };
-        let obtained = step!("exchange", self.exchange(trip, code, before.as_ref())).await?;
+        let obtained = step!("exchange", self.exchange(trip, code, before.as_ref(), told)).await?;
         if trip.attempt.reconnects.is_some() && before.is_none() {
             // The connection was deleted. Only an exchanged code yields a grant that can be revoked.
             if self.give_back(trip, &obtained.grant).await {
@@ -202,6 +222,7 @@ impl Exchanger {
         trip: &Trip<'_>,
         code: &AuthorizationCode,
         before: Option<&ConnectionRecord>,
+        told: &mut Told<'static>,
     ) -> Result<Obtained, ExchangeError> {
         let hosts = self.platform.salesforce.hosts();
         let host = hosts.readmit(&trip.attempt.login_host).map_err(|_| ExchangeError::Host)?;
@@ -215,11 +236,27 @@ impl Exchanger {
         let answer = step!("send", self.ask(trip, &host, code, &secret)).await;
         let received = trip.time.now();
         match answer {
-            Ok(grant) => self.place(trip, with_known_instance(grant, before), received).await,
-            Err(ExchangeError::Salesforce(SalesforceError::Doubtful(doubtful))) => {
-                Err(self.place_doubtful(trip, *doubtful).await)
+            Ok(grant) => {
+                let placed = self.place(trip, with_known_instance(grant, before), received).await;
+                if placed.is_ok() {
+                    *told = Told::Accepted;
+                }
+                placed
             }
-            Err(error) => Err(error),
+            Err(ExchangeError::Salesforce(SalesforceError::Doubtful(doubtful))) => {
+                let doubt = told_of(&SalesforceError::Doubtful(doubtful.clone()));
+                let placed = self.place_doubtful(trip, *doubtful).await;
+                if !matches!(placed, ExchangeError::Refused(_)) {
+                    *told = doubt;
+                }
+                Err(placed)
+            }
+            Err(error) => {
+                if let ExchangeError::Salesforce(error) = &error {
+                    *told = told_of(error);
+                }
+                Err(error)
+            }
         }
     }
 

@@ -10,7 +10,9 @@
 //! 5. An unanswered send leaves the journal begun. The token is sent once more, when the first sender cannot be alive any
 //!    more; if that is not answered either, again only while Salesforce says that it knows the token. A token that
 //!    Salesforce does not know is lost. A refusal that says nothing about the token leaves the right to try.
+//! 6. After a refusal that passes, imports of the app at that host wait (`backoff`), and one tries when the time is over.
 
+mod backoff;
 mod quarantine;
 mod refused;
 mod save;
@@ -31,7 +33,10 @@ use store::{
 
 use crate::{
     record_failure::FailureSubject,
-    refresh::{QUESTION_AGAIN, REFRESH, RefreshError, Refresher, SEND, UNKNOWN_FOR, is_kept_silent},
+    refresh::{
+        QUESTION_AGAIN, REFRESH, RefreshError, Refresher, SEND, UNKNOWN_FOR, health::Told, is_kept_silent,
+        verdict::told_once,
+    },
 };
 
 /// How long a refusal that needs the user is cached. Not forever: Salesforce refuses what an admin has blocked, and can
@@ -135,9 +140,13 @@ pub enum ImportError {
     /// Too little time was left to send the token. Nothing was sent.
     #[error("no time was left to send the token")]
     NoTime,
-    /// Salesforce's answers for the app cannot be trusted now. Nothing was sent. Ask again after this many seconds.
-    #[error("nothing is sent for an app whose answers cannot be trusted")]
-    Untrusted(u32),
+    /// Salesforce refuses the app, or its answers for the app cannot be trusted now. Nothing was sent. Ask again after this
+    /// many seconds.
+    #[error("nothing is sent for the app now")]
+    AppStopped(u32),
+    /// Salesforce could not answer an earlier import. Nothing was sent. Ask again after this many seconds.
+    #[error("imports wait until Salesforce answers again")]
+    Waits(u32),
     /// The table.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -205,8 +214,7 @@ impl Importer {
             return Err(ImportError::NoTime);
         }
         let now = time.now();
-        let health = self.refresher.may_import(brought.app_at(), &brought.host, now).await;
-        let health = health.map_err(ImportError::Untrusted)?;
+        let health = self.may_import(brought, now).await?;
         let asked = match &before {
             Some(import) if again => store.begin_import_again(import, brought.wanted(), now).await?,
             _ => store.begin_import(brought.wanted(), now).await?,
@@ -224,25 +232,30 @@ impl Importer {
             return Err(ImportError::NoTime);
         }
         let sent = self.refresher.exchange(&brought.host, brought.app, &secret, &brought.token).await;
-        let (answer, fails) = match sent {
+        let (answer, told) = match sent {
             Ok(grant) if grant.instance_url(None).is_none() => {
                 let answer = self.import_without_instance(brought, &sender, grant, &others, time).await;
-                let fails = answer.is_err().then(|| Distrust::InstanceUrl.code());
-                (answer, fails)
+                let code = Distrust::InstanceUrl.code();
+                let told = if answer.is_ok() { Told::Accepted } else { Told::Untrusted(code) };
+                (answer, told)
             }
             Ok(grant) => {
                 let kept = self.keep_import(brought, &sender, &grant, &others, time);
-                (Box::pin(kept).await, None)
+                (Box::pin(kept).await, Told::Accepted)
             }
             Err(SalesforceError::Doubtful(doubtful)) => {
                 let kept = self.quarantine_import(brought, sender.import(), &doubtful, time).await;
-                (Err(kept), Some(doubtful.distrust.code()))
+                (Err(kept), Told::Untrusted(doubtful.distrust.code()))
             }
             Err(error) => {
-                return Err(self.refused_import(brought, sender.import(), &error, time.now()).await);
+                let refused = self.refused_import(brought, sender.import(), &error, time.now()).await;
+                self.hold_imports(brought, &health, &error, time.now()).await;
+                self.learn_import(brought, &health, told_once(&error), time.now()).await;
+                return Err(refused);
             }
         };
-        self.refresher.learn_import(brought.app_at(), &health, fails, time.now()).await;
+        self.free_imports(brought, &health).await;
+        self.learn_import(brought, &health, told, time.now()).await;
         answer
     }
 

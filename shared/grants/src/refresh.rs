@@ -27,7 +27,7 @@
 //! | [`token_lifetime`] | how long a token lives, learnt |
 
 mod fallback;
-mod health;
+pub(crate) mod health;
 mod held;
 pub mod need;
 mod quarantine;
@@ -37,7 +37,7 @@ mod send;
 mod single_flight;
 pub mod token_lifetime;
 mod turn;
-mod verdict;
+pub(crate) mod verdict;
 
 use crate::incidents::count_incident;
 use diagnosis::evidence;
@@ -257,9 +257,7 @@ impl Refresher {
         renewed: &Result<Renewal, RefreshError>,
     ) -> Result<Option<Renewal>, RefreshError> {
         if ask.need.rejects(&read.access_fingerprint) {
-            if read.rejected.is_none_or(|rejected| rejected.works) {
-                self.keep_report(read, ask.time.now()).await?;
-            }
+            self.keep_report_if_new(read, ask).await;
             return Ok(None);
         }
         if matches!(renewed, Ok(Renewal::StillWorks(..))) {

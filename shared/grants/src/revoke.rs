@@ -104,10 +104,10 @@ async fn look_after(
     let LeaseOutcome::Yes(lease) = platform.store.lease(&record, false, now).await? else { return Ok(()) };
     match has_ended(platform, cipher, &lease, &app).await {
         Ok(true) => end(platform, lease.record(), &app, now).await,
-        Ok(false) => Ok(platform.store.release(&lease, None).await?),
+        Ok(false) => Ok(platform.store.release(&lease, None).await.map(drop)?),
         Err(error) => {
             internal(&error);
-            Ok(platform.store.release(&lease, None).await?)
+            Ok(platform.store.release(&lease, None).await.map(drop)?)
         }
     }
 }

@@ -271,12 +271,12 @@ fn scopes(members: &Members) -> Scopes {
 
 /// An answer without tokens: Salesforce's refusal, or nothing that the endpoint gives.
 pub(crate) fn refusal(answered: &Answered) -> SalesforceError {
-    let (status, retry_after) = (answered.status.as_u16(), answered.retry_after);
+    let (status, retry_after, calls) = (answered.status.as_u16(), answered.retry_after, answered.calls);
     match error_of(&answered.body) {
         Some((format, code, description)) => {
-            SalesforceError::Refused { status, code, description, format, retry_after }
+            SalesforceError::Refused { status, code, description, format, retry_after, calls }
         }
-        None => SalesforceError::Unreadable { status, what: shape(&answered.body), retry_after },
+        None => SalesforceError::Unreadable { status, what: shape(&answered.body), retry_after, calls },
     }
 }
 

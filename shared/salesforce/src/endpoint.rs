@@ -31,6 +31,8 @@ pub(crate) struct Answered {
     pub(crate) host: LoginHost,
     pub(crate) status: StatusCode,
     pub(crate) retry_after: Option<Duration>,
+    /// How many hosts were asked.
+    pub(crate) calls: u32,
     pub(crate) body: Vec<u8>,
 }
 
@@ -54,27 +56,32 @@ impl Salesforce {
             Reply::Answered(answered) => return Ok(answered),
             Reply::Redirected { status, location } => (status, location),
         };
-        let moved = || Moved { status, to: location.as_deref().and_then(|to| host_name(host, to)) };
+        let mut calls = 1;
         let left = || Some(timeout.saturating_sub(began.elapsed())).filter(|left| *left >= MIN_TIME_LEFT);
 
         let named = location.as_deref().and_then(|to| self.login_host_of(host, to));
         if let (Some(to), Some(left)) = (&named, left()) {
+            calls += 1;
             match self.post_once(to, path, form, left).await {
-                Ok(Reply::Answered(answered)) => return Ok(answered),
+                Ok(Reply::Answered(answered)) => return Ok(Answered { calls, ..answered }),
                 Err(no_answer) if no_answer.sent => return Err(no_answer.into()),
                 Ok(Reply::Redirected { .. }) | Err(_) => {}
             }
         }
         let generic = self.hosts().generic(host).filter(|generic| named.as_ref() != Some(generic));
         if let (Some(generic), Some(left)) = (generic, left()) {
+            calls += 1;
             match self.post_once(&generic, path, form, left).await {
                 // The redirect did not send us here: a refusal may only mean that this host does not serve the org.
-                Ok(Reply::Answered(answered)) if !answered.is_oauth_error() => return Ok(answered),
+                Ok(Reply::Answered(answered)) if !answered.is_oauth_error() => {
+                    return Ok(Answered { calls, ..answered });
+                }
                 Err(no_answer) if no_answer.sent => return Err(no_answer.into()),
                 Ok(_) | Err(_) => {}
             }
         }
-        Err(SalesforceError::Moved(moved()))
+        let to = location.as_deref().and_then(|to| host_name(host, to));
+        Err(SalesforceError::Moved(Moved { status, to, calls }))
     }
 
     async fn post_once(
@@ -102,6 +109,7 @@ impl Salesforce {
             host: host.clone(),
             status: head.status,
             retry_after: retry_after(&head.headers),
+            calls: 1,
             body,
         }))
     }

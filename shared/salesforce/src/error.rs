@@ -25,6 +25,8 @@ pub enum SalesforceError {
         format: ErrorFormat,
         /// How long Salesforce asked to be left alone (`Retry-After`).
         retry_after: Option<Duration>,
+        /// How many hosts were asked: more than one after a redirect.
+        calls: u32,
     },
     /// Salesforce was not reached, or no whole answer came.
     #[error("no answer from Salesforce: {0}")]
@@ -41,6 +43,8 @@ pub enum SalesforceError {
         what: &'static str,
         /// How long Salesforce asked to be left alone (`Retry-After`).
         retry_after: Option<Duration>,
+        /// How many hosts were asked: more than one after a redirect.
+        calls: u32,
     },
     /// An answer came that we do not believe.
     #[error("Salesforce's answer cannot be trusted: {0}")]
@@ -66,6 +70,8 @@ pub struct Moved {
     pub status: u16,
     /// The host that it named, for the operators to read. It is not one that secrets are sent to.
     pub to: Option<String>,
+    /// How many hosts were asked.
+    pub calls: u32,
 }
 
 impl std::fmt::Display for Moved {
@@ -137,6 +143,15 @@ impl SalesforceError {
         match self {
             Self::Refused { retry_after, .. } | Self::Unreadable { retry_after, .. } => *retry_after,
             _ => None,
+        }
+    }
+
+    /// How many requests were sent: more than one after a redirect.
+    pub fn calls(&self) -> u32 {
+        match self {
+            Self::Refused { calls, .. } | Self::Unreadable { calls, .. } => *calls,
+            Self::Moved(moved) => moved.calls,
+            _ => 1,
         }
     }
 

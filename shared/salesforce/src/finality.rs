@@ -72,6 +72,7 @@ mod tests {
             description: description.into(),
             format: ErrorFormat::OAuth,
             retry_after: None,
+            calls: 1,
         }
     }
 

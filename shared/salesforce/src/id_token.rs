@@ -175,6 +175,7 @@ impl Salesforce {
             status,
             what: "something that is not a key set",
             retry_after: None,
+            calls: 1,
         })?;
         let keys = Arc::new(FetchedKeys { set, at: now });
         self.keys.lock().insert(host.origin().to_owned(), Arc::clone(&keys));

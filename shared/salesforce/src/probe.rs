@@ -178,13 +178,20 @@ fn refusal(status: u16, body: &[u8]) -> SalesforceError {
     }
     match std::str::from_utf8(body).map(str::trim) {
         Ok(word) if is_code(word) => api_error(status, word, ""),
-        _ => SalesforceError::Unreadable { status, what: shape(body), retry_after: None },
+        _ => SalesforceError::Unreadable { status, what: shape(body), retry_after: None, calls: 1 },
     }
 }
 
 fn api_error(status: u16, code: &str, description: &str) -> SalesforceError {
     let (code, description) = (redact(code), redact(description));
-    SalesforceError::Refused { status, code, description, format: ErrorFormat::Api, retry_after: None }
+    SalesforceError::Refused {
+        status,
+        code,
+        description,
+        format: ErrorFormat::Api,
+        retry_after: None,
+        calls: 1,
+    }
 }
 
 fn is_code(word: &str) -> bool {

@@ -203,5 +203,5 @@ pub(crate) fn not_an_address() -> SalesforceError {
 /// An answer that is none of those that its endpoint gives.
 pub(crate) fn unreadable(answer: &http::Response<Vec<u8>>) -> SalesforceError {
     let status = answer.status().as_u16();
-    SalesforceError::Unreadable { status, what: shape(answer.body()), retry_after: None }
+    SalesforceError::Unreadable { status, what: shape(answer.body()), retry_after: None, calls: 1 }
 }

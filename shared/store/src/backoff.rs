@@ -15,6 +15,9 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_mins(5);
 /// Maximum `Retry-After` that is honored. A longer one would stop a connection for good.
 pub const MAX_RETRY_AFTER: SignedDuration = SignedDuration::from_hours(24);
 
+/// Maximum calls of one try: a host, the one that it names, and the generic one.
+const MAX_CALLS: u32 = 3;
+
 /// After this long without a refusal the waits start short again.
 const FORGOTTEN_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
@@ -38,17 +41,19 @@ pub struct Backoff {
 
 impl Backoff {
     /// The wait after one more refusal: 5 s, doubled each time up to 5 min, less up to a fifth (`jitter` is 0 to 1);
-    /// or what Salesforce asked for with `Retry-After`, if that is longer.
+    /// or what Salesforce asked for with `Retry-After`, if that is longer. A try that took several `calls`, because a host
+    /// redirected it, waits so many times longer.
     pub fn after(
         before: Option<&Self>,
         now: Timestamp,
-        retry_after: Option<SignedDuration>,
+        (retry_after, calls): (Option<SignedDuration>, u32),
         jitter: f64,
     ) -> Self {
         let recent = before.filter(|before| now < before.latest() + FORGOTTEN_AFTER);
         let refusals = recent.map_or(0, |before| before.refusals).saturating_add(1);
         let doubled = FIRST_WAIT * (1 << (refusals - 1).min(6));
-        let wait = doubled.min(LONGEST_WAIT).mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 5.0).max(FIRST_WAIT);
+        let longest = doubled.min(LONGEST_WAIT) * i32::try_from(calls.clamp(1, MAX_CALLS)).unwrap_or(1);
+        let wait = longest.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 5.0).max(FIRST_WAIT);
         let asked = retry_after.unwrap_or_default().min(MAX_RETRY_AFTER);
         Self {
             not_before: now + wait.max(asked),
@@ -105,12 +110,12 @@ mod tests {
         Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
     }
 
-    /// The waits of so many refusals in a row, each tried as soon as it may be.
-    fn waits(number: usize, jitter: f64) -> Vec<i64> {
+    /// The waits of so many refusals in a row, each tried as soon as it may be, with so many calls.
+    fn waits(number: usize, calls: u32, jitter: f64) -> Vec<i64> {
         let (mut now, mut before) = (at(0), None);
         (0..number)
             .map(|_| {
-                let next = Backoff::after(before.as_ref(), now, None, jitter);
+                let next = Backoff::after(before.as_ref(), now, (None, calls), jitter);
                 let wait = next.not_before.duration_since(now).as_secs();
                 now = next.not_before;
                 before = Some(next);
@@ -121,25 +126,27 @@ mod tests {
 
     #[test]
     fn waits_double_from_five_seconds_to_five_minutes() {
-        assert_eq!(waits(9, 0.0), [5, 10, 20, 40, 80, 160, 300, 300, 300]);
-        assert_eq!(waits(8, 1.0), [5, 8, 16, 32, 64, 128, 240, 240]);
+        assert_eq!(waits(9, 1, 0.0), [5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(waits(8, 1, 1.0), [5, 8, 16, 32, 64, 128, 240, 240]);
     }
 
     #[test]
-    fn an_hour_of_refusals_is_at_most_thirty_tries() {
-        let tries = waits(60, 1.0).into_iter().scan(0, |sum, wait| {
-            *sum += wait;
-            Some(*sum)
-        });
-        let tries = 1 + tries.take_while(|sum| *sum <= 3600).count();
-        assert!(tries <= 30, "{tries}");
+    fn hour_of_refusals_is_at_most_thirty_calls() {
+        for calls in 1..=3 {
+            let tries = waits(60, calls, 1.0).into_iter().scan(0, |sum, wait| {
+                *sum += wait;
+                Some(*sum)
+            });
+            let tries = 1 + tries.take_while(|sum| *sum <= 3600).count();
+            assert!(tries * calls as usize <= 30, "{tries} tries of {calls} calls");
+        }
     }
 
     #[test]
     fn a_longer_retry_after_is_honored_up_to_a_day() {
         let after = |seconds| {
             let asked = Some(SignedDuration::from_secs(seconds));
-            Backoff::after(None, at(0), asked, 0.0).not_before
+            Backoff::after(None, at(0), (asked, 1), 0.0).not_before
         };
         assert_eq!(after(3), at(5), "shorter than our own wait");
         assert_eq!(after(3600), at(3600));
@@ -156,8 +163,8 @@ mod tests {
 
     #[test]
     fn after_an_hour_of_peace_the_waits_start_short_again() {
-        let old = Backoff { refusals: 9, ..Backoff::after(None, at(0), None, 0.0) };
-        assert_eq!(Backoff::after(Some(&old), at(60), None, 0.0).refusals, 10);
-        assert_eq!(Backoff::after(Some(&old), at(4000), None, 0.0).refusals, 1);
+        let old = Backoff { refusals: 9, ..Backoff::after(None, at(0), (None, 1), 0.0) };
+        assert_eq!(Backoff::after(Some(&old), at(60), (None, 1), 0.0).refusals, 10);
+        assert_eq!(Backoff::after(Some(&old), at(4000), (None, 1), 0.0).refusals, 1);
     }
 }

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use crate::{
     Item, N, S, Store, StoreError,
     expression::Expression,
-    item::is_readable,
+    item::{is_readable, number, texts, time_of},
     keys::{self, Key},
     millis,
     write::{SendWrite, conditional},
@@ -83,7 +83,7 @@ pub struct AppHealth {
     pub rotates: Option<bool>,
     /// Until when nothing is sent.
     pub not_before: Option<Timestamp>,
-    /// The orgs that saw the app refused.
+    /// The orgs that saw the app refused; the origin of a login host where the org was not known yet.
     pub orgs: BTreeSet<String>,
     /// How many answers in a row could not be trusted.
     pub untrusted: u32,
@@ -122,14 +122,30 @@ pub enum Stop {
 impl AppHealth {
     /// Whether the app is stopped for an org.
     pub fn stop(&self, org: &str, now: Timestamp) -> Option<Stop> {
-        let applies =
-            self.is_untrusted() || self.orgs.len() >= ORGS_THAT_STOP_AN_APP || self.orgs.contains(org);
+        let applies = self.is_untrusted() || self.is_refused_everywhere() || self.orgs.contains(org);
         self.not_before.filter(|_| applies).map(|until| stop(until, now))
+    }
+
+    /// Whether enough orgs saw the app refused, or enough login hosts, where the org was not known yet. An org and its own
+    /// login host are one witness.
+    fn is_refused_everywhere(&self) -> bool {
+        let hosts = self.orgs.iter().filter(|org| org.contains("://")).count();
+        hosts.max(self.orgs.len() - hosts) >= ORGS_THAT_STOP_AN_APP
     }
 
     /// Whether the app is stopped because its answers cannot be trusted.
     pub fn is_untrusted(&self) -> bool {
         self.untrusted >= MAX_UNTRUSTED
+    }
+
+    fn read(item: &Item) -> Self {
+        Self {
+            rotates: item.get("rotates").and_then(|value| value.as_bool().ok()).copied(),
+            not_before: time_of(item, "not_before"),
+            orgs: texts(item, "orgs"),
+            untrusted: number(item, "untrusted"),
+            untrusted_as: item.get("untrusted_as").and_then(|text| text.as_s().ok()).cloned(),
+        }
     }
 
     /// How long the others wait while one refresh tries whether the app works again.
@@ -139,6 +155,18 @@ impl AppHealth {
 }
 
 impl HostHealth {
+    fn read(item: &Item) -> Self {
+        Self {
+            unanswered_at: time_of(item, "unanswered_at"),
+            answered_at: time_of(item, "answered_at"),
+            reachable_at: time_of(item, "reachable_at"),
+            last_reachable_at: time_of(item, "last_reachable_at"),
+            asked_at: time_of(item, "asked_at"),
+            not_before: time_of(item, "not_before"),
+            seen_down_by: texts(item, "seen_down_by"),
+        }
+    }
+
     /// Whether nothing is sent to the host.
     pub fn stop(&self, now: Timestamp) -> Option<Stop> {
         self.not_before.map(|until| stop(until, now))
@@ -170,7 +198,7 @@ impl HostHealth {
     }
 }
 
-fn stop(until: Timestamp, now: Timestamp) -> Stop {
+pub(crate) fn stop(until: Timestamp, now: Timestamp) -> Stop {
     if now < until && until <= now + LONGEST_STOP { Stop::Until(until) } else { Stop::Probe(until) }
 }
 
@@ -178,32 +206,31 @@ impl Store {
     /// What is known of an app and a host. Both items in one request, and not consistently: a refresh too many is no
     /// harm, and it costs one read unit.
     pub async fn health(&self, app: AppAt<'_>, host: &str) -> Result<Health, StoreError> {
+        Ok(self.health_with(app, host, Vec::new()).await?.0)
+    }
+
+    /// The same, with other items about what may be sent.
+    pub(crate) async fn health_with(
+        &self,
+        app: AppAt<'_>,
+        host: &str,
+        others: Vec<Key>,
+    ) -> Result<(Health, Vec<(String, Item)>), StoreError> {
         let (app, host) = (keys::app_health(app), keys::host_health(host));
-        let mut health = Health::default();
-        for item in self.batch(vec![app.clone(), host.clone()], false).await?.items {
+        let (mut health, mut found) = (Health::default(), Vec::new());
+        let wanted = [vec![app.clone(), host.clone()], others].concat();
+        for item in self.batch(wanted, false).await?.items {
             let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
             is_readable(&pk, &item)?;
             if pk == app.pk {
-                health.app = AppHealth {
-                    rotates: item.get("rotates").and_then(|value| value.as_bool().ok()).copied(),
-                    not_before: time(&item, "not_before"),
-                    orgs: texts(&item, "orgs"),
-                    untrusted: number(&item, "untrusted"),
-                    untrusted_as: item.get("untrusted_as").and_then(|text| text.as_s().ok()).cloned(),
-                };
+                health.app = AppHealth::read(&item);
+            } else if pk == host.pk {
+                health.host = HostHealth::read(&item);
             } else {
-                health.host = HostHealth {
-                    unanswered_at: time(&item, "unanswered_at"),
-                    answered_at: time(&item, "answered_at"),
-                    reachable_at: time(&item, "reachable_at"),
-                    last_reachable_at: time(&item, "last_reachable_at"),
-                    asked_at: time(&item, "asked_at"),
-                    not_before: time(&item, "not_before"),
-                    seen_down_by: texts(&item, "seen_down_by"),
-                };
+                found.push((pk, item));
             }
         }
-        Ok(health)
+        Ok((health, found))
     }
 
     /// Records whether an app's answers carry new refresh tokens. Once one did, this stays.
@@ -219,7 +246,8 @@ impl Store {
         conditional("UpdateItem", noted).map(drop)
     }
 
-    /// Records that Salesforce refused an app in an org: nothing is sent for it until the returned time.
+    /// Records that Salesforce refused an app in an org, or at a login host where the org is not known yet: nothing is
+    /// sent for it until the returned time.
     pub async fn note_app_refused(
         &self,
         app: AppAt<'_>,
@@ -234,8 +262,8 @@ impl Store {
                 SignedDuration::ZERO
             });
         let update = self.update(&keys::app_health(app)).value(":until", millis(until));
-        // Two orgs are enough to stop it everywhere; the set need not grow.
-        let update = if before.orgs.len() < ORGS_THAT_STOP_AN_APP && !before.orgs.contains(org) {
+        // Two orgs, or two hosts, are enough to stop it everywhere; the set need not grow.
+        let update = if !before.is_refused_everywhere() && !before.orgs.contains(org) {
             update
                 .update_expression("SET not_before = :until ADD orgs :org")
                 .value(":org", AttributeValue::Ss(vec![org.to_owned()]))
@@ -294,7 +322,12 @@ impl Store {
         self.probe(&keys::host_health(host), seen, now + HOST_WAIT).await
     }
 
-    async fn probe(&self, key: &Key, seen: Timestamp, until: Timestamp) -> Result<bool, StoreError> {
+    pub(crate) async fn probe(
+        &self,
+        key: &Key,
+        seen: Timestamp,
+        until: Timestamp,
+    ) -> Result<bool, StoreError> {
         let reserved = self
             .update(key)
             .update_expression("SET not_before = :until")
@@ -309,19 +342,6 @@ impl Store {
 
 pub(crate) async fn send(update: UpdateItemFluentBuilder) -> Result<(), StoreError> {
     update.send_write().await.map(drop).map_err(|error| StoreError::unavailable("UpdateItem", &error))
-}
-
-fn time(item: &Item, name: &str) -> Option<Timestamp> {
-    let millis = item.get(name)?.as_n().ok()?.parse().ok()?;
-    Timestamp::from_millisecond(millis).ok()
-}
-
-fn number(item: &Item, name: &str) -> u32 {
-    item.get(name).and_then(|number| number.as_n().ok()?.parse().ok()).unwrap_or_default()
-}
-
-pub(crate) fn texts(item: &Item, name: &str) -> BTreeSet<String> {
-    item.get(name).and_then(|texts| texts.as_ss().ok()).into_iter().flatten().cloned().collect()
 }
 
 #[cfg(test)]

@@ -14,8 +14,9 @@ use crate::{
     expression::Expression,
     health::{
         HOST_KEPT, HOST_WAIT, MAX_SEEN_DOWN_BY, MIN_QUESTION_INTERVAL, ORGS_IN_AN_OUTAGE, OUTAGE_WINDOW,
-        PRODUCTS_IN_AN_OUTAGE, texts,
+        PRODUCTS_IN_AN_OUTAGE,
     },
+    item::texts,
     keys, millis, ttl,
     write::{SendWrite, conditional},
 };

@@ -2,6 +2,8 @@
 
 use domain::{ExpiryBasis, LearntLife};
 use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Item, N, S, StoreError, keys::Key};
@@ -59,4 +61,18 @@ pub(crate) fn time_in(pk: &str, millis: i64) -> Result<Timestamp, StoreError> {
 
 pub(crate) fn time(millis: Option<i64>) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis?).ok()
+}
+
+/// A time of an item that is read without its row.
+pub(crate) fn time_of(item: &Item, name: &str) -> Option<Timestamp> {
+    let millis = item.get(name)?.as_n().ok()?.parse().ok()?;
+    Timestamp::from_millisecond(millis).ok()
+}
+
+pub(crate) fn number(item: &Item, name: &str) -> u32 {
+    item.get(name).and_then(|number| number.as_n().ok()?.parse().ok()).unwrap_or_default()
+}
+
+pub(crate) fn texts(item: &Item, name: &str) -> BTreeSet<String> {
+    item.get(name).and_then(|texts| texts.as_ss().ok()).into_iter().flatten().cloned().collect()
 }

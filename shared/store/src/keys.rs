@@ -211,6 +211,13 @@ pub fn host_health(origin: &str) -> Key {
     Key { pk: format!("HEALTH#HOST#{origin}"), sk: "HEALTH".into() }
 }
 
+/// Until when imports of an app wait at a login host: all of them, or a customer's.
+pub fn imports_health(AppAt { product, app, consumer_key }: AppAt<'_>, origin: &str, customer: &str) -> Key {
+    let (consumer_key, customer) = (Hash::of(consumer_key), Hash::of(customer));
+    let whose = format!("{product}#{app}#{}", consumer_key.as_str());
+    Key { pk: format!("HEALTH#IMPORTS#{whose}#{origin}#{}", customer.as_str()), sk: "HEALTH".into() }
+}
+
 /// How far one shard of the table's stream is tallied.
 pub fn tallied(shard: &str) -> Key {
     Key { pk: format!("TALLIED#{shard}"), sk: "TALLIED".into() }

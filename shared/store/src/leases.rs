@@ -6,7 +6,8 @@
 //! a reconnect in between is never overwritten.
 
 use aws_sdk_dynamodb::{
-    operation::update_item::builders::UpdateItemFluentBuilder,
+    error::SdkError,
+    operation::update_item::{UpdateItemError, UpdateItemOutput, builders::UpdateItemFluentBuilder},
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure},
 };
 use domain::{
@@ -45,9 +46,9 @@ pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
 pub(crate) const LEASE_OVER: &str =
     "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :too_late)";
 
-/// How long after a refresh was begun its recovery may start: function and HTTP time-outs are over by then,
-/// so the first sender cannot be alive.
-pub const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// How long after a refresh was begun, by whichever clock, its recovery may start. The first sender has its answer in the
+/// table or the fallback 20 s after *began*, but its clock may be [`MAX_SKEW`] behind the reader's.
+pub const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// The right to use a connection's refresh token once.
 #[derive(Debug)]
@@ -210,15 +211,21 @@ impl Store {
     }
 
     /// Gives the lease back after an answer that spent nothing: Salesforce refused, or was never reached. Nothing is
-    /// sent before the backoff is over, if there is one.
-    pub async fn release(&self, lease: &Lease, backoff: Option<&Backoff>) -> Result<(), StoreError> {
+    /// sent before the backoff is over, if there is one. Returns the connection as it is then, with what other callers
+    /// reported meanwhile; `None`: the lease was not this holder's any more.
+    pub async fn release(
+        &self,
+        lease: &Lease,
+        backoff: Option<&Backoff>,
+    ) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
         let released = self
             .holder_update(lease)
             .releasing("lease_until, began_at, began_epoch", backoff)
             .condition_expression("epoch = :epoch")
+            .return_values(ReturnValue::AllNew)
             .send_write()
             .await;
-        conditional("UpdateItem", released).map(drop)
+        Self::as_left(lease, released)
     }
 
     /// Adds to a backoff which failure says why. The product is told of the first one.
@@ -248,15 +255,28 @@ impl Store {
         conditional("UpdateItem", explained).map(drop)
     }
 
-    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays.
-    pub async fn abandon(&self, lease: &Lease) -> Result<(), StoreError> {
+    /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays. Returns the
+    /// connection as [`Self::release`] does.
+    pub async fn abandon(&self, lease: &Lease) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
         let abandoned = self
             .holder_update(lease)
             .unanswered(&lease.record, "began_at")
             .condition_expression("epoch = :epoch AND attribute_exists(began_at)")
+            .return_values(ReturnValue::AllNew)
             .send_write()
             .await;
-        conditional("UpdateItem", abandoned).map(drop)
+        Self::as_left(lease, abandoned)
+    }
+
+    /// The connection as a holder's last write left it.
+    fn as_left(
+        lease: &Lease,
+        written: Result<UpdateItemOutput, SdkError<UpdateItemError>>,
+    ) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
+        let Ok(output) = conditional("UpdateItem", written)? else { return Ok(None) };
+        let pk = keys::connection(&lease.record.connection.id).pk;
+        let row = from_item::<ConnectionRow>(&pk, output.attributes.unwrap_or_default())?;
+        row.read(&pk).map(Box::new).map(Some)
     }
 
     pub(crate) fn holder_update(&self, lease: &Lease) -> UpdateItemFluentBuilder {

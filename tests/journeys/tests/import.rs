@@ -130,7 +130,7 @@ async fn an_answer_that_was_lost_is_tried_once_more_where_nothing_rotates() {
     assert_eq!(import(&story, &token, json!({})).await.status, 409, "not yet");
     assert_eq!(story.stack.salesforce.token_calls().len(), 0);
 
-    story.pass(SignedDuration::from_secs(61));
+    story.pass(SignedDuration::from_secs(91));
     let imported = import(&story, &token, json!({})).await;
     assert_eq!((imported.status, &imported.body["rotated"]), (201, &json!(false)), "{}", imported.body);
 }
@@ -142,7 +142,7 @@ async fn an_answer_that_was_lost_with_rotation_ends_after_one_more_try() {
     story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
     assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
 
-    story.pass(SignedDuration::from_secs(61));
+    story.pass(SignedDuration::from_secs(91));
     let lost = import(&story, &token, json!({})).await;
     assert_eq!((lost.status, lost.problem()), (422, "import-refused"), "{}", lost.body);
     assert_eq!(lost.text("cause"), "answer_lost");
@@ -202,7 +202,7 @@ async fn token_imported_for_another_user_is_not_answered_with_their_connection()
     let mut product = fernway(&story);
     product.apps[0].connections = domain::product::Sharing::Shared;
     story.stack.store.put_product(&product).await.expect("the table takes it");
-    story.pass(SignedDuration::from_secs(61));
+    story.pass(SignedDuration::from_secs(91));
     let other = import(&story, &token, json!({ "user": "u-bob" })).await;
     assert_eq!((other.status, other.text("id")), (200, first.text("id")), "a shared app: {}", other.body);
 }
@@ -238,7 +238,7 @@ async fn a_refusal_that_says_nothing_of_the_token_leaves_it_its_second_try() {
         let token = held(&story);
         story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
         assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
-        story.pass(SignedDuration::from_secs(61));
+        story.pass(SignedDuration::from_secs(91));
 
         story.stack.salesforce.queue_token_fault(refused);
         let answer = import(&story, &token, json!({})).await;
@@ -257,7 +257,7 @@ async fn after_two_lost_answers_the_token_is_sent_again_only_if_salesforce_knows
         let token = held(&story);
         story.stack.salesforce.queue_token_fault(Fault::Html(502));
         assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
-        story.pass(SignedDuration::from_secs(61));
+        story.pass(SignedDuration::from_secs(91));
         story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
         assert_eq!(import(&story, &token, json!({})).await.problem(), "import-under-way");
         story.stack.salesforce.forget_calls();

@@ -5,9 +5,9 @@ use jiff::SignedDuration;
 
 use crate::{Answer, Rig};
 
-/// How long after a sending that was not answered its recovery may come at the earliest. The minute is counted from
-/// *began*, and what Salesforce refuses in passing is sent again for up to three seconds after that.
-const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(60 - 3);
+/// How long after a sending that was not answered its recovery may come at the earliest. It is counted from *began*,
+/// which may be written three seconds before the sending.
+const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(90 - 3);
 
 /// How long nothing is sent for a connection after a refusal, at the least.
 const BACKOFF: SignedDuration = SignedDuration::from_secs(5);

@@ -415,8 +415,13 @@ impl Rig {
 
     /// The call that imports a refresh token of the product's, for another customer.
     pub fn import(&self, refresh_token: &str) -> http::Request<Body> {
+        self.import_for("imported", refresh_token)
+    }
+
+    /// The same for this customer.
+    pub fn import_for(&self, customer: &str, refresh_token: &str) -> http::Request<Body> {
         let body = json!({
-            "customer": { "id": "imported" },
+            "customer": { "id": customer },
             "user": "user_8",
             "refresh_token": refresh_token,
             "environment": "production",

@@ -317,3 +317,48 @@ fn a_text_that_is_known_to_be_final_ends_the_grant_at_once() {
         assert_eq!(process.answer(rig.call(None)).await.problem(), "reauthorization-needed");
     });
 }
+
+/// The host redirects to another one of Salesforce's, which answers so: two calls a try.
+struct Moved {
+    script: Script,
+    redirects: bool,
+}
+
+const TO_ANOTHER: Script = Script {
+    status: 302,
+    headers: &[("Location", "https://moved.my.salesforce.localhost/services/oauth2/token")],
+    body: "",
+    processed: false,
+};
+
+impl Fates for Moved {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        if kind != Kind::Refresh {
+            return Calm.fate(number, kind);
+        }
+        self.redirects = !self.redirects;
+        let script = if self.redirects { TO_ANOTHER } else { self.script };
+        Fate { effect: Effect::Scripted(script), ..Calm.fate(number, kind) }
+    }
+}
+
+#[test]
+fn hour_of_refusals_behind_a_redirect_costs_at_most_thirty_calls() {
+    for script in [DOWN, TOO_MANY, BUSY, TO_ANOTHER] {
+        run(async {
+            let mut rig = Rig::new(true).await;
+            let processes = [rig.process(), rig.process()];
+            sleep(16 * MINUTE).await;
+            rig.ether.set(Moved { script, redirects: false });
+            let connections = [rig.connection.clone()];
+            Box::pin(ask_for(&rig, &processes, &connections, 60 * MINUTE)).await;
+            let calls = sent(&rig);
+            assert!((10..=30).contains(&calls), "{}: {calls} calls", script.body);
+            let hosts = rig.ether.trace().lines().filter(|line| line.contains("token")).count();
+            assert!(hosts >= calls, "both hosts were asked");
+            rig.ether.set(Calm);
+            sleep(16 * MINUTE).await;
+            assert_eq!(processes[0].answer(rig.call(None)).await.status, 200);
+        });
+    }
+}

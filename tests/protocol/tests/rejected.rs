@@ -217,3 +217,58 @@ fn token_that_is_reported_while_another_refreshes_is_returned_to_nobody_meanwhil
         reporting.await.expect("it ends");
     });
 }
+
+/// Another caller's refresh is under way, and is refused after the report: that caller must not get the token either.
+#[test]
+fn report_during_anothers_refused_refresh_is_heeded() {
+    /// Every refresh is refused (or not answered) after two seconds.
+    struct Slowly(Effect);
+
+    impl Fates for Slowly {
+        fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+            if kind != Kind::Refresh {
+                return Calm.fate(number, kind);
+            }
+            let there = Duration::from_secs(2);
+            Fate { effect: self.0, there, back: Duration::from_millis(1) }
+        }
+    }
+
+    let busy = Script {
+        status: 400,
+        headers: &[],
+        body: r#"{"error":"unknown_error","error_description":"retry your request"}"#,
+        processed: false,
+    };
+    for effect in [Effect::Scripted(busy), Effect::AnswerLost] {
+        for is_same_process in [true, false] {
+            run(async move {
+                let mut rig = Rig::new(true).await;
+                let (one, other) = (rig.process(), rig.process());
+                let token = get(&rig, &one).await;
+                sleep(Duration::from_mins(10)).await;
+                rig.world.expire_access_tokens();
+                rig.ether.set(Slowly(effect));
+                // It wants a token that lives longer, and would take the stored one meanwhile.
+                let wants = rig.call(Some(&json!({ "minimum_lifetime": 600 })));
+                let refreshing = tokio::spawn({
+                    let one = one.clone();
+                    async move { one.answer(wants).await }
+                });
+                sleep(Duration::from_secs(1)).await;
+                let reporter = if is_same_process { &one } else { &other };
+                let report = rig.call(Some(&json!({ "rejected": token.body["fingerprint"] })));
+                let reporting = tokio::spawn({
+                    let reporter = reporter.clone();
+                    async move { reporter.answer(report).await }
+                });
+                sleep(Duration::from_millis(500)).await;
+                let reader = get(&rig, &other).await;
+                assert_eq!(reader.token(), None, "it was reported half a second ago: {}", reader.body);
+                let refreshed = refreshing.await.expect("it ends");
+                assert_eq!(refreshed.token(), None, "{effect:?}: {}", refreshed.body);
+                assert_eq!(reporting.await.expect("it ends").token(), None);
+            });
+        }
+    }
+}

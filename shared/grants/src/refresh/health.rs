@@ -2,10 +2,10 @@
 //!
 //! This is bookkeeping: where it cannot be read or written, a refresh goes on without it.
 
-use domain::{Environment, SaturatingTime as _, secret::Fingerprint};
+use diagnosis::evidence;
+use domain::{Environment, Evidence, SaturatingTime as _, Surface, secret::Fingerprint};
 use jiff::{SignedDuration, Timestamp};
-use platform::log::internal;
-use salesforce::LoginHost;
+use platform::{Platform, log::internal};
 use store::{
     AppAt, ConnectionRecord, Health, StoreError,
     health::{AppHealth, HostHealth, MAX_UNTRUSTED, Stop},
@@ -39,6 +39,8 @@ pub(crate) enum Held {
 pub(crate) enum Told<'a> {
     /// It gave tokens, with this refresh token if it was rotated.
     Granted(Option<&'a Fingerprint>),
+    /// It gave tokens that can be trusted; whether it rotates refresh tokens does not show.
+    Accepted,
     /// It refused, for a reason of its own.
     Refused,
     /// It refused the app itself.
@@ -70,12 +72,146 @@ fn org(record: &ConnectionRecord) -> &str {
     org.get(..15).unwrap_or(org)
 }
 
-fn is_generic(record: &ConnectionRecord) -> bool {
-    record.connection.environment != Environment::MyDomain
+/// A request to the token endpoint, as stops and bookkeeping know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sending<'a> {
+    /// Its app.
+    pub(crate) app: AppAt<'a>,
+    /// The origin of the login host.
+    pub(crate) host: &'a str,
+    /// Whether that host serves many orgs.
+    pub(crate) is_generic: bool,
+    /// The org; the login host where the org is not known yet.
+    pub(crate) org: &'a str,
+    /// Who sees whether the host is down: the org; the customer where the org is not known yet.
+    pub(crate) witness: &'a str,
+}
+
+fn sending<'a>(record: &'a ConnectionRecord, ask: Ask<'a>) -> Sending<'a> {
+    Sending {
+        app: app_at(record, ask),
+        host: &record.connection.login_host,
+        is_generic: record.connection.environment != Environment::MyDomain,
+        org: org(record),
+        witness: org(record),
+    }
+}
+
+/// Whether a request may be sent. Of those that meet a stop that is over, one may: it tries.
+pub(crate) async fn may_send(
+    platform: &Platform,
+    sending: Sending<'_>,
+    health: &Health,
+    now: Timestamp,
+) -> Result<(), Held> {
+    let (store, host) = (&platform.store, sending.host);
+    let host_stop = health.host.stop(now).filter(|_| sending.is_generic);
+    if let Some(Stop::Until(until)) = host_stop {
+        return Err(Held::Host(seconds(until, now)));
+    }
+    match health.app.stop(sending.org, now) {
+        Some(Stop::Until(until)) => return Err(held_for(&health.app, seconds(until, now))),
+        Some(Stop::Probe(seen)) => {
+            if !reserved(store.probe_app(sending.app, &health.app, seen, now).await) {
+                return Err(held_for(&health.app, SILENT_WAIT));
+            }
+        }
+        None => {}
+    }
+    match host_stop {
+        Some(Stop::Probe(seen)) if !reserved(store.probe_host(host, seen, now).await) => Err(Held::Host(10)),
+        _ => Ok(()),
+    }
+}
+
+/// Keeps what an answer tells. In good times that is what is known already, and nothing is written.
+pub(crate) async fn learn(
+    platform: &Platform,
+    sending: Sending<'_>,
+    health: &Health,
+    told: Told<'_>,
+    now: Timestamp,
+) {
+    if let Err(error) = try_to_learn(platform, sending, health, told, now).await {
+        internal(&error);
+    }
+}
+
+async fn try_to_learn(
+    platform: &Platform,
+    sending: Sending<'_>,
+    health: &Health,
+    told: Told<'_>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (store, Sending { app, host, .. }) = (&platform.store, sending);
+    match told {
+        Told::Unanswered | Told::Lost => store.note_unanswered(host, now).await?,
+        Told::Down | Told::Untrusted(_) | Told::Nothing => {}
+        Told::Granted(_) | Told::Accepted | Told::Refused | Told::AppRefused => {
+            if health.host.is_silent() || health.host.not_before.is_some() {
+                store.note_answered(host, now).await?;
+            }
+        }
+    }
+    match told {
+        Told::Unanswered | Told::Down if sending.is_generic => {
+            store.note_down(host, app.product, sending.witness, now).await
+        }
+        Told::Unanswered | Told::Lost | Told::Down | Told::Refused | Told::Nothing => Ok(()),
+        Told::AppRefused => {
+            store.note_app_refused(app, sending.org, &health.app, now).await?;
+            Ok(())
+        }
+        Told::Untrusted(check) => {
+            if store.note_untrusted(app, check, now).await? {
+                report_untrusted(app, check);
+            }
+            Ok(())
+        }
+        Told::Granted(_) | Told::Accepted => {
+            if health.app.untrusted > 0 || health.app.stop(sending.org, now).is_some() {
+                store.note_app_works(app).await?;
+            }
+            let Told::Granted(rotated) = told else { return Ok(()) };
+            let rotates = rotated.is_some();
+            match health.app.rotates {
+                Some(true) => Ok(()),
+                Some(false) if !rotates => Ok(()),
+                _ => store.note_rotation(app, rotates).await,
+            }
+        }
+    }
+}
+
+/// Nothing is sent for an app whose answers cannot be trusted: the operators are told, each time that it is tried.
+fn report_untrusted(app: AppAt<'_>, check: &str) {
+    add(Metric::UntrustedApps, 1.0);
+    tracing::error!(
+        product = %app.product,
+        app = %app.app,
+        "stopped: {MAX_UNTRUSTED} answers in a row for app {} cannot be trusted; one request tries in 15 minutes \
+         (the last one: {check})",
+        app.app
+    );
+}
+
+/// What was seen of an app that nothing is sent for; `None`: the host is down, which says nothing of the app.
+pub(crate) fn evidence_of(held: Held, app: &AppHealth) -> Option<Evidence> {
+    match held {
+        Held::Host(_) => None,
+        Held::App(_) => Some(evidence::token_endpoint(Some("invalid_client"), None, None)),
+        Held::Untrusted(_) => {
+            let seen = app.untrusted_as.as_deref();
+            let code = evidence::OUR_OWN.into_iter().find(|code| Some(*code) == seen);
+            let why = "several answers in a row could not be trusted; nothing is sent for the app";
+            Some(evidence::our_own(Surface::TokenEndpoint, code.unwrap_or("unexpected_answer"), Some(why)))
+        }
+    }
 }
 
 /// Whole seconds until then, at least one.
-fn seconds(until: Timestamp, now: Timestamp) -> u32 {
+pub(crate) fn seconds(until: Timestamp, now: Timestamp) -> u32 {
     u32::try_from(until.duration_since(now).as_secs()).unwrap_or(0).saturating_add(1)
 }
 
@@ -96,28 +232,7 @@ impl Refresher {
         ask: Ask<'_>,
         health: &Health,
     ) -> Result<(), Held> {
-        let (store, now) = (&self.platform.store, ask.time.now());
-        let host = &record.connection.login_host;
-        let host_stop = health.host.stop(now).filter(|_| is_generic(record));
-        if let Some(Stop::Until(until)) = host_stop {
-            return Err(Held::Host(seconds(until, now)));
-        }
-        match health.app.stop(org(record), now) {
-            Some(Stop::Until(until)) => return Err(held_for(&health.app, seconds(until, now))),
-            Some(Stop::Probe(seen)) => {
-                let probe = store.probe_app(app_at(record, ask), &health.app, seen, now);
-                if !reserved(probe.await) {
-                    return Err(held_for(&health.app, SILENT_WAIT));
-                }
-            }
-            None => {}
-        }
-        match host_stop {
-            Some(Stop::Probe(seen)) if !reserved(store.probe_host(host, seen, now).await) => {
-                Err(Held::Host(10))
-            }
-            _ => Ok(()),
-        }
+        may_send(&self.platform, sending(record, ask), health, ask.time.now()).await
     }
 
     /// Keeps that a refresh got no answer: its holder may be dead, and has not said so.
@@ -135,117 +250,7 @@ impl Refresher {
         health: &Health,
         told: Told<'_>,
     ) {
-        if let Err(error) = self.try_to_learn(record, ask, health, told).await {
-            internal(&error);
-        }
-    }
-
-    async fn try_to_learn(
-        &self,
-        record: &ConnectionRecord,
-        ask: Ask<'_>,
-        health: &Health,
-        told: Told<'_>,
-    ) -> Result<(), StoreError> {
-        let (store, now) = (&self.platform.store, ask.time.now());
-        let (app, host) = (app_at(record, ask), &record.connection.login_host);
-        match told {
-            Told::Unanswered | Told::Lost => store.note_unanswered(host, now).await?,
-            Told::Down | Told::Untrusted(_) | Told::Nothing => {}
-            Told::Granted(_) | Told::Refused | Told::AppRefused => {
-                if health.host.is_silent() || health.host.not_before.is_some() {
-                    store.note_answered(host, now).await?;
-                }
-            }
-        }
-        match told {
-            Told::Unanswered | Told::Down if is_generic(record) => {
-                store.note_down(host, &record.connection.product, org(record), now).await
-            }
-            Told::Unanswered | Told::Lost | Told::Down | Told::Refused | Told::Nothing => Ok(()),
-            Told::AppRefused => {
-                store.note_app_refused(app, org(record), &health.app, now).await?;
-                Ok(())
-            }
-            Told::Untrusted(check) => {
-                if store.note_untrusted(app, check, now).await? {
-                    Self::report_untrusted(app, check);
-                }
-                Ok(())
-            }
-            Told::Granted(rotated) => {
-                if health.app.untrusted > 0 || health.app.stop(org(record), now).is_some() {
-                    store.note_app_works(app).await?;
-                }
-                let rotates = rotated.is_some();
-                match health.app.rotates {
-                    Some(true) => Ok(()),
-                    Some(false) if !rotates => Ok(()),
-                    _ => store.note_rotation(app, rotates).await,
-                }
-            }
-        }
-    }
-
-    /// Whether the token of an import may be sent. `Err`: the app's answers cannot be trusted; ask again after so many
-    /// seconds.
-    pub async fn may_import(
-        &self,
-        app: AppAt<'_>,
-        host: &LoginHost,
-        now: Timestamp,
-    ) -> Result<AppHealth, u32> {
-        let store = &self.platform.store;
-        let health = store.health(app, host.origin()).await.unwrap_or_else(|error| {
-            internal(&error);
-            Health::default()
-        });
-        // No org is named: what counts for all of them counts here.
-        match health.app.stop("", now).filter(|_| health.app.is_untrusted()) {
-            Some(Stop::Until(until)) => Err(seconds(until, now)),
-            Some(Stop::Probe(seen)) if !reserved(store.probe_app(app, &health.app, seen, now).await) => {
-                Err(SILENT_WAIT)
-            }
-            Some(Stop::Probe(_)) | None => Ok(health.app),
-        }
-    }
-
-    /// Keeps what the answer to an import tells of its app: the check that it fails, if it fails one.
-    pub async fn learn_import(
-        &self,
-        app: AppAt<'_>,
-        health: &AppHealth,
-        fails: Option<&'static str>,
-        now: Timestamp,
-    ) {
-        let store = &self.platform.store;
-        let noted = match fails {
-            Some(check) => match store.note_untrusted(app, check, now).await {
-                Ok(true) => {
-                    Self::report_untrusted(app, check);
-                    Ok(())
-                }
-                Ok(false) => Ok(()),
-                Err(error) => Err(error),
-            },
-            None if health.untrusted > 0 => store.note_app_works(app).await,
-            None => Ok(()),
-        };
-        if let Err(error) = noted {
-            internal(&error);
-        }
-    }
-
-    /// Nothing is sent for an app whose answers cannot be trusted: the operators are told, each time that it is tried.
-    fn report_untrusted(app: AppAt<'_>, check: &str) {
-        add(Metric::UntrustedApps, 1.0);
-        tracing::error!(
-            product = %app.product,
-            app = %app.app,
-            "stopped: {MAX_UNTRUSTED} answers in a row for app {} cannot be trusted; one refresh tries in 15 minutes \
-             (the last one: {check})",
-            app.app
-        );
+        learn(&self.platform, sending(record, ask), health, told, ask.time.now()).await;
     }
 
     /// Whether the host of an unanswered refresh is known to answer again, so that the recovery may be sent: another
@@ -298,7 +303,7 @@ impl Refresher {
     }
 }
 
-fn reserved(asked: Result<bool, StoreError>) -> bool {
+pub(crate) fn reserved(asked: Result<bool, StoreError>) -> bool {
     asked.unwrap_or_else(|error| {
         internal(&error);
         true

@@ -1,20 +1,23 @@
 //! What a caller gets while nothing may be sent: after a refusal, and of a token that was reported as rejected.
 
 use crate::record_failure::record_once;
-use diagnosis::evidence;
 use std::time::Duration;
 
 use crate::record_failure::{Observation, RecordOutcome};
 use diagnosis::{Actor, Cause};
-use domain::{Evidence, FailureId, Surface};
+use domain::FailureId;
 use jiff::Timestamp;
 use platform::log::internal;
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
-use store::{Backoff, ConnectionRecord, Field, Owner, StoreError, health::AppHealth};
+use store::{Backoff, ConnectionRecord, Field, Owner, health::AppHealth};
 use tokio::time::timeout;
 
-use crate::refresh::{Ask, RefreshError, Refresher, Renewal, Stop, Stopped, health::Held, met};
+use crate::refresh::{
+    Ask, RefreshError, Refresher, Renewal, Stop, Stopped,
+    health::{Held, evidence_of},
+    met,
+};
 
 /// How long Salesforce may take to say whether it accepts a token that was reported as rejected.
 const TEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -53,14 +56,6 @@ pub(crate) fn recorded(recorded: RecordOutcome) -> Option<FailureId> {
         RecordOutcome::Now(failure) | RecordOutcome::Before(failure) => Some(failure),
         RecordOutcome::TooMany => None,
     }
-}
-
-/// What was seen of an app whose answers cannot be trusted.
-fn untrusted(health: &AppHealth) -> Evidence {
-    let seen = health.untrusted_as.as_deref();
-    let code = diagnosis::evidence::OUR_OWN.into_iter().find(|code| Some(*code) == seen);
-    let why = "several answers in a row could not be trusted; nothing is sent for the app";
-    evidence::our_own(Surface::TokenEndpoint, code.unwrap_or("unexpected_answer"), Some(why))
 }
 
 impl Refresher {
@@ -110,11 +105,7 @@ impl Refresher {
         if ask.need.can_use(&record, now) {
             return Ok(Renewal::StillWorks(record, why));
         }
-        let evidence = match held {
-            Held::Host(_) => return Ok(Renewal::NotYet(seconds.into())),
-            Held::App(_) => evidence::token_endpoint(Some("invalid_client"), None, None),
-            Held::Untrusted(_) => untrusted(health),
-        };
+        let Some(evidence) = evidence_of(held, health) else { return Ok(Renewal::NotYet(seconds.into())) };
         let met = met(&record, ask.app, evidence);
         let cause = met.diagnosis().cause();
         let failure = self.record(met, now).await;
@@ -165,13 +156,15 @@ impl Refresher {
         Ok(self.platform.salesforce.accepts(&record.connection.instance_url, &token).await?)
     }
 
-    /// Keeps that a caller reported the stored token as rejected, where no lease did.
-    pub(crate) async fn keep_report(
-        &self,
-        record: &ConnectionRecord,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.platform.store.mark_rejected(record, now).await
+    /// Keeps that a caller reported the stored token as rejected, where no lease did. Whether that can be written is no
+    /// reason to answer worse than without.
+    pub(crate) async fn keep_report_if_new(&self, record: &ConnectionRecord, ask: Ask<'_>) {
+        if ask.need.rejects(&record.access_fingerprint)
+            && record.rejected.is_none_or(|rejected| rejected.works)
+            && let Err(error) = self.platform.store.mark_rejected(record, ask.time.now()).await
+        {
+            internal(&error);
+        }
     }
 }
 

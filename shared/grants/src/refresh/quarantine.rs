@@ -83,10 +83,10 @@ impl Refresher {
         };
         let kept = self.write_quarantine(&quarantined, ask.time).await;
         // *Began* stays, so nobody sends the token again: it may be spent.
-        self.abandon(lease).await;
+        let left = self.abandon(lease).await;
         self.learn(record, ask, health, Told::Untrusted(doubtful.distrust.code())).await;
         kept?;
-        self.still_quarantined(Box::new(record.clone()), ask, &quarantined).await
+        self.still_quarantined(left, ask, &quarantined).await
     }
 
     /// Keeps an import's answer that fails a check, or that the table does not take: then the decision to release it is

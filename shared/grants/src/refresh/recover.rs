@@ -231,7 +231,10 @@ impl Refresher {
                     incident: None,
                     retry_after: Some(backoff.seconds(now)),
                 })),
-                _ => self.explain(lease, Backoff { failure, ..backoff }, ask).await,
+                _ => {
+                    let left = Box::new(record.clone());
+                    self.explain((lease, left), Backoff { failure, ..backoff }, ask).await
+                }
             }
         };
         self.learn(record, ask, health, told(error)).await;

@@ -48,9 +48,9 @@ impl Refresher {
             Err(unexplained) => {
                 let backoff = Self::backoff(record, ask, error, cause, unexplained);
                 // The release comes first: what is recorded beside it may fail, and decides nothing.
-                self.give_back(lease, Some(&backoff)).await;
+                let left = self.give_back(lease, Some(&backoff)).await;
                 let failure = self.record(met, now).await.or_else(|| backoff.failure.clone());
-                self.explain(lease, Backoff { failure, ..backoff }, ask).await
+                self.explain((lease, left), Backoff { failure, ..backoff }, ask).await
             }
         };
         self.learn(record, ask, health, told(error)).await;
@@ -72,7 +72,7 @@ impl Refresher {
             let asked = error
                 .retry_after()
                 .map(|asked| SignedDuration::try_from(asked).unwrap_or(SignedDuration::MAX));
-            Backoff::after(before, now, asked, fastrand::f64())
+            Backoff::after(before, now, (asked, error.calls()), fastrand::f64())
         };
         let unexplained_since = backoff.unexplained_since.or_else(|| unexplained.then_some(now));
         // The page of a failure is that of its cause.
@@ -82,22 +82,21 @@ impl Refresher {
     }
 
     /// Adds the failure's page to a backoff that stands, and answers with it. That page is for people: where it cannot
-    /// be stored, the connection waits all the same.
+    /// be stored, the connection waits all the same. `left`: the connection after the lease was given back.
     pub(crate) async fn explain(
         &self,
-        lease: &Lease,
+        (lease, left): (&Lease, Box<ConnectionRecord>),
         backoff: Backoff,
         ask: Ask<'_>,
     ) -> Result<Renewal, RefreshError> {
-        let record = lease.record();
-        let known = record.backoff.as_ref().and_then(|before| before.failure.as_ref());
+        let known = lease.record().backoff.as_ref().and_then(|before| before.failure.as_ref());
         if backoff.failure.is_some()
             && backoff.failure.as_ref() != known
             && let Err(error) = self.platform.store.explain_backoff(lease, &backoff, ask.time.now()).await
         {
             internal(&error);
         }
-        Ok(Self::held_back(Box::new(record.clone()), ask, &backoff))
+        Ok(Self::held_back(left, ask, &backoff))
     }
 
     /// Only a person helps: the connection stops.

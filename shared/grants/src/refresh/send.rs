@@ -83,8 +83,8 @@ impl Refresher {
             }
         };
         if !ask.time.has(SEND) || SLOW_START < started.elapsed() {
-            self.give_back(lease, None).await;
-            return Ok(Self::meanwhile(Box::new(lease.record().clone()), ask, "the table is slow"));
+            let record = self.give_back(lease, None).await;
+            return Ok(Self::meanwhile(record, ask, "the table is slow"));
         }
         let sent = step!("send", self.exchange(&prepared.host, ask.app, &prepared.secret, &token)).await;
         match for_same_identity(&lease.record().connection, sent) {
@@ -98,9 +98,8 @@ impl Refresher {
             Err(error) if may_have_spent(&error, health) => {
                 internal(&error);
                 // *Began* stays: the refresh token may be spent, and sending it again could end the grant.
-                self.abandon(lease).await;
+                let record = self.abandon(lease).await;
                 self.learn(lease.record(), ask, health, told_by_silence(&error)).await;
-                let record = Box::new(lease.record().clone());
                 Ok(Self::meanwhile(record, ask, "the last refresh was not answered"))
             }
             Err(error) => self.refused(lease, ask, &error, health).await,
@@ -108,18 +107,26 @@ impl Refresher {
     }
 
     /// Gives the lease back after nothing was spent. If that fails, the lease ends by itself: whoever has a token that
-    /// works, or an answer for the caller, does not depend on it.
-    pub(crate) async fn give_back(&self, lease: &Lease, backoff: Option<&Backoff>) {
-        if let Err(error) = self.platform.store.release(lease, backoff).await {
-            internal(&error);
-        }
+    /// works, or an answer for the caller, does not depend on it. Returns the connection as it is then: its token may have
+    /// been reported as rejected meanwhile.
+    pub(crate) async fn give_back(&self, lease: &Lease, backoff: Option<&Backoff>) -> Box<ConnectionRecord> {
+        Self::as_left(lease, self.platform.store.release(lease, backoff).await)
     }
 
     /// Says that a refresh was not answered. If that fails, the next caller finds it out once the lease has ended.
-    pub(crate) async fn abandon(&self, lease: &Lease) {
-        if let Err(error) = self.platform.store.abandon(lease).await {
+    pub(crate) async fn abandon(&self, lease: &Lease) -> Box<ConnectionRecord> {
+        Self::as_left(lease, self.platform.store.abandon(lease).await)
+    }
+
+    fn as_left(
+        lease: &Lease,
+        written: Result<Option<Box<ConnectionRecord>>, StoreError>,
+    ) -> Box<ConnectionRecord> {
+        let left = written.unwrap_or_else(|error| {
             internal(&error);
-        }
+            None
+        });
+        left.unwrap_or_else(|| Box::new(lease.record().clone()))
     }
 
     pub(crate) async fn prepare(

@@ -19,10 +19,18 @@ type Landing = watch::Receiver<Option<Ended>>;
 /// Maximum callers of one connection, in one process, that wait longer than usual.
 const MAX_WAITERS: usize = 20;
 
+/// One flight.
+#[derive(Debug)]
+struct UnderWay {
+    landing: Landing,
+    /// Whether one of its callers reported the stored token as rejected.
+    is_reported: bool,
+}
+
 /// What is under way. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flights {
-    landings: Arc<Mutex<HashMap<ConnectionId, Landing>>>,
+    landings: Arc<Mutex<HashMap<ConnectionId, UnderWay>>>,
     waiters: Arc<Mutex<HashMap<ConnectionId, usize>>>,
 }
 
@@ -60,7 +68,11 @@ pub(crate) struct Flight {
 }
 
 /// One that waits.
-pub(crate) struct Waiting(Landing);
+pub(crate) struct Waiting {
+    landing: Landing,
+    /// Whether it is the first of the flight's callers that reports the stored token as rejected.
+    pub(crate) is_first_report: bool,
+}
 
 /// How another's flight ended.
 #[derive(Debug, Clone)]
@@ -74,13 +86,16 @@ pub(crate) enum Ended {
 }
 
 impl Flights {
-    pub(crate) fn join(&self, connection: &ConnectionId) -> Turn {
+    /// `reports`: the caller reports the stored token as rejected.
+    pub(crate) fn join(&self, connection: &ConnectionId, reports: bool) -> Turn {
         let mut flights = self.lock();
-        if let Some(landing) = flights.get(connection) {
-            return Turn::After(Waiting(landing.clone()));
+        if let Some(flight) = flights.get_mut(connection) {
+            let is_first_report = reports && !flight.is_reported;
+            flight.is_reported |= reports;
+            return Turn::After(Waiting { landing: flight.landing.clone(), is_first_report });
         }
         let (sender, landing) = watch::channel(None);
-        flights.insert(connection.clone(), landing);
+        flights.insert(connection.clone(), UnderWay { landing, is_reported: reports });
         Turn::First(Flight { flights: self.clone(), connection: connection.clone(), landing: sender })
     }
 
@@ -98,7 +113,7 @@ impl Flights {
         (wait, Some(Place { flights: self.clone(), connection: connection.clone() }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, Landing>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ConnectionId, UnderWay>> {
         // The map is whole between any two statements, so a panic elsewhere leaves nothing half done.
         self.landings.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -119,7 +134,7 @@ impl Drop for Flight {
 
 impl Waiting {
     pub(crate) async fn wait(mut self, patience: Duration) -> Ended {
-        match timeout(patience, self.0.wait_for(Option::is_some)).await {
+        match timeout(patience, self.landing.wait_for(Option::is_some)).await {
             Ok(Ok(ended)) => ended.clone().unwrap_or(Ended::Cut),
             Ok(Err(_)) => Ended::Cut,
             Err(_) => Ended::NotYet(2.into()),

@@ -14,7 +14,7 @@ use crate::record_failure::{FailureSubject, Observation, diagnose};
 use crate::refresh::{
     Ask, Need, REFRESH, RefreshError, Refresher, Renewal, Stop, Stopped,
     need::USUAL_WAIT,
-    single_flight::{Ended, Turn},
+    single_flight::{Ended, Turn, Waiting},
     unknown_cause,
 };
 
@@ -64,7 +64,8 @@ impl Refresher {
         let began = Instant::now();
         let (patience, _place) = self.flights.patience(&record.connection.id, need.wait());
         let waits = waits(patience);
-        match self.flights.join(&record.connection.id) {
+        let reports = need.rejects(&record.access_fingerprint);
+        match self.flights.join(&record.connection.id, reports) {
             Turn::First(flight) => {
                 let renewal = Box::pin(self.renew_alone(record, ask, &waits)).await;
                 match &renewal {
@@ -81,25 +82,42 @@ impl Refresher {
             Turn::After(_) if need.can_use(&record, time.now()) => {
                 Box::pin(self.renew_alone(record, ask, &waits)).await
             }
-            Turn::After(waiting) => match waiting.wait(patience).await {
-                Ended::Landed(record) if need.is_met_by(&record, time.now()) => Ok(Renewal::Fresh(record)),
-                Ended::NotYet(later) => Ok(Renewal::NotYet(later)),
-                Ended::Landed(_) | Ended::Cut => {
-                    match self.platform.store.connection(&record.connection.id).await? {
-                        Some(current) if need.is_met_by(&current, time.now()) => {
-                            Ok(Renewal::Fresh(Box::new(current)))
-                        }
-                        Some(current) => {
-                            let left = patience.saturating_sub(began.elapsed());
-                            // This read was one of the four, and the time is gone.
-                            let usual = [left / 4, left * 3 / 4];
-                            let waits = if left <= USUAL_WAIT { usual.to_vec() } else { self::waits(left) };
-                            Box::pin(self.renew_alone(Box::new(current), ask, &waits)).await
-                        }
-                        None => Ok(Renewal::Gone),
-                    }
+            Turn::After(waiting) => {
+                if waiting.is_first_report {
+                    // The flight may end without a new token, and nobody may get this one meanwhile.
+                    self.keep_report_if_new(&record, ask).await;
                 }
-            },
+                self.after(waiting, ask, (record, patience, began)).await
+            }
+        }
+    }
+
+    /// What another caller's flight brings to one that waits for it.
+    async fn after(
+        &self,
+        waiting: Waiting,
+        ask: Ask<'_>,
+        (record, patience, began): (Box<ConnectionRecord>, Duration, Instant),
+    ) -> Result<Renewal, RefreshError> {
+        let Ask { need, time, .. } = ask;
+        match waiting.wait(patience).await {
+            Ended::Landed(record) if need.is_met_by(&record, time.now()) => Ok(Renewal::Fresh(record)),
+            Ended::NotYet(later) => Ok(Renewal::NotYet(later)),
+            Ended::Landed(_) | Ended::Cut => {
+                match self.platform.store.connection(&record.connection.id).await? {
+                    Some(current) if need.is_met_by(&current, time.now()) => {
+                        Ok(Renewal::Fresh(Box::new(current)))
+                    }
+                    Some(current) => {
+                        let left = patience.saturating_sub(began.elapsed());
+                        // This read was one of the four, and the time is gone.
+                        let usual = [left / 4, left * 3 / 4];
+                        let waits = if left <= USUAL_WAIT { usual.to_vec() } else { self::waits(left) };
+                        Box::pin(self.renew_alone(Box::new(current), ask, &waits)).await
+                    }
+                    None => Ok(Renewal::Gone),
+                }
+            }
         }
     }
 
@@ -183,10 +201,8 @@ impl Refresher {
             if need.can_use(&record, now) {
                 return Ok(Renewal::StillWorks(record, "a refresh is under way"));
             }
-            if need.rejects(&record.access_fingerprint) && record.rejected.is_none() {
-                // Whoever asks meanwhile must not get it.
-                self.keep_report(&record, time.now()).await?;
-            }
+            // Whoever asks meanwhile must not get it.
+            self.keep_report_if_new(&record, ask).await;
             if record.may_still_answer(time.now()) {
                 // Spread out: a thousand callers of one token must not read in step. The few that wait longer wait it out.
                 let spread = if need.wait() <= USUAL_WAIT { fastrand::f64() / 5.0 } else { 0.0 };

@@ -78,6 +78,11 @@ pub(crate) fn told_by_silence(error: &SalesforceError) -> Told<'static> {
     }
 }
 
+/// What the answer to an exchange or an import tells that gave no tokens: both are lost with it.
+pub(crate) fn told_once(error: &SalesforceError) -> Told<'static> {
+    if error.may_have_spent(Rotation::Possible) { told_by_silence(error) } else { told(error) }
+}
+
 /// Whether a refresh token that was sent may be spent, though no usable answer came.
 pub(crate) fn may_have_spent(error: &SalesforceError, health: &Health) -> bool {
     let rotation = if health.app.rotates == Some(false) { Rotation::Never } else { Rotation::Possible };

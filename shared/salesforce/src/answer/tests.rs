@@ -28,6 +28,7 @@ fn read_at(typed: &str, status: u16, body: impl Into<Vec<u8>>) -> Result<Grant, 
         host,
         status: http::StatusCode::from_u16(status).unwrap(),
         retry_after: None,
+        calls: 1,
         body: body.into(),
     };
     read(&hosts, &ConsumerSecret::new("secret"), answered)
@@ -359,6 +360,7 @@ fn endpoints_own_refusal_is_told_from_an_apis_and_a_page() {
             host: Hosts::salesforce().production(),
             status: http::StatusCode::BAD_REQUEST,
             retry_after: None,
+            calls: 1,
             body: body.into(),
         };
         answered.is_oauth_error()

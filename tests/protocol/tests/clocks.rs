@@ -1,0 +1,102 @@
+//! Processes whose clocks differ by up to a minute, either way: no refresh token is used twice at once, and none that may
+//! be spent is sent again but by the recovery.
+
+use std::time::Duration;
+
+use domain::ConnectionId;
+use jiff::SignedDuration;
+use protocol::{
+    Effect, Fate, Kind, Process, Rig,
+    ether::{Calm, Fates},
+    run,
+};
+use tokio::time::sleep;
+
+/// What befalls the first refresh; every other one is answered at once.
+struct First {
+    effect: Effect,
+    there: Duration,
+    is_over: bool,
+}
+
+impl Fates for First {
+    fn fate(&mut self, number: usize, kind: Kind) -> Fate {
+        if kind != Kind::Refresh || std::mem::replace(&mut self.is_over, true) {
+            return Calm.fate(number, kind);
+        }
+        Fate { effect: self.effect, there: self.there, back: Duration::from_millis(500) }
+    }
+}
+
+const SKEWS: [i64; 9] = [-60, -55, -50, -42, -25, 25, 42, 55, 60];
+
+/// For so long another process asks for the connection each second, and keeps the host known to answer.
+async fn ask(rig: &Rig, process: &Process, other: &ConnectionId, time: Duration) {
+    for second in 0..time.as_secs() {
+        process.answer(rig.call(None)).await;
+        if second % 5 == 2 {
+            let body = serde_json::json!({ "minimum_lifetime": 840 });
+            process.answer(rig.call_for(other, Some(&body))).await;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[test]
+fn slow_answer_is_not_overtaken_by_a_process_with_another_clock() {
+    for skew in SKEWS {
+        for there in [1, 9, 14] {
+            run(async move {
+                let mut rig = Rig::new(true).await;
+                let other = rig.connect_another(1).await;
+                let (skewed, right) = (rig.process_ahead(SignedDuration::from_secs(skew)), rig.process());
+                // Ended for both, whatever their clocks say.
+                sleep(Duration::from_mins(17)).await;
+                let there = Duration::from_secs(there);
+                rig.ether.set(First { effect: Effect::None, there, is_over: false });
+                let request = rig.call(None);
+                let holder = tokio::spawn(async move { skewed.answer(request).await });
+                sleep(Duration::from_millis(200)).await;
+                Box::pin(ask(&rig, &right, &other, Duration::from_secs(110))).await;
+                let answer = holder.await.expect("the holder ends");
+                assert_eq!(answer.status, 200, "{skew} s, {there:?}: {}", answer.body);
+                let token = rig.ether.sent()[0].token.clone();
+                let uses = rig.ether.sent().iter().filter(|sent| sent.token == token).count();
+                assert_eq!(uses, 1, "{skew} s, {there:?}: sent twice\n{}", rig.ether.trace());
+                let answer = right.answer(rig.call(None)).await;
+                assert_eq!(answer.status, 200, "{skew} s, {there:?}: {}", answer.body);
+            });
+        }
+    }
+}
+
+#[test]
+fn lost_answer_of_a_holder_with_another_clock_is_recovered_once() {
+    for skew in SKEWS {
+        for effect in [Effect::DiesBefore, Effect::DiesAfter, Effect::AnswerLost, Effect::Silent] {
+            run(async move {
+                let mut rig = Rig::new(true).await;
+                let other = rig.connect_another(1).await;
+                let (skewed, right) = (rig.process_ahead(SignedDuration::from_secs(skew)), rig.process());
+                sleep(Duration::from_mins(17)).await;
+                let there = Duration::from_millis(100);
+                rig.ether.set(First { effect, there, is_over: false });
+                let request = rig.call(None);
+                let holder = tokio::spawn(async move { skewed.answer(request).await });
+                sleep(Duration::from_millis(200)).await;
+                Box::pin(ask(&rig, &right, &other, Duration::from_secs(240))).await;
+                holder.await.expect("the holder ends");
+                let token = rig.ether.sent()[0].token.clone();
+                let uses = rig.ether.sent().iter().filter(|sent| sent.token == token).count();
+                assert_eq!(uses, 2, "{skew} s, {effect:?}: the refresh and its recovery");
+                assert!(rig.ether.sent().iter().all(|sent| !sent.met_itself), "{skew} s, {effect:?}");
+                let answer = right.answer(rig.call(None)).await;
+                if matches!(effect, Effect::DiesBefore | Effect::Silent) {
+                    assert_eq!(answer.status, 200, "{skew} s, {effect:?}: {}", answer.body);
+                } else {
+                    assert_eq!(answer.body["cause"], "answer_lost", "{skew} s, {effect:?}: {}", answer.body);
+                }
+            });
+        }
+    }
+}
