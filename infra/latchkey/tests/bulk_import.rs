@@ -493,8 +493,10 @@ async fn a_salesforce_that_is_busy_costs_no_row_and_the_next_run_brings_it() {
 
     assert_eq!(first.code, Some(1), "{first:?}");
     let (told, sums) = first.json();
-    assert_eq!((&sums["put_off"], &sums["imported"]), (&json!(1), &json!(1)), "{told:?}");
+    // The second row waits with the first: Salesforce is not asked again at once.
+    assert_eq!((&sums["put_off"], &sums["imported"]), (&json!(2), &json!(0)), "{told:?}");
     assert_eq!(told[&1]["problem"], "salesforce-unavailable");
+    assert_eq!(desk.story.stack.salesforce.token_calls().len(), 1);
     assert!(first.errors.contains("Run the same command again"), "{first:?}");
     assert_eq!(desk.import(&[]).await.code, Some(0));
 }

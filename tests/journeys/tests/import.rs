@@ -114,6 +114,14 @@ async fn a_salesforce_that_is_down_costs_nothing() {
 
     let later = import(&story, &token, json!({})).await;
     assert_eq!((later.status, later.problem()), (503, "salesforce-unavailable"), "{}", later.body);
+    let calls = story.stack.salesforce.token_calls().len();
+    assert_eq!(import(&story, &token, json!({})).await.problem(), "salesforce-unavailable");
+    assert_eq!(
+        story.stack.salesforce.token_calls().len(),
+        calls,
+        "nothing is sent before Retry-After is over"
+    );
+    story.pass(SignedDuration::from_secs(31));
     assert_eq!(import(&story, &token, json!({})).await.status, 201, "the next call succeeds");
 }
 
@@ -245,6 +253,7 @@ async fn a_refusal_that_says_nothing_of_the_token_leaves_it_its_second_try() {
         assert!(matches!(answer.problem(), "salesforce-unavailable" | "import-refused"), "{}", answer.body);
         assert_ne!(answer.body["cause"], "answer_lost", "{}", answer.body);
 
+        story.pass(SignedDuration::from_secs(31));
         assert_eq!(import(&story, &token, json!({})).await.status, 201);
     }
 }

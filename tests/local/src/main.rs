@@ -7,8 +7,8 @@ use clap::Parser;
 use local::{
     Options, Stack,
     month::{self, Month},
+    stack::sweep_deadline,
 };
-use platform::Deadline;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use url::Url;
 use world::Clock;
@@ -123,7 +123,7 @@ fn sweep_on_schedule(stack: &Stack) {
     tokio::spawn(async move {
         loop {
             tokio::time::sleep(Duration::from_secs(30)).await;
-            if let Err(error) = sweep.run(Deadline::until(0, clock.now())).await {
+            if let Err(error) = sweep.run(sweep_deadline(clock.now())).await {
                 eprintln!("sweep: {error}");
             }
         }

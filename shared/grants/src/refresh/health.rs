@@ -111,12 +111,10 @@ pub(crate) async fn may_send(
     }
     match health.app.stop(sending.org, now) {
         Some(Stop::Until(until)) => return Err(held_for(&health.app, seconds(until, now))),
-        Some(Stop::Probe(seen)) => {
-            if !reserved(store.probe_app(sending.app, &health.app, seen, now).await) {
-                return Err(held_for(&health.app, SILENT_WAIT));
-            }
+        Some(Stop::Probe(seen)) if !reserved(store.probe_app(sending.app, &health.app, seen, now).await) => {
+            return Err(held_for(&health.app, SILENT_WAIT));
         }
-        None => {}
+        Some(Stop::Probe(_)) | None => {}
     }
     match host_stop {
         Some(Stop::Probe(seen)) if !reserved(store.probe_host(host, seen, now).await) => Err(Held::Host(10)),

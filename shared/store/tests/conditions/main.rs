@@ -4,7 +4,10 @@
 mod events;
 mod grants;
 mod health;
+mod imports;
 mod leases;
+mod quarantine;
+mod rejected;
 mod revisions;
 mod sessions;
 mod waves;

@@ -15,7 +15,7 @@ async fn revision(stage: &Stage, of: &ConnectionRecord) -> (u64, Option<EventTyp
 }
 
 /// Salesforce refused the connection's refresh token.
-fn refusal(stage: &Stage, record: &ConnectionRecord) -> Failure {
+pub(crate) fn refusal(stage: &Stage, record: &ConnectionRecord) -> Failure {
     let connection = &record.connection;
     Failure {
         id: FailureId::mint(stage.now),
