@@ -19,6 +19,10 @@ pub(crate) const USUAL_WAIT: Duration = Duration::from_secs(3);
 /// differ.
 const MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
+/// Maximum time that an answer of the token endpoint is on its way ([`salesforce::TOKEN_ENDPOINT_TIMEOUT`]): by so much a life
+/// that counts from when it came may be shorter than the policy's.
+const ON_ITS_WAY: SignedDuration = SignedDuration::from_secs(15);
+
 /// The warning with a token that is too young to be replaced for its lifetime alone.
 const TOO_YOUNG: &str =
     "this token is less than a minute old, so it was not replaced, though it ends sooner than asked for";
@@ -92,7 +96,7 @@ impl Need {
         let is_usable = now.later_by(MARGIN) < record.expires_at;
         // A new token is used from when it comes, by our clock: Salesforce's may be ahead or behind.
         let fetched_at = record.fetched_at.unwrap_or(record.issued_at);
-        is_usable && self.lifetime > record.expires_at.duration_since(fetched_at) - MARGIN
+        is_usable && self.lifetime > record.expires_at.duration_since(fetched_at) + ON_ITS_WAY - MARGIN
     }
 
     /// Whether the stored token, though not fresh, still works for all we know.
