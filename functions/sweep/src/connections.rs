@@ -101,7 +101,7 @@ impl Sweep {
             return Ok(Outcome::PutOff);
         };
         self.tell(&record, &app, time).await;
-        let due = due_at(&record, &app);
+        let due = due_at(&record, &app, now);
         if now < due {
             store.put_off(&this, seen, record.revision.look(due, now)).await?;
             return Ok(Outcome::Nothing);
@@ -131,11 +131,14 @@ fn is_refused(record: &ConnectionRecord) -> bool {
 }
 
 /// When a connection is due by what it says itself: what made it due may have changed since.
-fn due_at(record: &ConnectionRecord, app: &App) -> Timestamp {
+///
+/// A token that has ended is not replaced ahead of its end: nobody has asked for it since, or it would be new.
+fn due_at(record: &ConnectionRecord, app: &App, now: Timestamp) -> Timestamp {
     match record.connection.state {
         ConnectionState::Active if !is_refused(record) => {
             let keep_alive = record.issued_at.later_by(app.keep_alive());
-            if record.unasked { keep_alive } else { keep_alive.min(token_lifetime::ahead_of(record)) }
+            let is_unused = record.unasked || record.expires_at <= now;
+            if is_unused { keep_alive } else { keep_alive.min(token_lifetime::ahead_of(record)) }
         }
         _ => Timestamp::MIN,
     }

@@ -88,7 +88,12 @@ fn lost_answer_of_a_holder_with_another_clock_is_recovered_once() {
                 holder.await.expect("the holder ends");
                 let token = rig.ether.sent()[0].token.clone();
                 let uses = rig.ether.sent().iter().filter(|sent| sent.token == token).count();
-                assert_eq!(uses, 2, "{skew} s, {effect:?}: the refresh and its recovery\n{}", rig.ether.trace());
+                assert_eq!(
+                    uses,
+                    2,
+                    "{skew} s, {effect:?}: the refresh and its recovery\n{}",
+                    rig.ether.trace()
+                );
                 assert!(rig.ether.sent().iter().all(|sent| !sent.met_itself), "{skew} s, {effect:?}");
                 let answer = right.answer(rig.call(None)).await;
                 if matches!(effect, Effect::DiesBefore | Effect::Silent) {

@@ -88,7 +88,9 @@ fn sweep_retries_a_refused_grant_that_nobody_asks_for() {
     run(async {
         let mut rig = Rig::new(true).await;
         let process = rig.process();
-        // Refreshed ahead, and not asked for since: it is due for its keep-alive in weeks.
+        // In use, then refreshed ahead, and not asked for since: it is due for its keep-alive in weeks.
+        sleep(16 * MINUTE).await;
+        assert_eq!(ask(&rig, &process).await.status, 200);
         for _ in 0..4 {
             sleep(5 * MINUTE).await;
             process.sweep().await;
