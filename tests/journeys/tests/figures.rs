@@ -58,8 +58,8 @@ a sweep that finds a session lost, and closes a reported one: 6 GetItem, 16 Quer
 a sweep, nothing due: 16 Query, 1 Scan; 9 read, 0 write; 0 secrets, 0 Salesforce
 all of this is tallied, in one batch: 6 GetItem, 2 PutItem, 1 Query, 1 TransactWriteItems, 3 UpdateItem; 7 read, 15 write; 0 secrets, 0 Salesforce
 a summary of 30 days, the product read anew: 1 GetItem, 2 Query; 1.5 read, 0 write; 0 secrets, 0 Salesforce
-an operator signs in and sees the page: 3 GetItem, 1 PutItem, 16 Query, 1 TransactWriteItems; 11 read, 6 write; 0 secrets, 0 Salesforce
-the operators' page: 1 GetItem, 16 Query; 9 read, 0 write; 0 secrets, 0 Salesforce
+an operator signs in and sees the page: 4 GetItem, 1 PutItem, 16 Query, 1 TransactWriteItems; 11.5 read, 6 write; 0 secrets, 0 Salesforce
+the operators' page: 2 GetItem, 16 Query; 9.5 read, 0 write; 0 secrets, 0 Salesforce
 a sweep that keeps one connection alive: 1 BatchGetItem, 2 GetItem, 16 Query, 1 Scan, 3 UpdateItem; 11.5 read, 8 write; 0 secrets, 1 Salesforce
 the first hand-out of the token that it fetched: 1 GetItem, 1 UpdateItem; 1 read, 4 write; 0 secrets, 0 Salesforce
 a reconnect is back: 1 BatchGetItem, 2 GetItem, 1 Query, 1 TransactWriteItems, 2 UpdateItem; 3 read, 19 write; 0 secrets, 3 Salesforce

@@ -57,7 +57,7 @@ async fn page_of_a_lost_answer_turns_green_after_the_reconnect() {
     story.pass(SignedDuration::from_mins(16));
     assert_eq!(story.token(&connection).await.status, 503);
     // The host answers something harmless first; ten minutes later comes the one recovery, with a spent token.
-    story.pass(SignedDuration::from_secs(90));
+    story.pass(SignedDuration::from_mins(2));
     assert_eq!(story.token(&connection).await.status, 503);
     story.pass(SignedDuration::from_secs(610));
     let ended = story.token(&connection).await.body;
