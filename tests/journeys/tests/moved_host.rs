@@ -168,6 +168,8 @@ async fn import_follows_a_redirect_to_salesforce_alone() {
     let refused = story.call("POST", "/v1/connections", Some(call.clone())).await;
 
     assert_eq!((refused.status, refused.text("cause")), (422, "host_moved"), "{}", refused.body);
+    // The refusal holds back other imports for a while.
+    story.pass(STALE);
     let to = format!("{}{TOKEN}", story.stack.salesforce.my_domain("acme"));
     story.stack.salesforce.queue_token_fault(Fault::Redirect(302, to));
     let imported = story.call("POST", "/v1/connections", Some(call)).await;
