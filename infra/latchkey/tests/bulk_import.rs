@@ -498,7 +498,7 @@ async fn a_salesforce_that_is_busy_costs_no_row_and_the_next_run_brings_it() {
     assert_eq!(told[&1]["problem"], "salesforce-unavailable");
     assert_eq!(desk.story.stack.salesforce.token_calls().len(), 1);
     assert!(first.errors.contains("Run the same command again"), "{first:?}");
-    desk.story.pass(SignedDuration::from_secs(31));
+    desk.story.pass(SignedDuration::from_mins(15));
     assert_eq!(desk.import(&[]).await.code, Some(0));
 }
 
@@ -531,7 +531,7 @@ async fn an_answer_that_was_lost_is_not_taken_for_a_rejection() {
     assert_eq!((&told[&1]["outcome"], &told[&1]["problem"]), (&json!("put_off"), &json!("import-under-way")));
     assert!(!desk.beside("rejected.jsonl").exists());
 
-    desk.story.pass(SignedDuration::from_secs(91));
+    desk.story.pass(SignedDuration::from_mins(15));
     assert_eq!(desk.import(&[]).await.code, Some(0), "it was sent once more");
 }
 
