@@ -34,13 +34,13 @@ fn escaped(cell: &str) -> String {
 /// or French, say), a spreadsheet begins a new cell behind each one, whatever the quotes.
 fn neutral(cell: &str) -> String {
     let mut text = String::with_capacity(cell.len() + 1);
-    if cell.starts_with(['\t', '\r', '\n']) {
+    let first = cell.trim_start_matches([' ', '"']).chars().next();
+    if cell.starts_with(['\t', '\r', '\n']) || first.is_some_and(is_sign) {
         text.push('\'');
     }
-    let mut is_start = true;
+    let mut is_start = false;
     for c in cell.chars() {
-        // Spreadsheets take the full-width forms for the same signs.
-        if is_start && matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+        if is_start && is_sign(c) {
             text.push('\'');
         }
         text.push(c);
@@ -48,6 +48,11 @@ fn neutral(cell: &str) -> String {
         is_start = matches!(c, ';' | '|' | '\t' | '\r' | '\n') || (is_start && matches!(c, ' ' | '"'));
     }
     text
+}
+
+/// Whether a cell that begins so is a formula. Spreadsheets take the full-width forms for the same signs.
+fn is_sign(c: char) -> bool {
+    matches!(c, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠')
 }
 
 fn row<const N: usize>(cells: [&dyn ToString; N]) -> Vec<String> {

@@ -12,7 +12,7 @@ use latchkey::{
     restore::{self, Restore},
 };
 use local::stack::{FALLBACK, TABLE};
-use store::{Fallback, RefreshedTokens, Store, Waiting};
+use store::{AppAt, Fallback, RefreshedTokens, Store, Waiting};
 use world::dynamodb::{Fault, Which};
 
 type Item = HashMap<String, AttributeValue>;
@@ -185,7 +185,7 @@ async fn restored_connection_is_told_with_a_sequence_above_all_before() {
     story.stack.notify().await;
     back_up(&story).await;
     story.pass(SignedDuration::from_mins(1));
-    let before = platform::clock::now();
+    let before = story.stack.clock.now();
     lose_and_restore(&story).await;
     let feed = async || {
         story.stack.notify().await;
@@ -240,7 +240,7 @@ async fn refreshing_is_off_until_whoever_sent_before_the_loss_cannot_be_alive() 
         story.pass(SignedDuration::from_secs(25));
     }
 
-    story.pass(SignedDuration::from_secs(11));
+    story.pass(SignedDuration::from_secs(45));
     until_the_host_answers(&story, &connection).await;
     assert_eq!(story.token(&connection).await.status, 200);
     assert_eq!(story.stack.salesforce.token_calls().len(), 1, "then one recovery");
@@ -355,6 +355,10 @@ async fn a_recovery_that_was_sent_before_the_backup_is_sent_again_only_if_salesf
         lose_and_restore(&story).await;
         story.stack.salesforce.forget_calls();
         if spent {
+            // The app is known to be allowed to ask about its tokens.
+            let (product, app) = ("fernway".parse().expect("an id"), story.stack.app("fernway", "sync"));
+            let app = AppAt { product: &product, app: &app.id, consumer_key: &app.consumer_key };
+            story.stack.store.note_introspects(app).await.expect("the table takes it");
             story.stack.salesforce.revoke_grants("acme", "uma@acme.example");
         }
 

@@ -58,8 +58,10 @@ async fn release_returns_what_was_reported_meanwhile() {
     stage.store.mark_rejected(&stage.read(&record).await, stage.now).await.expect("the table answers");
     let left = stage.store.release(&lease, None).await.expect("the table answers").expect("it was ours");
     assert!(left.rejected.is_some_and(|rejected| !rejected.works));
-    // Whoever has the lease by now, this holder is told nothing of it.
+    // Whoever has the lease by now keeps it.
     let read = stage.read(&record).await;
     stage.lease(&read, stage.now).await.expect("the lease");
-    assert!(stage.store.release(&lease, None).await.expect("the table answers").is_none());
+    let theirs = stage.store.release(&lease, None).await.expect("the table answers").expect("it is there");
+    assert!(theirs.is_leased(stage.now));
+    assert!(stage.read(&record).await.is_leased(stage.now));
 }
