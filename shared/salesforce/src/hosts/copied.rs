@@ -39,16 +39,13 @@ pub(super) fn unescaped(typed: &str) -> String {
             let letters = name.trim_start_matches('#');
             (1..MAX_ENTITY).contains(&letters.len()) && letters.bytes().all(|b| b.is_ascii_alphanumeric())
         };
-        match after.split_once(';').filter(|(name, _)| is_entity(name)) {
-            Some((name, after)) => {
-                // An unknown one may be a letter of a name, so it ends no word.
-                text.push(character(name).unwrap_or(char::REPLACEMENT_CHARACTER));
-                rest = after;
-            }
-            None => {
-                text.push('&');
-                rest = after;
-            }
+        if let Some((name, after)) = after.split_once(';').filter(|(name, _)| is_entity(name)) {
+            // An unknown one may be a letter of a name, so it ends no word.
+            text.push(character(name).unwrap_or(char::REPLACEMENT_CHARACTER));
+            rest = after;
+        } else {
+            text.push('&');
+            rest = after;
         }
     }
     text.push_str(rest);

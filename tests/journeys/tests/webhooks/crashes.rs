@@ -108,7 +108,7 @@ async fn every_event_arrives_whatever_crashes() {
         None => 0..number("SCHEDULES").unwrap_or(3),
     };
     for seed in seeds {
-        run(seed).await;
+        Box::pin(run(seed)).await;
     }
 }
 
