@@ -130,14 +130,19 @@ fn is_refused(record: &ConnectionRecord) -> bool {
     record.backoff.as_ref().is_some_and(|backoff| backoff.unexplained_since.is_some())
 }
 
+/// A token that is older and has ended is in use by nobody.
+const USED_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+
 /// When a connection is due by what it says itself: what made it due may have changed since.
 ///
-/// A token that has ended is not replaced ahead of its end: nobody has asked for it since, or it would be new.
+/// A token that ended and was fetched more than a day ago is not replaced: nobody has asked since, or it would be new.
 fn due_at(record: &ConnectionRecord, app: &App, now: Timestamp) -> Timestamp {
     match record.connection.state {
         ConnectionState::Active if !is_refused(record) => {
             let keep_alive = record.issued_at.later_by(app.keep_alive());
-            let is_unused = record.unasked || record.expires_at <= now;
+            let fetched_at = record.fetched_at.unwrap_or(record.issued_at);
+            let is_old = record.expires_at.max(fetched_at.later_by(USED_WITHIN)) <= now;
+            let is_unused = record.unasked || is_old;
             if is_unused { keep_alive } else { keep_alive.min(token_lifetime::ahead_of(record)) }
         }
         _ => Timestamp::MIN,

@@ -19,7 +19,7 @@ async fn imports_meet(expected: Fate) {
     let chosen = chosen(|fault| of_import(fault) == expected && !is_slow(fault));
     for (customer, fault) in &chosen {
         // The fault before holds back other imports too.
-        story.pass(if expected == Fate::Unspent { LONGEST_WAIT } else { STALE });
+        story.pass(LONGEST_WAIT);
         let token = granted(&story, customer);
         let kept_before = quarantined(&story);
         most_uses(&story);
