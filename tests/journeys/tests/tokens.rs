@@ -517,6 +517,10 @@ async fn connections_are_listed_by_customer_and_page_by_page() {
 async fn a_recovery_that_dies_leaves_nobody_waiting_for_ever() {
     let story = Story::installed().await;
     let connection = story.connected().await;
+    // The app is known to be allowed to ask about its tokens.
+    let (product, app) = ("fernway".parse().expect("an id"), story.stack.app("fernway", "sync"));
+    let at = store::AppAt { product: &product, app: &app.id, consumer_key: &app.consumer_key };
+    story.stack.store.note_introspects(at).await.expect("the table takes it");
     story.pass(STALE);
     story.stack.salesforce.queue_token_fault(Fault::CommitThenDrop);
     assert_eq!(story.token(&connection).await.status, 503);
