@@ -148,7 +148,7 @@ impl<'a> Numbers<'a> {
     }
 }
 
-/// Maximum points of a [`line`]: it is 96 units wide.
+/// Maximum points of a [`line()`]: it is 96 units wide.
 const LINE_POINTS: usize = 32;
 
 /// A line of a word's height: how often, from the first bucket to the last. Of many buckets, several make a point.
