@@ -84,7 +84,7 @@ fn lost_answer_of_a_holder_with_another_clock_is_recovered_once() {
                 let request = rig.call(None);
                 let holder = tokio::spawn(async move { skewed.answer(request).await });
                 sleep(Duration::from_millis(200)).await;
-                Box::pin(ask(&rig, &right, &other, Duration::from_secs(240))).await;
+                Box::pin(ask(&rig, &right, &other, Duration::from_mins(4))).await;
                 holder.await.expect("the holder ends");
                 let token = rig.ether.sent()[0].token.clone();
                 let uses = rig.ether.sent().iter().filter(|sent| sent.token == token).count();
