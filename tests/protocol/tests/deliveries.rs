@@ -175,7 +175,7 @@ fn delivery_that_ends_leaves_the_due_time_of_another() {
         assert_eq!(found(&store, later).await, [(later.as_millisecond(), id.clone())]);
         let deliveries = read(&store, &id).await.deliveries;
         assert_eq!(deliveries[&slow].state, DeliveryState::Delivered);
-        assert_eq!(deliveries[&silent].due_at().map(jiff::Timestamp::as_millisecond), Some(later.as_millisecond()));
+        assert_eq!(deliveries[&silent].due_at().map(Timestamp::as_millisecond), Some(later.as_millisecond()));
     });
 }
 
