@@ -160,7 +160,7 @@ AWS_METRICS = {
     ),
     "AWS/DynamoDB": ("TableName", "AWS::DynamoDB::Table", {"ThrottledRequests": {"Sum"}, "SystemErrors": {"Sum"}}),
 }
-# Latchkey's own metrics stand in the runbook; tests/journeys/tests/telemetry.rs compares them with what lines have.
+# Latchkey's own metrics stand in the runbook; tests/journeys/tests/operators/telemetry.rs compares them with what lines have.
 OWN = set(re.findall(r"^\| `([A-Z]\w+)`(?:, `[A-Z]\w+`)* \|", RUNBOOK.read_text(), re.MULTILINE)) | {
     other for row in re.findall(r"^\| (`[A-Z]\w+`(?:, `[A-Z]\w+`)+) \|", RUNBOOK.read_text(), re.MULTILINE) for other in re.findall(r"\w+", row)
 }

@@ -61,7 +61,7 @@ fn every_page_says_what_it_is_once() {
 }
 
 /// A page brings its style and script along: bytes, of every sample and of every cause's help page. The guides of
-/// real product files are measured in `tests/journeys/tests/products.rs`.
+/// real product files are measured in `tests/journeys/tests/connect/products.rs`.
 #[test]
 fn every_page_is_small() {
     let causes =

@@ -49,7 +49,7 @@ pub(crate) fn measure(stage: &Stage, storm: &Stage) -> Section {
     shared(storm, &mut section);
     section.note(
         "Of a token that has ended they make one exchange, over eight such processes of 125 at once too: \
-         `tests/journeys/tests/storm.rs`. The binary of that row is the deployed one, but for the hosts that it talks to.",
+         `tests/journeys/tests/tokens/storm.rs`. The binary of that row is the deployed one, but for the hosts that it talks to.",
     );
     section
 }

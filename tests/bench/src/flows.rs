@@ -1,5 +1,5 @@
 //! What each flow asks of DynamoDB, Secrets Manager and Salesforce: counted, not timed. The counts are tests
-//! (`tests/journeys/tests/figures.rs`, `tests/protocol/tests/cost.rs`); here they stand beside the bill.
+//! (`tests/journeys/tests/operators/figures.rs`, `tests/protocol/tests/refresh/cost.rs`); here they stand beside the bill.
 
 use journeys::flows;
 

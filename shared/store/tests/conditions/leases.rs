@@ -111,7 +111,7 @@ async fn recovery_is_given_once_and_again_after_a_success() {
         let unknown = stage.read(&record).await;
         let recovery = stage.store.lease_recovery(&unknown, stage.now).await.expect("the table answers");
         let store::LeaseOutcome::Yes(recovery) = recovery else { panic!("the one recovery: {recovery:?}") };
-        // Who has seen that one was sent asks Salesforce first: tests/protocol/tests/recovery.rs.
+        // Who has seen that one was sent asks Salesforce first: tests/protocol/tests/refresh/recovery.rs.
         let second =
             stage.store.lease_recovery(&unknown, stage.now + LEASE + LEASE).await.expect("an answer");
         assert!(matches!(second, store::LeaseOutcome::No(_)), "there is no second: {second:?}");

@@ -1,0 +1,5 @@
+//! What the documents claim is there.
+
+mod readme;
+mod seeds;
+mod threat_model;

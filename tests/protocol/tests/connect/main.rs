@@ -1,0 +1,5 @@
+//! Exchanges at the callback and reconnects, with faults at every step.
+
+mod callback;
+mod exchanges;
+mod reconnects;

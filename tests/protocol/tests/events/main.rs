@@ -1,0 +1,4 @@
+//! Events and deliveries by seeded schedules.
+
+mod deliveries;
+mod events;
