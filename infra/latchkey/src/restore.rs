@@ -241,9 +241,10 @@ impl Unanswered {
     }
 }
 
-/// A connection as its product is told of it: `connection.state_changed`, with a sequence above all that the product has
-/// seen, also after an earlier restore: the seconds since 1970, since no connection changes once a second for years. With the backup's own revision, a consumer would drop every later event of the connection. Other items, staged
-/// grants and connections that no product was told of stay as they are.
+/// Raises the revision of a connection, so that its product gets `connection.state_changed` with a sequence above all that
+/// it has seen. With the backup's own revision, a consumer would drop every later event of the connection. The new one is
+/// the seconds since 1970: it is higher after an earlier restore too, since no connection changes once a second for years.
+/// Other items, staged grants and connections that no product was told of stay as they are.
 fn with_new_revision(mut item: Item, now: Timestamp) -> Item {
     let number = item.get("revision").and_then(|number| number.as_n().ok()?.parse::<u64>().ok());
     if let Some(number) = number

@@ -1,6 +1,8 @@
 //! A backup brought back with `latchkey restore`, told as stories: what it holds may have been spent or withdrawn since.
 #![expect(clippy::disallowed_methods, reason = "nothing else writes to the table of a test")]
 
+mod sequences;
+
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::{Client, types::AttributeValue};
@@ -175,38 +177,6 @@ async fn a_connection_whose_token_was_spent_since_asks_to_be_authorized_anew_aft
     assert_eq!((over.status, over.problem()), (409, "reauthorization-needed"), "{}", over.body);
     assert_eq!(over.text("cause"), "answer_lost");
     assert_eq!(story.stack.salesforce.token_calls().len(), 1, "a spent token is sent once, not again");
-}
-
-/// The product has seen sequences that the backup does not know: it would drop every event below them.
-#[tokio::test]
-async fn restored_connection_is_told_with_a_sequence_above_all_before() {
-    let story = Story::installed().await;
-    let connection = story.connected().await;
-    story.stack.notify().await;
-    back_up(&story).await;
-    story.pass(SignedDuration::from_mins(1));
-    let before = story.stack.clock.now();
-    lose_and_restore(&story).await;
-    let feed = async || {
-        story.stack.notify().await;
-        story.pass(SignedDuration::from_secs(11));
-        let page = story.call("GET", &format!("/v1/events?connection={connection}"), None).await;
-        let events = page.body["events"].as_array().expect("a list").clone();
-        let told = events.iter().filter(|event| event["data"]["sequence"].is_u64());
-        told.map(|event| (event["type"].clone(), event["data"]["sequence"].as_u64())).collect::<Vec<_>>()
-    };
-    let told = feed().await;
-    assert_eq!(told.iter().filter(|(kind, _)| kind == "connection.created").count(), 1, "{told:?}");
-    let (kind, restored) = told.last().expect("an event").clone();
-    assert_eq!(kind, "connection.state_changed");
-    // A restore in a later second has a higher one, whatever its backup knows.
-    assert!(restored >= u64::try_from(before.as_second()).ok(), "{restored:?}");
-
-    story.pass(STALE);
-    until_the_host_answers(&story, &connection).await;
-    assert_eq!(story.token(&connection).await.status, 200);
-    let (kind, sequence) = feed().await.last().expect("an event").clone();
-    assert_eq!((kind, sequence), ("connection.recovered".into(), restored.map(|number| number + 1)));
 }
 
 #[tokio::test]
