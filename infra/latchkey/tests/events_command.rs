@@ -11,7 +11,7 @@ use journeys::Story;
 use latchkey::{deployment::SecretsManager, events, report::Report};
 use platform::Aws;
 use serde_json::Value;
-use store::{DisabledBecause, Store};
+use store::{Delivery, DeliveryState, DisabledBecause, Store};
 use world::dynamodb::DynamoDb;
 
 fn fernway() -> ProductId {
@@ -146,6 +146,38 @@ async fn enabled_endpoint_gets_what_it_missed_and_nothing_else() {
     }
     assert_eq!(story.stack.inbox.events().len(), 2 + MISSED + 1);
     assert_eq!(enable(&story, false).await.json["missed"], 0, "it misses nothing anymore");
+}
+
+/// An attempt of before the enabling ends behind the look at what was missed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn enabling_looks_again_at_what_ended_meanwhile() {
+    const WAIT: Duration = Duration::from_secs(2);
+    let story = Story::begin().await;
+    let (store, now) = (&story.stack.store, story.stack.clock.now());
+    store.disable_endpoint(&fernway(), &backend(), DisabledBecause::Gone, now).await.expect("disabled");
+    let [id] = &happen(&story, 0, 1).await[..] else { panic!("one event") };
+    let before = store.event_record(id).await.expect("read").expect("the event");
+    story.stack.dynamodb.reset_counts();
+    let ends = async {
+        // The first look has read the event, which then has no delivery.
+        let is_read = || {
+            let requests = story.stack.dynamodb.requests();
+            let query = requests.iter().position(|request| request.operation == "Query");
+            query.is_some_and(|at| requests[at..].iter().any(|request| request.operation == "GetItem"))
+        };
+        while !is_read() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let ended = Delivery::due(now).after(None, DeliveryState::Disabled, None, 0);
+        assert!(store.put_delivery(&before, &backend(), ended, now).await.expect("written"));
+    };
+    let enabling = events::enable(store, &fernway(), &backend(), now, WAIT, false);
+    let (enabled, ()) = tokio::join!(enabling, ends);
+    assert_eq!(enabled.expect("enabled").json["missed"], 1, "only the second look can find it");
+    assert_eq!(story.stack.sweep().await.queued, 1);
+    story.stack.deliver().await;
+    assert_eq!(story.stack.inbox.events().len(), 1);
 }
 
 /// The command as a process, with a table of the products that we ship and a Secrets Manager.
