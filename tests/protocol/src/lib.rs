@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | [`ether`] | what befalls each request, and what was seen of it |
 //! | [`rig`] | a connection at a Salesforce, and processes that are asked for its token |
+//! | [`stream`] | the table's stream as Lambda brings it to `notify` |
 //! | [`trip`] | a user's trip to Salesforce and back |
 //! | [`laws`] | what may never happen, checked against what was seen |
 
@@ -18,6 +19,7 @@
 pub mod ether;
 pub mod laws;
 pub mod rig;
+pub mod stream;
 pub mod trip;
 
 pub use ether::{Effect, Ether, Fate, Kind, Script};
