@@ -99,10 +99,15 @@ impl QueueFunction for Deliver {
 impl Deliver {
     /// The function with another guard: the local stack calls this machine.
     pub fn with_guard(platform: Platform, guard: AddressGuard) -> Result<Self, SettingError> {
+        Self::with_client(platform, EndpointClient::new(guard))
+    }
+
+    /// The function with another way to endpoints: that of a schedule with a clock of its own.
+    pub fn with_client(platform: Platform, client: EndpointClient) -> Result<Self, SettingError> {
         Ok(Self {
             queue: platform.deliveries()?.clone(),
             secrets: SigningSecrets::new(platform.secrets.clone()),
-            client: EndpointClient::new(guard),
+            client,
             silent: Arc::default(),
             platform,
         })

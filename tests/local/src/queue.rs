@@ -46,6 +46,7 @@ struct State {
 #[derive(Debug)]
 struct Held {
     receipt: String,
+    group: String,
     message: DueDelivery,
     hidden_until: Option<Timestamp>,
 }
@@ -71,8 +72,8 @@ impl LocalQueue {
         let mut state = self.lock();
         let in_flight = |held: &Held| held.hidden_until.is_some_and(|until| until > now);
         let locked: HashSet<String> =
-            state.messages.iter().filter(|held| in_flight(held)).map(|held| held.message.group()).collect();
-        let held = state.messages.iter_mut().find(|held| !locked.contains(&held.message.group()))?;
+            state.messages.iter().filter(|held| in_flight(held)).map(|held| held.group.clone()).collect();
+        let held = state.messages.iter_mut().find(|held| !locked.contains(&held.group))?;
         held.hidden_until = Some(now + VISIBILITY_TIMEOUT);
         let received = Received { receipt: held.receipt.clone(), message: held.message.clone() };
         let endpoint = |message: &DueDelivery| format!("{}.{}", message.product, message.endpoint);
@@ -155,7 +156,7 @@ impl OtherQueue for LocalQueue {
             if state.sent.insert(message.deduplication(), now).is_none() {
                 state.number += 1;
                 let receipt = format!("receipt-{}", state.number);
-                state.messages.push(Held { receipt, message, hidden_until: None });
+                state.messages.push(Held { receipt, group: message.group(), message, hidden_until: None });
             }
         }
         Box::pin(std::future::ready(Ok(())))

@@ -7,7 +7,7 @@ use aws_credential_types::Credentials;
 use callback::Callback;
 use domain::{
     App, AppKind, Brand, ConnectSession, Connection, ConnectionId, ConnectionState, Customer, Environment,
-    HostChoice, Identity, Product, Scopes, SessionId, SessionState,
+    HostChoice, Identity, Product, Scopes, SessionId, SessionState, WebhookEndpoint,
     product::{ApiKeyDigest, Packages, Support},
     secret::{
         AccessToken, ApiKey, BrowserSecret, ConnectKey, Fingerprint, Hash, Receipt, RefreshToken, State,
@@ -16,7 +16,7 @@ use domain::{
 };
 use jiff::{SignedDuration, Timestamp};
 use lambda_http::{Body, Context, RequestExt as _};
-use platform::{Aws, Deadline, Platform, Settings, settings::PublicUrl};
+use platform::{Aws, Deadline, DeliveryQueue, Platform, Settings, settings::PublicUrl};
 use salesforce::{Hosts, Salesforce};
 use serde_json::{Value, json};
 use store::{AppAt, ConnectionRecord, NewConnection, Reconnect, Redeemed, Tokens};
@@ -377,6 +377,18 @@ impl Rig {
             eventbridge: None,
         };
         Platform::through(self.ether.aws(process, death.clone()), settings, &aws, salesforce)
+    }
+
+    /// What functions are made of that use this queue of webhooks.
+    pub fn platform_with(&self, queue: DeliveryQueue) -> Platform {
+        self.platform(usize::MAX, &watch::channel(false).0).with_deliveries(queue)
+    }
+
+    /// A product like the rig's, under this id and with these webhook endpoints.
+    pub async fn put_webhooks(&self, product: &str, webhooks: Vec<WebhookEndpoint>) {
+        let id = product.parse().expect("an id");
+        let product = Product { id, webhooks, ..self.product.clone().expect("filled") };
+        self.store().put_product(&product).await.expect("the product is stored");
     }
 
     /// A new process, cold.
