@@ -2,3 +2,4 @@
 
 mod deliveries;
 mod events;
+mod webhook_schedules;

@@ -1,20 +1,19 @@
-//! What an event costs, and how long it takes: docs/costs.md and docs/performance.md have the numbers.
+//! What an event costs (docs/costs.md), and how long it takes. That an endpoint that hangs delays no other is measured on a
+//! clock of its own: tests/protocol/tests/events/webhook_schedules.
 
 use std::{
     collections::HashMap,
     time::{Duration, Instant},
 };
 
-use domain::{Event, Product};
 use jiff::SignedDuration;
 use journeys::Story;
 use local::stack::{NOTIFIED, TABLE};
 use notify::{Batch, Notify};
-use platform::DueDelivery;
 use serde_json::Value;
 use world::dynamodb::Kind;
 
-use super::scene::{Behavior, Endpoint, event, happens, with_endpoints};
+use super::scene::{Behavior, Endpoint, happens, with_endpoints};
 
 /// The event is one write, and each attempt at each endpoint is one more.
 #[tokio::test]
@@ -104,61 +103,4 @@ async fn change_reaches_the_endpoint_within_seconds() {
     let (p50, p99) = (took[CHANGES / 2], took[CHANGES * 99 / 100]);
     println!("change to delivery: p50 {p50:?}, p99 {p99:?}");
     assert!(p50 < Duration::from_secs(3) && p99 < Duration::from_secs(10), "p50 {p50:?}, p99 {p99:?}");
-}
-
-/// A thousand events of one product, while an endpoint of another hangs with a queue of its own.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement: it needs the machine for itself, see docs/contributing.md"]
-async fn thousand_events_are_not_delayed_by_another_products_endpoint() {
-    const EVENTS: usize = 1000;
-    let story = Story::begin().await;
-    let (hangs, busy) = (Endpoint::start("hangs").await, Endpoint::start("busy").await);
-    with_endpoints(&story, &[&hangs]).await;
-    let tidewater = story.stack.products.iter().find(|product| product.id.as_str() == "tidewater");
-    let tidewater = tidewater.expect("tidewater").clone();
-    busy.is_of(&story, tidewater.clone()).await;
-    let alone = deliver_many(&story, &tidewater, &busy, 0, EVENTS / 4).await;
-    hangs.behaves(Behavior::Hang);
-    for number in 0..50 {
-        happens(&story, number, &[&hangs]).await;
-    }
-    let beside = deliver_many(&story, &tidewater, &busy, EVENTS / 4, EVENTS).await;
-    println!("an event takes {alone:?} alone, {beside:?} next to an endpoint that hangs");
-    assert!(!hangs.got().is_empty() && hangs.most_at_once() <= 2);
-    assert!(beside < alone * 2 + Duration::from_millis(2), "{alone:?} alone, {beside:?} next to it");
-}
-
-/// How long one of these events takes, from the first to the last.
-async fn deliver_many(
-    story: &Story,
-    product: &Product,
-    to: &Endpoint,
-    from: usize,
-    until: usize,
-) -> Duration {
-    let now = story.stack.clock.now();
-    let mut messages = Vec::new();
-    for number in from..until {
-        let event = Event { product: product.id.clone(), ..event(10_000 + number, now) };
-        story.stack.store.put_event(&event, now).await.expect("the table can be written");
-        messages.push(DueDelivery {
-            product: product.id.clone(),
-            endpoint: to.id.clone(),
-            event: event.id,
-            due_at: None,
-        });
-    }
-    let platform = story.stack.platform();
-    let began = Instant::now();
-    platform.deliveries().expect("a queue").send(&messages).await.expect("the queue takes it");
-    let deliveries = story.stack.deliveries();
-    let working = tokio::spawn(async move { deliveries.run().await });
-    while to.got().len() < until {
-        assert!(began.elapsed() < Duration::from_mins(2), "{} of {until}", to.got().len());
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    let took = began.elapsed() / u32::try_from(until - from).expect("a number");
-    // What hangs is left to its timeout.
-    working.abort();
-    took
 }

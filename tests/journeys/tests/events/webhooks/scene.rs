@@ -154,16 +154,6 @@ impl Got {
     }
 }
 
-impl Endpoint {
-    /// Makes it the only endpoint of this product.
-    pub(crate) async fn is_of(&self, story: &Story, product: Product) {
-        let secret = format!(r#"{{"current":"{}"}}"#, signing_secret(&self.secret()));
-        story.stack.secrets.put(&self.secret(), &secret);
-        let product = Product { webhooks: vec![self.configured()], ..product };
-        story.stack.store.put_product(&product).await.expect("the table can be written");
-    }
-}
-
 /// Fernway with these endpoints and no other.
 pub(crate) async fn with_endpoints(story: &Story, endpoints: &[&Endpoint]) {
     with_endpoints_as(story, endpoints, |endpoint| endpoint).await;
