@@ -158,9 +158,15 @@ impl Deployed {
 
     /// Moves the Salesforce world: one of its controls, with one of Fernway's apps as its target.
     pub async fn salesforce(&self, control: &str, app: &str) {
+        self.salesforce_with(control, app, json!({})).await;
+    }
+
+    /// The same, with what else the control takes.
+    pub async fn salesforce_with(&self, control: &str, app: &str, mut target: Value) {
         let mut apps = self.products.iter().flat_map(|product| &product.apps);
         let app = apps.find(|found| found.id.as_str() == app).expect("one of Fernway's apps");
-        let target = json!({ "org": "acme", "app": app.consumer_key });
+        target["org"] = "acme".into();
+        target["app"] = app.consumer_key.as_str().into();
         let request = http::Request::post(format!("http://{}/_world/{control}", self.salesforce));
         let request = request.body(target.to_string().into_bytes()).expect("a request");
         let answer = self.http.send(request).await.expect("the world answers");

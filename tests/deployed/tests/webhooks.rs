@@ -49,18 +49,21 @@ async fn product_is_told_of_a_dead_connection_and_of_its_recovery() {
     let first = here.token(&connection).await;
     assert_eq!(first.status, 200, "{}", first.body);
 
-    here.salesforce("block", "sync").await;
+    // The admin lets approved users in alone, and the next refresh is refused.
+    here.salesforce_with("policies", "sync", json!({ "admin_approved": true })).await;
+    here.salesforce("expire-access-tokens", "sync").await;
     let path = format!("/v1/connections/{connection}/token");
     let rejected = json!({ "rejected": first.text("fingerprint") });
     let refused = here.call("POST", &path, Some(rejected)).await;
     assert_eq!(refused.status, 409, "{}", refused.body);
+    assert_eq!(refused.body["type"], "urn:latchkey:problem:blocked-by-org", "{}", refused.body);
     let blocked = delivered(&here, "connection.blocked", &connection).await;
     assert_eq!(blocked["data"]["actor"], "admin", "{blocked}");
     assert!(blocked["data"]["message"].is_string(), "{blocked}");
     let help = here.browser().get(blocked["data"]["help_url"].as_str().expect("a link")).await;
     assert_eq!(help.status, 200, "{}", help.text());
 
-    here.salesforce("unblock", "sync").await;
+    here.salesforce_with("policies", "sync", json!({ "admin_approved": false })).await;
     tokio::time::sleep(ASKED_AGAIN).await;
     let token = here.token(&connection).await;
     assert_eq!(token.status, 200, "{}", token.body);
