@@ -10,7 +10,9 @@
     stack.py shift PRIMARY [BESIDE WEIGHT]
                                       every alias at its first, before (the last) or last version, with a share beside it
     stack.py versions FUNCTION SINCE  the versions that have answered since then (milliseconds)
-    stack.py beside                   what an owner brings along, as parameters: a KMS key, an SNS topic that a queue listens to
+    stack.py beside                   what an owner brings along, as parameters: a KMS key, an SNS topic that a queue listens to,
+                                      an EventBridge bus with a rule for Fernway's tests whose target is a queue
+    stack.py passed_on EVENT          waits until the rule has passed this event on
     stack.py kept_under KEY           whether table, keyring and logs of the stack are
     stack.py refuse FUNCTION          takes the table from the function's role
     stack.py told ALARM               waits until the queue has heard that the alarm is on
@@ -32,6 +34,8 @@ import boto3
 STAGE = os.environ["STAGE"]
 STACK = f"latchkey-{STAGE}"
 QUEUE = "alarms"
+BUS = "latchkey-events"
+RULE = {"source": ["latchkey"], "detail-type": ["webhook.test"], "detail": {"data": {"product": ["fernway"]}}}
 TALK_TO_SALESFORCE = {"authorize", "callback", "deliver", "errors", "sweep", "token"}  # or know its hosts, or call endpoints
 PATIENCE = 60  # seconds
 
@@ -133,15 +137,32 @@ def versions(function, since):
 
 
 def beside():
-    """A key, and a topic whose messages a queue keeps."""
-    sns, sqs = boto3.client("sns"), boto3.client("sqs")
+    """A key, a topic whose messages a queue keeps, and a bus with a rule as docs/webhooks.md has it."""
+    sns, sqs, events = boto3.client("sns"), boto3.client("sqs"), boto3.client("events")
     key = boto3.client("kms").create_key()["KeyMetadata"]["Arn"]
     topic, queue = sns.create_topic(Name=QUEUE)["TopicArn"], sqs.create_queue(QueueName=QUEUE)["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     send = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [send]})})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    return f"KmsKeyArn={key} AlarmTopicArn={topic}"
+    events.create_event_bus(Name=BUS)
+    events.put_rule(Name=BUS, EventBusName=BUS, EventPattern=json.dumps(RULE))
+    target = sqs.get_queue_attributes(QueueUrl=sqs.create_queue(QueueName=BUS)["QueueUrl"], AttributeNames=["QueueArn"])
+    events.put_targets(Rule=BUS, EventBusName=BUS, Targets=[{"Id": "queue", "Arn": target["Attributes"]["QueueArn"]}])
+    return f"KmsKeyArn={key} AlarmTopicArn={topic} EventBusName={BUS}"
+
+
+def passed_on(event):
+    """Waits for the target of the bus's rule to get an event: its detail is what a webhook carries."""
+    sqs = boto3.client("sqs")
+    queue, seen, deadline = sqs.get_queue_url(QueueName=BUS)["QueueUrl"], [], time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for message in sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1).get("Messages", []):
+            seen.append(json.loads(message["Body"]))
+            detail = seen[-1]["detail"]
+            if (detail["id"], detail["type"], seen[-1]["source"]) == (event, "webhook.test", "latchkey"):
+                return
+    sys.exit(f"nobody passed {event} on; the rule's queue has {seen}")
 
 
 def kept_under(key):
@@ -212,6 +233,8 @@ if __name__ == "__main__":
             print(*versions(function, since))
         case ["beside"]:
             print(beside())
+        case ["passed_on", event]:
+            passed_on(event)
         case ["kept_under", key]:
             kept_under(key)
         case ["refuse", function]:
