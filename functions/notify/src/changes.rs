@@ -87,6 +87,12 @@ fn connection(
     let changed = |name: &str| old.is_none_or(|old| old.0.get(name) != new.0.get(name));
     let failure: Option<FailureId> = match kind {
         EventType::ConnectionBlocked | EventType::ConnectionReauthorizationNeeded => new.read("failure"),
+        // A restore brings back connections that had stopped.
+        EventType::ConnectionStateChanged
+            if matches!(new.text("state"), Some("blocked" | "needs_reauth")) =>
+        {
+            new.read("failure")
+        }
         EventType::ConnectionRefreshFailing if changed("paused_for") && new.has("paused_for") => {
             new.read("paused_for")
         }

@@ -122,6 +122,14 @@ impl Sweep {
         if store.get_event(&event.id, time.now()).await?.is_some() {
             return Ok(Recorded::Before);
         }
+        if let Some(id) = &event.data.failure
+            && let Some(failure) = store.failure_now(id, time.now()).await?
+        {
+            let cause = diagnosis::cause(&failure.cause);
+            event.data.actor = cause.map(|cause| cause.actor.word().to_owned());
+            event.data.cause = Some(failure.cause);
+            event.data.incident = failure.incident.map(|incident| incident.id);
+        }
         event.data.message = Some(diagnosis::event_message(&event));
         let queue_at = Some(time.now().later_by(QUEUED_BY_SWEEP));
         let recorded = store.put_event_to_queue(&event, queue_at, time.now()).await?;

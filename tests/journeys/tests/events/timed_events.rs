@@ -72,6 +72,8 @@ async fn grant_that_cannot_be_used_is_said_to_expire() {
     let events = of_type(&story, "connection.expiring").await;
     assert_eq!(events[0]["data"]["connection_id"], json!(connection));
     assert!(events[0]["data"]["expires_at"].is_string() && events[0]["data"]["help_url"].is_string());
+    let why = (&events[0]["data"]["cause"], &events[0]["data"]["actor"]);
+    assert_eq!(why, (&json!("ip_restricted"), &json!("admin")));
     // A warning changes nothing, so it has the sequence of the event before it. The documented consumer acts on it.
     let told = story.stack.inbox.events();
     let sequence = |expires: bool| {
@@ -120,6 +122,10 @@ async fn lost_change_of_a_connection_that_needs_its_user_is_told() {
         (&json!("needs_reauth"), &json!(2))
     );
     assert!(changed[0]["data"]["help_url"].is_string() && changed[0]["data"]["message"].is_string());
+    assert!(
+        changed[0]["data"]["cause"].is_string() && changed[0]["data"]["actor"].is_string(),
+        "{changed:?}"
+    );
     story.stack.deliver().await;
     let got = story.stack.inbox.events();
     assert!(got.iter().any(|event| event["id"] == changed[0]["id"]), "by webhook as well: {got:?}");
