@@ -58,6 +58,8 @@ pub fn event_message(event: &Event) -> String {
 mod tests {
     use super::*;
     use domain::{EventId, event::EventData};
+    use serde::de::DeserializeOwned;
+    use serde_json::Value;
 
     #[test]
     fn every_type_has_one_line_with_customer_and_cause() {
@@ -84,5 +86,54 @@ mod tests {
             event.data = EventData::default();
             assert!(!event_message(&event).contains("Cause"), "{kind}");
         }
+    }
+
+    fn read<T: DeserializeOwned>(object: &Value, name: &str) -> Option<T> {
+        let value = object.get(name)?.clone();
+        Some(serde_json::from_value(value).unwrap_or_else(|error| panic!("{name}: {error}")))
+    }
+
+    /// Each block of JSON, read into an event and sent again, is the same.
+    #[test]
+    fn examples_in_the_docs_are_events_as_they_are_sent() {
+        let text = include_str!("../../../docs/events.md");
+        let blocks = text.split("```json\n").skip(1).filter_map(|block| block.split("```").next());
+        let mut kinds = Vec::new();
+        for block in blocks {
+            let example: Value = serde_json::from_str(block).expect("JSON");
+            let data = &example["data"];
+            let mut event = Event {
+                id: read(&example, "id").expect("an id"),
+                kind: read(&example, "type").expect("a type"),
+                product: read(data, "product").expect("a product"),
+                at: read(&example, "timestamp").expect("a time"),
+                sequence: read(data, "sequence"),
+                data: EventData {
+                    app: read(data, "app"),
+                    customer: read(data, "customer"),
+                    environment: read(data, "environment"),
+                    org: read(data, "org_id"),
+                    connection: read(data, "connection_id"),
+                    state: read(data, "state"),
+                    session: read(data, "session_id"),
+                    failure: read(data, "failure_id"),
+                    incident: read(data, "incident_id"),
+                    cause: read(data, "cause"),
+                    actor: read(data, "actor"),
+                    help: read(data, "help_url"),
+                    expires_at: read(data, "expires_at"),
+                    endpoint: read(data, "endpoint"),
+                    message: None,
+                },
+            };
+            event.data.message = Some(event_message(&event));
+            assert_eq!(serde_json::to_value(event.payload()).expect("JSON"), example, "{block}");
+            let cause = event.data.cause.as_deref().map(|id| cause(id).expect("a cause of the catalogue"));
+            assert_eq!(event.data.actor.as_deref(), cause.map(|cause| cause.actor.word()), "{block}");
+            assert_eq!(event.sequence.is_some(), event.kind.as_str().starts_with("connection."), "{block}");
+            kinds.push(event.kind);
+        }
+        kinds.sort();
+        assert_eq!(kinds, EventType::ALL, "one example of each type");
     }
 }

@@ -75,6 +75,7 @@ pub fn headers(
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue};
+    use jiff::SignedDuration;
     use standardwebhooks::Webhook;
 
     use super::*;
@@ -93,7 +94,11 @@ mod tests {
     }
 
     fn signed(secrets: &[SigningSecret]) -> HeaderMap {
-        let headers = headers("ev_1", now(), BODY, secrets);
+        signed_at(now(), secrets)
+    }
+
+    fn signed_at(at: Timestamp, secrets: &[SigningSecret]) -> HeaderMap {
+        let headers = headers("ev_1", at, BODY, secrets);
         headers
             .into_iter()
             .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
@@ -147,6 +152,16 @@ mod tests {
         assert!(changed("webhook-timestamp", &later).is_err(), "another time");
         let (other, _) = self::secret(8);
         assert!(Webhook::new(&other).expect("a secret").verify(BODY, &headers).is_err(), "another secret");
+    }
+
+    #[test]
+    fn foreign_verifier_refuses_an_old_delivery() {
+        let (text, secret) = secret(7);
+        let verifier = Webhook::new(&text).expect("a secret");
+        let secrets = [secret];
+        let minutes_ago = |minutes| signed_at(now() - SignedDuration::from_mins(minutes), &secrets);
+        verifier.verify(BODY, &minutes_ago(4)).expect("in time");
+        assert!(verifier.verify(BODY, &minutes_ago(6)).is_err(), "replayed");
     }
 
     #[test]
