@@ -9,7 +9,7 @@ use store::{
     Delivery, DeliveryAttempt, DeliveryState, DisabledBecause, EndpointHealth, EventRecord, SecretError,
     StoreError,
 };
-use telemetry::{Fact, Metric, Outcome, about, add, ended};
+use telemetry::{Fact, Metric, Outcome, about, add, ended, most};
 use webhooks::{Answer, NoAnswer, retry, signature};
 
 use crate::{Deliver, DeliverError, Delivered};
@@ -210,6 +210,7 @@ impl Deliver {
         failed: u32,
         now: Timestamp,
     ) -> Result<Delivered, DeliverError> {
+        most(Metric::OldestUndelivered, now.duration_since(record.event.at).as_secs_f64());
         let due_at = retry::next_attempt(failed, now);
         let state = if due_at.is_some() { DeliveryState::Due } else { DeliveryState::GaveUp };
         let after = delivery.after(Some(attempt), state, due_at, failed);

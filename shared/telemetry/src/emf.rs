@@ -17,7 +17,7 @@ use crate::{
 pub const NAMESPACE: &str = "Latchkey";
 
 /// Metrics of a deployment as a whole; every other of [`Metric::ALL`] is a function's.
-pub const OF_DEPLOYMENT: [Metric; 11] = [
+pub const OF_DEPLOYMENT: [Metric; 12] = [
     Metric::SweepOverdue,
     Metric::SweepPutOff,
     Metric::SweepCutShort,
@@ -28,6 +28,7 @@ pub const OF_DEPLOYMENT: [Metric; 11] = [
     Metric::UnreadableRecords,
     Metric::DisabledEndpoints,
     Metric::WebhookFailures,
+    Metric::OldestUndelivered,
     Metric::Incidents,
 ];
 

@@ -41,11 +41,13 @@ pub enum Metric {
     WebhookFailures,
     /// Webhook endpoints that were disabled.
     DisabledEndpoints,
+    /// How long ago the oldest event happened of those whose webhook attempt failed.
+    OldestUndelivered,
 }
 
 impl Metric {
     /// Every one.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Duration,
         Self::ColdStarts,
         Self::SalesforceTime,
@@ -65,6 +67,7 @@ impl Metric {
         Self::Incidents,
         Self::WebhookFailures,
         Self::DisabledEndpoints,
+        Self::OldestUndelivered,
     ];
 
     /// Its name in CloudWatch.
@@ -89,6 +92,7 @@ impl Metric {
             Self::Incidents => "Incidents",
             Self::WebhookFailures => "WebhookFailures",
             Self::DisabledEndpoints => "DisabledEndpoints",
+            Self::OldestUndelivered => "OldestUndelivered",
         }
     }
 
@@ -96,7 +100,7 @@ impl Metric {
     pub fn unit(self) -> &'static str {
         match self {
             Self::Duration | Self::SalesforceTime | Self::LeaseWaits => "Milliseconds",
-            Self::SweepOverdue => "Seconds",
+            Self::SweepOverdue | Self::OldestUndelivered => "Seconds",
             _ => "Count",
         }
     }

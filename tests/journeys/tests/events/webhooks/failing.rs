@@ -7,10 +7,10 @@ use domain::Product;
 use jiff::SignedDuration;
 use journeys::Story;
 use platform::Deadline;
-use serde_json::json;
+use serde_json::{Value, json};
 use store::DeliveryState;
 
-use super::scene::{Behavior, Endpoint, deliveries, happens, state, with_endpoints};
+use super::scene::{Behavior, Endpoint, days_pass, deliveries, happens, state, with_endpoints};
 
 fn seconds(seconds: i64) -> SignedDuration {
     SignedDuration::from_secs(seconds)
@@ -247,4 +247,27 @@ async fn endpoint_that_fails_at_once_does_not_pile_up_its_events() {
     }
     let health = store.endpoint_health(&fernway, &backend.id).await.expect("read");
     assert_eq!(health.failing_since, None);
+}
+
+/// An alarm is on a day and more before the endpoint is disabled.
+#[tokio::test]
+async fn age_of_an_undelivered_event_is_measured() {
+    const DAY: f64 = 86_400.0;
+    let story = Story::begin().await;
+    let backend = Endpoint::start("backend").await;
+    with_endpoints(&story, &[&backend]).await;
+    backend.behaves(Behavior::Answer(500));
+    let id = happens(&story, 1, &[&backend]).await;
+    story.stack.deliver().await;
+    let oldest = || {
+        let lines = story.stack.functions.lines.all();
+        let age = |line: &String| serde_json::from_str::<Value>(line).ok()?["OldestUndelivered"].as_f64();
+        lines.iter().filter_map(age).fold(0.0, f64::max)
+    };
+    let (hours, step) = (SignedDuration::from_hours(20), SignedDuration::from_hours(2));
+    days_pass(&story, hours, step).await;
+    assert!((3_600.0..DAY).contains(&oldest()), "{} s on the first day", oldest());
+    days_pass(&story, hours, step).await;
+    assert!(oldest() > DAY, "{} s on the second", oldest());
+    assert_eq!(state(&story, &id, &backend).await, DeliveryState::Due, "the endpoint is not disabled yet");
 }
