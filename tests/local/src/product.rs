@@ -61,6 +61,8 @@ struct Page<'a> {
     records: Vec<Record>,
     notice: Option<String>,
     standing: Option<Standing>,
+    /// How many events the page knows.
+    events: usize,
 }
 
 #[derive(Debug)]
@@ -168,6 +170,8 @@ impl Example {
     }
 
     async fn page(&self, user: Option<User>, notice: Option<String>) -> Response {
+        // Counted first: what comes while the page is made, it fetches again.
+        let events = self.inbox.events().len();
         let connection = user.and_then(|user| self.connection_of(user));
         let (records, notice) = match &connection {
             None => (Vec::new(), notice),
@@ -178,7 +182,8 @@ impl Example {
         };
         let standing = user.and_then(|user| self.inbox.standing(user.customer));
         let standing = standing.filter(|standing| standing.notice().is_some());
-        let page = Page { user, users: &USERS, connected: connection.is_some(), records, notice, standing };
+        let connected = connection.is_some();
+        let page = Page { user, users: &USERS, connected, records, notice, standing, events };
         Html(page.render().unwrap_or_else(|error| error.to_string())).into_response()
     }
 }
