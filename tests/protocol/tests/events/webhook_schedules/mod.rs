@@ -29,6 +29,9 @@ const SCHEDULES: u64 = 40;
 /// How long an endpoint that hangs holds a place.
 const HANGS_FOR: SignedDuration = SignedDuration::from_secs(10);
 
+/// How much longer an event may wait next to it: whichever lane is first to use a sandbox reads the product for it.
+const NOT_MEASURABLE: SignedDuration = SignedDuration::from_millis(25);
+
 /// How many events there were, and how many deliveries of what an endpoint had accepted before.
 async fn schedule(seed: u64) -> (usize, usize) {
     fastrand::seed(seed);
@@ -152,6 +155,6 @@ fn thousand_events_are_not_delayed_by_another_products_endpoint() {
     let longest = alone.last().expect("a thousand");
     assert!(*longest < HANGS_FOR, "all are sent while the other hangs: {longest}");
     for (alone, beside) in alone.iter().zip(&beside) {
-        assert!(*beside <= *alone + SignedDuration::from_millis(5), "{alone} alone, {beside} next to it");
+        assert!(*beside <= *alone + NOT_MEASURABLE, "{alone} alone, {beside} next to it");
     }
 }
