@@ -172,7 +172,7 @@ fn session(
     Ok(Some(Draft { event, explained_by: None }))
 }
 
-/// A failure that only the vendor can fix, or one that is over.
+/// A failure that only the vendor can fix in an app of its own, or one that is over.
 fn failure(old: Option<Image<'_>>, new: Image<'_>, at: Timestamp) -> Result<Option<Draft>, RecordError> {
     let is_new = old.is_none();
     let is_resolved = new.has("resolved") && old.is_some_and(|old| !old.has("resolved"));

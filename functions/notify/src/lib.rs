@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | a connection whose revision rose | the event that the write named (`connection.*`) |
 //! | a session | `session.connected`, `.failed`, `.lost`, `.parked` |
-//! | a failure | `failure.resolved`; `app.incident` where only the vendor can fix it |
+//! | a failure | `failure.resolved`; `app.incident` where only the vendor can fix it, in an app of its own |
 //! | a wave | `incident.started`, `incident.ended` |
 //! | a webhook endpoint that was disabled | `endpoint.disabled`, to the product's other endpoints |
 //! | an event that was recorded | it is passed on to every outbox |
@@ -33,9 +33,10 @@ use std::{
     sync::Arc,
 };
 
-use domain::{Event, EventId, FailureId, SaturatingTime as _};
+use diagnosis::{Actor, Cause, event_actor};
+use domain::{Event, EventId, EventType, FailureId, SaturatingTime as _};
 use jiff::{SignedDuration, Timestamp};
-use platform::{Platform, SettingError, log::internal, settings::PublicUrl};
+use platform::{Platform, Products, SettingError, log::internal, settings::PublicUrl};
 use runtime::{StreamFunction, records::Record};
 use serde::Deserialize;
 use serde_json::Value;
@@ -57,6 +58,7 @@ const MAX_REFUSED: SignedDuration = SignedDuration::from_mins(15);
 #[derive(Debug, Clone)]
 pub struct Notify {
     store: Store,
+    products: Products,
     public_url: PublicUrl,
     outboxes: Vec<Arc<dyn Outbox>>,
 }
@@ -143,7 +145,9 @@ impl StreamFunction for Notify {
     fn new(platform: Platform) -> Result<Self, SettingError> {
         let queue = WebhookQueue::new(platform.products.clone(), platform.deliveries()?.clone());
         let bus = platform.event_bus();
-        let notify = Self::new(platform.store, platform.settings.public_url).with_outbox(Arc::new(queue));
+        let products = platform.products;
+        let notify = Self { products, ..Self::new(platform.store, platform.settings.public_url) }
+            .with_outbox(Arc::new(queue));
         Ok(match bus {
             Some(bus) => notify.with_outbox(Arc::new(bus)),
             None => notify,
@@ -182,7 +186,8 @@ impl Notified {
 impl Notify {
     /// The function on this table. Events are recorded and passed on to nobody.
     pub fn new(store: Store, public_url: PublicUrl) -> Self {
-        Self { store, public_url, outboxes: Vec::new() }
+        let products = Products::new(store.clone());
+        Self { store, products, public_url, outboxes: Vec::new() }
     }
 
     /// Passes recorded events on to this outbox too.
@@ -278,7 +283,7 @@ impl Notify {
         let found = consequences(record, time.now())?;
         let (mut recorded, mut recorded_before) = (0, 0);
         for draft in found.drafts {
-            let event = self.complete(draft, time.now()).await?;
+            let Some(event) = self.complete(draft, time.now()).await? else { continue };
             match self.store.put_event(&event, time.now()).await? {
                 Recorded::New => recorded += 1,
                 Recorded::Before => recorded_before += 1,
@@ -289,8 +294,9 @@ impl Notify {
         Ok(Handled::Done { recorded, recorded_before, to_pass_on })
     }
 
-    /// Adds what only the failure says, who acts, and the help page.
-    async fn complete(&self, draft: Draft, now: Timestamp) -> Result<Event, StoreError> {
+    /// Adds what only the failure says, who acts, and the help page. `None`: a customer's own app has a problem, which
+    /// is no incident of the product.
+    async fn complete(&self, draft: Draft, now: Timestamp) -> Result<Option<Event>, StoreError> {
         let Draft { mut event, explained_by } = draft;
         if let Some(id) = &explained_by
             && let Some(failure) = self.store.failure_now(id, now).await?
@@ -298,11 +304,25 @@ impl Notify {
             event.data.cause = Some(failure.cause);
             event.data.incident = failure.incident.map(|incident| incident.id);
         }
-        let cause = event.data.cause.as_deref().and_then(diagnosis::cause);
-        event.data.actor = cause.map(|cause| cause.actor.word().to_owned());
+        let actor = self.actor(&event, now).await?;
+        if event.kind == EventType::AppIncident && actor != Some(Actor::Vendor) {
+            return Ok(None);
+        }
+        event.data.actor = actor.map(|actor| actor.word().to_owned());
         event.data.help = event.data.failure.as_ref().map(|failure| help_page(&self.public_url, failure));
         event.data.message = Some(diagnosis::event_message(&event));
-        Ok(event)
+        Ok(Some(event))
+    }
+
+    /// Who acts on an event's cause. The product is read only where that depends on who owns the app.
+    async fn actor(&self, event: &Event, now: Timestamp) -> Result<Option<Actor>, StoreError> {
+        let cause = event.data.cause.as_deref().and_then(diagnosis::cause);
+        let product = if cause.is_some_and(Cause::depends_on_owner) {
+            self.products.get(&event.product, now).await?
+        } else {
+            None
+        };
+        Ok(event_actor(event, product.as_deref()))
     }
 
     /// Passes recorded events on. Those that an outbox did not take come again.

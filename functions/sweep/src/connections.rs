@@ -111,9 +111,11 @@ impl Sweep {
         let again = match self.refresher.renew(record, &app, &need, time).await? {
             Renewal::Fresh(_) => return Ok(Outcome::Refreshed),
             Renewal::Gone => return Ok(Outcome::Nothing),
-            Renewal::Stopped(stopped) => match stopped.stop {
-                Stop::Reauthorize | Stop::Blocked => return Ok(Outcome::Stopped),
-                Stop::Incident | Stop::Rejected => now + AFTER_INCIDENT,
+            Renewal::Stopped(stopped) => match (stopped.stop, stopped.retry_after) {
+                // It is tried again: the connection is as it was, and stays due.
+                (Stop::Blocked, Some(seconds)) => now + SignedDuration::from_secs(seconds.into()),
+                (Stop::Reauthorize | Stop::Blocked, _) => return Ok(Outcome::Stopped),
+                (Stop::Incident | Stop::Rejected, _) => now + AFTER_INCIDENT,
             },
             Renewal::StillWorks(record, _) if record.began_at.is_some() => works_until,
             Renewal::StillWorks(..) => now + REFRESH_AGAIN,

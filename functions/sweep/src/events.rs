@@ -105,8 +105,9 @@ impl Sweep {
                 let kind = EventType::IncidentEnded;
                 let mut event =
                     incident_event(kind, product, sk, &ended.cause, ended.incident, ended.over_at);
-                let cause = diagnosis::cause(&ended.cause);
-                event.data.actor = cause.map(|cause| cause.actor.word().to_owned());
+                let known = self.platform.products.get(product, time.now()).await?;
+                let actor = diagnosis::event_actor(&event, known.as_deref());
+                event.data.actor = actor.map(|actor| actor.word().to_owned());
                 self.record(event, time).await?;
                 store.wave_not_due(product, sk, ended.counted_since).await?;
             }

@@ -1,8 +1,21 @@
 //! What happened, in a sentence that a chat or a mail shows next to the help link.
 
-use domain::{Customer, Event, EventType};
+use domain::{App, Customer, Event, EventType, Product};
 
-use crate::cause;
+use crate::{Actor, cause};
+
+/// Who acts on the cause of an event. `product`: the event's, if it still exists. An event without an app, such as a wave
+/// in one org, may be about any of the product's apps: their owners decide if they are all the same.
+pub fn event_actor(event: &Event, product: Option<&Product>) -> Option<Actor> {
+    let cause = event.data.cause.as_deref().and_then(cause)?;
+    let apps = product.map(|product| product.apps.as_slice()).unwrap_or_default();
+    let is_meant = |app: &&App| event.data.app.as_ref().is_none_or(|id| app.id == *id);
+    let mut actors = apps.iter().filter(is_meant).map(|app| cause.actor_in(Some(app)));
+    match actors.next() {
+        Some(first) if actors.all(|actor| actor == first) => Some(first),
+        _ => Some(cause.actor),
+    }
+}
 
 /// The sentence of an event, with the catalogue's name of its cause. It names the customer as the product does, and no
 /// Salesforce user.
@@ -60,6 +73,48 @@ mod tests {
     use domain::{EventId, event::EventData};
     use serde::de::DeserializeOwned;
     use serde_json::Value;
+
+    #[test]
+    fn owner_of_the_app_acts_on_its_settings() {
+        let app = |id: &str, owner: &str| {
+            serde_json::json!({
+                "id": id, "kind": "connected_app", "consumer_key": "3MVG9", "secret": "s", "scopes": ["api"], "names": ["Sync"],
+                "packages": {}, "login_hosts": ["production"], "access_token_minutes": 15, "about": { "owner": owner },
+            })
+        };
+        let product = |apps: &[serde_json::Value]| -> Product {
+            let product = serde_json::json!({
+                "id": "fernway", "return_addresses": [], "api_keys": [], "redeem": true, "apps": apps,
+                "brand": { "name": "Fernway", "customer_word": "workspace", "support": {} },
+            });
+            serde_json::from_value(product).expect("a product")
+        };
+        let mixed = product(&[app("sync", "vendor"), app("own", "customer")]);
+        let customers = product(&[app("own", "customer"), app("other", "customer")]);
+        let settings = "client_credentials_invalid";
+        for (cause, app, product, actor) in [
+            (settings, Some("own"), Some(&mixed), Some(Actor::Admin)),
+            (settings, Some("sync"), Some(&mixed), Some(Actor::Vendor)),
+            (settings, Some("deleted"), Some(&mixed), Some(Actor::Vendor)),
+            (settings, Some("own"), None, Some(Actor::Vendor)),
+            (settings, None, Some(&mixed), Some(Actor::Vendor)),
+            (settings, None, Some(&customers), Some(Actor::Admin)),
+            ("user_denied", Some("own"), Some(&mixed), Some(Actor::EndUser)),
+            ("not_in_the_catalogue", Some("own"), Some(&mixed), None),
+        ] {
+            let app = app.map(|app| app.parse().expect("an app id"));
+            let data = EventData { cause: Some(cause.into()), app, ..EventData::default() };
+            let event = Event {
+                id: EventId::of(EventType::IncidentStarted, "x", ""),
+                kind: EventType::IncidentStarted,
+                product: "fernway".parse().expect("a product id"),
+                at: "2026-11-30T15:00:00Z".parse().expect("a time"),
+                sequence: None,
+                data,
+            };
+            assert_eq!(event_actor(&event, product), actor, "{cause} {:?}", event.data.app);
+        }
+    }
 
     #[test]
     fn every_type_has_one_line_with_customer_and_cause() {

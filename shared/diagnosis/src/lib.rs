@@ -12,7 +12,7 @@ mod reading;
 mod rule;
 mod words;
 
-pub use event_message::event_message;
+pub use event_message::{event_actor, event_message};
 
 use domain::{App, AppKind, Confidence, Environment, Evidence, Stage, product::AppOwner};
 
@@ -161,6 +161,11 @@ impl Cause {
     /// What the end user does where this is the app's owner.
     pub fn end_user_of(&self, owner: AppOwner) -> &'static [Step] {
         if self.is_owners(owner) { catalogue::ASK_ADMIN } else { self.end_user }
+    }
+
+    /// Whether it is in an app's settings, so that it depends on the app's owner who acts.
+    pub fn depends_on_owner(&self) -> bool {
+        self.owner.is_some()
     }
 
     fn is_owners(&self, owner: AppOwner) -> bool {

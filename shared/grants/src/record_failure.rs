@@ -222,7 +222,7 @@ pub fn diagnose(met: Observation<'_>, now: Timestamp) -> (Failure, Diagnosis) {
         },
     };
     count(&failure, diagnosis.cause());
-    log(&failure, diagnosis.cause().actor, error);
+    log(&failure, diagnosis.cause().actor_in(Some(app)), error);
     (failure, diagnosis)
 }
 

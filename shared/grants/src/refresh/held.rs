@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::record_failure::{Observation, RecordOutcome};
 use diagnosis::{Actor, Cause};
-use domain::FailureId;
+use domain::{App, FailureId};
 use jiff::Timestamp;
 use platform::log::internal;
 use salesforce::SalesforceError;
@@ -68,16 +68,17 @@ impl Refresher {
                 "Salesforce refused the last refresh; it is tried again later",
             );
         }
-        Self::refused_until(RetryLater::of(backoff, now))
+        Self::refused_until(ask.app, RetryLater::of(backoff, now))
     }
 
     /// A refusal that is tried again later, as the caller is told of it: one that does not pass by itself is for the
-    /// product's engineers.
-    pub(crate) fn refused_until(later: RetryLater) -> Renewal {
+    /// app's owner, which is the product's engineers or the customer's admin.
+    pub(crate) fn refused_until(app: &App, later: RetryLater) -> Renewal {
         match (later.cause, &later.failure) {
             (Some(cause), Some(failure)) if cause.actor == Actor::Vendor && cause.wait_minutes.is_none() => {
+                let is_vendors = cause.actor_in(Some(app)) == Actor::Vendor;
                 Renewal::Stopped(Stopped {
-                    stop: Stop::Incident,
+                    stop: if is_vendors { Stop::Incident } else { Stop::Blocked },
                     cause,
                     failure: failure.clone(),
                     incident: None,
@@ -109,7 +110,7 @@ impl Refresher {
         let met = met(&record, ask.app, evidence);
         let cause = met.diagnosis().cause();
         let failure = self.record(met, now).await;
-        Ok(Self::refused_until(RetryLater { seconds, cause: Some(cause), failure }))
+        Ok(Self::refused_until(ask.app, RetryLater { seconds, cause: Some(cause), failure }))
     }
 
     /// Records what may be met again and again. It is bookkeeping: what goes wrong with it changes no answer.

@@ -156,7 +156,7 @@ impl Refresher {
         if ask.need.can_use(&record, now) {
             return Ok(Renewal::StillWorks(record, "the answer to the last refresh is in quarantine"));
         }
-        Ok(Self::refused_until(RetryLater { seconds: REVIEW, cause: Some(cause), failure }))
+        Ok(Self::refused_until(ask.app, RetryLater { seconds: REVIEW, cause: Some(cause), failure }))
     }
 
     /// Counts an answer that is in quarantine, and carries out what an operator has decided about it. What fails is

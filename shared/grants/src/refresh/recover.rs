@@ -225,7 +225,7 @@ impl Refresher {
         let met = met(record, ask.app, error.evidence()).because(error);
         let diagnosis = met.diagnosis();
         let cause = diagnosis.cause();
-        let verdict = verdict(record, error, &diagnosis, now);
+        let verdict = verdict(record, ask, error, &diagnosis);
         let renewal = if verdict == Verdict::Ended {
             self.lost(record, ask).await
         } else {

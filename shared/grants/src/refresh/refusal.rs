@@ -31,7 +31,7 @@ impl Refresher {
         let met = met(record, ask.app, error.evidence()).because(error);
         let diagnosis = met.diagnosis();
         let cause = diagnosis.cause();
-        let stop = match verdict(record, error, &diagnosis, now) {
+        let stop = match verdict(record, ask, error, &diagnosis) {
             Verdict::Blocked => Ok(Stop::Blocked),
             Verdict::Ended => Ok(Stop::Reauthorize),
             Verdict::Retry { unexplained } => Err(unexplained),

@@ -2,11 +2,11 @@
 
 use diagnosis::{Actor, Diagnosis};
 use domain::{Confidence, SaturatingTime as _};
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use salesforce::{Rotation, SalesforceError};
 use store::{ConnectionRecord, Health};
 
-use crate::refresh::health::Told;
+use crate::refresh::{Ask, health::Told};
 
 /// How long a refusal that nobody knows to be final is retried before the user is needed.
 const UNEXPLAINED_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -26,18 +26,23 @@ pub(crate) enum Verdict {
 }
 
 /// A refusal ends a grant only if its text is known to be final, or if nobody understood it for a whole day in which
-/// Salesforce answered nothing else.
+/// Salesforce answered nothing else. What is wrong with the settings of a customer's own app never ends one: that
+/// customer's admin has to act.
 pub(crate) fn verdict(
     record: &ConnectionRecord,
+    ask: Ask<'_>,
     error: &SalesforceError,
     diagnosis: &Diagnosis,
-    now: Timestamp,
 ) -> Verdict {
+    let (cause, now) = (diagnosis.cause(), ask.time.now());
+    let is_in_app = cause.actor == Actor::Vendor;
     let sure = diagnosis.ranked.first().is_some_and(|first| first.confidence == Confidence::Sure);
     let since = record.backoff.as_ref().and_then(|backoff| backoff.refused_since(now));
-    match diagnosis.cause().actor {
+    match cause.actor_in(Some(ask.app)) {
         Actor::Wait | Actor::Vendor => Verdict::Retry { unexplained: false },
-        Actor::Admin if sure || error.is_final_refusal() || error.names_an_obstacle() => Verdict::Blocked,
+        Actor::Admin if is_in_app || sure || error.is_final_refusal() || error.names_an_obstacle() => {
+            Verdict::Blocked
+        }
         Actor::EndUser if error.is_final_refusal() => Verdict::Ended,
         _ if since.is_some_and(|since| since.later_by(UNEXPLAINED_FOR) <= now) => Verdict::Ended,
         Actor::EndUser | Actor::Admin => Verdict::Retry { unexplained: true },

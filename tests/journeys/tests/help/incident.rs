@@ -1,9 +1,11 @@
 //! A wave: the grants of many customers end within the hour. One by one each looks like that customer's own trouble;
-//! the product learns that it is one event.
+//! the product learns that it is one event. And whose incident it is where the customer owns the app.
 
+use domain::product::AppOwner;
 use jiff::SignedDuration;
 use journeys::Story;
 use serde_json::{Value, json};
+use world::salesforce::Fault;
 
 #[tokio::test]
 async fn the_same_end_for_many_customers_is_told_as_one_incident_and_their_pages_do_not_blame_them() {
@@ -61,4 +63,55 @@ async fn the_page_of_a_connection_that_ended_is_open_until_it_works_again() {
 
     assert_eq!(story.token(&connection).await.status, 200);
     assert!(browser.get(&status).await.text().contains("resolved"));
+}
+
+/// What is wrong in a customer's own app is that customer's admin's to fix: the API, the event, the log and the connection's
+/// state say so, and the product hears of no incident of its own.
+#[tokio::test]
+async fn settings_of_a_customers_own_app_are_its_admins_to_fix() {
+    for (status, error, description, cause) in [
+        (400, "invalid_grant", "ip restricted by app developer", "ip_restricted_by_developer"),
+        (401, "invalid_client", "invalid client credentials", "client_credentials_invalid"),
+    ] {
+        let story = Story::installed().await;
+        let known = story.stack.products.iter().find(|product| product.id.as_str() == "fernway");
+        let mut product = known.expect("Fernway").clone();
+        product.apps.iter_mut().for_each(|app| app.about.owner = AppOwner::Customer);
+        story.stack.store.put_product(&product).await.expect("the table takes it");
+        let connection = story.connected().await;
+        story.pass(SignedDuration::from_hours(3));
+        story.stack.salesforce.queue_token_fault(Fault::Answer {
+            status,
+            error: error.into(),
+            description: description.into(),
+        });
+
+        let refused = story.token(&connection).await;
+
+        assert_eq!((refused.status, refused.problem()), (409, "blocked-by-org"), "{}", refused.body);
+        assert_eq!(refused.text("cause"), cause);
+        let again = story.token(&connection).await;
+        assert_eq!((again.problem(), again.text("cause")), ("blocked-by-org", cause), "{}", again.body);
+        let shown = story.call("GET", &format!("/v1/connections/{connection}"), None).await;
+        assert_eq!(shown.text("state"), "blocked");
+        let page = story.stack.browser().get(refused.text("help_url")).await;
+        assert!(page.has("Only a Salesforce admin can change this."), "{}", page.text());
+        let logged = story.logs.text();
+        let of_failure: Vec<&str> =
+            logged.lines().filter(|line| line.contains(refused.text("reference"))).collect();
+        assert!(of_failure.iter().any(|line| line.contains("Admin")), "{of_failure:?}");
+        assert!(!of_failure.iter().any(|line| line.contains("Vendor")), "{of_failure:?}");
+        story.stack.notify().await;
+        story.pass(SignedDuration::from_secs(11));
+        let feed = story.call("GET", "/v1/events?types=connection.blocked,app.incident", None).await;
+        let events = feed.body["events"].as_array().expect("a list");
+        let told: Vec<(&Value, &Value)> =
+            events.iter().map(|event| (&event["type"], &event["data"]["actor"])).collect();
+        assert_eq!(told, [(&json!("connection.blocked"), &json!("admin"))], "{}", feed.body);
+
+        // The admin has acted.
+        story.pass(SignedDuration::from_mins(20));
+        let token = story.token(&connection).await;
+        assert_eq!(token.status, 200, "{}", token.body);
+    }
 }
