@@ -2,11 +2,12 @@
 
 use std::{env, error::Error, fs, path::Path};
 
-const STYLES: [&str; 9] = [
+const STYLES: [&str; 10] = [
     "frame.css",
     "acts.css",
     "marks.css",
     "forms.css",
+    "lists.css",
     "steps.css",
     "help.css",
     "guide.css",

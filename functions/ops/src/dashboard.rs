@@ -326,8 +326,9 @@ mod tests {
         counters.collect()
     }
 
+    /// Under 60 kB with its lists: 12 failures and a dozen causes of the last day are up to 8 kB.
     #[test]
-    fn quarter_with_twenty_causes_a_day_is_under_64_kb() {
+    fn quarter_with_twenty_causes_a_day_leaves_room_for_lists() {
         let now: Timestamp = "2026-11-30T12:00:00Z".parse().expect("a time");
         let product = Arc::new(product());
         let tallies: Vec<Tally> = (0..180)
@@ -359,7 +360,7 @@ mod tests {
         let began = Instant::now();
         let html = data.page(&visit).html();
         println!("{} bytes of {counters} counters in {:?}", html.len(), began.elapsed());
-        assert!(html.len() < 64_000, "{} bytes", html.len());
+        assert!(html.len() < 52_000, "{} bytes", html.len());
         assert!(html.contains("owner of the app"), "what is wrong with an app is its owner's to fix");
     }
 }

@@ -29,12 +29,19 @@ pub struct Series {
     pub counts: Vec<i64>,
 }
 
-/// The numbers behind a drawing: a row for each label, a column for each name.
+/// The numbers behind a drawing: a row for each label, a column for each name. Where there are more than
+/// [`MOST_ROWS`] labels, a row has the sums of seven: nobody reads a quarter day by day, and the CSV has each.
 #[derive(Debug)]
 pub struct Numbers<'a> {
     labels: &'a [String],
     columns: Vec<(&'a str, &'a [i64])>,
 }
+
+/// Maximum rows of a table in which each label has its own.
+const MOST_ROWS: usize = 40;
+
+/// How many labels make a row where there are more: days of a week.
+const GROUPED: usize = 7;
 
 /// The pattern of `part-lost`, once a page, for all of its drawings and legends: an id stands in a page once.
 pub(crate) const HATCH: Safe<&str> = Safe(
@@ -113,7 +120,8 @@ impl Bars {
                 }
                 let (from, to) = (y(below), y(below + count));
                 let wide = (right - left).saturating_sub(gap).max(1);
-                let _ = write!(path, "M{left} {to}h{wide}v{}h-{wide}z", from.saturating_sub(to).max(1));
+                // What is filled closes itself.
+                let _ = write!(path, "M{left} {to}h{wide}v{}h-{wide}", from.saturating_sub(to).max(1));
                 below += count;
             }
             if bar % every == 0 {
@@ -139,11 +147,12 @@ impl<'a> Numbers<'a> {
         self.columns.iter().map(|(name, _)| *name)
     }
 
-    /// A label, and a number for each column.
+    /// The first label of a row, and a number for each column.
     pub fn rows(&self) -> impl Iterator<Item = (&'a str, Vec<i64>)> {
-        self.labels.iter().enumerate().map(|(row, label)| {
-            let counts = self.columns.iter().map(|(_, counts)| counts.get(row).copied().unwrap_or_default());
-            (label.as_str(), counts.collect())
+        let each = if self.labels.len() > MOST_ROWS { GROUPED } else { 1 };
+        self.labels.iter().enumerate().step_by(each).map(move |(row, label)| {
+            let sums = self.columns.iter().map(|(_, counts)| counts.iter().skip(row).take(each).sum());
+            (label.as_str(), sums.collect())
         })
     }
 }
@@ -162,13 +171,23 @@ pub fn line(counts: &[i64]) -> Svg {
         .map(|count| 23 - usize::try_from((*count).max(0) * 20 / most).unwrap_or_default())
         .collect();
     let mut path = String::new();
-    for (step, y) in heights.iter().enumerate() {
+    let mut drawn = None;
+    for (step, y) in heights.iter().copied().enumerate() {
+        let x = 2 + 96 * step / steps;
+        let Some((from_x, from_y)) = drawn else {
+            let _ = write!(path, "M{x} {y}");
+            drawn = Some((x, y));
+            continue;
+        };
         // Along a level there is nothing to draw but its ends.
-        let is_within_level = step > 0 && heights[step - 1] == *y && heights.get(step + 1) == Some(y);
-        if !is_within_level {
-            let x = 2 + 96 * step / steps;
-            let _ = write!(path, "{}{x} {y}", if step == 0 { 'M' } else { 'L' });
+        if heights[step - 1] == y && heights.get(step + 1) == Some(&y) {
+            continue;
         }
+        // Distances: half the size of places. A minus needs no blank before it, and `l` is said once.
+        let blank = if path.contains('l') { ' ' } else { 'l' };
+        let _ = write!(path, "{blank}{}", x - from_x);
+        let _ = if y < from_y { write!(path, "-{}", from_y - y) } else { write!(path, " {}", y - from_y) };
+        drawn = Some((x, y));
     }
     Svg(format!(
         "<svg class=\"spark\" viewBox=\"0 0 100 26\" aria-hidden=\"true\"><path d=\"{path}\"/></svg>"
@@ -218,13 +237,17 @@ mod tests {
         let svg = bars(&[5, 0, 3]).svg().to_string();
         assert!(svg.contains("aria-label=\"a &lt; b &quot;c&quot;\""), "{svg}");
         assert!(svg.contains("<path class=\"part-good\" d=\"M"), "{svg}");
-        assert_eq!(svg.matches('z').count(), 2, "nothing is drawn for nothing: {svg}");
+        assert_eq!(svg.matches("h-").count(), 2, "nothing is drawn for nothing: {svg}");
         assert!(bars(&[0, 0]).is_empty() && !bars(&[0, 1]).is_empty());
-        assert!(!line(&[]).to_string().contains("NaN") && line(&[1, 2]).to_string().contains("M2 13L98 3"));
+        assert!(!line(&[]).to_string().contains("NaN") && line(&[1, 2]).to_string().contains("M2 13l96-10"));
         let level = line(&[0, 0, 0, 0, 2]).to_string();
-        assert!(level.contains("d=\"M2 23L74 23L98 3\""), "a level is drawn from end to end: {level}");
+        assert!(level.contains("d=\"M2 23l72 0 24-20\""), "a level is drawn from end to end: {level}");
+        let down = line(&[2, 1, 0]).to_string();
+        assert!(down.contains("d=\"M2 3l48 10 48 10\""), "{down}");
         let quarter = line(&(0..90).collect::<Vec<i64>>()).to_string();
-        assert_eq!(quarter.matches('L').count(), 29, "three days make a point: {quarter}");
+        let d = quarter.split("d=\"M2 23l").nth(1).and_then(|d| d.split('"').next()).expect("a path");
+        let numbers = d.replace('-', " ").split(' ').count();
+        assert_eq!(numbers, 2 * 29, "three days make a point: {quarter}");
     }
 
     #[test]
@@ -233,5 +256,14 @@ mod tests {
         let numbers = bars.numbers();
         assert_eq!(numbers.names().collect::<Vec<_>>(), ["all", "n"]);
         assert_eq!(numbers.rows().collect::<Vec<_>>(), [("x", vec![6, 5]), ("x", vec![1, 0])]);
+    }
+
+    #[test]
+    fn table_of_a_quarter_has_weeks() {
+        let quarter = bars(&[1; 90]);
+        let rows: Vec<_> = quarter.numbers().rows().collect();
+        assert_eq!(rows.len(), 13);
+        assert_eq!((&rows[0].1, &rows[12].1), (&vec![14, 7], &vec![12, 6]), "the last has six days");
+        assert_eq!(bars(&[1; 40]).numbers().rows().count(), 40);
     }
 }

@@ -89,15 +89,16 @@ pub(crate) use asset;
 
 /// What a page carries: every page the frame first and the paper last, and between them what it has. All of it goes
 /// with each page, so a long page takes only its own.
-const FORM: &[&str] = &[FRAME, ACTS, MARKS, asset!("forms.css"), STEPS, PAPER];
+const FORM: &[&str] = &[FRAME, ACTS, MARKS, asset!("forms.css"), LISTS, PAPER];
 pub(crate) const NOTICE: &[&str] = &[FRAME, ACTS, MARKS, PAPER];
-pub(crate) const HELP: &[&str] = &[FRAME, ACTS, MARKS, STEPS, asset!("help.css"), PAPER];
-pub(crate) const OPS: &[&str] = &[FRAME, ACTS, MARKS, STEPS, asset!("ops.css"), PAPER];
-pub(crate) const GUIDE: &[&str] = &[FRAME, ACTS, STEPS, asset!("guide.css"), PAPER];
+pub(crate) const HELP: &[&str] = &[FRAME, ACTS, MARKS, LISTS, STEPS, asset!("help.css"), PAPER];
+pub(crate) const OPS: &[&str] = &[FRAME, ACTS, MARKS, LISTS, asset!("ops.css"), PAPER];
+pub(crate) const GUIDE: &[&str] = &[FRAME, ACTS, LISTS, STEPS, asset!("guide.css"), PAPER];
 
 const FRAME: &str = asset!("frame.css");
 const ACTS: &str = asset!("acts.css");
 const MARKS: &str = asset!("marks.css");
+const LISTS: &str = asset!("lists.css");
 const STEPS: &str = asset!("steps.css");
 const PAPER: &str = asset!("paper.css");
 

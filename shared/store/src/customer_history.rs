@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Maximum sessions, failures and connections of one customer that are read, the latest of each.
-pub const MAX_HISTORY: u8 = 25;
+pub const MAX_HISTORY: u8 = 20;
 
 /// Maximum pages of the index `listing` that a search for a customer reads: 1 MB each.
 const MAX_LISTING_PAGES: usize = 4;

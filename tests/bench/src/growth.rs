@@ -109,7 +109,7 @@ async fn operators_page(stage: &Stage) -> Duration {
     let mut took = Vec::new();
     for _ in 0..=15 {
         let began = Instant::now();
-        assert_eq!(ops.respond(visit(), Clock::running().now()).await.status(), 200);
+        assert_eq!(ops.respond(visit("/ops"), Clock::running().now()).await.status(), 200);
         took.push(began.elapsed());
     }
     median(&took[1..])

@@ -9,6 +9,7 @@ use std::{
 };
 
 use diagnosis::read_paste;
+use domain::secret::Hash;
 use errors::Errors;
 use http::Request;
 use lambda_http::Body;
@@ -56,16 +57,27 @@ pub(crate) async fn measure(stage: &Stage) -> Section {
     section
 }
 
-/// The operators' page, with a month on it.
+/// The operators' pages, with a month on them: all figures, those of a quarter, the failures of a cause, a customer.
 async fn operators(section: &mut Section) {
     let stage = Stage::of_a_month(SESSIONS).await;
     let visit = stage.operators_visit().await;
     let ops = Ops::new(platform(&stage)).expect("the settings are complete");
     let now = stage.story.stack.clock.now();
-    let (took, bytes) = own(async || ops.respond(visit(), now).await).await;
-    rows(section, "operators' page", (took, 5.0), (bytes, 60.0));
+    let found = stage.story.call("GET", "/v1/failures?limit=1", None).await;
+    let latest = &found.body["failures"][0];
+    let customer = Hash::of(latest["customer"]["id"].as_str().expect("a customer"));
+    let cause = latest["cause"].as_str().expect("a cause");
+    for (name, path) in [
+        ("operators' page", "/ops".to_owned()),
+        ("operators' page of a quarter", "/ops?days=90".to_owned()),
+        ("operators' page of a cause", format!("/ops/failures?days=90&cause={cause}")),
+        ("operators' page of a customer", format!("/ops/customers/{}", customer.as_str())),
+    ] {
+        let (took, bytes) = own(async || ops.respond(visit(&path), now).await).await;
+        rows(section, name, (took, 5.0), (bytes, 60.0));
+    }
     section.note(format!(
-        "The operators' page is of {SESSIONS} sessions in 30 days: figures and charts of each day, with their tables."
+        "The operators' pages are of {SESSIONS} sessions in 30 days: figures and charts of each day, with their tables."
     ));
 }
 

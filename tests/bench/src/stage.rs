@@ -130,14 +130,14 @@ impl Stage {
         [("authorization", Box::leak(bearer.into_boxed_str()))]
     }
 
-    /// What an operator's browser, signed in, sends for the page.
-    pub(crate) async fn operators_visit(&self) -> impl Fn() -> Request<Body> + use<> {
+    /// What an operator's browser, signed in, sends for a page.
+    pub(crate) async fn operators_visit(&self) -> impl Fn(&str) -> Request<Body> + use<> {
         let link = self.story.call("POST", "/v1/ops-links", None).await;
         let browser = self.story.stack.browser();
         browser.get(link.text("url")).await.click("Sign in").await;
         let cookie = browser.cookie("__Host-lk-ops").expect("signed in").value;
-        move || {
-            let request = Request::get("/ops").header("cookie", format!("__Host-lk-ops={cookie}"));
+        move |path: &str| {
+            let request = Request::get(path).header("cookie", format!("__Host-lk-ops={cookie}"));
             request.body(Body::Empty).expect("a request")
         }
     }

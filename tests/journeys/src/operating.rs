@@ -71,14 +71,19 @@ impl Story {
 
     /// A new customer's connection, from a token that the product held before: its id.
     pub async fn imported(&self, customer: &str) -> String {
+        self.imported_from(customer, customer).await
+    }
+
+    /// The same from a new org of that name: a customer may have several.
+    pub async fn imported_from(&self, org: &str, customer: &str) -> String {
         let key = self.stack.app("fernway", "sync").consumer_key.clone();
         let world = &self.stack.salesforce;
-        let org = world.add_customer(customer);
-        world.install(customer, &key).expect("the app can be installed");
-        let granted = world.granted(customer, &org.users[0].id, &key);
+        let admin = world.add_customer(org).users[0].id.clone();
+        world.install(org, &key).expect("the app can be installed");
+        let granted = world.granted(org, &admin, &key);
         let body = json!({
             "app": "sync", "customer": { "id": customer }, "user": "u-1", "environment": "production",
-            "refresh_token": granted["refresh_token"],
+            "refresh_token": granted["refresh_token"], "another": org != customer,
         });
         let connection = self.call("POST", "/v1/connections", Some(body)).await;
         assert_eq!(connection.status, 201, "{}", connection.body);

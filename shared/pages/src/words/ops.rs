@@ -242,7 +242,7 @@ words! {
         action_delete: "Delete it and revoke its grant (API)",
         history_title: "History",
         history: "Sessions, attempts, failures, refreshes and connections, latest first, in UTC. Successful refreshes are only counted.",
-        history_cut: "Only the latest 25 of each kind are shown.",
+        history_cut: "Only the latest 20 of each kind are shown.",
         kind_session: "Session",
         kind_attempt: "Attempt",
         kind_failure: "Failure",

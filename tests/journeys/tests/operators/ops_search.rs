@@ -150,6 +150,29 @@ fn like(failure: &Failure, cause: &str, number: i64) -> Failure {
     Failure { id: FailureId::mint(at), at, cause: cause.into(), customer, ..failure.clone() }
 }
 
+/// As many sessions, failures and connections as a page shows, each with all that can happen to it.
+#[tokio::test]
+async fn history_of_a_busy_customer_is_under_60_kb() {
+    let story = Story::installed().await;
+    for number in 1..=22 {
+        story.imported_from(&format!("subsidiary{number}"), "c-acme").await;
+        story.deny().await;
+        story.pass(SignedDuration::from_mins(1));
+    }
+    story.connected().await;
+    story.stack.tally().await;
+    let (_, page) = story.operator().await;
+
+    let history = follow(&page, "Acme Corporation").await;
+
+    assert_eq!(history.all(".rows > li").len(), 20);
+    let kinds = history.all(".timeline strong");
+    let count = |kind: &str| kinds.iter().filter(|shown| *shown == kind).count();
+    assert!(count("Failure") >= 19 && count("Session") >= 38, "{}", history.text());
+    assert!(history.has("Only the latest 20 of each kind are shown."), "{}", history.text());
+    assert!(history.body.len() < 60_000, "{} bytes", history.body.len());
+}
+
 #[tokio::test]
 async fn cause_leads_to_its_failures_page_by_page() {
     let story = Story::installed().await;
