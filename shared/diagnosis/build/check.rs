@@ -8,8 +8,8 @@ use super::format::{
 use super::words::normal;
 
 /// The placeholders that pages fill in.
-const PLACEHOLDERS: [&str; 8] =
-    ["app", "product", "customer", "support", "package_link", "addresses", "policy", "connect_at"];
+const PLACEHOLDERS: [&str; 9] =
+    ["app", "product", "customer", "support", "package_link", "addresses", "policy", "connect_at", "keys_at"];
 
 /// Those that a text to copy may hold besides.
 const TO_COPY: [&str; 2] = ["callback", "scopes"];

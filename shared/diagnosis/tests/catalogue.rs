@@ -23,6 +23,7 @@ fn fill(text: &str) -> String {
         ("{addresses}", "203.0.113.7"),
         ("{policy}", "Admin approved users are pre-authorized"),
         ("{connect_at}", "Settings > Salesforce"),
+        ("{keys_at}", "Settings > Salesforce > App"),
         ("{package_link}", "https://login.salesforce.com/packaging/installPackage.apexp?p0=04t000000000001"),
     ]
     .iter()

@@ -145,6 +145,8 @@ pub struct AppAbout {
     pub name_reason: Option<String>,
     /// Where in the product a user connects, and connects again: `Settings > Integrations > Salesforce`.
     pub connect_at: Option<String>,
+    /// Where in the product a customer enters the key and the secret of an app of its own.
+    pub keys_at: Option<String>,
     /// How to see in the product that it works, one sentence each.
     pub check: Vec<String>,
     /// Who may use it, as the product recommends.

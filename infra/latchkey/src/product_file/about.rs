@@ -23,6 +23,7 @@ pub(super) struct AboutTable {
     owner: AppOwner,
     name_reason: Option<Spanned<String>>,
     connect_at: Option<Spanned<String>>,
+    keys_at: Option<Spanned<String>>,
     #[serde(default)]
     check: Vec<Spanned<String>>,
     policy: Option<AppPolicy>,
@@ -34,6 +35,7 @@ impl Check<'_> {
             ("purpose", about.purpose.as_ref(), MAX_SENTENCE),
             ("name_reason", about.name_reason.as_ref(), MAX_SENTENCE),
             ("connect_at", about.connect_at.as_ref(), MAX_MENU_PATH),
+            ("keys_at", about.keys_at.as_ref(), MAX_MENU_PATH),
         ];
         for (name, text, most) in texts {
             if let Some(text) = text {
@@ -51,6 +53,7 @@ impl Check<'_> {
             owner: about.owner,
             name_reason: about.name_reason.map(Spanned::into_inner),
             connect_at: about.connect_at.map(Spanned::into_inner),
+            keys_at: about.keys_at.map(Spanned::into_inner),
             check: about.check.into_iter().map(Spanned::into_inner).collect(),
             policy: about.policy,
         }

@@ -276,6 +276,7 @@ fn what_people_should_know_of_an_app_is_optional_and_checked() {
     for (text, field, what) in [
         ("purpose = \"\"", "apps[0].about.purpose", "1 to 200 bytes"),
         ("connect_at = \"Set\\u200btings\"", "apps[0].about.connect_at", "invisible"),
+        ("keys_at = \"\"", "apps[0].about.keys_at", "1 to 120 bytes"),
         ("check = [\"1\", \"2\", \"3\", \"4\", \"5\", \"6\"]", "apps[0].about.check", "at most 5"),
         ("owner = \"me\"", "apps[0].about.owner", "unknown variant"),
         ("purpos = \"x\"", "apps[0].about", "unknown field"),

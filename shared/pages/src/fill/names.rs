@@ -23,6 +23,7 @@ pub struct Names<'a> {
     /// Empty where it is not known: a step that needs it is left out.
     policy: &'static str,
     connect_at: Cow<'a, str>,
+    keys_at: Cow<'a, str>,
 }
 
 /// A link, and where there are several, which it is.
@@ -49,6 +50,7 @@ impl<'a> Names<'a> {
             addresses: WORDS.addresses.replace("{product}", &brand.name),
             policy: "",
             connect_at: "".into(),
+            keys_at: "".into(),
         }
     }
 
@@ -64,6 +66,7 @@ impl<'a> Names<'a> {
             addresses: WORDS.addresses.replace("{product}", WORDS.product),
             policy: "",
             connect_at: "".into(),
+            keys_at: "".into(),
         }
     }
 
@@ -75,6 +78,7 @@ impl<'a> Names<'a> {
         self.package_link = packages(&app.packages, environment);
         self.policy = policy(app).unwrap_or_default();
         self.connect_at = app.about.connect_at.as_deref().unwrap_or_default().into();
+        self.keys_at = app.about.keys_at.as_deref().unwrap_or_default().into();
         self
     }
 
@@ -118,7 +122,9 @@ impl<'a> Names<'a> {
     /// Whether everything is known that a step must not leave open.
     pub(crate) fn can_fill(&self, text: &str) -> bool {
         let lacks = |placeholder: &str, value: &str| value.is_empty() && text.contains(placeholder);
-        !lacks("{policy}", self.policy) && !lacks("{connect_at}", &self.connect_at)
+        !lacks("{policy}", self.policy)
+            && !lacks("{connect_at}", &self.connect_at)
+            && !lacks("{keys_at}", &self.keys_at)
     }
 
     pub(super) fn get(&self, placeholder: &str) -> Option<Value<'_>> {
@@ -132,6 +138,7 @@ impl<'a> Names<'a> {
             "addresses" => Some(Value::Text(&self.addresses)),
             "policy" => Some(Value::Text(self.policy)),
             "connect_at" => Some(Value::Text(&self.connect_at)),
+            "keys_at" => Some(Value::Text(&self.keys_at)),
             "package_link" => Some(Value::Links(&self.package_link, WORDS.package_link)),
             _ => None,
         }
