@@ -203,7 +203,7 @@ fn the_seed_articles_steps_are_in_the_playbooks() {
         ),
         ("redirect_uri_mismatch", &["**Callback URL**", "up to 10 minutes"][..]),
         ("client_credentials_invalid", &["every connection has to be authorized again"][..]),
-        ("grants_evicted", &["five approvals", "app of its own for each installation"][..]),
+        ("grants_evicted", &["five approvals", "separate app for each installation"][..]),
     ] {
         let words = words_of(cause(id).expect(id));
         for step in steps {
