@@ -251,7 +251,11 @@ impl GuidePage<'_> {
 
     /// The message with which a user sends an admin here.
     fn message(&self) -> String {
-        fill_with(WORDS.message, &self.names(), &[("address", self.address)])
+        let text = match self.app.about.owner {
+            AppOwner::Vendor => WORDS.message,
+            AppOwner::Customer => WORDS.message_owner,
+        };
+        fill_with(text, &self.names(), &[("address", self.address)])
     }
 
     fn message_mail(&self) -> String {

@@ -308,8 +308,13 @@ impl HelpPage<'_> {
         let goal = playbook.map_or(String::new(), |playbook| fill(playbook.goal, &names));
         let title = self.cause_title();
         let steps = format!("{}#admin", self.address);
-        let more =
-            [("cause", title.as_str()), ("goal", &goal), ("address", &steps), ("reference", self.reference)];
+        let more = [
+            ("cause", title.as_str()),
+            ("who", if self.is_admins() { WORDS.message_only } else { WORDS.message_can }),
+            ("goal", &goal),
+            ("address", &steps),
+            ("reference", self.reference),
+        ];
         fill_with(WORDS.message, &names, &more)
     }
 

@@ -64,10 +64,10 @@ words! {
         renews: "This renews an existing connection. Sign in to Salesforce as the same user as before. If you sign in as a different user, we ask you before anything changes.",
         crowded_title: "Salesforce may end an older connection",
         crowded: "A Salesforce user who connected before has allowed **{app}** about as often as Salesforce lets one user.",
-        crowded_why: "Salesforce keeps no more than five for each user, and ends the oldest without a word when one more is added: whatever used it stops.",
-        crowded_user: "**Best:** sign in as a Salesforce user that is there for this connection alone. Your Salesforce admin can make such an integration user.",
-        crowded_less: "**Or first:** disconnect one that is no longer needed, where it was connected.",
-        crowded_on: "**Or go on,** and connect again whatever stops.",
+        crowded_why: "Salesforce keeps at most five for each user. One more ends the oldest without notice, and the system that used it stops.",
+        crowded_user: "**Best:** sign in as a Salesforce user that only this connection uses. Your Salesforce admin can create such an integration user.",
+        crowded_less: "**Or first:** disconnect one that is no longer needed, in the product that it connects.",
+        crowded_on: "**Or continue,** and reconnect what stops.",
 
         where_title: "Where do you sign in to Salesforce?",
         production: "Production",
@@ -95,7 +95,7 @@ words! {
         fresh_help: "Choose this if you use more than one Salesforce org or user.",
 
         button: "Continue to Salesforce",
-        guide: "First connection from this Salesforce org? An admin may have to install the app before.",
+        guide: "First connection from this Salesforce org? An admin may have to install the app first.",
         guide_link: "Read the admin’s guide",
         revoke: "You can take the access away in Salesforce at any time.",
     }
@@ -168,13 +168,13 @@ words! {
     /// Pages where a link leads nowhere.
     pub(crate) Notice {
         unknown_link_title: "This link does not work",
-        unknown_link: "It may be incomplete, or it is no longer kept. Go back to the product that sent you here and press Connect again.",
+        unknown_link: "It may be incomplete or too old. Go back to the product that sent you here and press Connect again.",
         expired_link_title: "This link has expired",
         expired_link: "Links to connect Salesforce work for a short time only. Go back to {product} and press Connect again to get a new one.",
         used_link_title: "This link has been used",
-        used_link: "It connects Salesforce once. To connect again, go back to {product} and press Connect.",
+        used_link: "Each link connects Salesforce once. To connect again, go back to {product} and press Connect.",
         already_connected_title: "Already connected",
-        already_connected: "Salesforce is connected to {customer} in {product}. There is nothing more to do here. Should {product} not show it, press Connect there once more.",
+        already_connected: "Salesforce is connected to {customer} in {product}. There is nothing more to do here. If {product} does not show it, press Connect there again.",
         finish_in_product_title: "Finish in {product}",
         finish_in_product: "Salesforce has answered. Go back to {product} to finish. If {product} doesn't show the connection, press Connect there again.",
         stray_callback_title: "We cannot finish this sign-in",

@@ -1,7 +1,7 @@
 //! The words of the help page and of the guides.
 
 words! {
-    /// The help page, for the end user. `message` has `{cause}`, `{goal}`, `{address}` and `{reference}`;
+    /// The help page, for the end user. `message` has `{cause}`, `{who}`, `{goal}`, `{address}` and `{reference}`;
     /// `wait_in` and `propagation` have `{minutes}`, `setup_home` has `{host}`, `step_done` has `{step}`, and `allow_*` have
     /// `{publisher}`, `{name}` (of the customer), `{user}` and `{names}` (of the app).
     pub(crate) Help {
@@ -30,7 +30,9 @@ words! {
         message_title: "Send this to your Salesforce admin",
         message_title_if: "Need your Salesforce admin? Send this",
         message_subject: "Salesforce: please help me connect {product}",
-        message: "Hello,\n\nI tried to connect our Salesforce to {product}, and Salesforce stopped me:\n{cause}\n\nOnly a Salesforce admin can change this. The goal: {goal}\n\nThe steps, with the exact names of menus and buttons, are here:\n{address}\n\nReference: {reference}\n\nThank you!",
+        message: "Hello,\n\nI tried to connect our Salesforce to {product}, and Salesforce stopped me:\n{cause}\n\n{who} The goal: {goal}\n\nThe steps, with the exact names of menus and buttons, are here:\n{address}\n\nReference: {reference}\n\nThank you!",
+        message_only: "Only a Salesforce admin can change this.",
+        message_can: "A Salesforce admin can help with this.",
         copy: "Copy the message",
         copied: "Copied",
         mail: "Open in e-mail",
@@ -42,7 +44,7 @@ words! {
         wait_now: "You can try again now.",
         wait_in: "in about {minutes} min",
 
-        way_title: "Next",
+        way_title: "Then connect again",
         way_after: "Once it’s fixed, connect again:",
         way_waited: "After that time, connect again:",
         way_now: "You can try again right away:",
@@ -112,7 +114,7 @@ words! {
         host: "Host",
         surface_callback: "In the answer to our sign-in request",
         surface_hosted: "On Salesforce’s own error page",
-        surface_raw: "On a bare text page of Salesforce’s",
+        surface_raw: "On a Salesforce page with plain text only",
         surface_other: "On another Salesforce page",
         surface_token: "When we asked for the access token",
         surface_api: "When Salesforce data was read or written",
@@ -124,7 +126,7 @@ words! {
         facts: "Reference and details",
         when: "When",
         this_page: "This page:",
-        guide_title: "The whole setup",
+        guide_title: "Prepare other orgs and colleagues",
         guide: "For other orgs and sandboxes, and before colleagues connect:",
         guide_link: "Install first: the guide for admins",
         support_title: "Talk to a person",
@@ -132,7 +134,7 @@ words! {
         no_support: "Contact the support of {product} and give this reference.",
     }
 
-    /// The guides. `message` has `{address}`; `again` has `{first}` and `{last}`, steps of the part `{part}`.
+    /// The guides. `message` and `message_owner` have `{address}`; `again` has `{first}` and `{last}`, steps of the part `{part}`.
     pub(crate) Guide {
         admin: "Guide for Salesforce admins",
         vendor: "Guide for engineers",
@@ -141,6 +143,7 @@ words! {
         user_title: "Not a Salesforce admin? Send this to yours",
         message_subject: "Salesforce: please prepare it for {product}",
         message: "Hello,\n\nI would like to connect our Salesforce to {product}. Before that works, a Salesforce admin has to install the app “{app}” in our org. It takes a few minutes.\n\nThe steps, with the exact names of menus and buttons, are here:\n{address}\n\nThank you!",
+        message_owner: "Hello,\n\nI would like to connect our Salesforce to {product}. Before that works, a Salesforce admin has to create the app “{app}” in one of our orgs and give {product} its key.\n\nThe steps, with the exact names of menus and buttons, are here:\n{address}\n\nThank you!",
         copy: "Copy",
         copied: "Copied",
         mail: "Open in e-mail",

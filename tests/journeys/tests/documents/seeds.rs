@@ -239,7 +239,7 @@ async fn a_help_page_leads_to_the_guide() {
     let guide = story.stack.browser().get(&guide).await;
     assert_eq!(guide.heading(), "Set up Salesforce for Harrow");
     let vendor = guide.click("For the engineers of Harrow").await;
-    assert!(vendor.has("The callback URL"), "{}", vendor.text());
+    assert!(vendor.has("Set the callback URL"), "{}", vendor.text());
     let back = vendor.click("For the customer’s Salesforce admin").await;
     assert_eq!(back.url, guide.url);
 }
