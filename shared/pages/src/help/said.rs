@@ -21,9 +21,11 @@ impl HelpPage<'_> {
     }
 
     pub(super) fn provenance(&self) -> &'static str {
-        match self.evidence.provenance {
-            Provenance::Observed => WORDS.observed,
-            Provenance::Reported => WORDS.reported,
+        match (self.evidence.provenance, self.evidence.surface) {
+            (Provenance::Observed, _) => WORDS.observed,
+            // A product reports what its API calls met; people paste such answers too.
+            (Provenance::Reported, Surface::Api) => WORDS.reported_api,
+            (Provenance::Reported, _) => WORDS.reported,
         }
     }
 
@@ -32,8 +34,24 @@ impl HelpPage<'_> {
         self.evidence.code.as_deref().is_some_and(|code| OUR_OWN.contains(&code))
     }
 
+    /// Whether we know it from somebody's word alone.
+    fn is_reported(&self) -> bool {
+        self.evidence.provenance == Provenance::Reported
+    }
+
     pub(super) fn said_title(&self) -> &'static str {
-        if self.is_our_own() { WORDS.seen_title } else { WORDS.said_title }
+        if self.is_our_own() {
+            WORDS.seen_title
+        } else if self.is_reported() {
+            WORDS.reported_title
+        } else {
+            WORDS.said_title
+        }
+    }
+
+    /// What stands in the place of a code and a description where there is neither.
+    pub(super) fn nothing_said(&self) -> &'static str {
+        if self.is_reported() { WORDS.nothing_reported } else { WORDS.nothing_said }
     }
 
     pub(super) fn code(&self) -> Option<&str> {

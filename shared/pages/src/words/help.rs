@@ -107,6 +107,7 @@ words! {
 
         said_title: "What Salesforce said",
         seen_title: "What we saw",
+        reported_title: "What was reported to us",
         code: "Code",
         description: "Description",
         http_status: "HTTP status",
@@ -122,7 +123,9 @@ words! {
         surface_unknown: "Not known",
         observed: "We saw this ourselves.",
         reported: "Based on what you pasted or chose.",
+        reported_api: "Based on an answer of Salesforce’s API that was reported to us.",
         nothing_said: "Salesforce gave no code and no description.",
+        nothing_reported: "No code and no description was given.",
         facts: "Reference and details",
         when: "When",
         this_page: "This page:",
