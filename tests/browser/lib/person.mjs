@@ -114,7 +114,24 @@ export class Person {
     await this.page.setViewportSize(NARROWEST);
     const width = await this.page.evaluate(() => document.scrollingElement.scrollWidth);
     assert.ok(width <= NARROWEST.width, `${name} is ${width} pixels wide on a screen of ${NARROWEST.width}`);
+    await this.#staysInItsCards(name);
     await this.page.setViewportSize(DESKTOP);
+  }
+
+  /** Nothing sticks out of the card that it is in, unless it can be scrolled there. */
+  async #staysInItsCards(name) {
+    const out = await this.page.evaluate(() => {
+      const CARDS = '.sheet, .facts, .callout';
+      return [...document.querySelectorAll(CARDS)].flatMap((card) => {
+        const { left, right } = card.getBoundingClientRect();
+        return [...card.querySelectorAll('*')]
+          .filter((part) => !part.closest('.wide, svg, .unseen'))
+          .filter((part) => part.getBoundingClientRect().width > 0)
+          .filter((part) => part.getBoundingClientRect().right > right + 1 || part.getBoundingClientRect().left < left - 1)
+          .map((part) => `${part.tagName} ${part.textContent.slice(0, 40)}`);
+      });
+    });
+    assert.deepEqual(out, [], `${name} on the narrowest screen`);
   }
 
   /** Looks at one of Latchkey's pages with every rule that axe-core has: on a screen in light and dark, on the narrowest, on
@@ -133,6 +150,7 @@ export class Person {
       await this.page.emulateMedia(media);
       const wide = await this.page.evaluate(() => document.scrollingElement.scrollWidth);
       assert.ok(wide <= size.width, `${name}${side} is ${wide} pixels wide of ${size.width}`);
+      if (size === NARROWEST) await this.#staysInItsCards(name);
       await this.page.emulateMedia(SCREEN);
     }
     await this.page.setViewportSize(DESKTOP);
