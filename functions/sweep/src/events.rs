@@ -105,7 +105,12 @@ impl Sweep {
                 let kind = EventType::IncidentEnded;
                 let mut event =
                     incident_event(kind, product, sk, &ended.cause, ended.incident, ended.over_at);
-                let known = self.platform.products.get(product, time.now()).await?;
+                let cause = diagnosis::cause(&ended.cause);
+                let known = if cause.is_some_and(diagnosis::Cause::depends_on_owner) {
+                    self.platform.products.get(product, time.now()).await?
+                } else {
+                    None
+                };
                 let actor = diagnosis::event_actor(&event, known.as_deref());
                 event.data.actor = actor.map(|actor| actor.word().to_owned());
                 self.record(event, time).await?;
