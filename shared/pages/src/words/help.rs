@@ -176,7 +176,7 @@ words! {
         production: "Production",
         sandbox: "Sandbox",
         others_title: "Not this app?",
-        others: "{product} has other apps in Salesforce. Each is installed by itself and has its own guide:",
+        others: "{product} has other apps in Salesforce. Each is installed separately and has its own guide:",
         counterpart_title: "Other readers",
         to_vendor: "For the engineers of {product}",
         to_packaging: "Package “{app}” for your customers",

@@ -35,7 +35,7 @@ words! {
         reference: "Reference",
         not_found_title: "No failure has that reference",
         not_found: "References look like LK-7H3K-9QZM, and failures are kept for 90 days.",
-        not_found_logged: "If the page that showed it said “Something went wrong on our side”, nothing is recorded but what our log has. Whoever runs Latchkey finds it in CloudWatch, in Logs Insights:",
+        not_found_logged: "If the page that showed it said “Something went wrong on our side”, only our log has it. The operator of Latchkey finds it in CloudWatch Logs Insights:",
         help_page: "The help page that the user sees",
 
         incident: "Incident",
@@ -220,7 +220,7 @@ words! {
         endpoint_facts: "Since {since}. Oldest event that was not delivered: {oldest}.",
         endpoint_none: "none",
         endpoint_goal: "The product’s backend gets its events again.",
-        endpoint_fix: "Let the endpoint answer 2xx within 10 seconds. Its address is in the product file.",
+        endpoint_fix: "Make the endpoint answer 2xx within 10 seconds. Its address is in the product file.",
         endpoint_enable: "Enable it, if it is disabled: latchkey events enable {product} {endpoint}. It then gets what it missed.",
         missed_heading: "What endpoint “{endpoint}” missed",
         missed_title: "Events that were not delivered, oldest first",
@@ -254,7 +254,7 @@ words! {
         event_sent: "Sent to Salesforce, attempt {attempts}.",
         event_returned: "Salesforce granted access.",
         event_state: "Now: {state}.",
-        event_made: "{id} made for {app}, {place}. Now: {state}.",
+        event_made: "{id} created for {app}, {place}. Now: {state}.",
         event_failed: "{label} ({stage}).",
         event_failed_reported: "{label} ({stage}, reported).",
         event_resolved: "Resolved by a new connection: {label}.",
@@ -278,7 +278,7 @@ words! {
         used_title: "This link was used, or is too old",
         left_title: "You are signed out",
         open: "The link works once, and signs this browser in for eight hours. What you see holds no token and no secret.",
-        shut: "A new link comes from the product’s backend (POST /v1/ops-links), or from whoever runs Latchkey (latchkey ops link). It works for ten minutes, once.",
+        shut: "A new link comes from the product’s backend (POST /v1/ops-links), or from the operator of Latchkey (latchkey ops link). It works for ten minutes, once.",
         sign_in: "Sign in",
     }
 }
