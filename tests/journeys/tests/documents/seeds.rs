@@ -112,9 +112,7 @@ async fn reach_guide(story: &Story, path: &'static str) -> Page {
     let (_, guide) = help.links().into_iter().find(|(_, to)| to.contains("/guides/")).expect("the guide");
     let mut page = help.open(&guide).await;
     if parts.len() > 2 {
-        page = page
-            .click(&format!("For the engineers of {}", brand(story, parts[0])))
-            .await;
+        page = page.click(&format!("For the engineers of {}", brand(story, parts[0]))).await;
     }
     if parts.last() == Some(&"packaging") {
         let (_, packaging) =
