@@ -172,7 +172,8 @@ async fn enabling_looks_again_at_what_ended_meanwhile() {
         let ended = Delivery::due(now).after(None, DeliveryState::Disabled, None, 0);
         assert!(store.put_delivery(&before, &backend(), ended, now).await.expect("written"));
     };
-    let enabling = events::enable(store, &fernway(), &backend(), now, WAIT, false);
+    let (product, endpoint) = (fernway(), backend());
+    let enabling = events::enable(store, &product, &endpoint, now, WAIT, false);
     let (enabled, ()) = tokio::join!(enabling, ends);
     assert_eq!(enabled.expect("enabled").json["missed"], 1, "only the second look can find it");
     assert_eq!(story.stack.sweep().await.queued, 1);

@@ -93,11 +93,14 @@ pub(crate) struct Endpoints {
     seen: Mutex<Seen>,
 }
 
+/// When a delivery was accepted, and its body.
+type Accepted = (Timestamp, Vec<u8>);
+
 /// What endpoints saw.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
-    /// By host and event id: when each delivery was accepted, and its body.
-    pub(crate) accepted: BTreeMap<(String, String), Vec<(Timestamp, Vec<u8>)>>,
+    /// Deliveries by host and event id.
+    pub(crate) accepted: BTreeMap<(String, String), Vec<Accepted>>,
     in_flight: BTreeMap<String, usize>,
     /// How many deliveries one endpoint had at once, at most.
     pub(crate) most_at_once: usize,
