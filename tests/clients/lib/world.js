@@ -10,6 +10,21 @@ export class World {
     return this.#tell('POST', 'install', { org, app });
   }
 
+  /** An admin of the org sets the policies of the installed app. */
+  setPolicies(org, app, policies) {
+    return this.#tell('POST', 'policies', { org, app, ...policies });
+  }
+
+  /** A user of the org revokes everything that they granted. */
+  revokeGrants(org, user) {
+    return this.#tell('POST', 'revoke-grants', { org, user });
+  }
+
+  /** The next requests to this endpoint go wrong in this way. */
+  misbehave(endpoint, fault, times) {
+    return this.#tell('POST', 'misbehave', { endpoint, fault, times });
+  }
+
   /** Every access token that was issued so far is answered with 401 from now on. */
   expireAccessTokens() {
     return this.#tell('POST', 'expire-access-tokens');
