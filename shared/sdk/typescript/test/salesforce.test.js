@@ -12,6 +12,7 @@ const tokenOf = (request) => request.headers.authorization;
 afterEach(() => {
   stopAll();
   mock.restoreAll();
+  mock.timers.reset();
 });
 
 const client = (server, options = {}) => new Latchkey({ url: server.origin, apiKey: 'lk_key', ...options });
@@ -215,18 +216,22 @@ test('a token is used for a minute at most', async () => {
 });
 
 test('a token is never cached beyond its expiry', async () => {
-  const org = await orgThatAccepts(() => 1);
-  for (const [expires, calls] of [[-1000, 4], [30, 3], [60_000, 1]]) {
-    const more = { expires_at: new Date(Date.now() + expires).toISOString() };
-    const server = await latchkeyOf(() => org.origin, { more });
+  mock.timers.enable({ apis: ['Date'], now: Date.now() });
+  const calls = async (lifetimeMs, ...waits) => {
+    const more = { expires_at: new Date(Date.now() + lifetimeMs).toISOString() };
+    const server = await latchkeyOf(() => 'https://acme.example', { more });
     const latchkey = client(server);
     await latchkey.tokens.get('con_1');
-    await latchkey.tokens.get('con_1');
-    await new Promise((done) => setTimeout(done, 50));
-    await latchkey.tokens.get('con_1');
-    await latchkey.tokens.get('con_1');
-    assert.equal(server.asked.length, calls);
-  }
+    for (const wait of waits) {
+      mock.timers.tick(wait);
+      await latchkey.tokens.get('con_1');
+    }
+    return server.asked.length;
+  };
+  assert.equal(await calls(30_000, 0, 29_999), 1);
+  assert.equal(await calls(30_000, 29_999, 1), 2);
+  assert.equal(await calls(-1000, 0), 2);
+  mock.timers.reset();
 });
 
 test('a token that has to live longer is asked for', async () => {

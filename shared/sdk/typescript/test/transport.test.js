@@ -135,7 +135,7 @@ test('an import that is under way is sent again after Retry-After', async () => 
 
 test('slow answers end with the attempt, the call or the caller', async () => {
   const server = await serve(() => new Promise(() => undefined));
-  const slow = client(server, { attemptTimeoutMs: 50, maxRetries: 1 });
+  const slow = client(server, { attemptTimeoutMs: 300, maxRetries: 1 });
   await assert.rejects(slow.connections.get('con_1'), TimeoutError);
   assert.equal(server.asked.length, 2);
   await assert.rejects(client(server).connections.get('con_1', { timeoutMs: 50 }), TimeoutError);
