@@ -24,11 +24,11 @@ def sync_app_key() -> str:
 
 
 class Latchkey:
-    """Every function on a free port, until `stop`."""
+    """Every function on a free port, with these further flags, until `stop`."""
 
-    def __init__(self):
+    def __init__(self, *flags):
         free = ["--port", "0", "--product-port", "0", "--salesforce-port", "0"]
-        command = [ROOT / "target/debug/local", "--json", "--stop-after", str(STOPS_AFTER_S), *free]
+        command = [ROOT / "target/debug/local", "--json", "--stop-after", str(STOPS_AFTER_S), *free, *flags]
         self._process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -39,7 +39,7 @@ class Latchkey:
         self.return_to = f"{addresses['product']}/salesforce/return"
         self.salesforce = f"http://{addresses['salesforce']}"
         self.ca_pem = addresses["ca_pem"]
-        self._api_key = addresses["api_keys"]["fernway"]
+        self.api_key = addresses["api_keys"]["fernway"]
 
     def stop(self):
         """Ends the process that was started here, and no other."""
@@ -48,7 +48,7 @@ class Latchkey:
 
     def call(self, method, path, body=None) -> requests.Response:
         """Fernway's backend calls the API."""
-        bearer = {"Authorization": f"Bearer {self._api_key}"}
+        bearer = {"Authorization": f"Bearer {self.api_key}"}
         return requests.request(method, f"{self.origin}{path}", headers=bearer, json=body, timeout=10)
 
     def expect(self, status, method, path, body=None):
@@ -104,6 +104,7 @@ class Browser(HTTPRedirectHandler):
         self._opener = build_opener(HTTPCookieProcessor(jar), self)
         self.address = None
         self.stopped = False
+        self.text = ""
         self._form = None
 
     def get(self, address):
@@ -120,7 +121,8 @@ class Browser(HTTPRedirectHandler):
         try:
             with self._opener.open(request, timeout=10) as answer:
                 self.address = answer.url
-                self._form = Form(answer.read().decode())
+                self.text = answer.read().decode()
+                self._form = Form(self.text)
         except HTTPError as error:
             error.close()
             if not self.stopped:
