@@ -2,8 +2,11 @@
 
 import inspect
 import logging
+import re
 import time
 import traceback
+from pathlib import Path
+from typing import get_args
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -16,6 +19,7 @@ from latchkey_sdk import (
     UnexpectedAnswerError,
     UnreachableError,
     UsageError,
+    types,
 )
 
 
@@ -326,6 +330,20 @@ def test_event_is_sent_again_to_one_endpoint(serve, client):
     server = serve(lambda *_: (202, {**EVENT, "deliveries": []}))
     assert client(server).events.redeliver("evt_1", endpoint="backend").deliveries == []
     assert (server.asked[0].path, server.asked[0].json) == ("/v1/events/evt_1/redeliver", {"endpoint": "backend"})
+
+
+def test_types_are_those_of_the_documentation():
+    docs = Path(__file__).resolve().parents[4] / "docs"
+    problems = re.findall(r"^\| `([a-z-]+)` \| \d{3} \|", (docs / "api.md").read_text(), re.MULTILINE)
+    events = re.findall(r"^\| `([a-z]+\.[a-z_]+)` \|", (docs / "api.md").read_text(), re.MULTILINE)
+    assert len(problems) > 20
+    assert sorted(get_args(types.ProblemType)) == sorted(problems)
+    assert sorted(get_args(types.EventType)) == sorted(events)
+    # The TypeScript SDK lists the same.
+    source = (docs.parent / "shared/sdk/typescript/src/types.ts").read_text()
+    for name, words in (("ProblemType", problems), ("EventType", events)):
+        listed = source.split(f"export type {name} =")[1].split(";")[0]
+        assert sorted(re.findall(r"'([^']+)'", listed)) == sorted(words)
 
 
 def test_both_clients_have_the_same_calls():

@@ -51,14 +51,15 @@ def _value(hint: Any, json: object) -> Any:
     if hint is Any:
         return json
     if origin is Literal:
-        hint = str
+        hint, origin = str, None
     if is_dataclass(hint):
         return _dataclass(cast("type[Any]", hint), json)
     if origin is list and isinstance(json, list):
         return [_value(arguments[0], item) for item in cast("list[object]", json)]
     if origin is dict and isinstance(json, dict):
         return {name: _value(arguments[1], item) for name, item in cast("dict[str, object]", json).items()}
-    is_right = isinstance(hint, type) and isinstance(json, hint) and (hint is bool or not isinstance(json, bool))
-    if is_right and json != "":
+    # Python 3.10 counts `list[str]` as a type too.
+    is_plain = origin is None and isinstance(hint, type)
+    if is_plain and isinstance(json, hint) and json != "" and (hint is bool or not isinstance(json, bool)):
         return json
     raise _MismatchError("a member")
