@@ -137,7 +137,7 @@ impl Token {
         if record.unasked {
             self.ask_on(&record).await;
         }
-        let paused = record.paused.as_ref().is_some_and(|paused| now < paused.until);
+        let paused = record.paused.as_ref().is_some_and(|paused| paused.holds(now));
         // Reported, and tested since: else it would not be returned at all.
         let reported = record.rejected.is_some();
         let record = Box::new(record);

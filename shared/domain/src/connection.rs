@@ -75,7 +75,7 @@ pub enum ConnectionState {
     Active,
     /// A refresh was begun and its answer never arrived: the refresh token may be spent.
     RefreshUnknown {
-        /// When it was begun.
+        /// When it was begun, or when another process found that it was not answered.
         since: Timestamp,
     },
     /// Only a person's new authorization helps.

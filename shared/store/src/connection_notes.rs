@@ -2,12 +2,13 @@
 //! refreshing does not help.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{EventType, Failure, LearntLife};
+use domain::{EventType, Failure, LearntLife, SaturatingTime as _};
 use jiff::Timestamp;
 
 use crate::write::SendWrite;
 use crate::{
     N, S, Store, StoreError,
+    clocks::MAX_SKEW,
     connections::ConnectionRecord,
     expression::Expression,
     item::duration,
@@ -82,10 +83,11 @@ impl Store {
             ))
             .condition_expression(
                 "#state IN (:active, :blocked, :unknown) AND access_fingerprint = :access \
-                 AND (attribute_not_exists(paused_until) OR paused_until <= :now)",
+                 AND (attribute_not_exists(paused_until) OR paused_until <= :now OR paused_until > :too_late)",
             )
             .living_states()
             .value(":until", millis(until))
+            .value(":too_late", millis(until.later_by(MAX_SKEW)))
             .value(":failure", S(failure.id.as_str()))
             .value(":none", N(0))
             .value(":access", S(record.access_fingerprint.as_str()))

@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     Item, Lookup, N, Next, Page, S, Store, StoreError,
     backoff::Backoff,
+    clocks,
     connection_item::ConnectionRow,
     expression::Expression,
     item::{VERSION, from_item, to_item},
@@ -89,6 +90,16 @@ pub struct Paused {
     pub until: Timestamp,
     /// The failure that tells why.
     pub failure: FailureId,
+}
+
+/// How long refreshing is paused where it does not help.
+pub const PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
+impl Paused {
+    /// Whether it is not over yet.
+    pub fn holds(&self, now: Timestamp) -> bool {
+        clocks::is_ahead(self.until, PAUSE, now)
+    }
 }
 
 /// The tokens of a grant, before they are sealed.

@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::{
     operation::update_item::builders::UpdateItemFluentBuilder,
     types::{AttributeValue, ReturnValue},
 };
-use domain::{AppId, ProductId, SaturatingTime as _};
+use domain::{AppId, ProductId};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 
@@ -154,50 +154,6 @@ impl AppHealth {
     /// How long the others wait while one refresh tries whether the app works again.
     fn probe_wait(&self) -> SignedDuration {
         if self.is_untrusted() { UNTRUSTED_WAIT } else { APP_WAITS[1] }
-    }
-}
-
-impl HostHealth {
-    fn read(item: &Item) -> Self {
-        Self {
-            unanswered_at: time_of(item, "unanswered_at"),
-            answered_at: time_of(item, "answered_at"),
-            reachable_at: time_of(item, "reachable_at"),
-            last_reachable_at: time_of(item, "last_reachable_at"),
-            asked_at: time_of(item, "asked_at"),
-            not_before: time_of(item, "not_before"),
-            seen_down_by: texts(item, "seen_down_by"),
-        }
-    }
-
-    /// Whether nothing is sent to the host.
-    pub fn stop(&self, now: Timestamp) -> Option<Stop> {
-        self.not_before.map(|until| stop(until, now))
-    }
-
-    /// Whether the last refresh of the host that is known of was not answered.
-    pub fn is_silent(&self) -> bool {
-        self.unanswered_at
-            .is_some_and(|unanswered| self.answered_at.is_none_or(|answered| answered <= unanswered))
-    }
-
-    /// When the token endpoint answered again after a refresh that got no answer at `since`.
-    pub fn answered_after(&self, since: Timestamp) -> Option<Timestamp> {
-        self.answered_at.filter(|at| since < *at && !self.is_silent())
-    }
-
-    /// Whether anything was answered in the last `time`.
-    pub fn answered_within(&self, time: SignedDuration, now: Timestamp) -> bool {
-        [self.answered_at, self.reachable_at, self.last_reachable_at]
-            .into_iter()
-            .flatten()
-            .any(|at| at <= now && now < at.later_by(time))
-    }
-
-    /// Whether a harmless request may be sent now.
-    pub fn may_be_asked(&self, now: Timestamp) -> bool {
-        self.asked_at
-            .is_none_or(|at| at.later_by(MIN_QUESTION_INTERVAL) <= now || now + MIN_QUESTION_INTERVAL < at)
     }
 }
 
@@ -378,19 +334,5 @@ mod tests {
         assert_eq!(app(5).stop("any", at(60)), Some(Stop::Probe(at(60))));
         assert_eq!(app(9).probe_wait(), UNTRUSTED_WAIT);
         assert_eq!(app(4).probe_wait(), APP_WAITS[1]);
-    }
-
-    #[test]
-    fn a_host_answered_only_if_nothing_was_unanswered_since() {
-        let host = |unanswered, answered| HostHealth {
-            unanswered_at: Some(at(unanswered)),
-            answered_at: Some(at(answered)),
-            ..HostHealth::default()
-        };
-        assert_eq!(host(10, 20).answered_after(at(5)), Some(at(20)));
-        assert_eq!(host(10, 20).answered_after(at(20)), None, "before this refresh");
-        assert_eq!(host(30, 20).answered_after(at(5)), None, "silent again");
-        assert!(host(30, 20).is_silent() && !host(10, 20).is_silent());
-        assert!(!HostHealth::default().is_silent());
     }
 }

@@ -20,6 +20,7 @@ use secrecy::ExposeSecret;
 use crate::{
     N, S, Store, StoreError,
     backoff::{BACKOFF, Backoff},
+    clocks::MAX_SKEW,
     connection_item::ConnectionRow,
     connections::ConnectionRecord,
     expression::Expression,
@@ -35,9 +36,6 @@ use crate::{
 /// that is alive still has it when its answer comes.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(25);
 
-/// Maximum difference between the clocks of two processes that both work.
-const MAX_SKEW: SignedDuration = SignedDuration::from_mins(1);
-
 /// A lease that ends later than this was taken by a process whose clock is wrong.
 pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
     SignedDuration::from_secs(LEASE.as_secs() + MAX_SKEW.as_secs());
@@ -46,8 +44,9 @@ pub(crate) const MAX_LEASE_AHEAD: SignedDuration =
 pub(crate) const LEASE_OVER: &str =
     "(attribute_not_exists(lease_until) OR lease_until <= :now OR lease_until > :too_late)";
 
-/// How long after a refresh was begun, by whichever clock, its recovery may start. The first sender has its answer in the
-/// table or the fallback 20 s after *began*, but its clock may be [`MAX_SKEW`] behind the reader's.
+/// How long after a refresh was begun, and after another process found that it was not answered, its recovery may start.
+/// The first sender has its answer in the table or the fallback 20 s after *began*, but its clock may be [`MAX_SKEW`]
+/// behind the reader's, or wrong, and both tables may be away for a while.
 pub const RECOVERY_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// The right to use a connection's refresh token once.

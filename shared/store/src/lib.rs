@@ -7,6 +7,7 @@ mod item;
 pub mod action_required;
 pub mod attempts;
 pub mod backoff;
+pub mod clocks;
 mod connection_item;
 pub mod connection_lists;
 mod connection_notes;

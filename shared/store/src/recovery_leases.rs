@@ -22,15 +22,14 @@ use crate::{
 };
 
 impl Store {
-    /// Marks a connection whose refresh was begun and never answered, once the lease has run out.
+    /// Marks a connection whose refresh was begun and never answered, once the lease has run out. The time of the mark is
+    /// this process's: the holder's clock may be wrong.
     pub async fn mark_refresh_unknown(
         &self,
         record: &ConnectionRecord,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let key = keys::connection(&record.connection.id);
-        // A time that is still to come was written by a process whose clock is wrong.
-        let since = record.began_at.map_or(now, |began| began.min(now));
         let marked = self
             .update(&key)
             .unanswered(record, ":since")
@@ -41,10 +40,32 @@ impl Store {
             .value(":active", S("active"))
             .value(":blocked", S("blocked"))
             .value(":epoch", N(record.epoch))
-            .value(":since", millis(since))
+            .value(":since", millis(now))
             .send_write()
             .await;
         conditional("UpdateItem", marked).map(drop)
+    }
+
+    /// Marks a recovery that was never answered, once its lease has run out. `false`: another process came first, or the
+    /// connection has changed.
+    pub async fn mark_recovery_unknown(
+        &self,
+        record: &ConnectionRecord,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let marked = self
+            .update(&keys::connection(&record.connection.id))
+            .update_expression("SET since = :now REMOVE lease_until")
+            .condition_expression(format!(
+                "#state = :unknown AND epoch = :epoch AND attribute_exists(lease_until) AND {LEASE_OVER}",
+            ))
+            .lease_over(now)
+            .name("#state", "state")
+            .value(":unknown", S("refresh_unknown"))
+            .value(":epoch", N(record.epoch))
+            .send_write()
+            .await;
+        conditional("UpdateItem", marked).map(|written| written.is_ok())
     }
 
     /// Reserves the one question of a while about a token whose recovery was not answered. `false`: another process has

@@ -157,8 +157,8 @@ async fn try_to_learn(
         Told::Unanswered | Told::Lost => store.note_unanswered(host, now).await?,
         Told::Down | Told::Untrusted(_) | Told::Nothing => {}
         Told::Granted(_) | Told::Accepted | Told::Refused | Told::AppRefused => {
-            if health.host.is_silent() || health.host.not_before.is_some() {
-                store.note_answered(host, now).await?;
+            if health.host.is_silent(now) || health.host.not_before.is_some() {
+                store.note_answered(host, &health.host, now).await?;
             }
         }
     }
@@ -271,25 +271,26 @@ impl Refresher {
     /// within the last twenty minutes. If not, in how many seconds to ask again.
     pub(crate) async fn host_answers(
         &self,
-        record: &ConnectionRecord,
+        login_host: &str,
         health: &HostHealth,
         since: Timestamp,
         now: Timestamp,
     ) -> Result<(), u32> {
-        let reachable = health.reachable_at.filter(|at| since < *at && *at <= now);
+        let answered = health.answered_after(since, now).is_some();
+        let reachable = health.reachable_at.filter(|at| since <= *at && *at <= now);
         if let Some(until) = reachable.map(|at| at.later_by(REACHABLE_FOR)).filter(|until| now < *until)
-            && health.answered_after(since).is_none()
+            && !answered
         {
             return Err(seconds(until, now));
         }
-        let known = health.answered_after(since).is_some() || reachable.is_some();
+        let known = answered || reachable.is_some();
         if known && health.answered_within(HEARD_FOR, now) {
             return Ok(());
         }
         if !health.may_be_asked(now) {
             return Err(SILENT_WAIT);
         }
-        match self.ask_host(&record.connection.login_host, since, now).await {
+        match self.ask_host(login_host, since, now).await {
             // What was known is old; that the host has answered now confirms it.
             Ok(true) if known => Ok(()),
             Ok(true) => Err(seconds(now + REACHABLE_FOR, now)),

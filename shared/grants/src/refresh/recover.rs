@@ -10,7 +10,7 @@ use platform::log::internal;
 use salesforce::SalesforceError;
 use secrecy::ExposeSecret;
 use store::{
-    Backoff, ConnectionRecord, Field, Health, Kept, Lease, LeaseOutcome, Owner, StoreError,
+    Backoff, ConnectionRecord, Field, Health, Kept, Lease, LeaseOutcome, Owner, StoreError, clocks,
     leases::RECOVERY_AFTER,
 };
 use telemetry::step;
@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use crate::introspection::{TokenWord, ask_about};
 use crate::refresh::{
     Ask, REFRESH, RefreshError, Refresher, Renewal, SEND, Stop, Stopped,
-    health::Told,
+    health::{Told, seconds},
     met,
     quarantine::for_same_identity,
     send::{Prepared, SLOW_START},
@@ -29,11 +29,11 @@ use crate::refresh::{
 /// How long the right to the recovery is tried to be given back.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 
-/// Maximum difference between the clocks of two processes that both work.
-const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_mins(1);
-
-/// Seconds between two questions about a token whose recovery was not answered.
+/// Seconds until the first question about a token whose recovery was not answered.
 pub(crate) const QUESTION_AGAIN: u32 = 60;
+
+/// Maximum time between two questions about one token.
+const LONGEST_QUESTION_WAIT: SignedDuration = SignedDuration::from_mins(15);
 
 /// How long after an unanswered recovery Salesforce may leave open whether it knows the token.
 pub(crate) const UNKNOWN_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -44,8 +44,16 @@ enum TokenFate {
     Unspent,
     /// Salesforce does not know it any more.
     Spent,
-    /// Salesforce cannot be asked now.
-    Unknown,
+    /// Salesforce cannot be asked now, or does not say. Ask again after so many seconds.
+    Unknown(u32),
+}
+
+/// How long the next question about a token waits that was last sent at that time: a minute, more after an outage of some
+/// length, less up to a fifth (`jitter` is 0 to 1). Thousands of connections are not asked about in step.
+pub(crate) fn question_wait(sent_at: Timestamp, now: Timestamp, jitter: f64) -> SignedDuration {
+    let shortest = SignedDuration::from_secs(QUESTION_AGAIN.into());
+    let wait = (now.duration_since(sent_at) / 4).clamp(shortest, LONGEST_QUESTION_WAIT);
+    wait.mul_f64(1.0 - jitter.clamp(0.0, 1.0) / 5.0).max(shortest)
 }
 
 impl Refresher {
@@ -82,20 +90,18 @@ impl Refresher {
         if health.app.rotates == Some(false) {
             return self.send_again(record, ask, &health).await;
         }
-        // The last time that the token was sent: at first, or as a recovery that nobody heard of again. A time that is still
-        // to come was written by a process whose clock is wrong; nobody knows when it was.
-        let sent_at = record.recovered_at.unwrap_or(since);
-        let sent_at = if sent_at <= now + CLOCKS_DIFFER { sent_at } else { now - RECOVERY_AFTER };
-        let due = sent_at.later_by(RECOVERY_AFTER);
-        if now < due {
-            let seconds = (due - now).get_seconds();
-            return Ok(Renewal::NotYet(u32::try_from(seconds).unwrap_or(1).max(1).into()));
-        }
         if !ask.time.has(REFRESH) {
             return Ok(Renewal::NotYet(2.into()));
         }
-        if let Err(seconds) = self.host_answers(&record, &health.host, sent_at, now).await {
-            return Ok(Renewal::NotYet(seconds.into()));
+        let Some(sent_at) = self.last_sent(&record, since, now).await? else {
+            return Ok(Renewal::NotYet(2.into()));
+        };
+        // A host that does not answer is asked meanwhile: ten minutes pass after its answer.
+        let host = &record.connection.login_host;
+        let answers = self.host_answers(host, &health.host, sent_at, now).await;
+        let due = sent_at.later_by(RECOVERY_AFTER);
+        if let Some(wait) = answers.err().max((now < due).then(|| seconds(due, now))) {
+            return Ok(Renewal::NotYet(wait.into()));
         }
         if let Err(held) = Self::heed_stops(&record, ask, &health) {
             return self.held(record, ask, &health.app, held).await;
@@ -106,7 +112,7 @@ impl Refresher {
             match self.token_fate(&record, ask, &prepared).await? {
                 TokenFate::Unspent => {}
                 TokenFate::Spent => return self.lost(&record, ask).await,
-                TokenFate::Unknown => return Ok(Renewal::NotYet(QUESTION_AGAIN.into())),
+                TokenFate::Unknown(wait) => return Ok(Renewal::NotYet(wait.into())),
             }
         }
         if let Err(held) = self.may_send(&record, ask, &health).await {
@@ -149,9 +155,33 @@ impl Refresher {
         }
     }
 
+    /// The last time that the token may have been sent: when the refresh or its recovery began, or when another process
+    /// found that it was not answered. Each of the two was written by one clock, and clocks may differ: the later one that
+    /// can be true counts. Thus a refresh whose sender is still alive is not overtaken although one clock is wrong. `None`:
+    /// another process has changed the connection.
+    async fn last_sent(
+        &self,
+        record: &ConnectionRecord,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let times = match record.recovered_at {
+            Some(recovered_at) if record.lease_until.is_some() => {
+                // Nobody has looked at it since its lease ended.
+                if !self.platform.store.mark_recovery_unknown(record, now).await? {
+                    return Ok(None);
+                }
+                [Some(recovered_at), Some(now)]
+            }
+            Some(recovered_at) => [Some(recovered_at), Some(since)],
+            None => [record.began_at, Some(since)],
+        };
+        Ok(Some(clocks::latest(times, now).unwrap_or_else(|| now.earlier_by(RECOVERY_AFTER))))
+    }
+
     /// What became of a refresh token whose recovery was not answered either. Salesforce is asked, which spends nothing
-    /// (introspection, RFC 7662), at most once a minute; where it answers for a day and will not say, the token is taken to
-    /// be spent.
+    /// (introspection, RFC 7662): after a minute, and less often the longer it takes. Where it answers for a day and will
+    /// not say, the token is taken to be spent.
     async fn token_fate(
         &self,
         record: &ConnectionRecord,
@@ -160,9 +190,11 @@ impl Refresher {
     ) -> Result<TokenFate, RefreshError> {
         let now = ask.time.now();
         let Some(sealed) = &record.refresh_token else { return Ok(TokenFate::Spent) };
-        let until = now + SignedDuration::from_secs(QUESTION_AGAIN.into());
+        let wait = question_wait(record.recovered_at.unwrap_or(now), now, fastrand::f64());
+        let until = now + wait;
+        let unknown = TokenFate::Unknown(seconds(until, now));
         if !self.platform.store.put_off_recovery(record, until, now).await? {
-            return Ok(TokenFate::Unknown);
+            return Ok(unknown);
         }
         let owner = Owner { product: &record.connection.product, connection: &record.connection.id };
         let token = self.cipher.open(owner, Field::RefreshToken, sealed).await?;
@@ -181,11 +213,11 @@ impl Refresher {
                 if let Err(error) = self.platform.store.note_unsaid(record, until, since).await {
                     internal(&error);
                 }
-                Ok(TokenFate::Unknown)
+                Ok(unknown)
             }
             Err(error) => {
                 internal(&error);
-                Ok(TokenFate::Unknown)
+                Ok(unknown)
             }
         }
     }
@@ -273,5 +305,27 @@ impl Refresher {
             Some(sent) => self.fallback.kept(&record.connection.id, sent).await,
             None => Ok(None),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_about_a_token_become_rare_in_a_long_outage() {
+        let sent_at = Timestamp::UNIX_EPOCH;
+        let asked = |jitter: f64, hours: i64| {
+            let (mut now, mut number) = (sent_at + RECOVERY_AFTER, 0);
+            while now < sent_at + SignedDuration::from_hours(hours) {
+                now += question_wait(sent_at, now, jitter);
+                number += 1;
+            }
+            number
+        };
+        assert!(asked(0.0, 1) <= 20 && asked(1.0, 1) <= 20, "{} {}", asked(0.0, 1), asked(1.0, 1));
+        assert!(asked(1.0, 24) <= 20 + 24 * 5, "{}", asked(1.0, 24));
+        let ahead = sent_at + SignedDuration::from_hours(9);
+        assert_eq!(question_wait(ahead, sent_at, 1.0).as_secs(), 60, "a wrong clock's time");
     }
 }

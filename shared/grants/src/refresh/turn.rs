@@ -6,7 +6,7 @@ use diagnosis::{Cause, evidence};
 use domain::{App, ConnectionState, Failure, FailureId, Stage, Surface};
 use jiff::{SignedDuration, Timestamp};
 use platform::Deadline;
-use store::{ConnectionRecord, LeaseOutcome, StoreError};
+use store::{ConnectionRecord, LeaseOutcome, StoreError, clocks, connections::PAUSE};
 use telemetry::{Metric, emf::MILLISECOND, sample, step};
 use tokio::time::{Instant, sleep};
 
@@ -47,9 +47,6 @@ const RETRY_BLOCKED: SignedDuration = SignedDuration::from_mins(1);
 
 /// Number of fresh tokens rejected in a row after which refreshing is paused: it does not help.
 const REJECTIONS: u32 = 2;
-
-/// How long refreshing is paused then.
-const PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
 impl Refresher {
     pub(super) async fn turn(
@@ -136,7 +133,7 @@ impl Refresher {
                     return self.still_stopped(Stop::Reauthorize, failure, now).await;
                 }
                 ConnectionState::Blocked { since, failure }
-                    if now < record.refused_at.unwrap_or(*since) + RETRY_BLOCKED =>
+                    if clocks::is_within(RETRY_BLOCKED, record.refused_at.unwrap_or(*since), now) =>
                 {
                     return self.still_stopped(Stop::Blocked, failure, now).await;
                 }
@@ -154,7 +151,7 @@ impl Refresher {
             if record.refresh_token.is_none() {
                 return self.without_refresh_token(record, ask).await;
             }
-            if let Some(paused) = record.paused.clone().filter(|paused| now < paused.until) {
+            if let Some(paused) = record.paused.clone().filter(|paused| paused.holds(now)) {
                 return if need.can_use(&record, now) {
                     Ok(Renewal::StillWorks(
                         record,
