@@ -8,22 +8,24 @@
 //! 4. Connection and journal are saved in one transaction (`save`). If the same Salesforce user is connected for the same
 //!    customer already, that connection gets the token.
 //! 5. An unanswered send leaves the journal begun. The token is sent once more, when the first sender cannot be alive any
-//!    more; if that is not answered either, again only while Salesforce says that it knows the token. A token that
-//!    Salesforce does not know is lost. A refusal that says nothing about the token leaves the right to try.
+//!    more and the host is known to answer again (`recover`); if that is not answered either, again only while Salesforce
+//!    says that it knows the token. A token that Salesforce does not know is lost. A refusal that says nothing about the
+//!    token leaves the right to try.
 //! 6. After a refusal that passes, imports of the app at that host wait (`backoff`), and one tries when the time is over.
 
 mod backoff;
 mod quarantine;
+mod recover;
 mod refused;
 mod save;
 
 use diagnosis::{Actor, Candidate, Diagnosis};
 use domain::{
-    App, Connection, ConnectionId, Customer, FailureId, Product, SaturatingTime as _,
+    App, Connection, ConnectionId, Customer, FailureId, Product,
     secret::{Hash, RefreshToken},
 };
 use jiff::{SignedDuration, Timestamp};
-use platform::{Deadline, Platform, log::internal};
+use platform::{Deadline, Platform};
 use salesforce::{Distrust, LoginHost, SalesforceError};
 use store::{
     AppAt, SecretError, StoreError, TokenCipher,
@@ -32,12 +34,14 @@ use store::{
 };
 
 use crate::{
-    introspection::{TokenWord, ask_about},
     record_failure::FailureSubject,
     refresh::{
-        QUESTION_AGAIN, REFRESH, RefreshError, Refresher, SEND, UNKNOWN_FOR, health::Told, verdict::told_once,
+        REFRESH, RefreshError, Refresher, SEND, SLOW_START,
+        health::{Told, seconds},
+        verdict::told_once,
     },
 };
+use save::KeepTime;
 
 /// How long a refusal that needs the user is cached. Not forever: Salesforce refuses what an admin has blocked, and can
 /// unblock, in the same words.
@@ -160,8 +164,7 @@ pub enum ImportError {
 
 impl ImportError {
     fn under_way(import: &Import, now: Timestamp) -> Self {
-        let seconds = (import.under_way_until() - now).get_seconds();
-        Self::UnderWay(u32::try_from(seconds).unwrap_or(1).max(1))
+        Self::UnderWay(seconds(import.under_way_until(now), now))
     }
 
     fn refused(mut found: Diagnosis, failure: FailureId) -> Self {
@@ -215,6 +218,7 @@ impl Importer {
         }
         let now = time.now();
         let health = self.may_import(brought, now).await?;
+        let time = KeepTime::begin(time);
         let asked = match &before {
             Some(import) if again => store.begin_import_again(import, brought.wanted(), now).await?,
             _ => store.begin_import(brought.wanted(), now).await?,
@@ -226,7 +230,7 @@ impl Importer {
             }
             MaySend::No(import) => return Err(ImportError::under_way(&import, now)),
         };
-        if !time.has(SEND) {
+        if !time.has(SEND) || SLOW_START < time.elapsed() {
             // If this fails too, *begun* stands for what it says: the next call waits, and sends.
             store.put_off_import(&sender).await?;
             return Err(ImportError::NoTime);
@@ -244,7 +248,7 @@ impl Importer {
                 (Box::pin(kept).await, Told::Accepted)
             }
             Err(SalesforceError::Doubtful(doubtful)) => {
-                let kept = self.quarantine_import(brought, sender.import(), &doubtful, time).await;
+                let kept = self.quarantine_import(brought, sender.import(), &doubtful, time.deadline).await;
                 (Err(kept), Told::Untrusted(doubtful.distrust.code()))
             }
             Err(error) => {
@@ -295,32 +299,12 @@ impl Importer {
     ) -> Result<bool, ImportError> {
         match &import.state {
             ImportState::Done => Ok(false),
-            ImportState::Begun if now < import.under_way_until() => Err(ImportError::under_way(import, now)),
+            ImportState::Begun if now < import.under_way_until(now) => {
+                Err(ImportError::under_way(import, now))
+            }
             ImportState::Begun => {
                 self.refuse_quarantined(brought, import, now).await?;
-                if !import.was_tried_again() {
-                    return Ok(true);
-                }
-                // At most one question a minute, whoever asks.
-                if !self.platform.store.begin_import_question(import, now).await? {
-                    return Err(ImportError::UnderWay(QUESTION_AGAIN));
-                }
-                match self.token_word(brought).await? {
-                    Ok(TokenWord::Known) => Ok(true),
-                    Ok(TokenWord::Ended) => Err(self.lose(brought, import, None, now).await),
-                    Ok(TokenWord::Unsaid) => {
-                        let since = import.unsaid_since.unwrap_or(now);
-                        if since.later_by(UNKNOWN_FOR) <= now {
-                            return Err(self.lose(brought, import, None, now).await);
-                        }
-                        self.platform.store.note_import_unsaid(import, since).await?;
-                        Err(ImportError::UnderWay(QUESTION_AGAIN))
-                    }
-                    Err(error) => {
-                        internal(&error);
-                        Err(ImportError::UnderWay(QUESTION_AGAIN))
-                    }
-                }
+                self.may_send_again(brought, import, now).await
             }
             ImportState::Unsent => Ok(true),
             ImportState::Lost(failure) => Err(self.told_before(brought, failure, now).await),
@@ -336,16 +320,6 @@ impl Importer {
                 Ok(true)
             }
         }
-    }
-
-    /// What Salesforce says of a token that was sent twice and not answered. The question spends nothing (RFC 7662).
-    async fn token_word(
-        &self,
-        brought: &ImportRequest<'_>,
-    ) -> Result<Result<TokenWord, SalesforceError>, ImportError> {
-        let secret = self.platform.secrets.consumer(&brought.app.secret).await?.current;
-        let app = (&brought.product.id, brought.app);
-        Ok(ask_about(&self.platform, app, &brought.host, &secret, brought.token.expose()).await)
     }
 }
 

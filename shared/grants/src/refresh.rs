@@ -60,7 +60,8 @@ pub use fallback::Emptied;
 pub use held::{REPORTED, RetryLater};
 pub use need::{MAX_WAIT, Need};
 pub use quarantine::ImportAnswer;
-pub(crate) use recover::{QUESTION_AGAIN, UNKNOWN_FOR};
+pub(crate) use recover::{UNKNOWN_FOR, question_wait};
+pub(crate) use send::{FALLBACK, KEEP_WITHIN, ONE_WRITE, SLOW_START};
 
 /// Refreshes connections. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -5,11 +5,12 @@
 //! such host, the org's generic login host is asked: it serves every org that has not switched it off. Only an org's My
 //! Domain is believed if it says no: a generic login host that a redirect led to may just not serve the org.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use domain::Environment;
 use http::{HeaderMap, StatusCode, header};
 use jiff::fmt::rfc2822;
+use tokio::time::Instant;
 use url::Url;
 
 use crate::{

@@ -17,8 +17,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::write::SendWrite;
 use crate::{
-    Item, Next, Page, S, Store, StoreError, keys,
+    Item, Next, Page, S, Store, StoreError, clocks,
+    item::time_of,
+    keys,
     leases::{Lease, SaveOutcome},
+    millis,
     quarantine::Kept,
     refreshed_tokens::RefreshedTokens,
     schema,
@@ -53,6 +56,25 @@ pub struct Waiting {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<i64>,
 }
+
+/// An item of the fallback that cannot be read. It may hold the only copy of a live grant, so it stays.
+#[derive(Debug)]
+pub struct UnreadableAnswer {
+    /// What is wrong with it.
+    pub error: StoreError,
+    item: Item,
+}
+
+impl UnreadableAnswer {
+    /// Whether the sweep may look at it now.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        let until = time_of(&self.item, "not_before");
+        !until.is_some_and(|until| clocks::is_ahead(until, UNREADABLE_AGAIN, now))
+    }
+}
+
+/// How long the sweep leaves an item alone that cannot be read. The operators are told each time.
+pub const UNREADABLE_AGAIN: SignedDuration = SignedDuration::from_hours(6);
 
 /// Whether the sweep may try an answer now. A time that is far ahead was written by a process whose clock is wrong.
 pub(crate) fn is_due(not_before: Option<i64>, now: Timestamp) -> bool {
@@ -142,6 +164,28 @@ impl Fallback {
         conditional("PutItem", put).map(drop)
     }
 
+    /// The sweep leaves an item that cannot be read alone until then. One that was deleted meanwhile
+    /// stays deleted.
+    pub async fn put_off_unreadable(
+        &self,
+        unreadable: &UnreadableAnswer,
+        until: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut key = unreadable.item.clone();
+        key.retain(|name, _| ["pk", "sk"].contains(&name.as_str()));
+        let put_off = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key))
+            .update_expression("SET not_before = :until")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":until", millis(until))
+            .send_write()
+            .await;
+        conditional("UpdateItem", put_off).map(drop)
+    }
+
     /// The answer that is kept for a connection whose stored refresh token is this one. Strongly consistent: an
     /// answer that was overlooked here would be sent for again, with a spent token.
     pub async fn kept(
@@ -167,7 +211,7 @@ impl Fallback {
         &self,
         limit: i32,
         after: Option<Next>,
-    ) -> Result<Page<Result<Kept, StoreError>>, StoreError> {
+    ) -> Result<Page<Result<Kept, UnreadableAnswer>>, StoreError> {
         let answer = self
             .client
             .scan()
@@ -180,7 +224,8 @@ impl Fallback {
             .map_err(|error| StoreError::unavailable("Scan", &error))?;
         let items = answer.items.unwrap_or_default().into_iter().map(|item| {
             let pk = item.get("pk").and_then(|pk| pk.as_s().ok()).cloned().unwrap_or_default();
-            Kept::read(&format!("{pk} in the fallback"), item)
+            Kept::read(&format!("{pk} in the fallback"), item.clone())
+                .map_err(|error| UnreadableAnswer { error, item })
         });
         Ok(Page { items: items.collect(), next: answer.last_evaluated_key.map(Next) })
     }

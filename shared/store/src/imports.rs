@@ -7,12 +7,14 @@
 use aws_sdk_dynamodb::types::{
     Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, builders::UpdateBuilder,
 };
-use domain::{AppId, ConnectionId, EventType, Failure, FailureId, ProductId, secret::Hash};
+use domain::{
+    AppId, ConnectionId, EventType, Failure, FailureId, ProductId, SaturatingTime as _, secret::Hash,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    N, S, Store, StoreError,
+    N, S, Store, StoreError, clocks,
     connections::ConnectionRecord,
     item::{from_item, to_item},
     keys,
@@ -52,6 +54,8 @@ pub struct Import {
     pub state: ImportState,
     /// When the token was sent last.
     pub began_at: Timestamp,
+    /// When that was found to be unanswered, by the clock of whoever found it.
+    pub looked_at: Option<Timestamp>,
     /// Since when Salesforce answers questions about the token and does not say what it knows of it.
     pub unsaid_since: Option<Timestamp>,
     pub(crate) product: ProductId,
@@ -115,6 +119,7 @@ struct ImportRow {
     sender: String,
     failure: Option<FailureId>,
     unsaid_since: Option<i64>,
+    looked_at: Option<i64>,
 }
 
 impl ImportRow {
@@ -130,6 +135,7 @@ impl ImportRow {
             "quarantined" => ImportState::Quarantined(failure()?),
             other => return Err(corrupt(&format!("unknown import state {other}"))),
         };
+        let time = |at: Option<i64>| at.and_then(|at| Timestamp::from_millisecond(at).ok());
         Ok(Import {
             connection: self.connection,
             app: self.app,
@@ -137,7 +143,8 @@ impl ImportRow {
             login_host: self.login_host,
             state,
             began_at: Timestamp::from_millisecond(self.began_at).map_err(|_| corrupt("began_at"))?,
-            unsaid_since: self.unsaid_since.and_then(|at| Timestamp::from_millisecond(at).ok()),
+            looked_at: time(self.looked_at),
+            unsaid_since: time(self.unsaid_since),
             product: self.product,
             mark: self.mark,
             tries: self.tries,
@@ -160,9 +167,14 @@ impl ImportState {
 }
 
 impl Import {
+    /// When the token was last sent, or was found to be unanswered: the later one that can be true. `None`: neither can.
+    pub fn last_sent(&self, now: Timestamp) -> Option<Timestamp> {
+        clocks::latest([Some(self.began_at), self.looked_at], now)
+    }
+
     /// Until when whoever sent the token may still be alive and store its answer.
-    pub fn under_way_until(&self) -> Timestamp {
-        self.began_at + RECOVERY_AFTER
+    pub fn under_way_until(&self, now: Timestamp) -> Timestamp {
+        self.last_sent(now).map_or(now, |at| at.later_by(RECOVERY_AFTER))
     }
 
     /// Whether the token was sent again already, after a first answer that never came.
@@ -202,6 +214,7 @@ impl Store {
             sender: domain::id::base32(&domain::secret::random::<16>()),
             failure: None,
             unsaid_since: None,
+            looked_at: None,
         };
         let put = self
             .client
@@ -242,7 +255,7 @@ impl Store {
             .update(&key)
             .update_expression(
                 "SET #state = :begun, began_at = :now, tries = :tries, sender = :sender, app = :app, \
-                 customer = :customer, login_host = :host REMOVE failure, asked_at, unsaid_since",
+                 customer = :customer, login_host = :host REMOVE failure, asked_at, unsaid_since, looked_at",
             )
             .condition_expression("#state = :seen AND sender = :before")
             .expression_attribute_names("#state", "state")

@@ -2,6 +2,7 @@
 //! saying what it knows of one.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::SaturatingTime as _;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -13,27 +14,45 @@ use crate::{
     write::{SendWrite, conditional},
 };
 
-/// Minimum time between two questions about the token of an import.
-const MIN_QUESTION_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
-
 impl Store {
-    /// Reserves the one question of a minute about the token of an import that was sent twice and not answered. `false`:
+    /// Records when the last sending of an import's token was found to be unanswered. `false`: another caller has found it,
+    /// or the import goes on.
+    pub async fn note_import_unanswered(&self, import: &Import, at: Timestamp) -> Result<bool, StoreError> {
+        let noted = self
+            .update(&keys::import(&import.product, &import.mark))
+            .update_expression("SET looked_at = :at")
+            .condition_expression("#state = :begun AND sender = :sender AND attribute_not_exists(looked_at)")
+            .name("#state", "state")
+            .value(":begun", S(ImportState::Begun.word()))
+            .value(":sender", S(&import.sender))
+            .value(":at", millis(at))
+            .send_write()
+            .await;
+        conditional("UpdateItem", noted).map(|written| written.is_ok())
+    }
+
+    /// Reserves the one question of that time about the token of an import that was sent twice and not answered. `false`:
     /// another caller has it, or the import goes on. A question that is not answered ends the time of
     /// [`Import::unsaid_since`].
-    pub async fn begin_import_question(&self, import: &Import, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn begin_import_question(
+        &self,
+        import: &Import,
+        wait: SignedDuration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let begun = self
             .update(&keys::import(&import.product, &import.mark))
             .update_expression("SET asked_at = :now REMOVE unsaid_since")
             .condition_expression(
                 "#state = :begun AND sender = :sender AND (attribute_not_exists(asked_at) \
-                 OR asked_at <= :minute_ago OR asked_at > :minute_ahead)",
+                 OR asked_at <= :before OR asked_at > :ahead)",
             )
             .name("#state", "state")
             .value(":begun", S(ImportState::Begun.word()))
             .value(":sender", S(&import.sender))
             .value(":now", millis(now))
-            .value(":minute_ago", millis(now - MIN_QUESTION_INTERVAL))
-            .value(":minute_ahead", millis(now + MIN_QUESTION_INTERVAL))
+            .value(":before", millis(now.earlier_by(wait)))
+            .value(":ahead", millis(now.later_by(wait)))
             .send_write()
             .await;
         conditional("UpdateItem", begun).map(|written| written.is_ok())

@@ -270,13 +270,14 @@ impl Store {
     }
 
     /// Says at once that a refresh was not answered, so that nobody waits for this holder. *Began* stays. A connection
-    /// that was deleted meanwhile stays deleted. Returns the connection as [`Self::release`] does.
+    /// that was deleted meanwhile stays deleted, and one whose refresh another process found unanswered keeps the time of
+    /// that. Returns the connection as [`Self::release`] does.
     pub async fn abandon(&self, lease: &Lease) -> Result<Option<Box<ConnectionRecord>>, StoreError> {
         let abandoned = self
             .holder_update(lease)
             .unanswered(&lease.record, "began_at")
             .condition_expression(
-                "#state IN (:active, :blocked, :unknown) AND epoch = :epoch AND attribute_exists(began_at)",
+                "#state IN (:active, :blocked) AND epoch = :epoch AND attribute_exists(began_at)",
             )
             .living_states()
             .return_values(ReturnValue::AllNew)

@@ -21,6 +21,20 @@ use crate::{
 /// Maximum number of times that an answer is written whose connection was thought to work or fail and does not.
 const MAX_RENEWS: u32 = 5;
 
+/// When an answer without a new refresh token is stored that waited: others may have refreshed the same token since, and
+/// Salesforce may have ended the grant.
+const STILL_NEWEST: &str =
+    "(attribute_not_exists(issued_at) OR issued_at < :issued_at) AND (#state <> :reauth OR since < :came_at)";
+
+/// How an answer comes to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// By the holder that received it.
+    Holder,
+    /// Out of the fallback or quarantine, where it waited.
+    Fallback,
+}
+
 /// A connection was thought to work, and fails as far as its product knows, or the other way round.
 struct Mistaken;
 
@@ -38,21 +52,31 @@ impl Store {
         let works = matches!(record.connection.state, ConnectionState::Active) && !record.revision.is_failing;
         let due = record.revision.look(renewed.due, renewed.fetched_at.unwrap_or(renewed.issued_at));
         let renewed = RefreshedTokens { due, ..renewed.clone() };
-        self.renew(&record.connection.id, lease.sent(), &renewed, works).await
+        self.renew_from(Source::Holder, (&record.connection.id, lease.sent()), &renewed, works).await
     }
 
-    /// Stores what replaces the tokens that `sent` refreshed: from its holder, or out of the fallback or quarantine.
-    /// `works`: whether the connection is thought to work as far as its product knows. If not, its product is told that it
-    /// works again; if that is wrong, the write is sent once more.
+    /// Stores what replaces the tokens that `sent` refreshed, out of the fallback or quarantine. Where tokens do not rotate,
+    /// an answer that is older than what is stored is superseded. `works`: whether the connection is thought to work as far
+    /// as its product knows. If not, its product is told that it works again; if that is wrong, the write is sent once more.
     pub async fn renew(
         &self,
         id: &ConnectionId,
         sent: &Fingerprint,
         renewed: &RefreshedTokens,
+        works: bool,
+    ) -> Result<SaveOutcome, StoreError> {
+        self.renew_from(Source::Fallback, (id, sent), renewed, works).await
+    }
+
+    async fn renew_from(
+        &self,
+        source: Source,
+        whose: (&ConnectionId, &Fingerprint),
+        renewed: &RefreshedTokens,
         mut works: bool,
     ) -> Result<SaveOutcome, StoreError> {
         for _ in 0..MAX_RENEWS {
-            match self.renew_if(id, sent, renewed, works).await? {
+            match self.renew_if(source, whose, renewed, works).await? {
                 Ok(outcome) => return Ok(outcome),
                 Err(Mistaken) => works = !works,
             }
@@ -67,8 +91,8 @@ impl Store {
     /// [`Store::renew`], on condition that the connection works or fails as is thought.
     async fn renew_if(
         &self,
-        id: &ConnectionId,
-        sent: &Fingerprint,
+        source: Source,
+        (id, sent): (&ConnectionId, &Fingerprint),
         renewed: &RefreshedTokens,
         works: bool,
     ) -> Result<Result<SaveOutcome, Mistaken>, StoreError> {
@@ -76,9 +100,9 @@ impl Store {
         let mut update = self.update(&key);
         let mut set = vec!["#state = :active".to_owned(), "due_shard = :shard".to_owned()];
         let mut attributes = renewed.attributes();
+        let at = renewed.fetched_at.unwrap_or(renewed.issued_at);
         if !works {
             set.push(raise_now());
-            let at = renewed.fetched_at.unwrap_or(renewed.issued_at);
             update = update.raising(EventType::ConnectionRecovered, at);
             attributes.retain(|(name, _)| *name != "due_at");
             attributes.push(("due_at", millis(look(renewed.due, at))));
@@ -87,16 +111,21 @@ impl Store {
             set.push(format!("{name} = :{name}"));
             update = update.value(&format!(":{name}"), value);
         }
+        let mut condition = format!(
+            "#state IN (:active, :blocked, :unknown, :reauth) AND refresh_fingerprint = :sent AND {}",
+            if works { WORKS } else { FAILS }
+        );
+        if source == Source::Fallback && renewed.refresh_token.is_none() {
+            condition = format!("{condition} AND {STILL_NEWEST}");
+            update = update.value(":came_at", millis(at));
+        }
         let update = update
             .update_expression(format!(
                 "SET {} REMOVE lease_until, began_at, began_epoch, recovered_at, since, failure, paused_until, \
                  paused_for, failing, {BACKOFF}, {REJECTED}",
                 set.join(", ")
             ))
-            .condition_expression(format!(
-                "#state IN (:active, :blocked, :unknown, :reauth) AND refresh_fingerprint = :sent AND {}",
-                if works { WORKS } else { FAILS }
-            ))
+            .condition_expression(condition)
             .living_states()
             .value(":reauth", S("needs_reauth"))
             .value(":sent", S(sent.as_str()))

@@ -12,8 +12,9 @@ use store::{
     connection_lists::ConnectionSummary,
     imports::{Import, ImportState, Sender},
 };
+use tokio::time::timeout;
 
-use super::{ImportError, ImportOutcome, ImportRequest, Importer};
+use super::{ImportError, ImportOutcome, ImportRequest, Importer, save::KeepTime};
 use crate::{
     record_failure::{Observation, diagnose},
     refresh::ImportAnswer,
@@ -23,33 +24,52 @@ use crate::{
 const ASK_INSTANCE: Duration = Duration::from_secs(5);
 
 /// After how many seconds the sweep has most likely stored an answer that the table did not take.
-const SWEEP: u32 = 300;
+pub(super) const SWEEP: u32 = 300;
 
 /// Minimum time left for writing an answer.
 const TIME_TO_SAVE: Duration = Duration::from_secs(4);
 
+/// Minimum time for which the fallback is tried before Salesforce is asked.
+const FIRST_TRY: Duration = Duration::from_secs(2);
+
 impl Importer {
-    /// The answer does not name the org's API. It is kept first; then Salesforce is asked where the API answers.
+    /// The answer does not name the org's API. It is kept first; then Salesforce is asked where the API answers. While the
+    /// fallback is away the answer can only become durable as a connection, so Salesforce is asked then too.
     pub(super) async fn import_without_instance(
         &self,
         brought: &ImportRequest<'_>,
         sender: &Sender,
         grant: Grant,
         others: &[ConnectionSummary],
-        time: &Deadline,
+        time: KeepTime<'_>,
     ) -> Result<ImportOutcome, ImportError> {
         let doubtful = grant.as_doubtful(Distrust::InstanceUrl);
-        self.quarantine(brought, sender.import(), &doubtful, None, time).await?;
-        let patience = ASK_INSTANCE.min(time.left().saturating_sub(TIME_TO_SAVE));
+        let first = time.until_fallback().saturating_sub(ASK_INSTANCE + TIME_TO_SAVE).max(FIRST_TRY);
+        let kept = self.quarantine(brought, sender.import(), &doubtful, None, time.deadline);
+        let is_kept = match timeout(first, kept).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                internal(&error);
+                false
+            }
+            Err(late) => {
+                internal(&late);
+                false
+            }
+        };
+        let patience = ASK_INSTANCE.min(time.deadline.left().saturating_sub(TIME_TO_SAVE));
         let told = self.platform.salesforce.identity(&grant, patience).await.instance_url;
         let Some(told) = told else {
+            if !is_kept {
+                self.quarantine(brought, sender.import(), &doubtful, None, time.deadline).await?;
+            }
             return Err(self.say_quarantined(brought, sender.import(), &doubtful, time.now()).await);
         };
-        let kept = self.keep_import(brought, sender, &grant.at_instance(told), others, time).await?;
-        if let Err(error) = self.refresher.forget_import(sender.import(), &brought.token).await {
+        let stored = self.keep_import(brought, sender, &grant.at_instance(told), others, time).await?;
+        if is_kept && let Err(error) = self.refresher.forget_import(sender.import(), &brought.token).await {
             internal(&error);
         }
-        Ok(kept)
+        Ok(stored)
     }
 
     /// Refuses to send the token of an import that stands begun and whose answer is in quarantine: the process that sent
@@ -91,22 +111,16 @@ impl Importer {
         self.say_quarantined(brought, import, doubtful, time.now()).await
     }
 
-    /// Keeps an answer that the table does not take in the fallback, from where the sweep stores it.
-    pub(super) async fn set_aside(
+    /// Keeps an answer that the table does not take, or not yet, in the fallback, from where the sweep stores it.
+    pub(super) async fn keep_for_sweep(
         &self,
         brought: &ImportRequest<'_>,
         import: &Import,
         grant: &Grant,
         time: &Deadline,
-    ) -> ImportError {
+    ) -> Result<(), ImportError> {
         let answer = grant.as_doubtful(Distrust::Form("its place in the table"));
-        match self.quarantine(brought, import, &answer, Some(Decision::Release), time).await {
-            Ok(()) => ImportError::UnderWay(SWEEP),
-            Err(error) => {
-                internal(&error);
-                ImportError::under_way(import, time.now())
-            }
-        }
+        self.quarantine(brought, import, &answer, Some(Decision::Release), time).await
     }
 
     /// Keeps an answer that fails a check: the token is not sent again.

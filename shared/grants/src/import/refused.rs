@@ -24,6 +24,10 @@ impl Importer {
         let again = import.was_tried_again();
         if error.may_have_spent(Rotation::Possible) {
             internal(error);
+            // This sender is done: it says so, else the next one waits for it.
+            if let Err(error) = self.platform.store.note_import_unanswered(import, import.began_at).await {
+                internal(&error);
+            }
             return ImportError::under_way(import, now);
         }
         let met =

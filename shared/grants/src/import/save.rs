@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{App, Connection, ConnectionState, SaturatingTime as _};
+use domain::{App, Connection, ConnectionId, ConnectionState, SaturatingTime as _};
 use jiff::Timestamp;
 use platform::{Deadline, log::internal};
 use salesforce::Grant;
@@ -11,16 +11,19 @@ use store::{
     connection_lists::ConnectionSummary,
     imports::{Import, Sender},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{ImportError, ImportOutcome, ImportRequest, ImportedConnection, Importer, imported_before};
-use crate::replace::{IfHeld, ReplaceOutcome, Replacement, TakeoverError, Target, retire, take_over};
+use super::{
+    ImportError, ImportOutcome, ImportRequest, ImportedConnection, Importer, imported_before,
+    quarantine::SWEEP,
+};
+use crate::{
+    refresh::{FALLBACK, KEEP_WITHIN, ONE_WRITE},
+    replace::{IfHeld, ReplaceOutcome, Replacement, TakeoverError, Target, retire, take_over},
+};
 
-/// How much of an invocation is left for its answer when the table does not take a new connection.
+/// How much of an invocation is left for its answer.
 const ANSWER: Duration = Duration::from_millis(500);
-
-/// How much of it is left for the fallback, with the answer.
-const FALLBACK: Duration = Duration::from_secs(4);
 
 /// How long Salesforce may take to tell the user's name, which is for people to read.
 const ASK_NAME: Duration = Duration::from_secs(3);
@@ -42,28 +45,84 @@ struct Keeping<'a> {
     app: &'a App,
     /// Absent where the caller asked for one more connection.
     unique: Option<Unique>,
-    /// The connection that the answer may belong to.
-    standing: Option<ConnectionRecord>,
+    /// Where the answer belongs, as far as it is known.
+    place: Place,
+    /// Whether the answer is in the fallback already.
+    is_set_aside: bool,
+}
+
+/// Where an import's answer belongs.
+enum Place {
+    /// In a connection of its own: the customer has none of this Salesforce user.
+    New,
+    /// Perhaps in one that stands before: the table has to be read.
+    Unknown,
+    /// The uniqueness item is this other connection's.
+    Held(ConnectionId),
+    /// In this connection.
+    Standing(Box<ConnectionRecord>),
+}
+
+/// The time of an import whose token is sent.
+#[derive(Clone, Copy)]
+pub(super) struct KeepTime<'a> {
+    /// The invocation's.
+    pub(super) deadline: &'a Deadline,
+    started: Instant,
+}
+
+impl<'a> KeepTime<'a> {
+    /// It begins before the journal is written.
+    pub(super) fn begin(deadline: &'a Deadline) -> Self {
+        Self { deadline, started: Instant::now() }
+    }
+
+    pub(super) fn now(self) -> Timestamp {
+        self.deadline.now()
+    }
+
+    pub(super) fn has(self, needed: Duration) -> bool {
+        self.deadline.has(needed)
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// How long the answer may be tried to be stored before it has to be in the fallback.
+    pub(super) fn until_fallback(self) -> Duration {
+        KEEP_WITHIN.saturating_sub(FALLBACK).saturating_sub(self.elapsed())
+    }
+
+    /// How long one write may take. An answer that came late still has a try.
+    fn one_write(self) -> Duration {
+        let left = self.deadline.left().saturating_sub(FALLBACK);
+        self.until_fallback().clamp(Duration::from_secs(1), ONE_WRITE).min(left)
+    }
 }
 
 impl Importer {
-    /// Makes the answer durable before anything else is done with it. The table is tried to the invocation's end:
-    /// what Salesforce returned exists nowhere else.
+    /// Makes the answer durable before anything else is done with it: in the table, or in the fallback. Both are tried to
+    /// the invocation's end: what Salesforce returned exists nowhere else.
     pub(super) async fn keep_import(
         &self,
         brought: &ImportRequest<'_>,
         sender: &Sender,
         grant: &Grant,
         others: &[ConnectionSummary],
-        time: &Deadline,
+        time: KeepTime<'_>,
     ) -> Result<ImportOutcome, ImportError> {
         let mut record = self.import_record(brought, sender.import(), grant, time.now()).await?;
         let unique = (!brought.another).then(|| Unique::of(&record.connection, brought.app.connections));
         record.unique = unique.as_ref().map(|unique| unique.key().to_owned());
-        let keeping = Keeping { sender, record, app: brought.app, unique, standing: None };
-        let Some((stored, record)) = Box::pin(self.save_import(keeping, time)).await else {
-            return Err(self.set_aside(brought, sender.import(), grant, time).await);
+        let is_same = |other: &ConnectionSummary| {
+            other.identity.org.same_as(&grant.identity.org)
+                && other.identity.user.same_as(&grant.identity.user)
         };
+        let place = if unique.is_some() && others.iter().any(is_same) { Place::Unknown } else { Place::New };
+        let app = brought.app;
+        let keeping = Keeping { sender, record, app, unique, place, is_set_aside: false };
+        let (stored, record) = Box::pin(self.save_import(keeping, brought, grant, time)).await?;
         let (mut connection, is_new) = match &stored {
             Stored::Renewed(taken) => (taken.after.clone(), false),
             Stored::New => (record.connection, true),
@@ -74,7 +133,7 @@ impl Importer {
             }
         };
         let id = connection.id.clone();
-        let patience = ASK_NAME.min(time.left().saturating_sub(ANSWER));
+        let patience = ASK_NAME.min(time.deadline.left().saturating_sub(ANSWER));
         if let Some(username) = self.platform.salesforce.identity(grant, patience).await.username {
             match self.platform.store.name_user(&id, &username).await {
                 Ok(()) => connection.identity.username = Some(username),
@@ -84,39 +143,75 @@ impl Importer {
         if let Stored::Renewed(taken) = &stored {
             Box::pin(retire(&self.platform, &self.cipher, taken, time.now())).await;
         }
-        let same = |other: &&ConnectionSummary| {
-            other.id != id
-                && other.identity.org.same_as(&grant.identity.org)
-                && other.identity.user.same_as(&grant.identity.user)
-        };
-        let same_as = others.iter().filter(same).map(|other| other.id.clone()).collect();
+        let same = others.iter().filter(|other| other.id != id && is_same(other));
+        let same_as = same.map(|other| other.id.clone()).collect();
         let rotated = grant.refresh.is_some();
         let imported = ImportedConnection { connection, rotated, renewed: !is_new, same_as };
         Ok(ImportOutcome::Imported(Box::new(imported)))
     }
 
-    /// Writes the answer until the table takes it. `None`: the invocation nears its end.
+    /// Writes the answer until the table takes it or, once the lease of a refresh would near its end, the fallback does;
+    /// then either, until the invocation ends. Where the table has to be read first, the fallback has the answer before. An
+    /// error says that it is in the fallback, from where the sweep stores it, or that nothing took it.
     async fn save_import(
         &self,
         mut keeping: Keeping<'_>,
-        time: &Deadline,
-    ) -> Option<(Stored, ConnectionRecord)> {
+        brought: &ImportRequest<'_>,
+        grant: &Grant,
+        time: KeepTime<'_>,
+    ) -> Result<(Stored, ConnectionRecord), ImportError> {
         let mut wait = Duration::from_millis(100);
-        let mut is_first = true;
         loop {
+            if !matches!(keeping.place, Place::New) {
+                self.set_aside(&mut keeping, brought, grant, time).await;
+            }
             // A write that is given up may still be carried out; the journal then says so to the next call.
-            let left = time.left().saturating_sub(FALLBACK);
-            match timeout(left, self.try_to_save(&mut keeping, &mut is_first, time.now())).await {
-                Ok(Ok(Some(stored))) => return Some((stored, keeping.record)),
+            match timeout(time.one_write(), self.try_to_save(&mut keeping, time.now())).await {
+                Ok(Ok(Some(stored))) => {
+                    if keeping.is_set_aside
+                        && let Err(error) =
+                            self.refresher.forget_import(keeping.sender.import(), &brought.token).await
+                    {
+                        internal(&error);
+                    }
+                    return Ok((stored, keeping.record));
+                }
+                Ok(Ok(None)) if !time.until_fallback().is_zero() => continue,
                 Ok(Ok(None)) => {}
                 Ok(Err(error)) => drop(internal(&error)),
-                Err(_) => return None,
+                Err(late) => drop(internal(&late)),
             }
-            if !time.has(wait + FALLBACK) {
-                return None;
+            if time.until_fallback() < wait + ONE_WRITE.min(FALLBACK) || !time.has(wait + 2 * FALLBACK) {
+                self.set_aside(&mut keeping, brought, grant, time).await;
+                if keeping.is_set_aside {
+                    return Err(ImportError::UnderWay(SWEEP));
+                }
+                if !time.has(wait + FALLBACK) {
+                    return Err(ImportError::under_way(keeping.sender.import(), time.now()));
+                }
             }
             sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(1));
+        }
+    }
+
+    /// Tries to keep the answer in the fallback, if it is not there yet. One without a new refresh token is no loss: the
+    /// token that was sent still stands, and is sent again.
+    async fn set_aside(
+        &self,
+        keeping: &mut Keeping<'_>,
+        brought: &ImportRequest<'_>,
+        grant: &Grant,
+        time: KeepTime<'_>,
+    ) {
+        if keeping.is_set_aside || grant.refresh.is_none() {
+            return;
+        }
+        let kept = self.keep_for_sweep(brought, keeping.sender.import(), grant, time.deadline);
+        match timeout(ONE_WRITE.min(time.deadline.left()), kept).await {
+            Ok(Ok(())) => keeping.is_set_aside = true,
+            Ok(Err(error)) => drop(internal(&error)),
+            Err(late) => drop(internal(&late)),
         }
     }
 
@@ -124,15 +219,21 @@ impl Importer {
     async fn try_to_save(
         &self,
         keeping: &mut Keeping<'_>,
-        is_first: &mut bool,
         now: Timestamp,
     ) -> Result<Option<Stored>, TakeoverError> {
         let store = &self.platform.store;
-        // The answer is stored even if it cannot be known whether the user is connected: the uniqueness item decides.
-        if std::mem::take(is_first) && keeping.unique.is_some() {
-            keeping.standing = store.standing(&keeping.record, keeping.app).await?;
+        match &keeping.place {
+            Place::Unknown => {
+                let standing = store.standing(&keeping.record, keeping.app).await?;
+                keeping.place = standing.map_or(Place::New, |record| Place::Standing(Box::new(record)));
+            }
+            Place::Held(other) => {
+                let other = other.clone();
+                self.look_at_holder(keeping, other).await?;
+            }
+            Place::New | Place::Standing(_) => {}
         }
-        let other = if let Some(standing) = &keeping.standing {
+        let other = if let Place::Standing(standing) = &keeping.place {
             let Connection { id, identity, .. } = &standing.connection;
             let target = Target { id, whose: identity, held: IfHeld::Stop };
             let bringing = Bringing::Import(keeping.sender.import());
@@ -141,7 +242,7 @@ impl Importer {
                 ReplaceOutcome::Refused(_) => return Ok(Some(Stored::Before)),
                 ReplaceOutcome::Held(other) => other,
                 ReplaceOutcome::Overtaken => {
-                    keeping.standing = None;
+                    keeping.place = Place::New;
                     return Ok(None);
                 }
             }
@@ -154,23 +255,21 @@ impl Importer {
                 Imported::Held(other) => other,
             }
         };
-        self.look_at_holder(keeping, other).await?;
+        keeping.place = Place::Held(other);
         Ok(None)
     }
 
     /// The uniqueness item is another connection's: the answer belongs to that one, unless it is gone.
-    async fn look_at_holder(
-        &self,
-        keeping: &mut Keeping<'_>,
-        other: domain::ConnectionId,
-    ) -> Result<(), StoreError> {
+    async fn look_at_holder(&self, keeping: &mut Keeping<'_>, other: ConnectionId) -> Result<(), StoreError> {
         let holder = self.platform.store.connection(&other).await?;
         let sharing = keeping.app.connections;
-        keeping.standing =
-            holder.filter(|holder| holder.is_standing_for(&keeping.record.connection, sharing));
-        if keeping.standing.is_none() {
+        let standing = holder.filter(|holder| holder.is_standing_for(&keeping.record.connection, sharing));
+        keeping.place = if let Some(standing) = standing {
+            Place::Standing(Box::new(standing))
+        } else {
             keeping.unique = keeping.unique.take().map(|unique| unique.replacing(other));
-        }
+            Place::New
+        };
         Ok(())
     }
 

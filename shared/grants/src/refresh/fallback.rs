@@ -6,7 +6,10 @@ use domain::SaturatingTime as _;
 use jiff::{SignedDuration, Timestamp};
 use platform::{Deadline, log::internal};
 use secrecy::ExposeSecret;
-use store::{ConnectionRecord, Field, Kept, Owner, Quarantined, SaveOutcome, StoreError, Waiting};
+use store::{
+    ConnectionRecord, Field, Kept, Owner, Quarantined, SaveOutcome, StoreError, Waiting,
+    fallback::UNREADABLE_AGAIN,
+};
 use telemetry::{Metric, add, carried};
 use tokio::{
     task::{JoinError, JoinSet},
@@ -97,7 +100,10 @@ impl Refresher {
         loop {
             let page = self.fallback.all(BATCH, after).await?;
             let now = time.now();
-            let due = page.items.into_iter().filter(|item| item.as_ref().map_or(true, |one| one.is_due(now)));
+            let due = page.items.into_iter().filter(|item| match item {
+                Ok(kept) => kept.is_due(now),
+                Err(unreadable) => unreadable.is_due(now),
+            });
             let mut running = JoinSet::new();
             for kept in due {
                 // Within a page too: one that hangs takes its twelve seconds twice.
@@ -117,9 +123,16 @@ impl Refresher {
                         let (this, time) = (self.clone(), *time);
                         running.spawn(carried(async move { this.empty_one(&waiting, &time).await }));
                     }
-                    Err(error) => {
-                        internal(&error);
+                    Err(unreadable) => {
+                        internal(&unreadable.error);
                         emptied.unreadable += 1;
+                        let until = now + UNREADABLE_AGAIN;
+                        let put_off = self.fallback.put_off_unreadable(&unreadable, until);
+                        match timeout(ONE_ANSWER, put_off).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(error)) => drop(internal(&error)),
+                            Err(late) => drop(internal(&late)),
+                        }
                     }
                 }
                 if running.len() == AT_ONCE {

@@ -29,13 +29,13 @@ pub(crate) const SLOW_START: Duration = Duration::from_secs(3);
 
 /// How long after *refresh started* an answer is in the table or the fallback at the latest, as long as either takes
 /// it: a lease's length less a reserve.
-const KEEP_WITHIN: Duration = Duration::from_secs(20);
+pub(crate) const KEEP_WITHIN: Duration = Duration::from_secs(20);
 
 /// How much of that is kept for the write into the fallback.
-const FALLBACK: Duration = Duration::from_secs(3);
+pub(crate) const FALLBACK: Duration = Duration::from_secs(3);
 
 /// How long one try to write an answer may take.
-const ONE_WRITE: Duration = Duration::from_secs(4);
+pub(crate) const ONE_WRITE: Duration = Duration::from_secs(4);
 
 /// Minimum time left for a refresh with another consumer secret: an answer that is cut off may be the only copy of a
 /// rotated token.
