@@ -58,6 +58,8 @@ pub enum Effect {
     Refused,
     /// It is carried out, and the answer is lost.
     AnswerLost,
+    /// It is carried out, and the answer fails a check: its signature is of another secret. For refreshes alone.
+    Doubtful,
     /// It is neither carried out nor answered: its sender waits until it gives up.
     Silent,
     /// Salesforce answers this, whether or not it carries the request out.
@@ -142,6 +144,8 @@ pub struct Sent {
     pub cut_off: bool,
     /// Whether the access token that it brought stood in the table.
     pub kept: bool,
+    /// Whether its sender got tokens in an answer that fails a check.
+    pub doubtful: bool,
     done: bool,
     /// Whether Salesforce said that the same token was being used at that very moment.
     pub met_itself: bool,
@@ -229,8 +233,8 @@ impl One {
     /// Everything that can befall that request: each effect, and to be late: later than the SDK waits, later than we
     /// wait for Salesforce, later than the lease.
     pub fn befalls(step: usize) -> Vec<Self> {
-        use Effect::{AnswerLost, DiesAfter, DiesBefore, None, Refused, Unreachable};
-        let soon = [Unreachable, Refused, AnswerLost, DiesBefore, DiesAfter].map(|effect| Self {
+        use Effect::{AnswerLost, DiesAfter, DiesBefore, Doubtful, None, Refused, Unreachable};
+        let soon = [Unreachable, Refused, AnswerLost, Doubtful, DiesBefore, DiesAfter].map(|effect| Self {
             step,
             effect,
             there: Duration::from_millis(4),
@@ -377,7 +381,11 @@ impl Wire {
             }
             Effect::Silent => return std::future::pending().await,
             Effect::Panics => panic!("a bug in the handling of one item"),
-            Effect::None | Effect::AnswerLost | Effect::DiesAfter | Effect::Scripted(_) => {}
+            Effect::None
+            | Effect::AnswerLost
+            | Effect::Doubtful
+            | Effect::DiesAfter
+            | Effect::Scripted(_) => {}
         }
         let (answered, answer) = oneshot::channel();
         tokio::spawn(async move {
@@ -482,6 +490,7 @@ impl Transport for Wire {
             let no_answer = |what: &str, sent| NoAnswer { what: what.into(), sent, oversized: false };
             let answer = match back {
                 Ok(_) if script.is_some() => Ok(script.expect("one").answer()),
+                Ok(Back::Answer(Some(answer))) if fate.effect == Effect::Doubtful => Ok(spoiled(answer)),
                 Ok(Back::Answer(Some(answer))) => Ok(answer),
                 Ok(Back::Answer(None) | Back::Lost | Back::Conflict) => {
                     Err(no_answer("the connection broke", true))
@@ -504,7 +513,10 @@ impl Transport for Wire {
                     _ => false,
                 };
                 let told = answer.is_ok() || fate.effect == Effect::Unreachable;
-                ether.note_end(sent, answer.is_ok() && !unprocessed && script.is_none(), unprocessed, told);
+                let is_doubtful =
+                    fate.effect == Effect::Doubtful && answer.is_ok() && ether.note_doubtful(sent);
+                let delivered = answer.is_ok() && !unprocessed && script.is_none() && !is_doubtful;
+                ether.note_end(sent, delivered, unprocessed, told);
             }
             answer
         })
@@ -545,6 +557,7 @@ impl Ether {
             orphaned: false,
             cut_off: false,
             kept: false,
+            doubtful: false,
             done: false,
             met_itself: false,
         });
@@ -564,6 +577,14 @@ impl Ether {
         seen.refused = granted.is_none();
         seen.met_itself = answer["error_description"] == "token request is already being processed";
         seen.granted = granted;
+    }
+
+    /// A refusal has nothing to doubt: then it is `false`.
+    fn note_doubtful(&self, sent: usize) -> bool {
+        let mut state = self.state();
+        let seen = &mut state.sent[sent];
+        seen.doubtful = seen.granted.is_some();
+        seen.doubtful
     }
 
     fn note_end(&self, sent: usize, delivered: bool, unprocessed: bool, told: bool) {
@@ -648,6 +669,17 @@ impl Script {
         }
         answer.body(self.body.as_bytes().to_vec()).expect("a response")
     }
+}
+
+/// The answer, signed with another secret, if it is signed at all.
+fn spoiled(answer: http::Response<Vec<u8>>) -> http::Response<Vec<u8>> {
+    let (head, body) = answer.into_parts();
+    let mut members: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if members["signature"].is_string() {
+        members["signature"] = json!("c29tZWJvZHkgZWxzZSdzIHNpZ25hdHVyZSBvZiBpdA==");
+        return http::Response::from_parts(head, members.to_string().into_bytes());
+    }
+    http::Response::from_parts(head, body)
 }
 
 /// What DynamoDB answers a write that meets another transaction; a transaction is canceled, with a reason for each of

@@ -3,7 +3,7 @@
 use domain::secret::Fingerprint;
 use jiff::SignedDuration;
 
-use crate::{Answer, Rig};
+use crate::{Answer, Rig, ether::Sent};
 
 /// How long after a sending that was not answered its recovery may come at the earliest. It is counted from *began*,
 /// which may be written three seconds before the sending.
@@ -19,6 +19,8 @@ pub enum End {
     Token,
     /// The grant is lost: its last answer died with its process, or never reached one.
     AnswerLost,
+    /// The last answer fails a check and is in quarantine: an operator decides.
+    Quarantined,
     /// The user connected anew, and Salesforce ended the new grant with the old one, as it was told to.
     EndedByRevoke,
 }
@@ -54,6 +56,10 @@ impl std::ops::AddAssign for Tally {
 /// A caller's answer holds what is durable: never a token whose refresh token could still be lost.
 pub fn answer_is_durable(rig: &Rig, answer: &Answer) -> Result<(), String> {
     let Some(token) = answer.token() else { return Ok(()) };
+    let is_it = |sent: &Sent| sent.granted.as_ref().is_some_and(|granted| granted.access == token);
+    if rig.ether.sent().iter().any(|sent| sent.doubtful && is_it(sent)) {
+        return Err(format!("{} was returned unseen: its answer fails a check", token.as_str()));
+    }
     if !rig.world.read(|state| state.handed_out.iter().any(|(_, given)| fingerprint(given) == token)) {
         return Err(format!("{} was returned and is none of Salesforce's", token.as_str()));
     }
@@ -154,6 +160,9 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
             return Err("an answer that reached a living process was not kept".into());
         }
     }
+    for one in sent.iter().filter(|one| one.doubtful) {
+        doubtful_is_kept(rig, one)?;
+    }
     tally.left = rig.world.live_grants().len().saturating_sub(1);
     if tally.left > tally.unheard {
         return Err("an old grant whose refresh token somebody held was not revoked".into());
@@ -161,8 +170,30 @@ pub fn check(rig: &Rig, last: &Answer) -> Result<(End, Tally), String> {
     Ok((end(rig, last)?, tally))
 }
 
+/// An answer that fails a check is neither used nor dropped unseen, and its refresh token is not sent again.
+fn doubtful_is_kept(rig: &Rig, one: &Sent) -> Result<(), String> {
+    if one.kept {
+        return Err("an answer that fails a check was used unseen".into());
+    }
+    if one.orphaned {
+        return Ok(());
+    }
+    if !is_quarantined(rig.waiting_after(one.token.as_str()).as_ref()) {
+        return Err("an answer that fails a check was dropped unseen".into());
+    }
+    let again = rig.ether.sent().iter().any(|other| other.token == one.token && other.at > one.at);
+    if again { Err("a refresh token was sent again whose answer is in quarantine".into()) } else { Ok(()) }
+}
+
+fn is_quarantined(kept: Option<&serde_json::Value>) -> bool {
+    kept.is_some_and(|kept| kept.get("quarantined_at").is_some())
+}
+
 fn end(rig: &Rig, last: &Answer) -> Result<End, String> {
     match (last.status, last.problem()) {
+        (409 | 503, "vendor-incident" | "token-not-ready") if is_quarantined(rig.waiting().as_ref()) => {
+            Ok(End::Quarantined)
+        }
         (200, _) => {
             let token = last.token().ok_or("an answer without a fingerprint")?;
             let live = rig.world.read(|state| {
@@ -187,7 +218,8 @@ fn end(rig: &Rig, last: &Answer) -> Result<End, String> {
 
 /// A connection ends only if Salesforce carried a refresh out whose answer never came.
 fn ended_as_lost(rig: &Rig) -> Result<End, String> {
-    if rig.ether.sent().iter().any(|sent| sent.granted.is_some() && !sent.heard()) {
+    let is_lost = |sent: &Sent| sent.granted.is_some() && !sent.heard() && (sent.orphaned || !sent.doubtful);
+    if rig.ether.sent().iter().any(is_lost) {
         Ok(End::AnswerLost)
     } else {
         Err("the connection ended because of an outage".into())

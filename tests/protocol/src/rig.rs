@@ -236,6 +236,26 @@ impl Rig {
         self.ether.table.seed(FALLBACK, copies);
     }
 
+    /// An operator decides this about everything that is in quarantine.
+    pub fn decide(&self, decision: &str) {
+        let items = self.ether.table.items(FALLBACK).into_iter();
+        let decided = items.filter(|item| item.get("quarantined_at").is_some()).map(|mut item| {
+            item["decision"] = json!({ "S": decision });
+            item
+        });
+        self.ether.table.seed(FALLBACK, decided.collect::<Vec<_>>().into_iter());
+    }
+
+    /// An item in the fallback that no version can read.
+    pub fn spoil_fallback(&self) {
+        let item = json!({
+            "pk": { "S": format!("CONNECTION#{}", ConnectionId::mint(self.clock.now())) },
+            "sk": { "S": "AFTER#nothing" },
+            "renewed": { "S": "not an answer" },
+        });
+        self.ether.table.seed(FALLBACK, std::iter::once(item));
+    }
+
     /// The app has another consumer secret: at Salesforce and in Secrets Manager.
     pub fn rotate_consumer_secret(&self) {
         let secret = "another-consumer-secret";
@@ -447,12 +467,23 @@ impl Rig {
 
     /// The same for this customer.
     pub fn import_for(&self, customer: &str, refresh_token: &str) -> http::Request<Body> {
+        self.import_as(customer, "user_8", refresh_token, true)
+    }
+
+    /// The same, and whether it may make one more connection of a Salesforce user who has one.
+    pub fn import_as(
+        &self,
+        customer: &str,
+        user: &str,
+        refresh_token: &str,
+        another: bool,
+    ) -> http::Request<Body> {
         let body = json!({
             "customer": { "id": customer },
-            "user": "user_8",
+            "user": user,
             "refresh_token": refresh_token,
             "environment": "production",
-            "another": true,
+            "another": another,
         });
         self.request("POST", "/v1/connections", Some(&body))
     }

@@ -7,6 +7,7 @@ use domain::{
 use store::{
     AppAt, Backoff, Imported, ImportsAt,
     imports::{Import, ImportState, MaySend, Sender, Wanted},
+    leases::RECOVERY_AFTER,
 };
 
 use crate::{Stage, minutes, revisions::refusal};
@@ -92,6 +93,34 @@ async fn token_that_was_not_sent_counts_as_no_try() {
     assert!(!second.import().was_tried_again());
     assert!(!stage.store.put_off_import(&first).await.expect("the table answers"), "another sender has come");
     assert_eq!(read(&stage, &brought).await.state, ImportState::Begun);
+}
+
+/// The time at which an import was found unanswered is written once, of its last sender alone.
+#[tokio::test]
+async fn import_is_found_unanswered_once_for_each_sender() {
+    let (stage, brought) = (Stage::start().await, Brought::new());
+    begin(&stage, &brought).await.expect("a sender");
+    let seen = read(&stage, &brought).await;
+    let note = async |import: &Import, after: i64| {
+        let noted = stage.store.note_import_unanswered(import, stage.now + minutes(after)).await;
+        noted.expect("the table answers")
+    };
+    assert!(note(&seen, 1).await);
+    assert!(!note(&seen, 2).await, "another has found it");
+    let found = read(&stage, &brought).await;
+    assert_eq!(found.looked_at, Some(stage.now + minutes(1)));
+    let until = found.under_way_until(stage.now + minutes(1));
+    assert_eq!(until, stage.now + minutes(1) + RECOVERY_AFTER, "the later of both times");
+    assert_eq!(
+        found.under_way_until(stage.now - minutes(9)),
+        stage.now - minutes(9),
+        "times of a wrong clock"
+    );
+
+    let second = begin_again(&stage, &brought, &found).await.expect("a sender");
+    assert_eq!(second.import().looked_at, None);
+    assert!(!note(&seen, 3).await, "another sender has come since");
+    assert!(note(second.import(), 4).await);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod health;
 mod imports;
 mod leases;
 mod quarantine;
+mod recoveries;
 mod rejected;
 mod revisions;
 mod sessions;

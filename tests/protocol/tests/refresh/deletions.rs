@@ -6,6 +6,7 @@ use std::time::Duration;
 use protocol::{
     Effect, Fate, Kind, Rig, Script,
     ether::{Calm, Fates},
+    rig::FALLBACK,
     run,
 };
 use serde_json::json;
@@ -44,16 +45,17 @@ fn connection_deleted_during_a_refresh_stays_deleted() {
         answer(504, GATEWAY, true),
         answer(200, DOUBTFUL, false),
         answer(400, BUSY, false),
+        Effect::Doubtful,
+        Effect::DiesBefore,
+        Effect::DiesAfter,
     ] {
         run(async move {
             let mut rig = Rig::new(true).await;
-            let process = rig.process();
+            let (holder, process) = (rig.process(), rig.process());
             sleep(16 * MINUTE).await;
             rig.ether.set(Slow(effect));
-            let asking = {
-                let (process, request) = (process.clone(), rig.call(None));
-                tokio::spawn(async move { process.answer(request).await })
-            };
+            let request = rig.call(None);
+            let asking = tokio::spawn(async move { holder.answer(request).await });
             sleep(Duration::from_secs(1)).await;
             let deleted = process.answer(rig.deletion()).await;
             assert_eq!((deleted.status, &deleted.body["state"]), (202, &json!("revoking")), "{deleted:?}");
@@ -75,6 +77,21 @@ fn connection_deleted_during_a_refresh_stays_deleted() {
             sleep(20 * MINUTE).await;
             process.sweep().await;
             assert_eq!(rig.ether.sent().len(), sent, "{effect:?}: nothing refreshes it again");
+
+            // Only an answer that nobody got leaves a grant that nobody can revoke.
+            let lives = rig.world.live_grants().len();
+            match effect {
+                Effect::AnswerLost | Effect::DiesAfter | Effect::Scripted(Script { processed: true, .. }) => {
+                    assert!(lives <= 1, "{effect:?}")
+                }
+                Effect::Doubtful => {
+                    assert_eq!((lives, rig.ether.items(FALLBACK).len()), (1, 1), "it is not dropped unseen");
+                    rig.decide("discard");
+                    process.sweep().await;
+                    assert_eq!((rig.world.live_grants().len(), rig.ether.items(FALLBACK).len()), (0, 0));
+                }
+                _ => assert_eq!(lives, 0, "{effect:?}: the grant is revoked"),
+            }
         });
     }
 }

@@ -40,7 +40,7 @@ const LEAST_STEPS: usize = 7;
 
 #[test]
 fn nothing_that_goes_wrong_at_one_step_breaks_a_law() {
-    let mut ends = [0; 2];
+    let mut ends = [0; 3];
     let mut schedules = 0;
     for rotation in [true, false] {
         for step in 0.. {
@@ -54,7 +54,9 @@ fn nothing_that_goes_wrong_at_one_step_breaks_a_law() {
                         Ok((End::AnswerLost, _)) if !rotation => {
                             panic!("{one:?}, second after {second:?}: lost, though nothing rotates")
                         }
-                        Ok((end, _)) => ends[usize::from(end == End::AnswerLost)] += 1,
+                        Ok((End::AnswerLost, _)) => ends[1] += 1,
+                        Ok((End::Quarantined, _)) => ends[2] += 1,
+                        Ok(_) => ends[0] += 1,
                         Err(broken) => {
                             panic!("rotation {rotation}, {one:?}, second after {second:?}: {broken}")
                         }
@@ -69,5 +71,9 @@ fn nothing_that_goes_wrong_at_one_step_breaks_a_law() {
         }
     }
     assert!(ends[1] > 0, "an answer that was carried out and never came ends a grant that rotates");
-    println!("{schedules} schedules: {} ended with a token, {} with answer_lost", ends[0], ends[1]);
+    assert!(ends[2] > 0, "an answer that fails a check is in quarantine");
+    println!(
+        "{schedules} schedules: {} ended with a token, {} with answer_lost, {} in quarantine",
+        ends[0], ends[1], ends[2]
+    );
 }
