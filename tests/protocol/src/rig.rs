@@ -243,7 +243,7 @@ impl Rig {
             item["decision"] = json!({ "S": decision });
             item
         });
-        self.ether.table.seed(FALLBACK, decided.collect::<Vec<_>>().into_iter());
+        self.ether.table.seed(FALLBACK, decided);
     }
 
     /// An item in the fallback that no version can read.

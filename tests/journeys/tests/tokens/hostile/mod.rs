@@ -7,6 +7,7 @@ mod exchange;
 mod fate;
 mod import;
 mod other_endpoints;
+mod outage;
 mod refresh;
 
 use jiff::SignedDuration;
