@@ -43,7 +43,7 @@ pub use self::{
     hostile::{Endpoint, Misbehavior, catalog},
     http::{Closed, Desk, Running},
     org::{Org, OrgKind, Permission, PermissionSet, User},
-    state::{CannotInstall, State},
+    state::{CannotInstall, OtherBehavior, State},
 };
 use crate::Clock;
 

@@ -18,6 +18,17 @@ use super::{
     seed,
 };
 
+/// How Salesforce behaves where no source says it, other than the world assumes (docs/salesforce.md 7).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OtherBehavior {
+    /// A refresh token that rotation replaced is refused, and its grant lives on.
+    pub replay_spares_the_grant: bool,
+    /// The sixth grant of a user and app ends the oldest when its code is exchanged, not when it is approved.
+    pub evicts_at_exchange: bool,
+    /// A wrong verifier leaves the code good.
+    pub wrong_verifier_spares_the_code: bool,
+}
+
 /// Salesforce's whole state. Tests read and change it through [`Salesforce::read`] and [`Salesforce::change`].
 ///
 /// [`Salesforce::read`]: super::Salesforce::read
@@ -54,6 +65,7 @@ pub struct State {
     /// Whether revoking a refresh token ends all that its user has granted to the app, newer grants too. Nobody has
     /// said that Salesforce does not.
     pub revoking_ends_all: bool,
+    pub other_behavior: OtherBehavior,
     /// How far the token endpoint's clock is ahead of everybody's: what it says of when it issued a token.
     pub clock_error: SignedDuration,
     pub calls: Vec<Call>,
@@ -81,6 +93,7 @@ impl State {
             api_busy: false,
             unreachable: false,
             revoking_ends_all: false,
+            other_behavior: OtherBehavior::default(),
             clock_error: SignedDuration::ZERO,
             calls: Vec::new(),
             in_flight: BTreeSet::new(),
@@ -150,7 +163,8 @@ impl State {
         (user.active && !blocked).then_some((token, grant))
     }
 
-    /// Records an approval. The oldest of more than five of one user and app ends here, before any code is exchanged.
+    /// Records an approval. The oldest of more than five of one user and app ends here, before any code is exchanged, or
+    /// at the exchange ([`OtherBehavior`]).
     pub(super) fn approve(
         &mut self,
         org: &str,
@@ -172,6 +186,14 @@ impl State {
             spent: Vec::new(),
             ended: None,
         });
+        if !self.other_behavior.evicts_at_exchange {
+            self.evict(user, consumer_key);
+        }
+        id
+    }
+
+    /// Ends the oldest of more than five grants of one user and app.
+    pub(super) fn evict(&mut self, user: &str, consumer_key: &str) {
         let rivals: Vec<u64> = self
             .grants
             .iter()
@@ -181,7 +203,6 @@ impl State {
         for oldest in rivals.iter().take(rivals.len().saturating_sub(GRANTS_PER_USER_AND_APP)) {
             self.end(*oldest, Ending::Evicted);
         }
-        id
     }
 
     /// Ends a grant, its refresh token and its access tokens. One that is over stays as it ended.

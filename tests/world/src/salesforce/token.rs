@@ -124,7 +124,8 @@ impl State {
             params.get("code_verifier").is_some_and(|verifier| sign::code_challenge(verifier) == *challenge)
         });
         // Spent from here on, also by a wrong verifier: nobody gets a second guess.
-        self.codes.get_mut(given).expect("found above").used = true;
+        let spent = verified || !self.other_behavior.wrong_verifier_spares_the_code;
+        self.codes.get_mut(given).expect("found above").used = spent;
         if verified { Ok(Accepted::Exchange { code: given.to_owned() }) } else { Err(VERIFIER_WRONG) }
     }
 
@@ -142,7 +143,9 @@ impl State {
         let of_app = |grant: &&Grant| grant.consumer_key == app.consumer_key && grant.is_live();
         if let Some(replayed) = self.grants.iter().filter(of_app).find(|grant| grant.spent.contains(&given)) {
             let replayed = replayed.id;
-            self.end(replayed, Ending::Replayed);
+            if !self.other_behavior.replay_spares_the_grant {
+                self.end(replayed, Ending::Replayed);
+            }
             return Err(REFRESH_DEAD);
         }
         let mut grants = self.grants.iter().filter(of_app);
@@ -222,6 +225,9 @@ impl State {
         grant.used_at = now;
         grant.refresh_token = grant.is_offline().then(new_refresh_token);
         let grant = grant.clone();
+        if self.other_behavior.evicts_at_exchange {
+            self.evict(&grant.user, &grant.consumer_key);
+        }
         self.issue(&grant, grant.refresh_token.clone(), nonce, host, now)
     }
 

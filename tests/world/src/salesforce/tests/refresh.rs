@@ -121,3 +121,14 @@ async fn revoking_a_users_grants_leaves_the_others() {
     assert_eq!(error(&stage.refresh("acme", text(&uma, "refresh_token")).await), DEAD);
     assert_eq!(stage.refresh("acme", text(&sam, "refresh_token")).await.0, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn replay_spares_the_grant_on_request() {
+    let stage = Stage::start().await;
+    stage.salesforce.change(|state| state.other_behavior.replay_spares_the_grant = true);
+    let first = stage.connect("acme", "uma@acme.example").await;
+    let (_, second) = stage.refresh("acme", text(&first, "refresh_token")).await;
+    assert_eq!(error(&stage.refresh("acme", text(&first, "refresh_token")).await), DEAD);
+    assert!(stage.salesforce.grants()[0].is_live());
+    assert_eq!(stage.refresh("acme", text(&second, "refresh_token")).await.0, StatusCode::OK);
+}
