@@ -141,3 +141,17 @@ async fn minimum_lifetime_has_a_maximum_that_is_named() {
     let most = story.call("POST", &path, Some(json!({ "minimum_lifetime": 43_200 }))).await;
     assert_eq!(most.status, 200, "{}", most.body);
 }
+
+#[tokio::test]
+async fn fast_clock_of_salesforce_lengthens_no_tokens_life() {
+    let story = Story::installed().await;
+    story.stack.salesforce.set_clock_error(SignedDuration::from_hours(1));
+    let connection = story.connected().await;
+    for times in 0..3 {
+        let token = story.token(&connection).await;
+        let expires: jiff::Timestamp = token.text("expires_at").parse().expect("a time");
+        let longest = story.stack.clock.now() + SignedDuration::from_mins(15);
+        assert!(expires <= longest, "{times}: the earlier of both clocks counts: {}", token.body);
+        story.pass(SignedDuration::from_mins(16));
+    }
+}
