@@ -82,7 +82,7 @@ fn connection_deleted_during_a_refresh_stays_deleted() {
             let lives = rig.world.live_grants().len();
             match effect {
                 Effect::AnswerLost | Effect::DiesAfter | Effect::Scripted(Script { processed: true, .. }) => {
-                    assert!(lives <= 1, "{effect:?}")
+                    assert!(lives <= 1, "{effect:?}");
                 }
                 Effect::Doubtful => {
                     assert_eq!((lives, rig.ether.items(FALLBACK).len()), (1, 1), "it is not dropped unseen");
