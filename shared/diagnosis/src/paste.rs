@@ -3,22 +3,34 @@
 //! | module | does |
 //! | --- | --- |
 //! | [`decode`] | undoes what mail programs, browsers and logs did to the text |
-//! | [`forms`], [`passwords`], [`secrets`] | take out codes, tokens, session ids and secrets, before each decoding and before anything else looks |
+//! | [`forms`], [`tables`], [`blocks`], [`pairs`], [`commands`] | take out secrets that the structure of a text shows |
+//! | [`passwords`], [`secrets`] | take out secrets that prose or a field names, and what looks like one |
+//! | [`names`] | tells which names mean a secret |
 //! | [`value`] | finds where a secret's value ends |
 //! | [`codes`] | finds Salesforce's error codes |
 //! | [`fields`] | reads `error=…`, `"error": "…"` and their kin |
 //! | [`address`] | finds the My Domain, and which of Salesforce's pages it was |
 //!
+//! Secrets are removed before each decoding and before anything else looks.
+//!
 //! Every pass goes over the text once, so reading is linear in it.
 
 mod address;
+mod blocks;
 mod codes;
+mod commands;
+mod cuts;
 mod decode;
 mod fields;
 mod forms;
 mod labels;
+mod linking;
+mod names;
+mod pairs;
 mod passwords;
 mod secrets;
+mod status;
+mod tables;
 mod value;
 
 use crate::evidence;
@@ -48,7 +60,7 @@ pub(super) fn redact(text: &str) -> String {
 /// A text that is decoded and has no secret any more.
 fn clean(text: &str) -> decode::Decoded {
     let decoded = decode::decode_and_remove(text, |text| {
-        secrets::remove_named(&passwords::remove(&forms::remove(text)))
+        secrets::remove_named(&passwords::remove(&without_structured(text)))
     });
     // What only looks like a secret shows once everything is decoded.
     decode::Decoded { text: secrets::remove(&decoded.text), ..decoded }
@@ -61,7 +73,12 @@ fn clean_joined(text: &str, clean_text: &str) -> String {
 }
 
 fn without_secrets(text: &str) -> String {
-    secrets::remove(&passwords::remove(&forms::remove(text)))
+    secrets::remove(&passwords::remove(&without_structured(text)))
+}
+
+/// A text without the secrets that only its structure shows.
+fn without_structured(text: &str) -> String {
+    commands::remove(&pairs::remove(&blocks::remove(&tables::remove(&forms::remove(text)))))
 }
 
 /// See [`super::scrub`].

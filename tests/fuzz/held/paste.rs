@@ -16,14 +16,16 @@ const STAGES: [Stage; 6] =
     [Stage::Authorize, Stage::Lost, Stage::Callback, Stage::Exchange, Stage::Refresh, Stage::Api];
 const KINDS: [AppKind; 2] = [AppKind::ConnectedApp, AppKind::ExternalClientApp];
 
-/// A session id, a refresh token, a JWT, and two that only their names give away. `#` is a word of each text's
+/// A session id, a refresh token, a JWT, and four that only their names give away. `#` is a word of each text's
 /// own, so that a text cannot hold it already.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 7] = [
     "00D5g0000008abcE!AQEAQKd3vZ1Lw9mYh#T4pRsB8xJqUeFnC6.oGiWyPz2_tVkA7",
     "5Aep861TSESvWeug_xvFHRB#TTbf_YrTWgEyjBJrkb8lXLDZZKwbZzDM",
     "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIwMDUifQ.Yk3fVt8pQ2#sWmNc7LxHj",
     "client_secret=correct-#.staple",
     "\"access_token\": \"battery~#\"",
+    "SF_PASSWORD_PROD=correct-#.staple",
+    "\"passwordConfirmation\": \"battery~#\"",
 ];
 
 /// Fails when something does not hold of these bytes.

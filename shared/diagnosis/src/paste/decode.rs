@@ -1,6 +1,8 @@
 //! Undoes what happens to a text on its way: quoted-printable, HTML, JSON and percent encoding, link
 //! rewriting, several times over and in any order.
 
+use icu_normalizer::ComposingNormalizerBorrowed;
+
 /// How many layers are taken off. Lines that are still encoded then are left out: nobody could tell what
 /// secret they hide.
 const LAYERS: usize = 6;
@@ -79,7 +81,35 @@ pub(super) fn join_lines(text: &str) -> String {
 }
 
 /// Control characters, also the zeros of a UTF-16 text, and invisible ones vanish; every kind of blank is a space.
+/// Letters are composed, and those of another width or style are plain: `ｐｗ：` is `pw:`.
 fn clean(text: &str) -> String {
+    let text = visible(text);
+    if text.is_ascii() {
+        return text;
+    }
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text.as_str();
+    while let Some(start) = rest.find(is_styled) {
+        plain.push_str(&rest[..start]);
+        rest = &rest[start..];
+        // A sign of voicing belongs to the letter before it.
+        let length = rest.find(|c| !is_styled(c)).unwrap_or(rest.len());
+        plain.push_str(&ComposingNormalizerBorrowed::new_nfkc().normalize(&rest[..length]));
+        rest = &rest[length..];
+    }
+    plain.push_str(rest);
+    // A blank of another width is a plain one by now.
+    visible(&ComposingNormalizerBorrowed::new_nfc().normalize(&plain))
+}
+
+/// Letters, digits and signs that are others in another width, frame or style. Other characters stay as they are written.
+fn is_styled(c: char) -> bool {
+    matches!(c,
+        '\u{2460}'..='\u{24ff}' | '\u{fe10}'..='\u{fe19}' | '\u{fe30}'..='\u{fe6b}' | '\u{ff01}'..='\u{ffee}'
+        | '\u{1d400}'..='\u{1d7ff}' | '\u{1f100}'..='\u{1f189}')
+}
+
+fn visible(text: &str) -> String {
     text.chars()
         .filter(|c| {
             matches!(c, '\n' | '\t')
@@ -180,6 +210,24 @@ fn character(name: &str) -> Option<char> {
         "percnt" => '%',
         "plus" => '+',
         "lowbar" => '_',
+        "excl" => '!',
+        "dollar" => '$',
+        "num" => '#',
+        "commat" => '@',
+        "comma" => ',',
+        "period" => '.',
+        "semi" => ';',
+        "ast" => '*',
+        "lpar" => '(',
+        "rpar" => ')',
+        "lsqb" | "lbrack" => '[',
+        "rsqb" | "rbrack" => ']',
+        "lcub" | "lbrace" => '{',
+        "rcub" | "rbrace" => '}',
+        "bsol" => '\\',
+        "verbar" | "vert" => '|',
+        "Hat" => '^',
+        "grave" => '`',
         _ => return None,
     })
 }
@@ -292,6 +340,22 @@ mod tests {
         let decoded = decode(&link.repeat(9)).text;
         let restored = "u=https://acme.my.salesforce.com/x?error=invalid_client&d";
         assert_eq!(decoded.matches(restored).count(), 9, "{decoded}");
+    }
+
+    #[test]
+    fn letters_of_another_width_or_form_are_plain() {
+        for (text, plain) in [
+            ("ｐａｓｓｗｏｒｄ：", "password:"),
+            ("ＩＤ：uma　ＰＷ：X", "ID:uma PW:X"),
+            ("ﾊﾟｽﾜｰﾄﾞ：", "パスワード:"),
+            ("00D5g！AQ", "00D5g!AQ"),
+            ("contrasen\u{303}a", "contraseña"),
+            ("𝗽𝗮𝘀𝘀𝘄𝗼𝗿𝗱﹕", "password:"),
+            ("isn’t … „so“ ½", "isn’t … „so“ ½"),
+        ] {
+            assert_eq!(decode(text).text, plain);
+            assert_eq!(decode(plain).text, plain);
+        }
     }
 
     #[test]

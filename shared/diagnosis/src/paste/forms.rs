@@ -1,9 +1,12 @@
-//! Takes out secrets whose names and values stand in a structure: elements of XML, fields of an HTML form, the
-//! name-and-value pairs of a HAR file, user and password in an address, a private key.
+//! Takes out secrets whose names and values stand in a structure: elements of XML, fields of an HTML form, user and
+//! password in an address, a private key.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use super::secrets::{REMOVED, is_error_code, is_secret_name};
+use super::cuts::{self, Cut, trimmed};
+use super::names::is_secret_name;
+use super::secrets::is_error_code;
+use super::status::is_status;
 use super::value;
 
 /// Maximum bytes of a tag, or of the way from a pair's name to its value.
@@ -21,56 +24,50 @@ pub(super) fn remove(text: &str) -> String {
     for (at, byte) in text.bytes().enumerate() {
         match byte {
             b'<' => cuts.extend(element(text, at)),
-            b'"' => cuts.extend(pair(text, at)),
             b':' => cuts.extend(in_address(text, at)),
             b'-' if text[at..].starts_with("-----BEGIN ") => cuts.extend(private_key(text, at)),
-            b'-' if text[at..].starts_with("-u ") || text[at..].starts_with("--user ") => {
-                cuts.extend(user_of_curl(text, at));
-            }
             b'B' | b'b' if is_basic(text, at) => cuts.extend(basic(text, at)),
             _ => {}
         }
     }
-    cuts.sort_unstable();
-    let (mut out, mut copied) = (String::with_capacity(text.len()), 0);
-    for (start, end) in cuts {
-        if start < copied || start >= end || text[start..end].contains(REMOVED) {
-            continue;
-        }
-        out.push_str(&text[copied..start]);
-        out.push_str(REMOVED);
-        copied = end;
-    }
-    out.push_str(&text[copied..]);
-    out
+    cuts::apply(text, cuts)
 }
 
-type Cut = Option<(usize, usize)>;
+type Found = Option<Cut>;
 
 /// `<password>…</password>`, `<urn:sessionId …>…<`, `<input name="pw" … value="…">`.
-fn element(text: &str, at: usize) -> Cut {
+fn element(text: &str, at: usize) -> Found {
     let rest = &text[at + 1..];
     let name = rest.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-' | '.')))?;
     let (name, attributes) = rest.split_at(name);
     let near = attributes.floor_char_boundary(NEAR);
     let close = end_of_tag(&attributes[..near])?;
     let inside = &attributes[..close];
-    if name.eq_ignore_ascii_case("input") || name.eq_ignore_ascii_case("meta") {
-        let (start, end) = field_of_form(inside)?;
-        let begin = at + 1 + name.len();
+    let begin = at + 1 + name.len();
+    let Field { value, is_secret } = field(inside);
+    if let Some((start, end)) = value.filter(|_| is_secret) {
         return Some((begin + start, begin + end));
+    }
+    let content = begin + close + 1;
+    if is_secret && !inside.ends_with('/') {
+        return content_of_field(text, content, name);
     }
     let local = name.rsplit(':').next().unwrap_or_default();
     // HTML has an element for source text, and XML of Salesforce's for its error codes.
     if matches!(local.to_ascii_lowercase().as_str(), "code" | "state" | "source" | "statuscode") {
         return None;
     }
-    if !is_secret_name(local) || inside.ends_with('/') {
+    if inside.ends_with('/') {
         return None;
     }
-    let start = at + 1 + name.len() + close + 1;
-    let length = content_length(&text[start..], name);
-    trimmed(text, start, start + length).filter(|(start, end)| !is_error_code(&text[*start..*end]))
+    if NAMES.iter().any(|names| local.eq_ignore_ascii_case(names)) {
+        return value_of_next(text, content, name);
+    }
+    if !is_secret_name(local) {
+        return None;
+    }
+    let length = content_length(&text[content..], name);
+    trimmed(text, content, content + length).filter(|(start, end)| !is_error_code(&text[*start..*end]))
 }
 
 /// Where a tag ends: a `>` in a quoted attribute does not end it.
@@ -103,8 +100,57 @@ fn content_length(text: &str, name: &str) -> usize {
     ends.map_or_else(|| near.find(['<', '\n']).unwrap_or(near.len()), |(at, _)| at)
 }
 
-/// Where the value of a form's field stands in its tag, if the field is a secret's by its name, id or type.
-fn field_of_form(tag: &str) -> Cut {
+/// Elements whose content is the name of what the next element holds: `<key>password</key><string>…</string>`.
+const NAMES: [&str; 8] =
+    ["key", "name", "field", "parameter", "property", "attribute", "param-name", "header"];
+
+/// Elements of a page that show text to people.
+const OF_PAGES: [&str; 18] = [
+    "a", "button", "div", "fieldset", "form", "h1", "h2", "h3", "label", "legend", "li", "option", "p",
+    "section", "span", "td", "th", "title",
+];
+
+/// The content of an element that an attribute names: `<property name="password">…</property>`.
+fn content_of_field(text: &str, start: usize, name: &str) -> Found {
+    if ["script", "style", "form", "iframe"].iter().any(|other| name.eq_ignore_ascii_case(other)) {
+        return None;
+    }
+    let length = content_length(&text[start..], name);
+    let (from, to) = trimmed(text, start, start + length)?;
+    let given = &text[from..to];
+    let is_sentence = OF_PAGES.iter().any(|page| name.eq_ignore_ascii_case(page))
+        && (given.contains(char::is_whitespace) || !given.contains(|c: char| c.is_ascii_digit()));
+    let is_kept = is_sentence || is_status(given) || value::names_an_error(given) || given.starts_with("</");
+    (!is_kept).then_some((from, to))
+}
+
+/// The content of the element behind one whose content is a secret's name.
+fn value_of_next(text: &str, start: usize, name: &str) -> Found {
+    let length = content_length(&text[start..], name);
+    let named = text[start..start + length].trim();
+    if named.contains(char::is_whitespace) || !is_secret_name(named) {
+        return None;
+    }
+    let end = start + length;
+    let after = &text[end..text.floor_char_boundary(end + NEAR)];
+    let closed = after.strip_prefix("</")?;
+    let next = closed[closed.find('>')? + 1..].trim_start().strip_prefix('<')?;
+    let value_name =
+        &next[..next.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, ':' | '_' | '-')))?];
+    let from = end + after.len() - next.len() + next.find('>')? + 1;
+    let (from, to) = trimmed(text, from, from + content_length(&text[from..], value_name))?;
+    let given = &text[from..to];
+    let is_kept = value_name.is_empty() || is_error_code(given) || is_status(given) || given.starts_with('<');
+    (!is_kept).then_some((from, to))
+}
+
+/// What the attributes of a tag say: where its value stands, and whether its name, id or type is a secret's.
+struct Field {
+    value: Found,
+    is_secret: bool,
+}
+
+fn field(tag: &str) -> Field {
     let mut value = None;
     let mut secret = false;
     let mut at = 0;
@@ -123,51 +169,17 @@ fn field_of_form(tag: &str) -> Cut {
         let end = start + length.unwrap_or(tag.len() - start);
         let given = &tag[start..end];
         match name.to_ascii_lowercase().as_str() {
-            "value" | "content" => value = Some((start, end)),
-            "name" | "id" | "type" | "autocomplete" => secret |= is_secret_name(given),
+            "value" | "content" | "val" | "default" => value = Some((start, end)),
+            "name" | "id" | "key" | "type" | "autocomplete" => secret |= is_secret_name(given),
             _ => {}
         }
         at = (end + quote.map_or(0, char::len_utf8)).min(tag.len()).max(equals + 1);
     }
-    value.filter(|_| secret)
-}
-
-/// `"name": "pw", "value": "…"`: how HAR files and collections of requests hold fields, headers and cookies.
-fn pair(text: &str, at: usize) -> Cut {
-    let rest = &text[at..];
-    let named = ["\"name\"", "\"key\"", "\"id\"", "\"field\""]
-        .iter()
-        .find(|name| rest.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name)))?;
-    let (name, name_end) = string_after(rest, named.len())?;
-    if !is_secret_name(name) {
-        return None;
-    }
-    let near = &rest[..rest.floor_char_boundary(name_end + 200)];
-    let value = near[name_end..].find("\"value\"")? + name_end;
-    // Another pair begins first: that value is not this name's.
-    if near[name_end..value].contains(['{', '}']) {
-        return None;
-    }
-    let (given, end) = string_after(rest, value + "\"value\"".len())?;
-    Some((at + end - given.len(), at + end))
-}
-
-/// The string of JSON behind a member's name, and where it ends.
-fn string_after(text: &str, from: usize) -> Option<(&str, usize)> {
-    let rest = text.get(from..)?;
-    let spaced = rest.trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-    let start = from + rest.len() - spaced.len();
-    let mut escaped = false;
-    let length = spaced.find(|c: char| {
-        let closes = c == '"' && !escaped;
-        escaped = c == '\\' && !escaped;
-        closes || c == '\n'
-    })?;
-    Some((&spaced[..length], start + length))
+    Field { value, is_secret: secret }
 }
 
 /// `https://user:password@host`, `force://client:secret:token@host`.
-fn in_address(text: &str, at: usize) -> Cut {
+fn in_address(text: &str, at: usize) -> Found {
     let rest = text[at..].strip_prefix("://")?;
     let start = at + 3;
     let rest = &rest[..rest.floor_char_boundary(MAX_AUTHORITY)];
@@ -190,7 +202,7 @@ fn in_address(text: &str, at: usize) -> Cut {
 }
 
 /// `-----BEGIN PRIVATE KEY-----` to its end, or to the text's.
-fn private_key(text: &str, at: usize) -> Cut {
+fn private_key(text: &str, at: usize) -> Found {
     let rest = &text[at..];
     let line = rest.find('\n').unwrap_or(rest.len());
     if !rest[..line].contains("PRIVATE KEY") {
@@ -202,21 +214,13 @@ fn private_key(text: &str, at: usize) -> Cut {
     trimmed(text, at + start, at + end)
 }
 
-/// `curl -u user:password`.
-fn user_of_curl(text: &str, at: usize) -> Cut {
-    let start = at + text[at..].find(' ')? + 1;
-    let value::Value { start: opened, end, .. } = value::find(&text[start..], false);
-    let colon = text[start + opened..start + end].find(':')? + 1;
-    trimmed(text, start + opened + colon, start + end)
-}
-
 fn is_basic(text: &str, at: usize) -> bool {
     text.get(at..at + 6).is_some_and(|word| word.eq_ignore_ascii_case("basic "))
         && !text[..at].ends_with(|c: char| c.is_alphanumeric())
 }
 
 /// `Basic dXNlcjpwYXNzd29yZA==`, wherever it stands.
-fn basic(text: &str, at: usize) -> Cut {
+fn basic(text: &str, at: usize) -> Found {
     let start = at + 6;
     let rest = &text[start..];
     let length = rest
@@ -224,13 +228,6 @@ fn basic(text: &str, at: usize) -> Cut {
         .unwrap_or(rest.len());
     let decoded = STANDARD.decode(&rest[..length]).ok()?;
     decoded.contains(&b':').then_some((start, start + length))
-}
-
-fn trimmed(text: &str, start: usize, end: usize) -> Cut {
-    let value = text.get(start..end)?;
-    let begin = start + value.len() - value.trim_start().len();
-    let value = value.trim();
-    (!value.is_empty()).then_some((begin, begin + value.len()))
 }
 
 #[cfg(test)]
@@ -249,12 +246,27 @@ mod tests {
                 r#"<input type="password" id="a" value="hunter">"#,
                 r#"<input type="password" id="a" value="[removed]">"#,
             ),
+            (
+                r#"<property name="password">hunter</property>"#,
+                r#"<property name="password">[removed]</property>"#,
+            ),
+            (r#"<property value="hunter" name="pwd"/>"#, r#"<property value="[removed]" name="pwd"/>"#),
+            (r#"<add key="Password" value="hunter"/>"#, r#"<add key="Password" value="[removed]"/>"#),
+            (r#"<entry key="db.password">hunter</entry>"#, r#"<entry key="db.password">[removed]</entry>"#),
+            (r#"<param name="sid" value="hunter">"#, r#"<param name="sid" value="[removed]">"#),
+            (
+                r#"<textarea name="password">two words</textarea>"#,
+                r#"<textarea name="password">[removed]</textarea>"#,
+            ),
+            (
+                "<key>password</key>\n <string>hunter</string>",
+                "<key>password</key>\n <string>[removed]</string>",
+            ),
+            ("<name>pw</name><value>hunter</value>", "<name>pw</name><value>[removed]</value>"),
+            ("<password2>hunter</password2>", "<password2>[removed]</password2>"),
             ("<input value='x y' name='pw'/>", "<input value='[removed]' name='pw'/>"),
-            (r#"{"name": "pw", "value": "hunter"}"#, r#"{"name": "pw", "value": "[removed]"}"#),
-            (r#"{"key":"Cookie","value":"sid=a\"b; x=1"}"#, r#"{"key":"Cookie","value":"[removed]"}"#),
             ("https://uma:hunter@acme.my.salesforce.com/", "https://uma:[removed]@acme.my.salesforce.com/"),
             ("force://Cli:se:5Aep@acme.my.salesforce.com", "force://Cli:[removed]@acme.my.salesforce.com"),
-            ("curl -u 'uma@acme.example:hunter' https://x", "curl -u 'uma@acme.example:[removed]' https://x"),
             ("sent Basic dXNlcjpodW50ZXI= there", "sent Basic [removed] there"),
             (
                 "-----BEGIN RSA PRIVATE KEY-----\nMIIB\nabc\n-----END RSA PRIVATE KEY-----",
@@ -272,8 +284,9 @@ mod tests {
             "<code>OAUTH_APP_BLOCKED</code>",
             "<sf:exceptionCode>INVALID_SESSION_ID</sf:exceptionCode>",
             r#"<input type="email" name="un" value="uma@acme.example">"#,
-            r#"{"name":"error","value":"invalid_grant"}"#,
-            r#"{"name":"token"},{"name":"error","value":"invalid_grant"}"#,
+            r#"<label id="password">Password</label><a id="forgot_password">Forgot your password?</a>"#,
+            r#"<div id="password-error">Enter a password</div>"#,
+            "<name>error</name><value>invalid_grant</value>",
             "https://acme.my.salesforce.com:443/a@b",
             "Basic edition of the product",
             "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----",

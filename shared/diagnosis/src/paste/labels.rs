@@ -2,9 +2,16 @@
 //! that Salesforce's users use most.
 
 /// What a password is called. Lower case.
-pub(super) const PASSWORDS: [&str; 45] = [
-    "passwords",
+pub(super) const PASSWORDS: [&str; 52] = [
     "password",
+    "pass word",
+    "pass-word",
+    "p/w",
+    "lösen",
+    "κωδικόσ",
+    "暗証番号",
+    "パス",
+    "비번",
     "passwort",
     "kennwort",
     "passcode",
@@ -36,7 +43,7 @@ pub(super) const PASSWORDS: [&str; 45] = [
     "şifre",
     "sifre",
     "пароль",
-    "κωδικός πρόσβασης",
+    "κωδικόσ πρόσβασησ",
     "סיסמה",
     "كلمة المرور",
     "mật khẩu",
@@ -50,41 +57,62 @@ pub(super) const PASSWORDS: [&str; 45] = [
     "암호",
 ];
 
-/// Other secrets that people name, and short names of passwords: they need a border on both sides.
-pub(super) const OTHERS: [&str; 50] = [
-    "pw",
-    "pwd",
-    "psw",
-    "pswd",
+/// Short names of passwords: they need a border on both sides.
+pub(super) const SHORT: [&str; 5] = ["pw", "pwd", "psw", "pswd", "ww"];
+
+/// Several passwords.
+pub(super) const PLURALS: [&str; 13] = [
+    "passwords",
+    "passwörter",
+    "kennwörter",
+    "contraseñas",
+    "claves",
+    "mots de passe",
+    "senhas",
+    "wachtwoorden",
+    "lösenorden",
+    "hasła",
+    "пароли",
+    "pwds",
+    "passcodes",
+];
+
+/// A user and a password.
+pub(super) const CREDENTIALS: [&str; 26] = [
+    "credentials",
+    "login details",
+    "login data",
+    "access data",
+    "sign-in details",
+    "creds",
+    "zugangsdaten",
+    "anmeldedaten",
+    "logindaten",
+    "credenciales",
+    "datos de acceso",
+    "identifiants",
+    "credenziali",
+    "credenciais",
+    "dados de acesso",
+    "inloggegevens",
+    "inloggningsuppgifter",
+    "dane logowania",
+    "учетные данные",
+    "учётные данные",
+    "ログイン情報",
+    "認証情報",
+    "凭据",
+    "凭证",
+    "登录信息",
+    "로그인 정보",
+];
+
+/// One-time codes. They need a border on both sides.
+pub(super) const CODES: [&str; 52] = [
     "pin",
-    "security token",
-    "access token",
-    "refresh token",
-    "sicherheitstoken",
-    "token de seguridad",
-    "jeton de sécurité",
-    "token di sicurezza",
-    "token de segurança",
-    "beveiligingstoken",
-    "セキュリティトークン",
-    "安全令牌",
-    "安全性權杖",
-    "보안 토큰",
-    "client secret",
-    "consumer secret",
-    "api key",
-    "api-key",
-    "session id",
-    "session-id",
-    "sessionid",
-    "sid cookie",
-    "session cookie",
-    "cookie sid",
-    "sid",
     "verification code",
     "authentication code",
     "authenticator code",
-    "authorization code",
     "mfa code",
     "2fa code",
     "one-time pin",
@@ -102,6 +130,75 @@ pub(super) const OTHERS: [&str; 50] = [
     "確認コード",
     "验证码",
     "인증 코드",
+    "access code",
+    "backup code",
+    "recovery code",
+    "confirmation code",
+    "sign-in code",
+    "authorization pin",
+    "einmalcode",
+    "einmalpasswort",
+    "sicherheitscode",
+    "anmeldecode",
+    "código de confirmación",
+    "código de segurança",
+    "código de verificação",
+    "código de acceso",
+    "code à usage unique",
+    "code de sécurité",
+    "code de confirmation",
+    "codice di verifica",
+    "codice di sicurezza",
+    "verificatiecode",
+    "beveiligingscode",
+    "verifieringskod",
+    "engangskode",
+    "kod weryfikacyjny",
+    "код подтверждения",
+    "認証コード",
+    "ワンタイムパスワード",
+    "一次性密码",
+    "驗證碼",
+    "인증번호",
+    "mã xác minh",
+];
+
+/// Other secrets that people name. They need a border on both sides.
+pub(super) const OTHERS: [&str; 34] = [
+    "security token",
+    "access token",
+    "refresh token",
+    "sicherheitstoken",
+    "token de seguridad",
+    "jeton de sécurité",
+    "token di sicurezza",
+    "token de segurança",
+    "beveiligingstoken",
+    "セキュリティトークン",
+    "安全令牌",
+    "安全性權杖",
+    "보안 토큰",
+    "client secret",
+    "consumer secret",
+    "api key",
+    "api-key",
+    "private key",
+    "recovery key",
+    "encryption key",
+    "secret key",
+    "access key",
+    "signing key",
+    "privater schlüssel",
+    "clave privada",
+    "clé privée",
+    "session id",
+    "session-id",
+    "sessionid",
+    "sid cookie",
+    "session cookie",
+    "cookie sid",
+    "sid",
+    "authorization code",
 ];
 
 /// Names that also mean harmless things: their value must look like a secret.
@@ -109,67 +206,3 @@ pub(super) const WEAK: [&str; 3] = ["token", "secret", "code"];
 
 /// Words before "code" that make an error's number of it.
 pub(super) const OF_ERRORS: [&str; 4] = ["error ", "status ", "response ", "http "];
-
-/// Verbs that make a sentence of a label and its value. The label and the verb are parted by a blank.
-pub(super) const BE: [&str; 24] = [
-    "is", "was", "are", "equals", "reads", "ist", "war", "lautet", "es", "era", "est", "était", "etait", "é",
-    "è", "är", "er", "on", "to", "jest", "brzmi", "это", "value", "være",
-];
-
-/// Other words that stand between a label and its value: "has been changed to".
-pub(super) const AUXILIARIES: [&str; 38] = [
-    "has",
-    "have",
-    "had",
-    "been",
-    "be",
-    "being",
-    "should",
-    "shall",
-    "will",
-    "would",
-    "must",
-    "can",
-    "now",
-    "currently",
-    "still",
-    "just",
-    "actually",
-    "simply",
-    "set",
-    "reset",
-    "changed",
-    "updated",
-    "used",
-    "as",
-    "use",
-    "using",
-    "wurde",
-    "auf",
-    "gesetzt",
-    "jetzt",
-    "aktuell",
-    "ahora",
-    "maintenant",
-    "ora",
-    "nu",
-    "the",
-    "new",
-    "following",
-];
-
-/// Words after which prose describes a password before it says which: "password for uma@acme.example: …".
-pub(super) const PREPOSITIONS: [&str; 28] = [
-    "for", "of", "on", "in", "at", "to", "für", "von", "des", "der", "de", "del", "pour", "para", "per",
-    "di", "voor", "van", "i", "we", "you", "they", "he", "she", "that", "which", "from", "sent",
-];
-
-/// Signs between a label and its value.
-pub(super) const SIGNS: [&str; 13] =
-    [" — ", " – ", " - ", " -> ", " → ", " => ", " | ", "は", "是", "는 ", "은 ", "->", "→"];
-
-/// What makes a password of prose one's own.
-pub(super) const MINE: [&str; 22] = [
-    "my ", "our ", "mein ", "meine ", "unser ", "mi ", "nuestra ", "mon ", "notre ", "minha ", "nossa ",
-    "mio ", "mia ", "mijn ", "ons ", "mitt ", "moje ", "мой ", "私の", "我的", "내 ", "제 ",
-];

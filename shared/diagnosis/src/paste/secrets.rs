@@ -6,74 +6,12 @@
 
 use super::super::catalogue::telling;
 use super::super::words::normal;
+use super::names::{self, Secret};
+use super::status::is_status;
 use super::value::{self, Value};
 
 /// What stands where something was.
 pub(super) const REMOVED: &str = "[removed]";
-
-/// A name that ends so names a secret, whatever stands before it: `oauth_refresh_token`, `X-Api-Key`.
-const SECRET: [&str; 37] = [
-    "token",
-    "secret",
-    "code",
-    "sid",
-    "sessionid",
-    "sessid",
-    "sfdcsession",
-    "sforcesession",
-    "state",
-    "viewstatemac",
-    "nonce",
-    "verifier",
-    "challenge",
-    "password",
-    "passwd",
-    "passphrase",
-    "passcode",
-    "pwd",
-    "pswd",
-    "assertion",
-    "samlresponse",
-    "samlrequest",
-    "authorization",
-    "cookie",
-    "apikey",
-    "privatekey",
-    "secretkey",
-    "accesskey",
-    "receipt",
-    "signature",
-    "bearer",
-    "source",
-    "otp",
-    "csrf",
-    "xsrf",
-    "credential",
-    "securityanswer",
-];
-
-/// Names that name a secret, and that end other names: the fields of Salesforce's forms among them (`pw`; `emc`, `smc`
-/// and `tc` of the page that verifies an identity; `answer`).
-const WHOLE: [&str; 14] = [
-    "pw", "psw", "pass", "newpw", "oldpw", "pin", "emc", "smc", "tc", "answer", "jwt", "totp", "userpass",
-    "mfacode",
-];
-
-/// Whether a field, an element or a header of this name holds a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = plain_name(name);
-    SECRET.iter().any(|secret| name.ends_with(secret)) || WHOLE.contains(&name.as_str())
-}
-
-/// A name as [`SECRET`] has it: `X-Auth_Tokens` is `xauthtoken`.
-fn plain_name(name: &str) -> String {
-    let name: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
-    match name.strip_suffix('s') {
-        Some(one) if !name.ends_with("ss") => one.to_owned(),
-        _ => name,
-    }
-}
 
 /// The text without secrets. Doing it again changes nothing.
 pub(super) fn remove(text: &str) -> String {
@@ -105,7 +43,7 @@ fn remove_all(text: &str, by_looks: bool) -> String {
             let other = rest.find(is_word).unwrap_or(rest.len());
             out.push_str(&rest[..other]);
             at += other;
-        } else if let Some((value, length)) = named(&rest[..run], &rest[run..], &out) {
+        } else if let Some((value, length)) = named(dotted_name(text, at, at + run), &rest[run..], &out) {
             out.push_str(&rest[..run + value]);
             out.push_str(REMOVED);
             let mut secret = at + run + value..at + run + value + length;
@@ -125,27 +63,38 @@ fn remove_all(text: &str, by_looks: bool) -> String {
     out
 }
 
+/// The name that ends here. A property's name has dots: `sf.password.uat=…`. A host has some too, and a port behind them.
+fn dotted_name(text: &str, start: usize, end: usize) -> &str {
+    const LONGEST: usize = 60;
+    if !text[end..].trim_start().starts_with('=') && !text[end..].starts_with(": ") {
+        return &text[start..end];
+    }
+    let from = text.ceil_char_boundary(start.saturating_sub(LONGEST));
+    let before = &text[from..start];
+    let length = before.len() - before.trim_end_matches(|c| is_word(c) || c == '.').len();
+    &text[start - length..end]
+}
+
 /// Where the value of a named secret begins behind its name, and how long it is.
 fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
-    let closed = after.trim_start_matches(['"', '\'', ']']);
+    let closed = after.trim_start_matches(['"', '\'', ']', '`', '*']);
     let spaced = closed.trim_start_matches(' ');
+    let ends = |scheme: &str| {
+        name.get(name.len().saturating_sub(scheme.len())..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(scheme))
+    };
     // Most words name nothing.
-    let is_bearer =
-        || name.get(name.len().saturating_sub(6)..).is_some_and(|end| end.eq_ignore_ascii_case("bearer"));
-    if !spaced.starts_with(['=', ':']) && !is_bearer() {
+    let is_bearer = ends("bearer");
+    let is_scheme = is_bearer || (name.eq_ignore_ascii_case("oauth") && is_credential(spaced));
+    if !spaced.starts_with(['=', ':']) && !is_scheme {
         return None;
     }
-    let short = WHOLE.contains(&plain_name(name).as_str());
-    let secret = is_secret_name(name);
-    let name = plain_name(name);
-    if !secret || name.ends_with("errorcode") {
-        return None;
-    }
+    let secret = if is_scheme { Secret::Token } else { names::secret_of(name)? };
     let separator = match spaced.as_bytes() {
         [b'=' | b':', b'>' | b'=', ..] => 2,
         [b'=' | b':', ..] => 1,
         // "Bearer 00D…" and, said of somebody's words, "session id is …" have none.
-        _ if name.ends_with("bearer") && spaced.len() < closed.len() => 0,
+        _ if is_scheme && spaced.len() < closed.len() => 0,
         _ => return None,
     };
     let assigned = spaced.starts_with('=');
@@ -159,7 +108,8 @@ fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
     if value::is_encoded(value) {
         return None;
     }
-    let header = name.ends_with("authorization") || name.ends_with("cookie");
+    let plain = name.to_ascii_lowercase();
+    let header = plain.ends_with("authorization") || plain.trim_end_matches('s').ends_with("cookie");
     let in_query = assigned && before.ends_with(['?', '&']);
     let Value { start: opened, end, is_quoted } = value::find(value, in_query);
     let value = &value[opened..];
@@ -169,16 +119,42 @@ fn named(name: &str, after: &str, before: &str) -> Option<(usize, usize)> {
     let before = &before[before.ceil_char_boundary(before.len().saturating_sub(20))..];
     let said = normal(before.rsplit(char::is_whitespace).find(|word| !word.is_empty()).unwrap_or_default());
     let is_code = telling(&normal(text)).is_some()
-        || (name.ends_with("code") && (said == "error" || is_short_number(text) || is_capitals(text)));
-    let is_prose = !assigned && !is_quoted && !header && text.bytes().all(|byte| byte.is_ascii_lowercase());
-    let password = short || ["password", "passwd", "pwd"].iter().any(|word| name.ends_with(word));
+        || (plain.ends_with("code") && (said == "error" || is_short_number(text) || is_capitals(text)));
+    let is_sentence = !assigned && !is_quoted && !header;
+    let is_prose = is_sentence
+        && if secret == Secret::Password { is_status(text) } else { is_word_of_prose(text, secret) };
     if value.starts_with(REMOVED) {
         return Some((start, REMOVED.len()));
     }
-    if text.is_empty() || is_code || (is_prose && !password) {
+    if text.is_empty() || is_code || is_prose || (is_sentence && names_an_error_of(&plain, text)) {
         return None;
     }
     Some((start, length + continued(&value[length..])))
+}
+
+/// Whether a text begins with what stands behind the name of a scheme: "OAuth 00Dxx0000001gPL".
+fn is_credential(text: &str) -> bool {
+    const MIN_LENGTH: usize = 12;
+    let run = &text[..run_length(text, is_tail)];
+    run.len() >= MIN_LENGTH
+        && run.contains(|c: char| c.is_ascii_digit())
+        && run.contains(|c: char| c.is_ascii_alphabetic())
+        && run.bytes().filter(u8::is_ascii_digit).count() > 1
+}
+
+/// Whether a value is a word: "expired", or "California" behind a name that also means harmless things.
+fn is_word_of_prose(text: &str, secret: Secret) -> bool {
+    let small = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase());
+    let rest = if secret == Secret::Ambiguous { text.get(1..).unwrap_or(text) } else { text };
+    small(text) || is_status(text) || (rest.len() < text.len() && rest.len() > 1 && small(rest))
+}
+
+/// `INVALID_SESSION_ID: Session …`: the name is an error, and a word follows.
+fn names_an_error_of(name: &str, text: &str) -> bool {
+    ["invalid", "expired", "missing", "bad_", "unsupported", "no_"]
+        .iter()
+        .any(|start| name.starts_with(start))
+        && text.chars().all(|c| c.is_alphabetic() || matches!(c, '\'' | '-' | ',' | '.'))
 }
 
 /// How long the value of a header is: it has quoted parts, and its line ends with a quotation mark in a log.
@@ -229,7 +205,8 @@ fn looks_secret(run: &str, after: &str) -> bool {
     let session = run.starts_with("00D") && after.starts_with('!');
     let jwt = run.starts_with("eyJ") && run.len() >= 12;
     let random = letters > 0 && (longest(u8::is_ascii_digit) >= Some(16) || (run.len() >= 20 && digits >= 4));
-    let number = letters == 0 && digits >= 12;
+    // Salesforce's error ids are two shorter numbers: "1234567890-12345".
+    let number = letters == 0 && longest(u8::is_ascii_digit) >= Some(12);
     session || jwt || (!is_host && (random || number || longest(u8::is_ascii_alphabetic) >= Some(40)))
 }
 
@@ -302,6 +279,21 @@ mod tests {
                 "Error refreshing token: expired access/refresh token",
             ),
             ("password: hunter", "password: [removed]"),
+            ("client_secret_prod=Abc!9 x", "client_secret_prod=[removed] x"),
+            (r#"{"passwordConfirmation": "hunter"}"#, r#"{"passwordConfirmation": "[removed]"}"#),
+            ("sf.client_secret.uat=Abc!9 x", "sf.client_secret.uat=[removed] x"),
+            ("user[password_confirmation]=hunter", "user[password_confirmation]=[removed]"),
+            ("Authorization was OAuth 00Dxx0000001gPL", "Authorization was OAuth [removed]"),
+            ("OAuth error 1804", "OAuth error 1804"),
+            ("Password: expired", "Password: expired"),
+            ("state: California", "state: California"),
+            ("answer: no, pin: locked", "answer: no, pin: locked"),
+            ("ErrorId: 1234567890-12345", "ErrorId: 1234567890-12345"),
+            ("token_type: Bearer1, status_code: 40012", "token_type: Bearer1, status_code: 40012"),
+            (
+                "INVALID_SESSION_ID: Session expired or invalid",
+                "INVALID_SESSION_ID: Session expired or invalid",
+            ),
             (r#"Cookie: "access_token": "a~b", "error": "x""#, r#"Cookie: "[removed]", "error": "x""#),
             ("token=00D5g\n> 0008abc!AQ1\nthanks", "token=[removed]\nthanks"),
             (

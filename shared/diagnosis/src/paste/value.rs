@@ -8,7 +8,8 @@
 
 use super::super::catalogue::telling;
 use super::super::words::normal;
-use super::secrets::{is_error_code, is_secret_name};
+use super::names::is_secret_name;
+use super::secrets::is_error_code;
 
 /// Maximum bytes behind a character that are looked at to tell whether it ends a value. It keeps reading linear.
 const AHEAD: usize = 64;
