@@ -52,6 +52,50 @@ pub(super) fn unescaped(typed: &str) -> String {
     text
 }
 
+/// The text, with the characters that the escapes of JSON, logs and shells mean: `\n`, `\t`, `\u200b`, `\x20`. What may be
+/// another escape or the first letter of a name is refused: nobody can tell the name.
+pub(super) fn without_escapes(typed: &str) -> String {
+    let mut text = String::with_capacity(typed.len());
+    let mut rest = typed;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let after = rest[at..].trim_start_matches('\\');
+        let backslashes = rest.len() - at - after.len();
+        rest = after;
+        let next = after.chars().next().filter(char::is_ascii_alphanumeric);
+        let Some(next) = next else {
+            text.extend(std::iter::repeat_n('\\', backslashes));
+            continue;
+        };
+        if !"nrtuxbefv0".contains(next.to_ascii_lowercase()) {
+            // `\\acme`: a path of Windows.
+            text.extend(std::iter::repeat_n('\\', backslashes));
+            continue;
+        }
+        let meant = (backslashes == 1).then(|| escape(after)).flatten();
+        let (c, length) = meant.unwrap_or((char::REPLACEMENT_CHARACTER, 0));
+        text.push(c);
+        rest = &after[length..];
+    }
+    text.push_str(rest);
+    text
+}
+
+/// The character of an escape behind its backslash, and how many bytes it has.
+fn escape(text: &str) -> Option<(char, usize)> {
+    let code_point = |digits: usize| {
+        let hex = text.get(1..=digits).filter(|hex| hex.bytes().all(|b| b.is_ascii_hexdigit()))?;
+        Some((char::from_u32(u32::from_str_radix(hex, 16).ok()?)?, digits + 1))
+    };
+    match text.as_bytes().first()? {
+        b'n' | b'r' => Some(('\n', 1)),
+        b't' => Some(('\t', 1)),
+        b'u' => code_point(4),
+        b'x' => code_point(2),
+        _ => None,
+    }
+}
+
 /// The character of an entity: `quot`, `#8203`, `#x200b`.
 fn character(entity: &str) -> Option<char> {
     let Some(number) = entity.strip_prefix('#') else {
@@ -146,6 +190,11 @@ mod tests {
             "@acme.my.salesforce.com",
             "\\acme.my.salesforce.com",
             "\\\\acme.my.salesforce.com",
+            "\\nacme.my.salesforce.com",
+            "\\r\\nacme.my.salesforce.com\\n",
+            "url:\\tacme.my.salesforce.com",
+            "\\u200bacme.my.salesforce.com\\u200B",
+            "\\x20https://acme.my.salesforce.com",
             "\u{bf}acme.my.salesforce.com?",
             "view-source:https://acme.my.salesforce.com/",
             "see view-source:https://acme.my.salesforce.com/",
@@ -164,6 +213,21 @@ mod tests {
         ] {
             let origin = hosts.my_domain(typed).map(|host| host.origin().to_owned());
             assert_eq!(origin, Ok(ACME.to_owned()), "{typed}");
+        }
+    }
+
+    #[test]
+    fn names_that_nobody_can_tell_are_refused() {
+        let hosts = Hosts::salesforce();
+        for (typed, why) in [
+            ("00D50000000IZ3Z.my.salesforce.com", HostRefused::OrgId),
+            ("https://00D50000000IZ3ZEAW.lightning.force.com/", HostRefused::OrgId),
+            ("OrgId-00D50000000IZ3Z", HostRefused::OrgId),
+            ("\\bacme.my.salesforce.com", HostRefused::NotAHost),
+            ("\\\\nacme.my.salesforce.com", HostRefused::NotAHost),
+            ("\\uacme.my.salesforce.com", HostRefused::NotAHost),
+        ] {
+            assert_eq!(hosts.my_domain(typed), Err(why), "{typed}");
         }
     }
 

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     HostRefused, LoginHost,
-    copied::{is_invisible, is_separator, is_symbol, simplified, unescaped},
+    copied::{is_invisible, is_separator, is_symbol, simplified, unescaped, without_escapes},
 };
 
 /// Maximum bytes of a host that is read. DNS allows 253, and an ending may be added.
@@ -158,7 +158,7 @@ fn may_join(gap: &str) -> bool {
 
 /// Entities become characters, and a percent-encoded address is decoded, once.
 fn normalized(typed: &str) -> String {
-    let text = simplified(&unescaped(typed));
+    let text = simplified(&without_escapes(&unescaped(typed)));
     let is_encoded =
         |word: &str| ["http%3a", "https%3a"].iter().any(|scheme| trimmed(word).starts_with(scheme));
     if text.split(is_separator).any(is_encoded)
@@ -259,7 +259,8 @@ fn host_of(word: &Word<'_>) -> Result<TypedHost, HostRefused> {
     if host.split('.').next() == Some("www") {
         return Err(HostRefused::NotSalesforce);
     }
-    if is_org_id(host) {
+    // An id with an ending, or behind a word: `00D….my.salesforce.com`, `OrgId-00D…`.
+    if host.split(['.', '-']).any(is_org_id) {
         return Err(HostRefused::OrgId);
     }
     let is_well_formed =
