@@ -26,6 +26,7 @@ mod about;
 mod addresses;
 mod error;
 mod folder;
+mod secret_value;
 mod sense;
 mod types;
 mod webhooks;

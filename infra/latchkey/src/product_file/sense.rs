@@ -1,5 +1,6 @@
 //! What a well-formed value of a product file must be to make sense. Each function returns what is wrong, for a person.
 
+use super::secret_value::looks_like_a_value;
 use domain::text::{deceptive_in_id, deceptive_in_name};
 
 /// Salesforce's OAuth scopes: `scopes_supported` of login.salesforce.com's and of other orgs'
@@ -126,46 +127,6 @@ pub(super) fn listed_twice(texts: &[String]) -> Option<&str> {
     let twice = |(at, text): (usize, &String)| texts[..at].contains(text);
     let mut all = texts.iter().enumerate();
     all.find(|found| twice(*found)).map(|(_, text)| text.as_str())
-}
-
-/// Salesforce's consumer secrets are 64 hexadecimal digits or, of old apps, up to 20 decimal ones. Other random values
-/// change between letters, cases and digits every two or three characters, which words do not. An ARN is never a value.
-fn looks_like_a_value(name: &str) -> bool {
-    if name.starts_with("arn:") {
-        return false;
-    }
-    let is_number = name.len() >= 10 && name.bytes().all(|b| b.is_ascii_digit());
-    // A Salesforce refresh token.
-    if is_number || name.starts_with("5Aep") {
-        return true;
-    }
-    let segments = || name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|segment| !segment.is_empty());
-    let is_random = |length: usize, runs: usize| length < 3 * runs;
-    let is_random_segment =
-        |segment: &str| segment.len() >= 16 && is_random(segment.len(), runs_of(segment).len());
-    // A value in short groups, as a UUID: no group has a word in it.
-    let runs: Vec<&str> = segments().flat_map(runs_of).collect();
-    let length: usize = runs.iter().map(|run| run.len()).sum();
-    let has_word = runs.iter().any(|run| run.len() >= 4 && !run.starts_with(|c: char| c.is_ascii_digit()));
-    segments().any(is_random_segment) || (length >= 20 && !has_word && is_random(length, runs.len()))
-}
-
-/// The words and numbers of a text in camel case: `fernwaySync2` has three.
-fn runs_of(text: &str) -> Vec<&str> {
-    let kind = |b: u8| (b.is_ascii_digit(), b.is_ascii_uppercase());
-    let bytes = text.as_bytes();
-    let mut runs = Vec::new();
-    let mut start = 0;
-    for at in 1..bytes.len() {
-        let is_capitalized =
-            at == start + 1 && bytes[at - 1].is_ascii_uppercase() && bytes[at].is_ascii_lowercase();
-        if kind(bytes[at - 1]) != kind(bytes[at]) && !is_capitalized {
-            runs.push(&text[start..at]);
-            start = at;
-        }
-    }
-    runs.push(&text[start..]);
-    runs
 }
 
 /// Why a scope may be one that Salesforce does not have; `None`: it is known.
