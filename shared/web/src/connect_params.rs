@@ -76,6 +76,13 @@ pub fn names(customer: &Customer, user: &str) -> Result<(), Problem> {
     if customer.name.as_ref().is_some_and(|name| name.len() > MAX_TEXT) {
         return Err(Problem::bad_request(format!("customer.name must have at most {MAX_TEXT} bytes")));
     }
+    // "c-1" and "c-1 " read alike, and would be two customers.
+    let is_ambiguous = |id: &str| id.trim() != id || id.contains(|c: char| c.is_whitespace() && c != ' ');
+    if let Some((name, _)) = texts.iter().find(|(_, id)| is_ambiguous(id)) {
+        return Err(Problem::bad_request(format!(
+            "{name} must not begin or end with a space, nor have other blanks"
+        )));
+    }
     let ids = texts.iter().find_map(|(name, id)| Some((*name, text::deceptive_in_id(id)?)));
     let name = || Some(("customer.name", text::deceptive_in_name(customer.name.as_deref()?)?));
     if let Some((member, c)) = ids.or_else(name) {
