@@ -103,7 +103,8 @@ fn arguments(text: &str, open: usize) -> Vec<Cut> {
 /// `-u user:password`, `-uuser:password`, `--user=user:password`.
 fn user(text: &str, at: usize) -> Option<Cut> {
     let rest = &text[at..];
-    let option = USERS.iter().copied().find(|option| rest.starts_with(*option)).or_else(|| joined_options(rest))?;
+    let option =
+        USERS.iter().copied().find(|option| rest.starts_with(*option)).or_else(|| joined_options(rest))?;
     let start = at + option.len();
     let after = &text[start..];
     let is_long = option.starts_with("--");

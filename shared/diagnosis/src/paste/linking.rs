@@ -230,5 +230,14 @@ pub(super) const BEFORE_SIGNS: [&str; 9] = ["は", "が", "是", "는 ", "이 ",
 
 /// What a user is called where a password may follow the user's name.
 pub(super) const LOGINS: [&str; 10] = [
-    "login", "user", "username", "account", "benutzer", "usuario", "utilisateur", "utente", "usuário", "gebruiker",
+    "login",
+    "user",
+    "username",
+    "account",
+    "benutzer",
+    "usuario",
+    "utilisateur",
+    "utente",
+    "usuário",
+    "gebruiker",
 ];

@@ -31,8 +31,7 @@ use look::Look;
 
 /// The text without passwords. Doing it again changes nothing.
 pub(super) fn remove(text: &str) -> String {
-    let lower: Vec<(usize, char)> =
-        text.char_indices().map(|(at, c)| (at, lower_case(c))).collect();
+    let lower: Vec<(usize, char)> = text.char_indices().map(|(at, c)| (at, lower_case(c))).collect();
     let byte = |index: usize| lower.get(index).map_or(text.len(), |(at, _)| *at);
     let (mut out, mut at, mut copied) = (String::with_capacity(text.len()), 0, 0);
     while at < lower.len() {
@@ -259,7 +258,10 @@ fn value_at(
         }
     };
     let is_credential = CREDENTIALS.contains(&label.word);
-    let has_credentials = || matches!(link, Link::Assigned | Link::Said | Link::Described) && several::are_credentials(&source[byte(first)..]);
+    let has_credentials = || {
+        matches!(link, Link::Assigned | Link::Said | Link::Described)
+            && several::are_credentials(&source[byte(first)..])
+    };
     if !is_secret || (is_credential && !has_credentials()) {
         return None;
     }
