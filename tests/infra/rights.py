@@ -147,7 +147,7 @@ def sort_rights(function):
             require(verbs == {"SendMessage"}, f"{where}: {sorted(verbs)}")
             function.queues.append(logical_id(statement["Resource"]))
         elif services == {"dynamodb"} and logical_id(statement["Resource"]) == "FallbackTable":
-            require(verbs <= READS | {"PutItem", "DeleteItem", "Scan"}, f"{where}: {sorted(verbs)}")
+            require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem", "Scan"}, f"{where}: {sorted(verbs)}")
             function.fallback |= verbs
         elif services == {"dynamodb"}:
             require(verbs <= READS | {"PutItem", "UpdateItem", "DeleteItem", "Query"}, f"{where}: {sorted(verbs)}")
