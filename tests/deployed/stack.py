@@ -145,11 +145,11 @@ def beside():
     send = {"Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage", "Resource": arn}
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps({"Version": "2012-10-17", "Statement": [send]})})
     sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
-    events.create_event_bus(Name=BUS)
+    bus = events.create_event_bus(Name=BUS)["EventBusArn"]
     events.put_rule(Name=BUS, EventBusName=BUS, EventPattern=json.dumps(RULE))
     target = sqs.get_queue_attributes(QueueUrl=sqs.create_queue(QueueName=BUS)["QueueUrl"], AttributeNames=["QueueArn"])
     events.put_targets(Rule=BUS, EventBusName=BUS, Targets=[{"Id": "queue", "Arn": target["Attributes"]["QueueArn"]}])
-    return f"KmsKeyArn={key} AlarmTopicArn={topic} EventBusName={BUS}"
+    return f"KmsKeyArn={key} AlarmTopicArn={topic} EventBusArn={bus}"
 
 
 def passed_on(event):

@@ -29,7 +29,7 @@ BY_LAMBDA = {"sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage"
 RESOURCES, DEFAULTS = {}, {}
 READS = {"BatchGetItem", "GetItem"}
 WRITES = {"DeleteItem", "PutItem", "UpdateItem"}
-BUS = {"Fn::If": ["EventBusByArn", {"Ref": "EventBusName"}, {"Fn::Sub": "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:event-bus/${EventBusName}"}]}
+BUS = {"Ref": "EventBusArn"}
 CLIENTS = {"eventbridge": "events"}  # the SDK's crate has another name than the service
 SERVICES = {CLIENTS.get(name, name) for name in re.findall(r'^name = "aws-sdk-(.+)"$', (ROOT / "Cargo.lock").read_text(), re.MULTILINE)}
 POLLS = {f"dynamodb:{poll}" for poll in ("DescribeStream", "GetRecords", "GetShardIterator", "ListStreams")}  # Lambda does
