@@ -70,7 +70,7 @@ impl Deployed<'_> {
         if matches!(function, "Callback" | "Token" | "Sweep") {
             environment.push(("FALLBACK_TABLE_NAME", FALLBACK));
         }
-        if function == "Sweep" {
+        if matches!(function, "Ops" | "Sweep") {
             environment.push(("DELIVERY_QUEUE_URL", "http://sqs.localhost/deliveries"));
         }
         Lambda::start(&bootstrap(function), &environment).await
