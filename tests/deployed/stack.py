@@ -99,13 +99,9 @@ def endpoint(url):
         ExpressionAttributeValues={":pk": {"S": "PRODUCT#fernway"}},
     )["Items"]
     [item] = items
-    client.update_item(
-        TableName=table,
-        Key={"pk": item["pk"], "sk": item["sk"]},
-        UpdateExpression="SET webhooks[0].#url = :url",
-        ExpressionAttributeNames={"#url": "url"},
-        ExpressionAttributeValues={":url": {"S": url}},
-    )
+    config = json.loads(item["config"]["S"])
+    config["webhooks"][0]["url"] = url
+    client.put_item(TableName=table, Item={**item, "config": {"S": json.dumps(config)}})
 
 
 def logs():
