@@ -1,4 +1,4 @@
-//! docs/threat-model.md names tests and files that exist.
+//! docs/threat-model.md names tests and files that exist, and leaves no section of its standards out.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -91,6 +91,51 @@ fn every_requirement_that_is_met_says_where() {
         rows += 1;
     }
     assert!(rows > 50, "the tables are read: {rows}");
+}
+
+/// The numbers that a requirement's first cell begins with or lists: `4–6` is 4, 5 and 6.
+fn numbers(cell: &str) -> Vec<String> {
+    let is_number = |text: &str| {
+        !text.is_empty() && text.split('.').all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    let mut found = Vec::new();
+    for word in cell.split([' ', ',', ';', ':']) {
+        let (first, last) = word.split_once('–').unwrap_or((word, word));
+        if !is_number(first) || !is_number(last) {
+            continue;
+        }
+        let (section, from) = first.rsplit_once('.').unwrap_or(("", first));
+        let to = last.rsplit_once('.').map_or(last, |(_, to)| to);
+        let (Ok(from), Ok(to)) = (from.parse::<u32>(), to.parse::<u32>()) else { continue };
+        let name = |n: u32| if section.is_empty() { n.to_string() } else { format!("{section}.{n}") };
+        found.extend((from..=to).map(name));
+    }
+    found
+}
+
+#[test]
+fn every_section_of_the_standards_has_a_row() {
+    let text = threat_model();
+    let rows_of = |heading: &str| -> HashSet<String> {
+        let section = text.split(heading).nth(1).expect(heading);
+        let section = section.split("\n#").next().unwrap_or_default();
+        let cells = section.lines().filter_map(|row| row.strip_prefix("| ")?.split(" |").next());
+        cells.flat_map(numbers).collect()
+    };
+    let mut missing = Vec::new();
+    for (heading, section, last) in
+        [("### RFC 9700", "4.", 17), ("### RFC 9207", "10.", 16), ("### OpenID Connect Core", "", 13)]
+    {
+        let rows = rows_of(heading);
+        let required = (1..=last).map(|item| format!("{section}{item}"));
+        missing.extend(required.filter(|item| !rows.contains(item)).map(|item| (heading, item)));
+    }
+    let heading = "### OWASP ASVS 5";
+    let chapters: HashSet<String> =
+        rows_of(heading).iter().filter_map(|item| item.split('.').next()).map(str::to_owned).collect();
+    let required = (1..=17).map(|chapter: u32| chapter.to_string());
+    missing.extend(required.filter(|item| !chapters.contains(item)).map(|item| (heading, item)));
+    assert!(missing.is_empty(), "no row in docs/threat-model.md: {missing:?}");
 }
 
 #[test]
