@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run -p local` applies the same files |
+//! | [`product_file`] | the product files' format, documented in `infra/products/README.md`; `cargo run --locked -p local` applies the same files |
 //! | [`apply`], [`key`], [`app`], [`keyring`], [`failures`], [`quarantine`], [`ops`], [`doctor`], [`restore`], [`events`], [`webhook_secret`] | one for each subcommand |
 //! | [`egress`] | from which addresses Salesforce is called, for the doctor |
 //! | [`lambda`] | one call of a function of the deployment |

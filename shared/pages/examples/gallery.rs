@@ -1,4 +1,4 @@
-//! Writes every sample page, and the help page of every cause, as HTML, to be looked at in a browser: `cargo run -p pages --example gallery -- out`.
+//! Writes every sample page, and the help page of every cause, as HTML, to be looked at in a browser: `cargo run --locked -p pages --example gallery -- out`.
 
 #[path = "../tests/samples/mod.rs"]
 #[expect(dead_code, reason = "the tests use more of the samples than the gallery does")]

@@ -1,4 +1,4 @@
-// The tour that `cargo run -p local` prints: the error, the fix, the success.
+// The tour that `cargo run --locked -p local` prints: the error, the fix, the success.
 
 import assert from 'node:assert/strict';
 

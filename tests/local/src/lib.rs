@@ -1,7 +1,7 @@
 //! Everything on this machine: [`Stack`] is all functions on one port, embedded DynamoDB, Secrets Manager's
 //! calls answered, the Salesforce world, and an example product.
 //!
-//! `cargo run -p local` starts one for a person; each journey starts one for itself.
+//! `cargo run --locked -p local` starts one for a person; each journey starts one for itself.
 
 #![expect(clippy::missing_panics_doc, reason = "a test tool: what cannot go on panics, and says why")]
 

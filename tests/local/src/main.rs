@@ -1,4 +1,4 @@
-//! `cargo run -p local`: everything on this machine, and a short tour of it.
+//! `cargo run --locked -p local`: everything on this machine, and a short tour of it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a person reads where to click")]
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

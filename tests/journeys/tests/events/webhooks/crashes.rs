@@ -1,6 +1,6 @@
 //! Seeded schedules: endpoints that fail, messages that come twice, two functions with one message, a table that refuses
 //! writes or loses answers, functions that die between the answer and the write. Every event is accepted at every endpoint, with one id, and none is invented.
-//! `SEED=<n> cargo nextest run -p journeys -E 'test(crashes)' --no-capture` replays one, and `SCHEDULES=<n>` runs more.
+//! `SEED=<n> cargo nextest run --locked -p journeys -E 'test(crashes)' --no-capture` replays one, and `SCHEDULES=<n>` runs more.
 
 use std::{collections::BTreeSet, sync::Arc};
 
