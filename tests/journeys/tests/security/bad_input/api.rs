@@ -95,6 +95,62 @@ async fn a_body_that_is_not_as_documented_is_refused_with_what_is_wrong() {
     again.ends_well().await;
 }
 
+/// `c-1` and `c-1 ` read alike: as two customers they would have two connections, and nobody would see why.
+#[tokio::test]
+async fn ids_that_read_alike_are_rejected() {
+    let again = Returning::begin().await;
+    let key = again.story.stack.api_key("fernway").expose();
+    let import = |customer: &str, user: &str| {
+        json!({
+            "app": "sync", "customer": { "id": customer }, "user": user, "environment": "production",
+            "refresh_token": "5Aep861notATokenOfAnybodys0000",
+        })
+    };
+    let session = |customer: &str, user: &str| {
+        let mut body = wish(&again);
+        body["customer"] = json!({ "id": customer });
+        body["user"] = json!(user);
+        body
+    };
+    for id in [
+        " ",
+        "   ",
+        " c-1",
+        "c-1 ",
+        "\tc-1",
+        "c-1\n",
+        "c\t1",
+        "c\r\n1",
+        "c-1\u{A0}",
+        "\u{A0}c-1",
+        "c\u{A0}1",
+        "c-1\u{3000}",
+        "c\u{3000}1",
+        "c-1\u{202F}",
+        "c\u{2009}1",
+        "\u{1680}c",
+        "c\u{2028}1",
+        "c\u{2029}",
+        "c\u{205F}1",
+        "c\u{85}1",
+    ] {
+        for (path, body, says) in [
+            (SESSIONS, session(id, "u-alice"), "customer.id must not"),
+            (SESSIONS, session("c-1", id), "user must not"),
+            ("/v1/connections", import(id, "u-alice"), "customer.id must not"),
+            ("/v1/connections", import("c-1", id), "user must not"),
+        ] {
+            let refused = again.story.call_with(key, &[], "POST", path, Some(body.to_string())).await;
+            is_problem(&refused, 400, "bad-request");
+            assert!(refused.text("detail").contains(says), "{id:?}: {}", refused.text("detail"));
+        }
+    }
+    let one_space = session("Acme Ltd 1", "Alice Moor").to_string();
+    let taken = again.story.call_with(key, &[], "POST", SESSIONS, Some(one_space)).await;
+    assert_eq!(taken.status, 201, "a space within an id is one");
+    again.ends_well().await;
+}
+
 #[tokio::test]
 async fn a_secret_in_the_wrong_place_is_not_repeated() {
     let again = Returning::begin().await;
